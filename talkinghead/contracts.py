@@ -1,0 +1,284 @@
+"""Every value that crosses a stage boundary, and the conventions of the whole package.
+
+Conventions, written once:
+
+- **Frame**: RGB, uint8, [H, W, 3], C-contiguous. A family trained on BGR converts its own small crop.
+- **Box**: integers (x1, y1, x2, y2) in pixels of the frame, half open: the crop is `frame[y1:y2, x1:x2]`.
+  Published file formats keep their own order and are converted where they are read and written.
+- **Point**: (x, y) in pixels; the centre of the top-left pixel is (0, 0). Left and right are those of the image.
+- **Sound**: float32 mono in [-1, 1] with its sample rate in hertz.
+- **Time**: seconds from the first sample; frame rates are exact `Fraction`s; timestamps are integers in the
+  stream's time base. Frame i shows the interval [i / fps, (i + 1) / fps).
+- **Length**: the video is as long as the sound, to the frame: `ceil(duration * fps)` frames.
+
+All classes here are frozen; those that hold arrays compare by identity. Arrays are not copied and must not be
+modified by whoever receives them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from enum import IntEnum
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Frame = NDArray[np.uint8]
+"""RGB picture, uint8, [H, W, 3]."""
+
+FloatArray = NDArray[np.float32]
+IntArray = NDArray[np.int32]
+
+KEY_POINT_NAMES = ("left eye", "right eye", "nose", "left mouth corner", "right mouth corner")
+"""Order of the five key points that detectors give; left and right of the image."""
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
+
+
+@dataclass(frozen=True, eq=False)
+class AudioClip:
+    """A stretch of mono sound."""
+
+    samples: FloatArray
+    """[n] float32 in [-1, 1], finite."""
+    sample_rate_hz: int
+    source: str = ""
+    """Where it came from, for messages and reports."""
+
+    def __post_init__(self) -> None:
+        _require(
+            self.samples.ndim == 1 and self.samples.dtype == np.float32,
+            f"samples must be [n] float32, not {list(self.samples.shape)} {self.samples.dtype}",
+        )
+        _require(self.sample_rate_hz > 0, f"sample_rate_hz must be positive, not {self.sample_rate_hz}")
+
+    @property
+    def duration_s(self) -> Fraction:
+        """Exact length in seconds."""
+        return Fraction(len(self.samples), self.sample_rate_hz)
+
+    def num_frames(self, fps: Fraction) -> int:
+        """Video frames that cover the sound: ceil(duration * fps)."""
+        return math.ceil(self.duration_s * fps)
+
+
+@dataclass(frozen=True)
+class MediaInfo:
+    """What a picture or video file holds, after rotation metadata is applied."""
+
+    path: Path
+    kind: str
+    """"image" or "video"."""
+    width: int
+    height: int
+    fps: Fraction | None
+    """Nominal frame rate; None for a picture."""
+    num_frames: int | None
+    """Frames at that rate, if the file tells; a damaged file may hold fewer. 1 for a picture."""
+    duration_s: float | None
+    has_audio: bool
+    codec: str
+    rotation_degrees: int = 0
+    """Clockwise rotation that was applied from the file's metadata."""
+    variable_frame_rate: bool = False
+
+
+@runtime_checkable
+class FrameSource(Protocol):
+    """Pictures of a face, readable many times and from any position; at a constant frame rate.
+
+    A picture is a source of one frame. Memory does not grow with the length of the source.
+    """
+
+    @property
+    def info(self) -> MediaInfo: ...
+
+    @property
+    def fps(self) -> Fraction | None:
+        """Rate of the frames that come out (after any `--fps`); None for a picture."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the frames that come out."""
+
+    @property
+    def content_hash(self) -> str:
+        """Hex digest of the file's content and of every option that changes the frames: the cache key."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was lost or repaired so far while decoding, as sentences."""
+
+    def __len__(self) -> int:
+        """Number of frames, counted if need be."""
+
+    def read(self, start: int = 0, stop: int | None = None, step: int = 1) -> Iterator[Frame]:
+        """Frames start, start + step, ... before stop; a negative step reads backwards."""
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """One face in one frame."""
+
+    box_xyxy: FloatArray
+    """[4] float32, (x1, y1, x2, y2) as the detector gave it: not rounded, may leave the frame."""
+    score: float
+    """Confidence in [0, 1]; 1.0 where the detector has none."""
+    key_points: FloatArray | None = None
+    """[5, 2] float32 in the order of KEY_POINT_NAMES, or None."""
+
+    def __post_init__(self) -> None:
+        _require(self.box_xyxy.shape == (4,), f"box_xyxy must be [4], not {list(self.box_xyxy.shape)}")
+        if self.key_points is not None:
+            _require(self.key_points.shape == (5, 2), f"key_points must be [5, 2], not {list(self.key_points.shape)}")
+
+
+class FaceStatus(IntEnum):
+    """How the box of a frame was found."""
+
+    DETECTED = 0
+    INTERPOLATED = 1
+    """Between two detections of a run that looks at every k-th frame only."""
+    HELD = 2
+    """No face here: the nearest earlier box (or the first, at the beginning) is used again."""
+    MISSING = 3
+    """No face here and the frame is to be left alone."""
+
+
+@dataclass(frozen=True, eq=False)
+class FaceTrack:
+    """The face of one person over all frames of a source."""
+
+    boxes_xyxy: IntArray
+    """[n, 4] int32, half open, inside the frame, not empty."""
+    status: NDArray[np.uint8]
+    """[n] uint8, values of FaceStatus."""
+    scores: FloatArray
+    """[n] float32 in [0, 1]; 0 where the frame has no detection of its own."""
+    key_points: FloatArray | None = None
+    """[n, 5, 2] float32, smoothed as the boxes are, or None if the detector has none."""
+    detector: str = ""
+    """Name and settings of the detector."""
+
+    def __post_init__(self) -> None:
+        n = len(self.boxes_xyxy)
+        _require(self.boxes_xyxy.shape == (n, 4), f"boxes_xyxy must be [n, 4], not {list(self.boxes_xyxy.shape)}")
+        _require(self.status.shape == (n,), f"status must be [{n}], not {list(self.status.shape)}")
+        _require(self.scores.shape == (n,), f"scores must be [{n}], not {list(self.scores.shape)}")
+        if self.key_points is not None:
+            _require(
+                self.key_points.shape == (n, 5, 2), f"key_points must be [{n}, 5, 2], not {list(self.key_points.shape)}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.boxes_xyxy)
+
+    def count(self, status: FaceStatus) -> int:
+        return int(np.count_nonzero(self.status == status))
+
+
+@dataclass(frozen=True)
+class Phone:
+    """One speech sound with its time."""
+
+    start_s: float
+    end_s: float
+    label: str
+    """ARPAbet without stress ("AA", "B", "SIL")."""
+
+
+@dataclass(frozen=True)
+class MouthCue:
+    """One mouth shape with its time."""
+
+    start_s: float
+    end_s: float
+    shape: str
+    """"A".."H" or "X" (Preston Blair set as extended by Rhubarb)."""
+
+
+@dataclass(frozen=True)
+class StageTime:
+    """Where one stage of a run spent its time."""
+
+    name: str
+    busy_s: float
+    """Seconds inside the stage's own code."""
+    wait_input_s: float
+    """Seconds waiting for the stage before it."""
+    wait_output_s: float
+    """Seconds waiting for room in the queue to the stage after it."""
+    items: int
+    """Values that came out."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What really ran. Serialises to JSON; unknown facts are None, never guessed."""
+
+    model: str
+    model_details: Mapping[str, Any] = field(default_factory=dict)
+    """Facts of the family: architecture, options, sizes."""
+    weights_sha256: str | None = None
+    backend: str = "numpy"
+    device: str = "cpu"
+    precision: str = "float32"
+    output: str | None = None
+    video_codec: str | None = None
+    audio_codec: str | None = None
+    width: int = 0
+    height: int = 0
+    fps: str = ""
+    """Exact, as a fraction ("25", "30000/1001")."""
+    num_frames: int = 0
+    audio_s: float = 0.0
+    wall_s: float = 0.0
+    stages: tuple[StageTime, ...] = ()
+    peak_memory_bytes: int | None = None
+    face_frames: Mapping[str, int] = field(default_factory=dict)
+    """Source frames per FaceStatus name, lower case."""
+    fallbacks: tuple[str, ...] = ()
+    """Each way in which the run differs from what was asked, as a sentence. Empty when nothing fell back."""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def frames_per_second(self) -> float:
+        return self.num_frames / self.wall_s if self.wall_s > 0 else 0.0
+
+    @property
+    def realtime_factor(self) -> float:
+        """Seconds of video made per second of work; above 1 is faster than real time."""
+        return self.audio_s / self.wall_s if self.wall_s > 0 else 0.0
+
+    @property
+    def limited_by(self) -> str:
+        """Name of the stage that was busy longest: in an overlapped run the one that sets the pace."""
+        return max(self.stages, key=lambda stage: stage.busy_s).name if self.stages else ""
+
+    def to_dict(self) -> dict[str, Any]:
+        data = asdict(self)
+        data["frames_per_second"] = round(self.frames_per_second, 3)
+        data["realtime_factor"] = round(self.realtime_factor, 4)
+        data["limited_by"] = self.limited_by
+        return data
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict(), indent=2, default=str) + "\n"
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished job."""
+
+    path: Path
+    """The video, complete."""
+    report: Report
