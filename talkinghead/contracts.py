@@ -71,6 +71,20 @@ class AudioClip:
         return math.ceil(self.duration_s * fps)
 
 
+@dataclass(frozen=True, eq=False)
+class Speech:
+    """What a head listens to, and the sound that goes into the finished file."""
+
+    clip: AudioClip
+    """16 kHz mono: what the networks hear."""
+    soundtrack: Path | AudioClip
+    """What is muxed: a media file (its own rate and channels are kept), or samples."""
+    start_s: float = 0.0
+    """Where the clip begins in the soundtrack file."""
+    phones: tuple[Phone, ...] | None = None
+    """Exact phone times where the speech was synthesised; None when they must be recognised."""
+
+
 @dataclass(frozen=True)
 class MediaInfo:
     """What a picture or video file holds, after rotation metadata is applied."""
@@ -204,6 +218,37 @@ class MouthCue:
     end_s: float
     shape: str
     """"A".."H" or "X" (Preston Blair set as extended by Rhubarb)."""
+
+
+@dataclass(frozen=True, eq=False)
+class MouthMotion:
+    """Mouth pose per video frame, driven by speech; independent of any face."""
+
+    fps: Fraction
+    jaw: FloatArray
+    """[n] float32 in [0, 1]: 0 teeth together, 1 the widest vowel of loud speech."""
+    lips: FloatArray
+    """[n] float32 in [0, 1]: gap between the lips; 0 is sealed (p, b, m, silence)."""
+    width: FloatArray
+    """[n] float32 in [-1, 1]: -1 rounded and pushed forward (w, oo), 0 neutral, +1 spread (ee)."""
+    tuck: FloatArray
+    """[n] float32 in [0, 1]: lower lip against the upper teeth (f, v)."""
+    tongue: FloatArray
+    """[n] float32 in [0, 1]: tongue tip raised and visible (l, th)."""
+    speaking: FloatArray
+    """[n] float32 in [0, 1]: 0 in silence, 1 in speech, eased; what idle motion and gates follow."""
+
+    def __post_init__(self) -> None:
+        n = len(self.jaw)
+        for name in ("jaw", "lips", "width", "tuck", "tongue", "speaking"):
+            values = getattr(self, name)
+            _require(
+                values.shape == (n,) and values.dtype == np.float32,
+                f"{name} must be [{n}] float32, not {list(values.shape)} {values.dtype}",
+            )
+
+    def __len__(self) -> int:
+        return len(self.jaw)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,76 @@
+"""talkinghead: speech and a face in, a talking-head video out.
+
+    import talkinghead as th
+
+    head = th.load("viseme")                          # or "wav2lip", "synctalk2d", "artalk", "talkinggaussian"
+    avatar = head.prepare("me.jpg")                   # slow part, once: decode, detect, cache
+    result = head.render(avatar, th.listen("hello.wav"), "out.mp4")
+
+Importing the package is cheap: networks, OpenCV and FFmpeg are imported when they are used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_LAZY = {
+    "load": "talkinghead.api",
+    "listen": "talkinghead.api",
+    "prepare": "talkinghead.api",
+    "render": "talkinghead.api",
+    "frames": "talkinghead.api",
+    "generate": "talkinghead.api",
+    "models": "talkinghead.api",
+    "AudioClip": "talkinghead.contracts",
+    "Avatar": "talkinghead.head",
+    "Head": "talkinghead.head",
+    "Progress": "talkinghead.head",
+    "RenderOptions": "talkinghead.head",
+    "Report": "talkinghead.contracts",
+    "Result": "talkinghead.contracts",
+    "Speech": "talkinghead.contracts",
+    "CancelToken": "talkinghead.pipeline",
+    "TalkingHeadError": "talkinghead.errors",
+}
+
+__all__ = [
+    "AudioClip",
+    "Avatar",
+    "CancelToken",
+    "Head",
+    "Progress",
+    "RenderOptions",
+    "Report",
+    "Result",
+    "Speech",
+    "TalkingHeadError",
+    "__version__",
+    "frames",
+    "generate",
+    "listen",
+    "load",
+    "models",
+    "prepare",
+    "render",
+]
+
+if TYPE_CHECKING:
+    from talkinghead.api import frames, generate, listen, load, models, prepare, render
+    from talkinghead.contracts import AudioClip, Report, Result, Speech
+    from talkinghead.errors import TalkingHeadError
+    from talkinghead.head import Avatar, Head, Progress, RenderOptions
+    from talkinghead.pipeline import CancelToken
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_LAZY[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

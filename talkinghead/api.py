@@ -1,0 +1,152 @@
+"""The public functions: load, listen, prepare, render, frames, generate.
+
+    head = load("wav2lip", checkpoint="wav2lip_gan.pth")
+    avatar = head.prepare("me.mp4")
+    result = head.render(avatar, listen("hello.wav"), "out.mp4")
+
+`generate` is the three in one call.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from talkinghead.contracts import AudioClip, Frame, Phone, Result, Speech, StageTime
+from talkinghead.head import Avatar, Head, LoadOptions, PrepareOptions, Progress, ProgressEvent, RenderOptions
+from talkinghead.pipeline import CancelToken
+from talkinghead.registry import DEFAULT_FAMILY, FAMILIES, FamilyFacts, build
+
+SPEECH_RATE_HZ = 16_000
+"""Every speech encoder and the phone recogniser listen at this rate."""
+
+
+def models() -> Mapping[str, FamilyFacts]:
+    """The model families by name, with what each one needs."""
+    return FAMILIES
+
+
+def load(
+    model: str = DEFAULT_FAMILY,
+    *,
+    checkpoint: str | Path | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    backend: str = "auto",
+    compat: bool = False,
+    **family_options: Any,
+) -> Head:
+    """Load a model.
+
+    Args:
+        model: a name from `models()`.
+        checkpoint: the model's weights, where it has any; never unpickled.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        precision: "auto" (fast where it keeps 45 dB), "parity" (float32) or "fast".
+        backend: "auto", "torch", "onnx" or "openvino".
+        compat: the published script's behaviour everywhere, quirks included.
+        family_options: fields of the model's own configuration.
+    Raises:
+        OptionError: unknown model or option. CheckpointError: the file is not a checkpoint of this model or is unsafe.
+        MissingDependency: the extra that the model needs is not installed.
+    """
+    options = LoadOptions(
+        checkpoint=Path(checkpoint) if checkpoint is not None else None,
+        device=device,
+        precision=precision,
+        backend=backend,
+        compat=compat,
+        family=family_options,
+    )
+    return build(model, options)
+
+
+def listen(
+    sound: str | Path | AudioClip,
+    *,
+    start_s: float = 0.0,
+    duration_s: float | None = None,
+    phones: tuple[Phone, ...] | None = None,
+) -> Speech:
+    """Read speech: 16 kHz mono for the networks, and the original sound for the finished file.
+
+    Args:
+        sound: any audio or video file that FFmpeg reads, or samples.
+        start_s, duration_s: the part to use, in seconds.
+        phones: exact phone times, if known (text to speech knows them).
+    Raises:
+        MediaError: the file cannot be read, has no sound or no samples.
+    """
+    from talkinghead.media import read_audio, resample_clip
+
+    if isinstance(sound, AudioClip):
+        first = round(start_s * sound.sample_rate_hz)
+        stop = None if duration_s is None else first + round(duration_s * sound.sample_rate_hz)
+        part = replace(sound, samples=sound.samples[first:stop])
+        return Speech(clip=resample_clip(part, SPEECH_RATE_HZ), soundtrack=part, phones=phones)
+    path = Path(sound)
+    clip = read_audio(path, SPEECH_RATE_HZ, start_s=start_s, duration_s=duration_s)
+    return Speech(clip=clip, soundtrack=path, start_s=start_s, phones=phones)
+
+
+def prepare(head: Head, source: str | Path | Frame, options: PrepareOptions | None = None) -> Avatar:
+    """`head.prepare(source, options)`."""
+    return head.prepare(source, options)
+
+
+def render(
+    head: Head, avatar: Avatar, speech: Speech, output: str | Path, options: RenderOptions | None = None
+) -> Result:
+    """`head.render(avatar, speech, output, options)`."""
+    return head.render(avatar, speech, output, options)
+
+
+def frames(head: Head, avatar: Avatar, speech: Speech, options: RenderOptions | None = None) -> Iterator[Frame]:
+    """`head.frames(avatar, speech, options)`."""
+    return head.frames(avatar, speech, options)
+
+
+def generate(
+    face: str | Path | Frame,
+    audio: str | Path | AudioClip | Speech,
+    output: str | Path,
+    *,
+    model: str | Head = DEFAULT_FAMILY,
+    prepare_options: PrepareOptions | None = None,
+    render_options: RenderOptions | None = None,
+    progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+    **load_options: Any,
+) -> Result:
+    """Make one talking-head video.
+
+    Args:
+        face: what the model's `face_source` names: a picture or video, a template folder, a scene, an avatar.
+        audio: the speech.
+        output: the video to write; its suffix chooses the container.
+        model: a name, or a head that is already loaded.
+        load_options: as for `load`, when `model` is a name.
+    Returns:
+        The result; its report covers loading, preparing, listening and rendering.
+    """
+    render_options = render_options or RenderOptions()
+    started = time.perf_counter()
+    head = load(model, **load_options) if isinstance(model, str) else model
+    load_s = time.perf_counter() - started
+    speech = audio if isinstance(audio, Speech) else listen(audio)
+    read_s = time.perf_counter() - started - load_s
+    if progress is not None:
+        progress(ProgressEvent("prepare", 0, None))
+    options = replace(prepare_options or PrepareOptions(), speech=speech, render=render_options)
+    avatar = head.prepare(face, options, progress=progress, cancel=cancel)
+    result = head.render(avatar, speech, output, render_options, progress=progress, cancel=cancel)
+    before = (
+        StageTime("load", load_s, 0.0, 0.0, 1),
+        StageTime("read-sound", read_s, 0.0, 0.0, 1),
+        *avatar.times,
+    )
+    report = replace(result.report, stages=(*before, *result.report.stages), wall_s=time.perf_counter() - started)
+    return replace(result, report=report)

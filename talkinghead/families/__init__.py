@@ -1,0 +1,1 @@
+"""One folder per model family. A family uses the shared folders and never another family."""

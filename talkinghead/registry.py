@@ -1,0 +1,99 @@
+"""The model families: facts that callers may read, and builders that import the heavy parts when they run.
+
+A family is one row here plus one folder under `families/`. Callers read facts and never ask for a family by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from talkinghead.errors import OptionError, choices
+
+if TYPE_CHECKING:
+    from talkinghead.head import Head, LoadOptions
+
+
+@dataclass(frozen=True)
+class FamilyFacts:
+    """What is known of a family before anything heavy is imported."""
+
+    name: str
+    title: str
+    summary: str
+    kind: str
+    """"patch": changes a region of given frames; "scene": renders whole frames."""
+    module: str
+    """Imported when the family is built; has `build(options: LoadOptions) -> Head`."""
+    face_source: str
+    """What `prepare` takes, as a noun phrase for help and errors."""
+    source_option: str
+    """Command-line option that gives it: "--face", "--template", "--scene" or "--avatar"."""
+    needs_checkpoint: bool
+    fps: Fraction | None
+    """The only frame rate the networks know, or None where any rate works."""
+    look_ahead_s: float
+    """Sound after a frame's time that the frame depends on."""
+    can_stream: bool
+    """Frames can leave before the sound has ended."""
+    config: str
+    """"module:class" of the family's configuration; cheap to import. Options and their help come from its fields."""
+    extra: str | None
+    """Extra of the package that the family needs, or None for the base install."""
+    reference_module: str | None = None
+    """Module with `NETWORKS`, the family's rows of `talkinghead reference`, or None."""
+
+
+FAMILIES: Mapping[str, FamilyFacts] = {
+    facts.name: facts
+    for facts in (
+        FamilyFacts(
+            name="viseme",
+            title="Built-in animator",
+            summary="Animates the mouth of any picture or video from recognised phones; needs no weights.",
+            kind="patch",
+            module="talkinghead.families.viseme.pipeline",
+            face_source="a picture or video of a face",
+            source_option="--face",
+            needs_checkpoint=False,
+            fps=None,
+            look_ahead_s=0.2,
+            can_stream=False,
+            config="talkinghead.families.viseme.config:VisemeConfig",
+            extra=None,
+        ),
+    )
+}
+
+DEFAULT_FAMILY = "viseme"
+
+
+def family(name: str) -> FamilyFacts:
+    """Facts of one family.
+
+    Raises:
+        OptionError: no such family.
+    """
+    try:
+        return FAMILIES[name]
+    except KeyError:
+        raise OptionError(
+            f"There is no model {name!r}.", accepted=choices(list(FAMILIES)), remedy="talkinghead models list"
+        ) from None
+
+
+def build(name: str, options: LoadOptions) -> Head:
+    """Import the family's module and build its head."""
+    facts = family(name)
+    if facts.needs_checkpoint and options.checkpoint is None:
+        raise OptionError(
+            f"The model {name!r} needs a checkpoint and none was given.",
+            accepted=f"--checkpoint FILE ({facts.title})",
+            remedy=f"give the checkpoint, or leave out --model to use the built-in {DEFAULT_FAMILY!r}",
+        )
+    module: Any = import_module(facts.module)
+    head: Head = module.build(options)
+    return head

@@ -1,0 +1,59 @@
+"""What every test shares: thread limits, the optional folder of real media, an own cache and home."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+ROOT = Path(__file__).resolve().parent.parent
+GOLDEN = ROOT / "tests" / "golden"
+
+
+def media_folder() -> Path | None:
+    """Folder of real media to try things on, or None: TALKINGHEAD_MEDIA, else ../shared/media."""
+    folder = Path(os.environ.get("TALKINGHEAD_MEDIA", ROOT.parent / "shared" / "media"))
+    return folder if folder.is_dir() else None
+
+
+@pytest.fixture(scope="session")
+def shared_media() -> Path:
+    """The folder of real media; skips where there is none."""
+    folder = media_folder()
+    if folder is None:
+        pytest.skip("no folder of real media (set TALKINGHEAD_MEDIA)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """tests/golden."""
+    return GOLDEN
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's cache or models."""
+    base = tmp_path_factory.getbasetemp() / "home"
+    monkeypatch.setenv("TALKINGHEAD_HOME", str(base / "data"))
+    monkeypatch.setenv("TALKINGHEAD_CACHE", str(base / "cache"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if os.environ.get("TALKINGHEAD_REQUIRE_GPU") == "1":
+        return
+    if not any("gpu" in item.keywords for item in items):
+        return
+    try:
+        import torch
+
+        has_gpu = torch.cuda.is_available()
+    except ImportError:
+        has_gpu = False
+    if not has_gpu:
+        for item in items:
+            if "gpu" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="no CUDA device"))
