@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -234,16 +235,18 @@ class Head(ABC):
 
         run = self._start(avatar, conditioning, plan, options, cancel)
         write = _SinkClock("write")
-        info = write_video(
-            output,
-            write.watch(iter(run), lambda done: _tell(progress, "render", done, len(plan))),
-            fps=plan.fps,
-            soundtrack=speech.soundtrack,
-            start_s=speech.start_s,
-            num_frames=len(plan),
-            options=encode,
-            overwrite=options.overwrite,
-        )
+        # Closed here, not when collected: an exception that travels holds its frames and so the threads of the run.
+        with closing(write.watch(iter(run), lambda done: _tell(progress, "render", done, len(plan)))) as watched:
+            info = write_video(
+                output,
+                watched,
+                fps=plan.fps,
+                soundtrack=speech.soundtrack,
+                start_s=speech.start_s,
+                num_frames=len(plan),
+                options=encode,
+                overwrite=options.overwrite,
+            )
         write.stop()
         description = self.describe(avatar, conditioning)
         report = Report(
@@ -292,7 +295,7 @@ class _SinkClock:
         self._wait_s = 0.0
         self._items = 0
 
-    def watch(self, frames: Iterator[Frame], on_frame: Callable[[int], None]) -> Iterator[Frame]:
+    def watch(self, frames: Iterator[Frame], on_frame: Callable[[int], None]) -> Generator[Frame, None, None]:
         try:
             while True:
                 started = time.perf_counter()

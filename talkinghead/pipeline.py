@@ -112,7 +112,7 @@ class Run:
 
     def _sequential(self) -> Iterator[Any]:
         values: Iterator[Any] = self._cancellable(iter(self.source))
-        chain: list[Iterator[Any]] = []
+        chain: list[Iterator[Any]] = [values]
         for stage, clock in zip(self.stages, self._clocks, strict=True):
             values = _timed_output(stage.run(_timed_input(values, clock)), clock)
             chain.append(values)
@@ -120,12 +120,15 @@ class Run:
             yield from values
         finally:
             for link in reversed(chain):
-                link.close()
+                _close(link)
 
     def _cancellable(self, values: Iterator[Any]) -> Iterator[Any]:
-        for value in values:
-            self.cancel.check()
-            yield value
+        try:
+            for value in values:
+                self.cancel.check()
+                yield value
+        finally:
+            _close(values)
 
     def _overlapped(self) -> Iterator[Any]:
         values: Iterator[Any] = self._cancellable(iter(self.source))
@@ -136,33 +139,35 @@ class Run:
             )
             self._threads.append(thread)
             values = self._drain(channel)
-        for thread in self._threads:
-            thread.start()
         try:
+            for thread in self._threads:
+                thread.start()
             for value in values:
                 self.cancel.check()
                 yield value
         finally:
             self._stop.set()
             for thread in self._threads:
-                thread.join()
+                if thread.ident is not None:
+                    thread.join()
 
     def _work(self, stage: Stage, values: Iterator[Any], channel: queue.Queue[Any], clock: _Clock) -> None:
         end: Any = _END
         output: Iterator[Any] | None = None
         try:
-            output = _timed_output(stage.run(_timed_input(values, clock)), clock)
-            for value in output:
-                started = time.perf_counter()
-                self._put(channel, value)
-                clock.wait_output_s += time.perf_counter() - started
+            try:
+                output = _timed_output(stage.run(_timed_input(values, clock)), clock)
+                for value in output:
+                    started = time.perf_counter()
+                    self._put(channel, value)
+                    clock.wait_output_s += time.perf_counter() - started
+            finally:
+                _close(output)
+                _close(values)
         except _Stopped:
             return
         except BaseException as error:
             end = _Failure(error)
-        finally:
-            if output is not None:
-                output.close()  # type: ignore[attr-defined]
         try:
             self._put(channel, end)
         except _Stopped:
@@ -218,9 +223,14 @@ def _timed_output(values: Iterator[T], clock: _Clock) -> Iterator[T]:
             clock.items += 1
             yield value
     finally:
-        close = getattr(values, "close", None)
-        if close is not None:
-            close()
+        _close(values)
+
+
+def _close(values: object) -> None:
+    """Let a generator clean up now rather than when it is collected."""
+    close = getattr(values, "close", None)
+    if close is not None:
+        close()
 
 
 def run_stages(
