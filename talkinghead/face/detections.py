@@ -1,0 +1,225 @@
+"""Run a detector over a source and keep everything it saw: the part of tracking that costs time.
+
+What is kept does not depend on which face is wanted, nor on padding or smoothing, so one cached pass serves them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from talkinghead.contracts import Detection, FloatArray, Frame, FrameSource, IntArray
+from talkinghead.face.detectors import Detector
+
+BATCH_BYTES = 64 * 1024**2
+"""Frames held at once stay below this, whatever batch the detector would like."""
+
+CUT_MIN_DIFFERENCE = 18.0
+"""Two thumbnails of one shot differ by less than this, on average over their pixels (levels of 255)."""
+CUT_MAX_CORRELATION = 0.75
+"""Two thumbnails across a cut correlate less than this; a change of brightness alone keeps it high."""
+_THUMBNAIL = (32, 32)
+
+
+@dataclass(frozen=True, eq=False)
+class DetectionLog:
+    """All faces of all frames that were looked at."""
+
+    num_frames: int
+    """Frames of the source (up to `stop`), looked at or not."""
+    width: int
+    height: int
+    frames: IntArray
+    """[m] int32, ascending: numbers of the frames that were looked at."""
+    shots: IntArray
+    """[m] int32, not descending, from 0: shot that the frame belongs to; it changes at a cut."""
+    offsets: IntArray
+    """[m + 1] int32: the faces of `frames[i]` are rows offsets[i] to offsets[i + 1], best score first."""
+    boxes_xyxy: FloatArray
+    """[k, 4] float32, as detected; may leave the frame."""
+    scores: FloatArray
+    """[k] float32 in [0, 1]."""
+    key_points: FloatArray
+    """[k, 5, 2] float32; NaN where the detector gave none."""
+
+    def __post_init__(self) -> None:
+        m, k = len(self.frames), len(self.boxes_xyxy)
+        shapes = {
+            "shots": (self.shots.shape, (m,)),
+            "offsets": (self.offsets.shape, (m + 1,)),
+            "boxes_xyxy": (self.boxes_xyxy.shape, (k, 4)),
+            "scores": (self.scores.shape, (k,)),
+            "key_points": (self.key_points.shape, (k, 5, 2)),
+        }
+        for name, (given, wanted) in shapes.items():
+            if given != wanted:
+                raise ValueError(f"{name} must be {list(wanted)}, not {list(given)}")
+
+    def rows(self, i: int) -> range:
+        """Rows of the faces of the i-th frame looked at."""
+        return range(int(self.offsets[i]), int(self.offsets[i + 1]))
+
+    def detections(self, i: int) -> list[Detection]:
+        """Faces of the i-th frame looked at."""
+        return [
+            Detection(
+                self.boxes_xyxy[row],
+                float(self.scores[row]),
+                None if np.isnan(self.key_points[row]).any() else self.key_points[row],
+            )
+            for row in self.rows(i)
+        ]
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Plain arrays, for the cache; `from_arrays` reads them."""
+        return {
+            "size": np.array([self.num_frames, self.width, self.height], np.int64),
+            "frames": self.frames,
+            "shots": self.shots,
+            "offsets": self.offsets,
+            "boxes_xyxy": self.boxes_xyxy,
+            "scores": self.scores,
+            "key_points": self.key_points,
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> DetectionLog:
+        num_frames, width, height = (int(value) for value in arrays["size"])
+        rest = {name: arrays[name] for name in ("frames", "shots", "offsets", "boxes_xyxy", "scores", "key_points")}
+        return cls(num_frames, width, height, **rest)
+
+
+def make_log(
+    found: Sequence[tuple[int, int, Sequence[Detection]]], num_frames: int, size: tuple[int, int]
+) -> DetectionLog:
+    """Pack (frame number, shot, faces) triples, ascending by frame number. Faces that are not finite are dropped."""
+    kept = [[face for face in faces if _usable(face)] for _, _, faces in found]
+    faces = [face for group in kept for face in group]
+    nothing = np.full((5, 2), np.nan, np.float32)
+    return DetectionLog(
+        num_frames=num_frames,
+        width=size[0],
+        height=size[1],
+        frames=np.array([number for number, _, _ in found], np.int32),
+        shots=np.array([shot for _, shot, _ in found], np.int32),
+        offsets=np.cumsum([0, *(len(group) for group in kept)]).astype(np.int32),
+        boxes_xyxy=np.array([face.box_xyxy for face in faces], np.float32).reshape(-1, 4),
+        scores=np.array([face.score for face in faces], np.float32),
+        key_points=np.array(
+            [nothing if face.key_points is None else face.key_points for face in faces], np.float32
+        ).reshape(-1, 5, 2),
+    )
+
+
+def _usable(face: Detection) -> bool:
+    """Whether the box is finite and not empty; key points may be missing."""
+    x1, y1, x2, y2 = face.box_xyxy
+    return bool(np.isfinite(face.box_xyxy).all() and x2 > x1 and y2 > y1 and np.isfinite(face.score))
+
+
+def detect_faces(
+    source: FrameSource,
+    detector: Detector,
+    *,
+    every: int = 1,
+    stop: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> DetectionLog:
+    """Look for faces in every k-th frame of a source, and in the last.
+
+    Where a cut lies between two frames looked at, those between are looked at too, so that its place is exact.
+    Memory does not grow with the frames' size times their number: frames pass through in small batches.
+
+    Args:
+        stop: frames from here on are left out.
+        progress: called with (frames done, frames in all); what it raises ends the run.
+    """
+    total = len(source) if stop is None else min(stop, len(source))
+    if not detector.looks_at_pixels:
+        faces = [detector.detect([frame])[0] for frame in source.read(0, min(1, total))]
+        if progress is not None:
+            progress(total, total)
+        return make_log([(number, 0, faces[0]) for number in range(total if faces else 0)], total, source.size)
+
+    looked: list[_Looked] = []
+    done = 0
+    for looked_at in _look(source, detector, range(0, total, every)):
+        looked.append(looked_at)
+        done = min(looked_at.number + every, total)
+        if progress is not None and (len(looked) % detector.batch_size == 0 or done == total):
+            progress(done, total)
+    if every > 1 and looked and looked[-1].number < total - 1:
+        looked.extend(_look(source, detector, range(total - 1, total)))
+    if every > 1:
+        looked = _refine_cuts(source, detector, looked)
+    if progress is not None and done < total:
+        progress(total, total)  # a damaged source that ended early
+
+    found = []
+    shot = 0
+    for before, now in zip([None, *looked], looked, strict=False):
+        if before is not None and is_cut(before.thumbnail, now.thumbnail):
+            shot += 1
+        found.append((now.number, shot, now.faces))
+    return make_log(found, total, source.size)
+
+
+@dataclass(frozen=True, eq=False)
+class _Looked:
+    number: int
+    faces: list[Detection]
+    thumbnail: FloatArray
+
+
+def _look(source: FrameSource, detector: Detector, numbers: range) -> Iterator[_Looked]:
+    """Detect in the frames of a range, batch by batch."""
+    frames = source.read(numbers.start, numbers.stop, numbers.step)
+    for batch in _batches(zip(numbers, frames, strict=False), detector.batch_size):
+        faces = detector.detect([frame for _, frame in batch])
+        for (number, frame), found in zip(batch, faces, strict=True):
+            yield _Looked(number, found, thumbnail(frame))
+
+
+def _batches(frames: Iterable[tuple[int, Frame]], size: int) -> Iterator[list[tuple[int, Frame]]]:
+    """Lists of at most `size` frames and at most `BATCH_BYTES`, at least one frame each."""
+    batch: list[tuple[int, Frame]] = []
+    for number, frame in frames:
+        batch.append((number, frame))
+        if len(batch) >= size or (len(batch) + 1) * frame.nbytes > BATCH_BYTES:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _refine_cuts(source: FrameSource, detector: Detector, looked: list[_Looked]) -> list[_Looked]:
+    """Look at the skipped frames wherever the two around them are of different shots."""
+    refined: list[_Looked] = []
+    for now in looked:
+        if refined and now.number - refined[-1].number > 1 and is_cut(refined[-1].thumbnail, now.thumbnail):
+            refined.extend(_look(source, detector, range(refined[-1].number + 1, now.number)))
+        refined.append(now)
+    return refined
+
+
+def thumbnail(frame: Frame) -> FloatArray:
+    """A small grey picture to compare shots by: [32, 32] float32 in [0, 255]."""
+    import cv2
+
+    small = cv2.resize(frame, _THUMBNAIL, interpolation=cv2.INTER_AREA)
+    grey: FloatArray = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    return grey
+
+
+def is_cut(before: FloatArray, after: FloatArray) -> bool:
+    """Whether two thumbnails show different shots: they differ much, and not by brightness or contrast alone."""
+    if float(np.abs(before - after).mean()) < CUT_MIN_DIFFERENCE:
+        return False
+    a, b = before - before.mean(), after - after.mean()
+    scale = float(np.sqrt((a * a).sum() * (b * b).sum()))
+    correlation = float((a * b).sum()) / scale if scale > 1e-6 else 0.0
+    return correlation < CUT_MAX_CORRELATION

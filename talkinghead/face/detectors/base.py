@@ -1,0 +1,156 @@
+"""The interface of a face detector, and where model files are looked for."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import numpy as np
+
+from talkinghead.contracts import Detection, Frame
+from talkinghead.errors import MissingWeights
+
+if TYPE_CHECKING:
+    from talkinghead.face.options import FaceOptions
+
+HOME_VARIABLE = "TALKINGHEAD_HOME"
+"""Environment variable that names the package's data folder; models are in `models` below it."""
+
+
+@runtime_checkable
+class Detector(Protocol):
+    """Finds faces in single frames; keeps nothing between calls."""
+
+    @property
+    def name(self) -> str:
+        """Its name in `DETECTORS`."""
+
+    @property
+    def has_key_points(self) -> bool:
+        """Whether detections carry five key points."""
+
+    @property
+    def identity(self) -> str:
+        """Everything that changes its answers, as text: part of a cache key."""
+
+    @property
+    def description(self) -> str:
+        """Name and settings for people."""
+
+    @property
+    def batch_size(self) -> int:
+        """How many frames per call suit it."""
+
+    @property
+    def looks_at_pixels(self) -> bool:
+        """False where the answer depends on the size of the frame alone: one frame then answers for all."""
+
+    def detect(self, frames: Sequence[Frame]) -> list[list[Detection]]:
+        """Faces of each frame, best score first; a batch gives what its frames give one by one.
+
+        Frames may differ in size. They are not changed.
+        """
+
+
+@dataclass(frozen=True)
+class DetectorEntry:
+    """One row of the registry."""
+
+    name: str
+    summary: str
+    """What it is and when to take it, one sentence."""
+    build: Callable[[FaceOptions, Path | None], Detector]
+    """Makes it from the options and its model file (None where `model_patterns` is empty)."""
+    has_key_points: bool = False
+    """Usually; a model without them is accepted where the format knows both."""
+    model_patterns: tuple[str, ...] = ()
+    """File names (shell patterns, any case) under which its model is known; empty if it needs none."""
+    package: str | None = None
+    """Import name of the optional package it needs."""
+    extra: str | None = None
+    """Extra of this package that brings it."""
+    auto_rank: int | None = None
+    """Place in the order in which "auto" tries, lowest first; None: never chosen by itself."""
+    recognises: Callable[[bytes], bool] | None = None
+    """Whether a model file's content is for this detector (for "auto" with a given file)."""
+
+
+@dataclass(frozen=True)
+class AvailableDetector:
+    """What `talkinghead doctor` shows about one detector."""
+
+    name: str
+    summary: str
+    usable: bool
+    why_not: str
+    """Empty when usable."""
+    model: Path | None
+    """The model file found."""
+    has_key_points: bool
+    automatic: bool
+    """Whether "auto" would choose it now."""
+
+
+def model_folder() -> Path:
+    """Where detectors look for model files: `TALKINGHEAD_HOME`/models, else the user's data folder."""
+    given = os.environ.get(HOME_VARIABLE)
+    if given:
+        return Path(given).expanduser() / "models"
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("talkinghead", appauthor=False)) / "models"
+
+
+def find_model(patterns: Sequence[str]) -> Path | None:
+    """The file of `model_folder()` (or a folder directly below) that matches the first pattern it can."""
+    folder = model_folder()
+    try:
+        files = sorted(path for path in (*folder.glob("*"), *folder.glob("*/*")) if path.is_file())
+    except OSError:
+        return None
+    for pattern in patterns:
+        for path in files:
+            if fnmatch.fnmatchcase(path.name.lower(), pattern.lower()):
+                return path
+    return None
+
+
+def read_model(path: Path, detector: str) -> bytes:
+    """A model file's content.
+
+    Raises:
+        MissingWeights: no such file, a folder, or no permission.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise MissingWeights(
+            f"The model file {path} of the face detector {detector!r} cannot be read: {error.strerror or error}.",
+            remedy="check the path, or use the built-in detector 'haar'.",
+        ) from error
+
+
+def short_hash(data: bytes) -> str:
+    """Enough of the SHA-256 to tell files apart."""
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def check_frame(frame: Frame) -> None:
+    """Refuse what is not a frame.
+
+    Raises:
+        ValueError: not [H, W, 3] uint8, or empty.
+    """
+    if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or 0 in frame.shape:
+        raise ValueError(f"a frame must be [H, W, 3] uint8 and not empty, not {list(frame.shape)} {frame.dtype}")
+
+
+def reduced_size(width: int, height: int, max_side: int) -> tuple[int, int]:
+    """(width, height) with the longer side at most `max_side`, same shape as nearly as whole pixels allow."""
+    scale = min(1.0, max_side / max(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))

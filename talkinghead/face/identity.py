@@ -1,0 +1,215 @@
+"""Which of the faces seen belong to the one person that is meant.
+
+Faces are linked into tracklets by overlap within a shot; one tracklet is chosen by the user's rule, and others that
+continue it before and after gaps are joined to it. All frames are known, so one false detection decides nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from talkinghead.contracts import FloatArray, IntArray
+from talkinghead.errors import OptionError
+from talkinghead.face.detections import DetectionLog
+from talkinghead.face.options import Selection
+
+LINK_MIN_OVERLAP = 0.2
+"""Boxes of consecutive frames are of one person above this intersection over union."""
+LINK_MAX_SHIFT = 0.6
+"""... or if the centre moved by less than this share of the box's side and the size changed little."""
+LINK_MAX_GROWTH = 1.6
+LINK_MAX_GAP = 6
+"""A tracklet survives this many looks without a detection."""
+JOIN_SHIFT = 0.75
+"""A tracklet may continue another if its centre is within this many box sides, ..."""
+JOIN_SHIFT_PER_FRAME = 0.04
+"""... plus this much for each frame between them."""
+JOIN_MAX_GROWTH = 2.0
+WEAK_SCORE = 0.5
+"""Tracklets with less than this share of the best mean score are taken for false detections, ..."""
+SHORT_LENGTH = 3
+"""... as are those seen in fewer looks than this, where the shot has more."""
+
+
+@dataclass(eq=False)
+class _Tracklet:
+    looks: list[int] = field(default_factory=list)
+    """Indices into `DetectionLog.frames`, ascending."""
+    rows: list[int] = field(default_factory=list)
+    """Rows of the log, one per look."""
+
+
+def overlap(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Intersection over union of every box of `a` [n, 4] with every box of `b` [m, 4]: [n, m] in [0, 1]."""
+    corner_low = np.maximum(a[:, None, :2], b[None, :, :2])
+    corner_high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    shared = np.prod(np.clip(corner_high - corner_low, 0, None), axis=2, dtype=np.float64)
+    area_a = np.prod(a[:, 2:] - a[:, :2], axis=1, dtype=np.float64)
+    area_b = np.prod(b[:, 2:] - b[:, :2], axis=1, dtype=np.float64)
+    union = area_a[:, None] + area_b[None, :] - shared
+    ratio: FloatArray = (shared / np.maximum(union, 1e-12)).astype(np.float32)
+    return ratio
+
+
+def _centre(box: FloatArray) -> FloatArray:
+    middle: FloatArray = ((box[..., :2] + box[..., 2:]) / 2).astype(np.float32)
+    return middle
+
+
+def _side(box: FloatArray) -> FloatArray:
+    """Geometric mean of width and height."""
+    side: FloatArray = np.sqrt(np.prod(box[..., 2:] - box[..., :2], axis=-1)).astype(np.float32)
+    return side
+
+
+def choose_identity(log: DetectionLog, selection: Selection) -> IntArray:
+    """For each frame looked at, the row of the log that is the person meant, or -1.
+
+    Raises:
+        OptionError: "index:K" where no frame shows that many faces.
+
+    "only" chooses as "largest" does; `crowded_look` tells whether the choice was free.
+    """
+    chosen = np.full(len(log.frames), -1, np.int32)
+    previous: _Tracklet | None = None
+    for shot in np.unique(log.shots):
+        looks = np.flatnonzero(log.shots == shot)
+        tracklets = _link(log, looks)
+        if not tracklets:
+            continue
+        seed = _seed(log, tracklets, len(looks), selection, previous)
+        if seed is None:
+            continue
+        chain = _extend(log, seed, tracklets)
+        for tracklet in chain:
+            chosen[tracklet.looks] = tracklet.rows
+        previous = chain[-1]
+    if previous is None and selection.rule == "index" and len(log.scores):
+        most = int(np.diff(log.offsets).max())
+        raise OptionError(
+            f"Face number {selection.index} was asked for, but no frame shows that many.",
+            accepted=f"index:0 to index:{most - 1}." if most > 1 else "index:0.",
+        )
+    return chosen
+
+
+def crowded_look(log: DetectionLog) -> int | None:
+    """The first look in which two people are seen that are both more than false detections, or None."""
+    for shot in np.unique(log.shots):
+        looks = np.flatnonzero(log.shots == shot)
+        seen: set[int] = set()
+        crowded: list[int] = []
+        for tracklet in _significant(log, _link(log, looks), len(looks)):
+            crowded.extend(seen.intersection(tracklet.looks))
+            seen.update(tracklet.looks)
+        if crowded:
+            return min(crowded)
+    return None
+
+
+def _link(log: DetectionLog, looks: NDArray[np.intp]) -> list[_Tracklet]:
+    """Join the detections of one shot over time, greedily by likeness; one detection, one tracklet."""
+    tracklets: list[_Tracklet] = []
+    for look in looks:
+        rows = np.array(log.rows(int(look)), np.intp)
+        alive = [t for t in tracklets if look - t.looks[-1] <= LINK_MAX_GAP + 1]
+        taken: set[int] = set()
+        if alive and len(rows):
+            last = log.boxes_xyxy[[t.rows[-1] for t in alive]]
+            likeness = _likeness(last, log.boxes_xyxy[rows])
+            for flat in np.argsort(-likeness, axis=None, kind="stable"):
+                i, j = divmod(int(flat), len(rows))
+                if likeness[i, j] <= 0:
+                    break
+                if alive[i].looks[-1] == look or j in taken:
+                    continue
+                alive[i].looks.append(int(look))
+                alive[i].rows.append(int(rows[j]))
+                taken.add(j)
+        tracklets.extend(_Tracklet([int(look)], [int(row)]) for j, row in enumerate(rows) if j not in taken)
+    return tracklets
+
+
+def _likeness(a: FloatArray, b: FloatArray) -> FloatArray:
+    """[n, m]: above 0 where two boxes may be one person in consecutive looks, higher is more likely."""
+    iou = overlap(a, b)
+    side_a, side_b = _side(a)[:, None], _side(b)[None, :]
+    shift = np.linalg.norm(_centre(a)[:, None] - _centre(b)[None], axis=2) / np.minimum(side_a, side_b)
+    growth = np.maximum(side_a / side_b, side_b / side_a)
+    near = (shift < LINK_MAX_SHIFT) & (growth < LINK_MAX_GROWTH)
+    likeness: FloatArray = np.where((iou >= LINK_MIN_OVERLAP) | near, iou + 1e-3 * (near + 0.0), 0.0).astype(np.float32)
+    return likeness
+
+
+def _significant(log: DetectionLog, tracklets: list[_Tracklet], num_looks: int) -> list[_Tracklet]:
+    """Without those that look like false detections; never empty unless `tracklets` is."""
+    if not tracklets:
+        return []
+    scores = [float(log.scores[t.rows].mean()) for t in tracklets]
+    kept = [
+        t
+        for t, score in zip(tracklets, scores, strict=True)
+        if score >= WEAK_SCORE * max(scores) and len(t.looks) >= min(SHORT_LENGTH, num_looks)
+    ]
+    return kept or [max(tracklets, key=lambda t: float(log.scores[t.rows].sum()))]
+
+
+def _seed(
+    log: DetectionLog, tracklets: list[_Tracklet], num_looks: int, selection: Selection, previous: _Tracklet | None
+) -> _Tracklet | None:
+    """The tracklet that the rule names; after a cut, the one nearest to where the person was."""
+    significant = _significant(log, tracklets, num_looks)
+    if selection.rule in ("largest", "only"):
+        return max(tracklets, key=lambda t: float((_side(log.boxes_xyxy[t.rows]) ** 2 * log.scores[t.rows]).sum()))
+    if previous is not None:
+        was = _centre(log.boxes_xyxy[previous.rows[-1]])
+        return min(significant, key=lambda t: float(np.linalg.norm(_centre(log.boxes_xyxy[t.rows[0]]) - was)))
+    if selection.rule == "nearest":
+        first = min(t.looks[0] for t in significant)
+        present = [t for t in significant if t.looks[0] == first]
+        point = np.array(selection.point_xy, np.float32)
+        return min(present, key=lambda t: _distance_to_box(point, log.boxes_xyxy[t.rows[0]]))
+    for look in sorted({look for t in significant for look in t.looks}):
+        present = [t for t in significant if look in t.looks]
+        if len(present) > selection.index:
+            present.sort(key=lambda t: float(_centre(log.boxes_xyxy[t.rows[t.looks.index(look)]])[0]))
+            return present[selection.index]
+    return None
+
+
+def _distance_to_box(point: FloatArray, box: FloatArray) -> tuple[float, float]:
+    """(distance to the box's edge, 0 inside; distance to its centre)."""
+    outside = np.maximum(np.maximum(box[:2] - point, point - box[2:]), 0)
+    return float(np.hypot(*outside)), float(np.hypot(*(_centre(box) - point)))
+
+
+def _extend(log: DetectionLog, seed: _Tracklet, tracklets: list[_Tracklet]) -> list[_Tracklet]:
+    """The seed and the tracklets that continue it, in order of time."""
+    chain = [seed]
+    while following := [t for t in tracklets if t.looks[0] > chain[-1].looks[-1]]:
+        best = min(following, key=lambda t: _join_cost(log, chain[-1].looks[-1], chain[-1].rows[-1], t, first=True))
+        if not np.isfinite(_join_cost(log, chain[-1].looks[-1], chain[-1].rows[-1], best, first=True)):
+            break
+        chain.append(best)
+    while preceding := [t for t in tracklets if t.looks[-1] < chain[0].looks[0]]:
+        best = min(preceding, key=lambda t: _join_cost(log, chain[0].looks[0], chain[0].rows[0], t, first=False))
+        if not np.isfinite(_join_cost(log, chain[0].looks[0], chain[0].rows[0], best, first=False)):
+            break
+        chain.insert(0, best)
+    return chain
+
+
+def _join_cost(log: DetectionLog, look: int, row: int, tracklet: _Tracklet, *, first: bool) -> float:
+    """How unlikely it is that a tracklet continues one that ends at (look, row); infinite if it cannot."""
+    end = 0 if first else -1
+    box, other = log.boxes_xyxy[row], log.boxes_xyxy[tracklet.rows[end]]
+    gap = abs(int(log.frames[tracklet.looks[end]]) - int(log.frames[look]))
+    side, other_side = float(_side(box)), float(_side(other))
+    shift = float(np.linalg.norm(_centre(box) - _centre(other))) / max(side, other_side)
+    growth = max(side / other_side, other_side / side)
+    if growth > JOIN_MAX_GROWTH or shift > JOIN_SHIFT + JOIN_SHIFT_PER_FRAME * gap:
+        return float("inf")
+    return gap * JOIN_SHIFT_PER_FRAME + shift + (growth - 1.0)
