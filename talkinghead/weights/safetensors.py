@@ -1,0 +1,135 @@
+"""The safetensors container: a JSON header and flat memory. Read as memory maps, written in one pass.
+
+Layout: 8 bytes little-endian header length, the header (name -> dtype, shape, data_offsets; `__metadata__` -> text),
+then the data. See https://github.com/huggingface/safetensors.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from talkinghead.errors import OutputExists, UnwritableOutput, WrongCheckpoint
+from talkinghead.weights.pickled import decode_elements, element_type
+
+Array = NDArray[Any]
+
+_DTYPES = {
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "I64": "int64",
+    "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+    "U64": "uint64",
+    "U32": "uint32",
+    "U16": "uint16",
+    "U8": "uint8",
+    "BOOL": "bool",
+}
+_NAMES = {np.dtype(name): code for code, name in _DTYPES.items() if name != "bfloat16"}
+
+MAX_HEADER_BYTES = 100_000_000
+"""The limit of the format."""
+
+
+def read_safetensors(path: Path, memory: Array) -> tuple[dict[str, Array], dict[str, str]]:
+    """Tensors and text metadata of a safetensors file.
+
+    Args:
+        path: for messages.
+        memory: [n] uint8, the whole file (a memory map).
+    Returns:
+        Tensors as views of the memory (bfloat16 as float32), and `__metadata__`.
+    Raises:
+        WrongCheckpoint: damaged, cut short or inconsistent.
+    """
+    try:
+        length = int.from_bytes(memory[:8].tobytes(), "little")
+        if len(memory) < 8 or length > MAX_HEADER_BYTES or 8 + length > len(memory):
+            raise ValueError("its header is longer than the file")
+        header = json.loads(memory[8 : 8 + length].tobytes())
+        data = memory[8 + length :]
+        metadata = header.pop("__metadata__", {})
+        tensors: dict[str, Array] = {}
+        for name, entry in header.items():
+            dtype = _DTYPES[entry["dtype"]]
+            shape = tuple(int(n) for n in entry["shape"])
+            start, stop = (int(n) for n in entry["data_offsets"])
+            size = int(np.prod(shape, dtype=np.int64)) * element_type(dtype).itemsize
+            if min((*shape, start, 0)) < 0 or stop - start != size or stop > len(data):
+                raise ValueError(f"tensor {name!r} does not lie inside the file")
+            raw = aligned(data[start:stop], element_type(dtype)).reshape(shape)
+            tensors[name] = decode_elements(raw, dtype)
+    except (ValueError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
+        raise WrongCheckpoint(
+            f"{path} is damaged or not a safetensors file: {error}.", remedy="download the file again"
+        ) from error
+    return tensors, {str(key): str(value) for key, value in metadata.items()}
+
+
+def write_safetensors(
+    tensors: Mapping[str, Array], path: Path, *, metadata: Mapping[str, str] | None = None, overwrite: bool = False
+) -> None:
+    """Write tensors; the file appears under its name only when complete.
+
+    Args:
+        tensors: name to array; written in order of falling element size, then name, as the format advises.
+        metadata: text stored in the header.
+    Raises:
+        OutputExists: the file is there and `overwrite` is off. UnwritableOutput: missing folder, full disk.
+        TypeError: an array of a type that the format lacks.
+    """
+    if path.exists() and not overwrite:
+        raise OutputExists(f"{path} exists.", remedy="another name, or --force")
+    arrays = {name: np.asarray(value) for name, value in tensors.items()}
+    for name, value in arrays.items():
+        if value.dtype.newbyteorder("=") not in _NAMES:
+            raise TypeError(f"{name} is {value.dtype}, which safetensors does not have")
+    order = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
+    header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
+    offset = 0
+    for name in order:
+        value = arrays[name]
+        header[name] = {
+            "dtype": _NAMES[value.dtype.newbyteorder("=")],
+            "shape": list(value.shape),
+            "data_offsets": [offset, offset + value.nbytes],
+        }
+        offset += value.nbytes
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    temporary: str | None = None
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        with os.fdopen(handle, "wb") as file:
+            file.write(len(text).to_bytes(8, "little"))
+            file.write(text)
+            for name in order:
+                value = arrays[name]
+                file.write(np.ascontiguousarray(value, dtype=value.dtype.newbyteorder("<")).data)
+        Path(temporary).replace(path)
+        temporary = None
+    except OSError as error:
+        raise UnwritableOutput(f"{path} cannot be written: {error.strerror or error}.") from error
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                Path(temporary).unlink()
+
+
+def aligned(raw: Array, dtype: np.dtype[Any]) -> Array:
+    """Bytes as elements: a view where the address allows it, else a copy."""
+    if raw.ctypes.data % max(1, dtype.itemsize):
+        raw = raw.copy()
+    return raw.view(dtype)
