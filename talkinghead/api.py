@@ -110,7 +110,7 @@ def frames(head: Head, avatar: Avatar, speech: Speech, options: RenderOptions | 
 
 
 def generate(
-    face: str | Path | Frame,
+    face: str | Path | Frame | Avatar,
     audio: str | Path | AudioClip | Speech,
     output: str | Path,
     *,
@@ -124,7 +124,8 @@ def generate(
     """Make one talking-head video.
 
     Args:
-        face: what the model's `face_source` names: a picture or video, a template folder, a scene, an avatar.
+        face: what the model's `face_source` names: a picture or video, a template folder, a scene, an avatar; or a
+            face that this head has prepared.
         audio: the speech.
         output: the video to write; its suffix chooses the container.
         model: a name, or a head that is already loaded.
@@ -134,19 +135,26 @@ def generate(
     """
     render_options = render_options or RenderOptions()
     started = time.perf_counter()
-    head = load(model, **load_options) if isinstance(model, str) else model
-    load_s = time.perf_counter() - started
-    speech = audio if isinstance(audio, Speech) else listen(audio)
-    read_s = time.perf_counter() - started - load_s
-    if progress is not None:
-        progress(ProgressEvent("prepare", 0, None))
-    options = replace(prepare_options or PrepareOptions(), speech=speech, render=render_options)
-    avatar = head.prepare(face, options, progress=progress, cancel=cancel)
+    times: list[StageTime] = []
+    if isinstance(model, str):
+        head = load(model, **load_options)
+        times.append(StageTime("load", time.perf_counter() - started, 0.0, 0.0, 1))
+    else:
+        head = model
+    if isinstance(audio, Speech):
+        speech = audio
+    else:
+        before = time.perf_counter()
+        speech = listen(audio)
+        times.append(StageTime("read-sound", time.perf_counter() - before, 0.0, 0.0, 1))
+    if isinstance(face, Avatar):
+        avatar = face
+    else:
+        if progress is not None:
+            progress(ProgressEvent("prepare", 0, None))
+        options = replace(prepare_options or PrepareOptions(), speech=speech, render=render_options)
+        avatar = head.prepare(face, options, progress=progress, cancel=cancel)
+        times.extend(avatar.times)
     result = head.render(avatar, speech, output, render_options, progress=progress, cancel=cancel)
-    before = (
-        StageTime("load", load_s, 0.0, 0.0, 1),
-        StageTime("read-sound", read_s, 0.0, 0.0, 1),
-        *avatar.times,
-    )
-    report = replace(result.report, stages=(*before, *result.report.stages), wall_s=time.perf_counter() - started)
+    report = replace(result.report, stages=(*times, *result.report.stages), wall_s=time.perf_counter() - started)
     return replace(result, report=report)

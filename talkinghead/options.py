@@ -8,14 +8,18 @@ import ast
 import dataclasses
 import inspect
 import itertools
+import math
+import re
 import textwrap
 import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from fractions import Fraction
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import Any, TypeVar
 
 from talkinghead.errors import OptionError, choices
@@ -29,7 +33,8 @@ class OptionField:
 
     name: str
     type: Any
-    """bool, int, float, str, pathlib.Path, or a typing.Literal of strings."""
+    """bool, int, float, str, pathlib.Path, fractions.Fraction, a typing.Literal of strings, or tuple[int, ...] and
+    tuple[float, ...] of a fixed length."""
     optional: bool
     """None is accepted."""
     default: Any
@@ -39,6 +44,42 @@ class OptionField:
     @property
     def flag(self) -> str:
         return "--" + self.name.replace("_", "-")
+
+    @property
+    def spelling(self) -> str:
+        """How a value is written, for help: "int", "N,N,N,N", "25 or 30000/1001"."""
+        if self.choices:
+            return "|".join(self.choices)
+        if typing.get_origin(self.type) is tuple:
+            return ",".join("N" * len(typing.get_args(self.type)))
+        spellings: dict[Any, str] = {Fraction: "25 or 30000/1001", Path: "path", str: "text"}
+        return spellings.get(self.type) or str(self.type.__name__)
+
+    def parse(self, text: str) -> Any:
+        """Read a value as it is written on a command line.
+
+        Raises:
+            OptionError: the text is not of this field's type.
+        """
+        try:
+            return self._parse(text.strip())
+        except (ValueError, ZeroDivisionError):
+            raise OptionError(f"{self.flag} is {text!r}.", accepted=self.spelling) from None
+
+    def _parse(self, text: str) -> Any:
+        if self.choices:
+            if text not in self.choices:
+                raise ValueError(text)
+            return text
+        if self.type is bool:
+            return {"true": True, "false": False}[text.lower()] if text.lower() in ("true", "false") else _refuse(text)
+        if typing.get_origin(self.type) is tuple:
+            parts = re.split(r"[,\s]+", text)
+            kinds = typing.get_args(self.type)
+            return tuple(kind(part) for kind, part in zip(kinds, parts, strict=True))
+        if self.type is float and not math.isfinite(float(text)):
+            raise ValueError(text)
+        return self.type(text)
 
 
 def config_class(reference: str) -> type[Any]:
@@ -62,7 +103,7 @@ def option_fields(config: type[Any]) -> tuple[OptionField, ...]:
         values: tuple[str, ...] = ()
         if typing.get_origin(kind) is typing.Literal:
             values = tuple(str(value) for value in typing.get_args(kind))
-        elif kind not in (bool, int, float, str) and getattr(kind, "__name__", "") != "Path":
+        elif not (kind in (bool, int, float, str, Path, Fraction) or _is_number_tuple(kind)):
             continue
         default = item.default if item.default is not dataclasses.MISSING else None
         found.append(OptionField(item.name, kind, optional, default, help_texts.get(item.name, ""), values))
@@ -93,12 +134,24 @@ def build_config(config: type[C], values: Mapping[str, Any], *, owner: str) -> C
 
 
 def _plain(hint: Any) -> tuple[Any, bool]:
-    """Strip `| None`."""
+    """Strip `| None`; of `bool | int` only the int can be written."""
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        rest = [part for part in typing.get_args(hint) if part is not type(None)]
+        parts = typing.get_args(hint)
+        rest = [part for part in parts if part is not type(None)]
+        if set(rest) == {bool, int}:
+            rest = [int]
         if len(rest) == 1:
-            return rest[0], True
+            return rest[0], type(None) in parts
     return hint, False
+
+
+def _is_number_tuple(kind: Any) -> bool:
+    parts = typing.get_args(kind)
+    return typing.get_origin(kind) is tuple and bool(parts) and all(part in (int, float) for part in parts)
+
+
+def _refuse(text: str) -> Any:
+    raise ValueError(text)
 
 
 def _field_docs(config: type[Any]) -> dict[str, str]:
