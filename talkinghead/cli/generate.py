@@ -27,8 +27,6 @@ SEVERAL = ("--audio", "--face", "--template", "--scene", "--avatar")
 """Options that take one value after another: `--audio a.wav b.wav`, as the shell expands `*.wav`."""
 
 _FRAMES, _FACES, _ENCODE = "frames", "faces", "encoding"
-_SUFFIXES = {"vp9": ".webm", "libvpx-vp9": ".webm", "prores": ".mov", "prores_ks": ".mov", "gif": ".gif", "png": ""}
-"""Suffix of a video that is named after its inputs, by codec; .mp4 for all others."""
 
 
 class SeveralValues(TyperCommand):
@@ -87,6 +85,7 @@ def plan_jobs(sources: Sequence[Path], sounds: Sequence[Path], output: str, code
         )
     jobs: list[Job] = []
     used: set[str] = set()
+    suffix = usual_suffix(codec) if several or named_folder else ""
     for source in sources:
         for sound in sounds:
             path = target
@@ -98,12 +97,21 @@ def plan_jobs(sources: Sequence[Path], sounds: Sequence[Path], output: str, code
                 while name in used:
                     name, number = f"{stem}-{number}", number + 1
                 used.add(name)
-                path = target / (name + _SUFFIXES.get(codec, ".mp4"))
+                path = target / (name + suffix)
             for given in (source, sound):
                 if _same_file(path, given):
                     raise OptionError(f"The output {path} is one of the inputs.", remedy="another name after -o")
             jobs.append(Job(source, sound, path))
     return jobs
+
+
+def usual_suffix(codec: str) -> str:
+    """Suffix of a video that is named after its inputs: ".mp4" unless the codec usually goes elsewhere."""
+    if codec == "auto":
+        return ".mp4"
+    from talkinghead.media.encoders import ENCODERS
+
+    return next((facts.suffixes[0] for facts in ENCODERS if codec in (facts.codec, facts.name)), ".mp4")
 
 
 def _same_file(a: Path, b: Path) -> bool:
@@ -366,18 +374,18 @@ def check_before(jobs: Sequence[Job], facts: FamilyFacts, render: RenderOptions,
     Raises:
         MediaNotFound: an input is not there. OutputError: the video or report cannot be written.
     """
-    from talkinghead.errors import MediaNotFound, UnwritableOutput
+    from talkinghead.errors import MediaNotFound
     from talkinghead.media import check_output
+    from talkinghead.media.files import PendingOutput, existing_file
 
-    if report is not None and (report.is_dir() or not report.absolute().parent.is_dir()):
-        raise UnwritableOutput(f"The report {report} cannot be written.", accepted="a file in a folder that exists")
+    if report is not None:
+        PendingOutput(report).discard()
     if len(jobs) > 1:
         return
     job = jobs[0]
     if not job.source.exists():
-        raise MediaNotFound(f"There is no file {job.source}.", accepted=facts.face_source)
-    if not job.audio.exists():
-        raise MediaNotFound(f"There is no file {job.audio}.", accepted="an audio or video file with speech")
+        raise MediaNotFound(f"There is no file {str(job.source)!r}.", accepted=facts.face_source)
+    existing_file(job.audio)
     check_output(job.output, overwrite=render.overwrite, options=render.encode)
 
 
@@ -401,17 +409,10 @@ def _sources(facts: FamilyFacts, options: dict[str, list[Path] | None]) -> list[
 def write_report(path: Path, report: Any) -> None:
     """Write a report as JSON; it appears whole or not at all."""
     import json
-    import os
-    import tempfile
 
-    handle, partial = tempfile.mkstemp(prefix=".partial-", dir=path.absolute().parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(json.dumps(report, indent=2, default=str) + "\n")
-        Path(partial).replace(path)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise
+    from talkinghead.media.files import write_bytes
+
+    write_bytes(path, (json.dumps(report, indent=2, default=str) + "\n").encode("utf-8"))
 
 
 def show_outcomes(outcomes: Sequence[Outcome]) -> None:

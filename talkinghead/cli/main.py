@@ -7,7 +7,7 @@ import signal
 import sys
 import traceback
 import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -18,6 +18,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from talkinghead.cli import console
+from talkinghead.cli.typers import build_command, build_group
 
 
 @dataclass(frozen=True)
@@ -81,25 +82,7 @@ def load_command(row: Command) -> Any:
     """Import a command and build its parser."""
     module, _, name = row.target.partition(":")
     target = getattr(import_module(module), name)
-    if isinstance(target, typer.Typer):
-        built = typer.main.get_command(target)
-        built.name = row.name
-        return built
-    return build_command(row.name, target)
-
-
-def build_command(name: str, function: Callable[..., Any]) -> Any:
-    """A parser for one function; `function.command_class` may name a subclass of TyperCommand."""
-    single = new_typer()
-    single.command(name, cls=getattr(function, "command_class", None))(function)
-    return typer.main.get_command(single)
-
-
-def new_typer(help: str | None = None) -> typer.Typer:
-    """A typer.Typer with this package's settings."""
-    return typer.Typer(
-        help=help, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich", no_args_is_help=False
-    )
+    return build_group(row.name, target) if isinstance(target, typer.Typer) else build_command(row.name, target)
 
 
 def _version(value: bool) -> None:
@@ -145,6 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         debug = True
         given = [argument for argument in given if argument != "--debug"]
     console.use_plain_warnings()
+    os.environ.setdefault("SVT_LOG", "1")  # errors only: the AV1 encoder talks on stderr otherwise
     with console.debugging(debug), _signals() as stopped:
         try:
             status = app(given or ["--help"], prog_name="talkinghead", standalone_mode=False)

@@ -1,0 +1,50 @@
+"""`talkinghead cues`: the mouth shapes of a recording."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from talkinghead.cli import console
+from talkinghead.errors import OptionError, choices
+
+
+def cues(
+    sound: Annotated[Path, typer.Argument(help="Speech: any audio or video file.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Cue file; its suffix chooses the format. Default: stdout.")
+    ] = None,
+    format: Annotated[
+        str | None, typer.Option(help="json, tsv, xml, srt or dat; default: from the output's suffix, else tsv.")
+    ] = None,
+    start: Annotated[float, typer.Option(min=0.0, help="Seconds of the sound to leave out at its beginning.")] = 0.0,
+    duration: Annotated[float | None, typer.Option(min=0.0, help="Seconds of the sound to use; default: all.")] = None,
+) -> None:
+    """Write the mouth shapes of a recording as a cue file, in Rhubarb's formats.
+
+    Shapes are A to H and X (closed, at rest); each holds until the next begins.
+    """
+    from talkinghead import api
+    from talkinghead.audio.cues import FORMATS, format_cues, mouth_cues
+    from talkinghead.audio.phones import recognise_phones
+    from talkinghead.media.files import PendingOutput, write_bytes
+
+    wanted = format or (output.suffix.lstrip(".").lower() if output is not None else "tsv")
+    if wanted not in FORMATS:
+        raise OptionError(
+            f"There is no cue format {wanted!r}.", accepted=choices(FORMATS), remedy="--format json, or -o cues.json"
+        )
+    if output is not None:
+        PendingOutput(output).discard()  # find out now whether it can be written
+    speech = api.listen(sound, start_s=start, duration_s=duration)
+    found = recognise_phones(speech.clip)
+    for text in found.notes:
+        console.warn(text)
+    text = format_cues(mouth_cues(found.phones), wanted, sound_file=str(sound))
+    if output is None:
+        console.say(text.rstrip("\n"))
+        return
+    write_bytes(output, text.encode("utf-8"))
+    console.say(f"{output}: {len(mouth_cues(found.phones))} mouth shapes over {float(speech.clip.duration_s):.2f} s")

@@ -1,0 +1,65 @@
+"""`talkinghead demo`: a photograph speaks, with nothing to download and nothing to prepare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from talkinghead.cli import console
+
+
+def demo(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Video to write.")] = Path("demo.mp4"),
+    face: Annotated[
+        Path | None, typer.Option("--face", "-f", help="Your own picture or video; default: an astronaut's portrait.")
+    ] = None,
+    audio: Annotated[
+        Path | None, typer.Option("--audio", "-a", help="Your own speech; default: a sentence that comes along.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite/--no-overwrite", help="Replace a video that exists.")] = True,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+) -> None:
+    """Make a photograph speak a bundled sentence with the built-in animator.
+
+    Needs no weights, no network and no files. The photograph is NASA's public-domain portrait of Eileen Collins, which
+    comes with scikit-image (the extra `demo`).
+    """
+    from talkinghead import api
+    from talkinghead.assets import demo_speech_path
+    from talkinghead.cli.generate import show_result
+    from talkinghead.head import RenderOptions
+    from talkinghead.media import check_output
+    from talkinghead.registry import DEFAULT_FAMILY
+
+    options = RenderOptions(overwrite=overwrite)
+    check_output(output, overwrite=overwrite, options=options.encode)
+    source: Any = face if face is not None else astronaut()
+    sound = audio if audio is not None else demo_speech_path()
+    with console.ProgressDisplay(quiet=quiet) as progress:
+        result = api.generate(source, sound, output, model=DEFAULT_FAMILY, render_options=options, progress=progress)
+    show_result(result)
+    who = str(face) if face is not None else "the astronaut's portrait"
+    what = str(audio) if audio is not None else "the bundled sentence"
+    console.say(
+        f"Made {output}: {who} speaks {what}. Next: talkinghead generate --face me.jpg --audio hello.wav -o me.mp4"
+    )
+
+
+def astronaut() -> Any:
+    """The portrait that comes with scikit-image, RGB uint8 [512, 512, 3].
+
+    Raises:
+        MissingDependency: scikit-image is not installed.
+    """
+    import numpy as np
+
+    from talkinghead.errors import MissingDependency
+
+    try:
+        from skimage.data import astronaut as read
+    except ImportError as error:
+        raise MissingDependency("skimage", extra="demo", purpose="The demonstration picture") from error
+    picture: Any = read()  # type: ignore[no-untyped-call]
+    return np.ascontiguousarray(picture)

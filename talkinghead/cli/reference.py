@@ -1,0 +1,148 @@
+"""`talkinghead reference`: one network alone on named arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from talkinghead.cli import console
+from talkinghead.cli.typers import new_typer
+from talkinghead.errors import InputError, MediaNotFound, OptionError
+
+app = new_typer(help="Run one network alone on named arrays: what ports and backends are compared through.")
+
+
+@app.command("list")
+def list_networks(json_output: Annotated[bool, typer.Option("--json", help="Show it as JSON.")] = False) -> None:
+    """List every network of every model, with its inputs and outputs."""
+    from talkinghead.reference import networks
+
+    rows = list(networks().values())
+    if json_output:
+        console.print_json(
+            [
+                {
+                    "name": row.name,
+                    "summary": row.summary,
+                    "inputs": dict(row.inputs),
+                    "outputs": dict(row.outputs),
+                    "needs_weights": row.needs_weights,
+                    "config": row.config,
+                }
+                for row in rows
+            ]
+        )
+        return
+    if not rows:
+        console.say("No model that is installed has networks.")
+    for row in rows:
+        console.say(f"{row.name}: {row.summary}")
+        for name, text in row.inputs.items():
+            console.say(f"  in   {name}  {text}")
+        for name, text in row.outputs.items():
+            console.say(f"  out  {name}  {text}")
+        if row.config:
+            console.say(f"  --config  {row.config}")
+
+
+@app.command()
+def run(
+    network: Annotated[str, typer.Argument(help="A name from `talkinghead reference list`.")],
+    inputs: Annotated[Path, typer.Option(help="Named input arrays, .npz.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Where the named output arrays go, .npz.")],
+    weights: Annotated[Path | None, typer.Option(help="Weights, .safetensors, named as in the checkpoint.")] = None,
+    config: Annotated[Path | None, typer.Option(help="The network's configuration, .json.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+    precision: Annotated[str, typer.Option(help="float32, or a precision that the network offers.")] = "float32",
+    backend: Annotated[str, typer.Option(help="torch, or a backend that the network has.")] = "torch",
+) -> None:
+    """Run one network on the arrays of a file and write every output by name.
+
+    Defaults are the reference: float32 on the CPU.
+    """
+    from talkinghead.media.files import PendingOutput
+    from talkinghead.reference import ReferenceOptions, networks, run_network
+
+    if network not in networks():
+        raise OptionError(f"There is no reference network {network!r}.", remedy="talkinghead reference list")
+    if weights is None and networks()[network].needs_weights:
+        raise OptionError(f"The network {network} needs weights.", accepted="--weights FILE.safetensors")
+    PendingOutput(output).discard()  # find out now whether it can be written
+    outputs = run_network(
+        network,
+        read_weights(weights) if weights is not None else {},
+        read_arrays(inputs),
+        read_config(config) if config is not None else None,
+        ReferenceOptions(device=device, precision=precision, backend=backend),
+    )
+    write_arrays(output, outputs)
+    rows = [[name, "x".join(str(size) for size in array.shape), array.dtype] for name, array in outputs.items()]
+    console.say(console.table(["output", "shape", "type"], rows))
+
+
+def read_arrays(path: Path) -> dict[str, Any]:
+    """Arrays of an .npz file; none may hold Python objects.
+
+    Raises:
+        MediaNotFound: no such file. InputError: not an .npz of plain arrays.
+    """
+    import zipfile
+
+    import numpy as np
+
+    if not path.is_file():
+        raise MediaNotFound(f"There is no file {path}.", accepted="an .npz file of named arrays")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+        raise InputError(f"{path} is not an .npz file of plain arrays ({error}).") from error
+
+
+def read_weights(path: Path) -> Mapping[str, Any]:
+    """The arrays of a .safetensors file (or, for convenience, of an .npz file)."""
+    if path.suffix == ".npz":
+        return read_arrays(path)
+    if not path.is_file():
+        raise MediaNotFound(f"There is no file {path}.", accepted="a .safetensors file")
+    from talkinghead.weights import read_checkpoint
+
+    tensors: Mapping[str, Any] = read_checkpoint(path).tensors
+    return tensors
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        MediaNotFound: no such file. InputError: not a JSON object.
+    """
+    import json
+
+    if not path.is_file():
+        raise MediaNotFound(f"There is no file {path}.", accepted="a .json file")
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not JSON ({error}).") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{path} holds a {type(value).__name__}.", accepted="a JSON object")
+    return value
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Write an .npz; it appears whole or not at all."""
+    import numpy as np
+
+    from talkinghead.media.files import PendingOutput, unwritable
+
+    with PendingOutput(path) as pending:
+        try:
+            with pending.temporary.open("wb") as file:
+                np.savez(file, allow_pickle=False, **arrays)
+        except OSError as error:
+            raise unwritable(path, error) from error
+        pending.commit()

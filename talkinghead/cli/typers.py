@@ -1,0 +1,32 @@
+"""Parsers with this package's settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+
+def new_typer(help: str | None = None) -> typer.Typer:
+    """A group of subcommands."""
+    return typer.Typer(help=help, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
+
+
+def build_command(name: str, function: Callable[..., Any]) -> Any:
+    """A parser for one function; `function.command_class` may name a subclass of TyperCommand."""
+    single = new_typer()
+    single.command(name, cls=getattr(function, "command_class", None))(function)
+    return typer.main.get_command(single)
+
+
+def build_group(name: str, group: typer.Typer) -> Any:
+    """A parser for a group; without a subcommand it is a usage error."""
+    group.callback()(_nothing)  # a group of one stays a group
+    built = typer.main.get_command(group)
+    built.name = name
+    return built
+
+
+def _nothing() -> None:
+    pass
