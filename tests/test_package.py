@@ -1,0 +1,59 @@
+"""The package as a whole: imports are cheap, the version is one, the public names exist."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+import talkinghead
+from talkinghead.registry import FAMILIES
+
+HEAVY = ("torch", "cv2", "av", "onnxruntime", "onnx", "openvino", "numba", "scipy", "skimage", "transformers",
+         "pocketsphinx", "soxr", "gradio")  # fmt: skip
+
+
+def loaded_after(code: str) -> set[str]:
+    """Heavy packages that a fresh interpreter holds after running code."""
+    program = f"import sys\n{code}\nprint(' '.join(name for name in {HEAVY!r} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import talkinghead",
+        "import talkinghead as th; th.load, th.generate, th.models()",
+        "import talkinghead.media, talkinghead.face, talkinghead.audio, talkinghead.registry, talkinghead.options",
+        "from talkinghead.cli.main import main; assert main(['--help']) == 0",
+        "from talkinghead.cli.main import main; assert main(['generate', '--help']) == 0",
+        "from talkinghead.cli.main import main; assert main(['models', 'list']) == 0",
+    ],
+)
+def test_nothing_heavy_is_imported(code):
+    assert loaded_after(code) == set()
+
+
+def test_help_is_quick():
+    """0.4 s on a quiet machine; the best of several runs, so that a busy one does not decide."""
+    best = float("inf")
+    for _ in range(5):
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "talkinghead", "--help"], capture_output=True, check=True, timeout=60)
+        best = min(best, time.perf_counter() - started)
+    assert best < 0.4
+
+
+def test_public_names_exist():
+    for name in talkinghead.__all__:
+        assert getattr(talkinghead, name) is not None
+    assert set(talkinghead.__all__) <= set(dir(talkinghead))
+    with pytest.raises(AttributeError):
+        _ = talkinghead.nothing
+
+
+def test_the_models_are_those_of_the_registry():
+    assert dict(talkinghead.models()) == dict(FAMILIES)
