@@ -1,0 +1,224 @@
+"""Input files that exist, and output files that appear only when they are complete."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import stat
+from functools import lru_cache
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from talkinghead.errors import MediaNotFound, OutputExists, UnreadableMedia, UnwritableOutput
+
+SEQUENCE_PICTURE = "{:06d}.png"
+SEQUENCE_SOUND = "sound.wav"
+_SEQUENCE_FILE = re.compile(r"\d{6,}\.png|sound\.wav")
+"""What a folder of pictures holds; a folder with anything else in it is never replaced."""
+
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def existing_file(path: str | os.PathLike[str]) -> Path:
+    """Check that a path names a readable, regular, non-empty file.
+
+    Raises:
+        MediaNotFound: nothing there, or a folder.
+        UnreadableMedia: empty, no permission, or a pipe or device.
+    """
+    path = Path(path)
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise MediaNotFound(f"There is no file {str(path)!r}.", remedy="check the spelling and the folder") from error
+    except (OSError, ValueError) as error:
+        raise UnreadableMedia(f"{str(path)!r} cannot be opened: {error}.") from error
+    if stat.S_ISDIR(status.st_mode):
+        raise MediaNotFound(
+            f"{str(path)!r} is a folder.", accepted="a picture, video or sound file", remedy="name one file in it"
+        )
+    if not stat.S_ISREG(status.st_mode):
+        raise UnreadableMedia(
+            f"{str(path)!r} is a pipe or device; media is read more than once and from any position.",
+            remedy="save it to a file first",
+        )
+    if status.st_size == 0:
+        raise UnreadableMedia(f"{str(path)!r} is empty (0 bytes).", remedy="copy or download it again")
+    if not os.access(path, os.R_OK):
+        raise UnreadableMedia(f"{str(path)!r} may not be read: permission denied.")
+    return path
+
+
+def file_sha256(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes; remembered while size and modification time stay the same."""
+    status = path.stat()
+    return _file_sha256(path.resolve(), status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+@lru_cache(maxsize=256)
+def _file_sha256(path: Path, size: int, mtime_ns: int, inode: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def unwritable(path: Path, error: OSError) -> UnwritableOutput:
+    """The error to raise when writing `path` failed in the operating system."""
+    if error.errno in _DISK_FULL:
+        return UnwritableOutput(
+            f"No room left for {str(path)!r}: {error.strerror or error}.",
+            remedy="free some space, or write to another disk",
+        )
+    return UnwritableOutput(
+        f"{str(path)!r} cannot be written: {error.strerror or error}.", remedy="choose another folder"
+    )
+
+
+def check_target(path: str | os.PathLike[str], *, overwrite: bool, folder: bool = False) -> Path:
+    """Check that an output may be written, without writing anything.
+
+    Returns:
+        The final path; a link is followed.
+    Raises:
+        OutputExists, UnwritableOutput
+    """
+    named, final = str(path), Path(os.path.realpath(path))
+    if not final.name:
+        raise UnwritableOutput(f"{named!r} is not a file name.")
+    if not final.parent.is_dir():
+        raise UnwritableOutput(
+            f"There is no folder {str(final.parent)!r} to write {final.name!r} in.",
+            remedy="make the folder, or choose another",
+        )
+    if not os.access(final.parent, os.W_OK):
+        raise UnwritableOutput(
+            f"The folder {str(final.parent)!r} may not be written to: permission denied.",
+            remedy="choose another folder",
+        )
+    if not os.path.lexists(final):
+        return final
+    if folder:
+        if not final.is_dir():
+            raise UnwritableOutput(f"{named!r} is a file.", accepted="the name of a folder for the pictures")
+        strangers = [item.name for item in final.iterdir() if not _SEQUENCE_FILE.fullmatch(item.name)]
+        if strangers:
+            raise OutputExists(
+                f"The folder {named!r} holds other files, such as {min(strangers)!r}.", remedy="choose a new folder"
+            )
+        if not overwrite and any(final.iterdir()):
+            raise OutputExists(f"{named!r} exists.", remedy="choose another name, or allow overwriting")
+        return final
+    if final.is_dir():
+        raise UnwritableOutput(f"{named!r} is a folder.", accepted="a file name")
+    if not final.is_file():
+        raise UnwritableOutput(f"{named!r} is a pipe or device.", accepted="the name of an ordinary file")
+    if not overwrite:
+        raise OutputExists(f"{named!r} exists.", remedy="choose another name, or allow overwriting")
+    return final
+
+
+class PendingOutput:
+    """A file or folder under a temporary sibling name, renamed to its final name by `commit`.
+
+    Leaving the `with` block without `commit`, for whatever reason, removes it.
+
+    Args:
+        path: final name. A link is followed.
+        overwrite: whether an existing file may be replaced.
+        folder: make a folder instead of a file.
+    Raises:
+        OutputExists, UnwritableOutput: before anything is written.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, overwrite: bool = True, folder: bool = False) -> None:
+        self.named = Path(path)
+        self.final = check_target(path, overwrite=overwrite, folder=folder)
+        self.folder = folder
+        self.committed = False
+        self.temporary = self.final.with_name(f".{self.final.name[:80]}.{secrets.token_hex(6)}.part")
+        try:
+            if folder:
+                self.temporary.mkdir()
+            else:
+                os.close(
+                    os.open(self.temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o666)
+                )
+        except OSError as error:
+            raise unwritable(self.named, error) from error
+
+    def commit(self) -> None:
+        """Flush everything to the disk and give it the final name."""
+        try:
+            if self.folder:
+                for item in self.temporary.iterdir():
+                    _sync(item)
+                if self.final.is_dir():
+                    _empty_sequence_folder(self.final)
+                    self.final.rmdir()
+            else:
+                _sync(self.temporary)
+            os.replace(self.temporary, self.final)
+        except OSError as error:
+            raise unwritable(self.named, error) from error
+        self.committed = True
+        _sync_folder(self.final.parent)
+
+    def discard(self) -> None:
+        """Remove what was written so far."""
+        if self.committed:
+            return
+        if self.folder:
+            shutil.rmtree(self.temporary, ignore_errors=True)
+        else:
+            self.temporary.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.discard()
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = True) -> None:
+    """Write a whole file so that it appears complete or not at all."""
+    with PendingOutput(path, overwrite=overwrite) as pending:
+        try:
+            pending.temporary.write_bytes(data)
+        except OSError as error:
+            raise unwritable(pending.named, error) from error
+        pending.commit()
+
+
+def _empty_sequence_folder(folder: Path) -> None:
+    for item in folder.iterdir():
+        if _SEQUENCE_FILE.fullmatch(item.name):
+            item.unlink()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_folder(path: Path) -> None:
+    if os.name != "posix":
+        return
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        pass  # some network file systems refuse; the rename itself has happened
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,326 @@
+"""What is in a media file, counted rather than believed."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import av
+import numpy as np
+
+from talkinghead.errors import TalkingHeadError, UnreadableMedia
+from talkinghead.media.container import open_input
+from talkinghead.media.files import existing_file
+from talkinghead.media.options import FrameOptions
+from talkinghead.media.pictures import picture_format, read_picture
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.stream import Stream
+
+_MATRICES = {
+    1: "bt709",
+    4: "fcc",
+    5: "bt601",
+    6: "bt601",
+    7: "smpte240m",
+    8: "ycgco",
+    9: "bt2020",
+    10: "bt2020",
+    0: "rgb",
+}
+_TRANSFERS = {1: "bt709", 6: "bt601", 13: "srgb", 14: "bt2020", 15: "bt2020", 16: "pq", 18: "hlg", 8: "linear"}
+_RANGES = {1: "limited", 2: "full"}
+
+
+@dataclass(frozen=True)
+class VideoTrack:
+    """One video stream, or a still picture."""
+
+    index: int
+    codec: str
+    width: int
+    """As stored; see `rotation_degrees`."""
+    height: int
+    pixel_format: str | None
+    num_frames: int
+    """Pictures that are really in the file; a damaged one may decode to fewer."""
+    declared_frames: int | None
+    """Pictures by the header."""
+    fps: Fraction | None
+    """Nominal frames per second; None for a still picture."""
+    variable_frame_rate: bool
+    shortest_interval_s: float | None
+    """Between neighbouring frames."""
+    longest_interval_s: float | None
+    start_s: float | None
+    """Time of the first frame in the file's clock."""
+    duration_s: float | None
+    num_key_frames: int
+    rotation_degrees: int
+    """Clockwise, from the metadata."""
+    mirrored: bool
+    pixel_aspect: Fraction
+    """Width of a pixel over its height."""
+    matrix: str | None
+    transfer: str | None
+    colour_range: str | None
+    interlaced: bool
+    bit_rate: int | None
+    is_cover: bool
+    """A picture that goes with the sound."""
+
+
+@dataclass(frozen=True)
+class AudioTrack:
+    """One sound stream."""
+
+    index: int
+    codec: str
+    sample_rate_hz: int
+    num_channels: int
+    layout: str
+    sample_format: str | None
+    start_s: float | None
+    duration_s: float | None
+    """Counted from the packets."""
+    bit_rate: int | None
+    language: str | None
+
+
+@dataclass(frozen=True)
+class OtherTrack:
+    """A stream that is neither picture nor sound."""
+
+    index: int
+    kind: str
+    codec: str | None
+
+
+@dataclass(frozen=True)
+class MediaProbe:
+    """All that can be told about a file without looking at the pictures."""
+
+    path: Path
+    kind: str
+    """"image", "video" or "audio"."""
+    container: str
+    file_bytes: int
+    declared_duration_s: float | None
+    """Length by the header."""
+    video: tuple[VideoTrack, ...]
+    audio: tuple[AudioTrack, ...]
+    other: tuple[OtherTrack, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def main_video(self) -> VideoTrack | None:
+        """The first video stream that is no cover picture."""
+        return next((track for track in self.video if not track.is_cover), None)
+
+    @property
+    def main_audio(self) -> AudioTrack | None:
+        return self.audio[0] if self.audio else None
+
+    @property
+    def audio_minus_video_s(self) -> float | None:
+        """How much later the sound ends than the pictures, in seconds; None without both."""
+        video, audio = self.main_video, self.main_audio
+        if video is None or audio is None or video.duration_s is None or audio.duration_s is None:
+            return None
+        return (audio.start_s or 0.0) + audio.duration_s - (video.start_s or 0.0) - video.duration_s
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; fractions as text."""
+        data = asdict(self)
+        data["audio_minus_video_s"] = self.audio_minus_video_s
+        plain: dict[str, Any] = json.loads(json.dumps(data, default=str))
+        return plain
+
+
+def probe(path: str | os.PathLike[str]) -> MediaProbe:
+    """Look into a picture, video or sound file: every stream, with frames and durations counted from its packets.
+
+    Raises:
+        MediaNotFound, UnreadableMedia
+    """
+    file = existing_file(path)
+    kind = picture_format(file)
+    return _probe_picture(file, kind) if kind is not None else _probe_streams(file)
+
+
+def _probe_picture(path: Path, kind: str) -> MediaProbe:
+    height, width = read_picture(path, max_pixels=1 << 30).shape[:2]
+    track = VideoTrack(
+        index=0,
+        codec=kind,
+        width=width,
+        height=height,
+        pixel_format=None,
+        num_frames=1,
+        declared_frames=None,
+        fps=None,
+        variable_frame_rate=False,
+        shortest_interval_s=None,
+        longest_interval_s=None,
+        start_s=None,
+        duration_s=None,
+        num_key_frames=1,
+        rotation_degrees=0,
+        mirrored=False,
+        pixel_aspect=Fraction(1),
+        matrix=None,
+        transfer=None,
+        colour_range=None,
+        interlaced=False,
+        bit_rate=None,
+        is_cover=False,
+    )
+    return MediaProbe(path, "image", kind, path.stat().st_size, None, (track,), (), (), ())
+
+
+@dataclass
+class _Count:
+    """Packets of one stream."""
+
+    packets: int = 0
+    keys: int = 0
+    payload: int = 0
+    first: Fraction | None = None
+    end: Fraction | None = None
+
+
+def _probe_streams(path: Path) -> MediaProbe:
+    container = open_input(path)
+    with container:
+        counts, broken = _count(container)
+        audio = tuple(
+            AudioTrack(
+                index=stream.index,
+                codec=stream.codec_context.name,
+                sample_rate_hz=stream.codec_context.sample_rate,
+                num_channels=stream.codec_context.channels,
+                layout=stream.codec_context.layout.name,
+                sample_format=stream.codec_context.format.name if stream.codec_context.format else None,
+                start_s=_float(counts[stream.index].first),
+                duration_s=_float(_length(counts[stream.index])),
+                bit_rate=stream.codec_context.bit_rate or None,
+                language=stream.language,
+            )
+            for stream in container.streams.audio
+            if stream.codec_context is not None
+        )
+        covers = {stream.index for stream in container.streams.video if _is_cover(stream)}
+        video, warnings = [], [broken] if broken else []
+        for stream in container.streams.video:
+            if stream.codec_context is None:
+                warnings.append(f"Stream {stream.index} has an unknown codec.")
+                continue
+            track, notes = _video_track(path, stream, counts[stream.index], stream.index in covers)
+            video.append(track)
+            warnings.extend(notes)
+        known = {track.index for track in (*video, *audio)}
+        other = tuple(
+            OtherTrack(stream.index, stream.type, stream.codec_context.name if stream.codec_context else None)
+            for stream in container.streams
+            if stream.index not in known
+        )
+        if not video and not audio:
+            raise UnreadableMedia(f"{str(path)!r} holds neither pictures nor sound.")
+        return MediaProbe(
+            path=path,
+            kind="video" if any(not track.is_cover for track in video) else "audio",
+            container=container.format.name,
+            file_bytes=path.stat().st_size,
+            declared_duration_s=container.duration / av.time_base if container.duration else None,
+            video=tuple(video),
+            audio=audio,
+            other=other,
+            warnings=tuple(dict.fromkeys(warnings)),
+        )
+
+
+def _is_cover(stream: Stream) -> bool:
+    from av.stream import Disposition
+
+    return bool(stream.disposition & Disposition.attached_pic)
+
+
+def _count(container: InputContainer) -> tuple[dict[int, _Count], str]:
+    counts = {stream.index: _Count() for stream in container.streams}
+    try:
+        for packet in container.demux():
+            count = counts.get(packet.stream_index)
+            if count is None or packet.size == 0:
+                continue
+            count.packets += 1
+            count.keys += packet.is_keyframe
+            count.payload += packet.size
+            time = packet.pts if packet.pts is not None else packet.dts
+            if time is not None and not packet.is_discard:
+                start = time * packet.time_base
+                end = start + (packet.duration or 0) * packet.time_base
+                count.first = start if count.first is None else min(count.first, start)
+                count.end = end if count.end is None else max(count.end, end)
+    except (av.FFmpegError, OSError) as error:
+        return counts, f"The file is damaged: {getattr(error, 'strerror', None) or error}."
+    return counts, ""
+
+
+def _video_track(path: Path, stream: Any, count: _Count, is_cover: bool) -> tuple[VideoTrack, list[str]]:
+    from talkinghead.media.video import describe_stream
+
+    context = stream.codec_context
+    notes: list[str] = []
+    facts = None
+    if not is_cover:
+        try:
+            facts = describe_stream(path, FrameOptions(max_pixels=1 << 30), stream.index)
+        except TalkingHeadError as error:
+            notes.append(error.what)
+    line = facts.timeline if facts else None
+    intervals = np.diff(line.ticks) if line is not None and len(line) > 1 else None
+    if facts:
+        notes.extend(facts.notes)
+    return (
+        VideoTrack(
+            index=stream.index,
+            codec=context.name,
+            width=context.width,
+            height=context.height,
+            pixel_format=context.pix_fmt,
+            num_frames=len(line) if line is not None else count.packets,
+            declared_frames=stream.frames or None,
+            fps=line.rate if line is not None else None,
+            variable_frame_rate=line is not None and not line.constant,
+            shortest_interval_s=float(int(intervals.min()) * line.time_base)
+            if intervals is not None and line
+            else None,
+            longest_interval_s=float(int(intervals.max()) * line.time_base) if intervals is not None and line else None,
+            start_s=_float(count.first),
+            duration_s=float(line.duration_s) if line is not None else _float(_length(count)),
+            num_key_frames=count.keys,
+            rotation_degrees=facts.turn.degrees if facts else 0,
+            mirrored=facts.turn.mirror if facts else False,
+            pixel_aspect=Fraction(stream.sample_aspect_ratio or 1),
+            matrix=_MATRICES.get(context.colorspace),
+            transfer=_TRANSFERS.get(context.color_trc),
+            colour_range=_RANGES.get(context.color_range),
+            interlaced=facts.first.interlaced_frame if facts else False,
+            bit_rate=context.bit_rate or None,
+            is_cover=is_cover,
+        ),
+        notes,
+    )
+
+
+def _length(count: _Count) -> Fraction | None:
+    return count.end - count.first if count.first is not None and count.end is not None else None
+
+
+def _float(value: Fraction | None) -> float | None:
+    return None if value is None else float(value)

@@ -1,0 +1,30 @@
+"""Open any picture or video as frames."""
+
+from __future__ import annotations
+
+import os
+
+from talkinghead.contracts import FrameSource
+from talkinghead.media.files import existing_file
+from talkinghead.media.options import FrameOptions
+
+
+def open_frames(path: str | os.PathLike[str], *, options: FrameOptions = FrameOptions()) -> FrameSource:
+    """Open a picture or a video.
+
+    What the file is, its content decides, not its name. A picture is a source of one frame.
+
+    Raises:
+        MediaNotFound: no such file, or a folder.
+        UnreadableMedia: not media, damaged beyond use, or larger than `options.max_pixels`.
+        NoVideoStream: sound only.
+        OptionError: the crop, size or time asked for does not exist in the file.
+    """
+    from talkinghead.media.pictures import PictureSource, picture_format
+
+    file = existing_file(path)
+    if picture_format(file) is not None:
+        return PictureSource(file, options)
+    from talkinghead.media.video import VideoSource
+
+    return VideoSource(file, options)

@@ -1,0 +1,146 @@
+"""Frame times: from the timestamps of a file to a constant frame rate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ticks = NDArray[np.int64]
+"""Timestamps in ticks of the stream's time base."""
+
+STANDARD_RATES = tuple(
+    Fraction(rate)
+    for rate in (
+        "12",
+        "12.5",
+        "15",
+        "24000/1001",
+        "24",
+        "25",
+        "30000/1001",
+        "30",
+        "48",
+        "50",
+        "60000/1001",
+        "60",
+        "120",
+    )
+)
+MAX_RATE = Fraction(240)
+MAX_GAP_S = 600
+"""A longer hole between two frames is a broken timestamp, not a still."""
+
+
+@dataclass(frozen=True, eq=False)
+class Timeline:
+    """When each decoded frame is shown, and at what constant rate that can be told."""
+
+    ticks: Ticks
+    """[n] int64, strictly increasing, from 0."""
+    time_base: Fraction
+    rate: Fraction
+    """Nominal frames per second."""
+    constant: bool
+    """Frame i is shown at i / rate, to within the precision of the timestamps."""
+
+    def __len__(self) -> int:
+        return len(self.ticks)
+
+    @property
+    def duration_s(self) -> Fraction:
+        """From the first frame to the end of the last."""
+        if self.constant:
+            return len(self) / self.rate
+        return int(self.ticks[-1]) * self.time_base + 1 / self.rate
+
+    def source_of_slots(self, fps: Fraction) -> NDArray[np.int64] | None:
+        """Which decoded frame is shown in each frame of a constant rate.
+
+        A frame belongs to the slot nearest to its time; a slot without one repeats the frame before, and of several
+        the last is shown. (The rule of FFmpeg's `fps` filter.)
+
+        Returns:
+            [m] int64, or None if it is 0, 1, 2, ... for all frames.
+        """
+        if self.constant and fps == self.rate:
+            return None
+        if self.constant:
+            times = [Fraction(i) / self.rate for i in range(len(self))]
+            slots = np.array([_round_half_up(time * fps) for time in times], dtype=np.int64)
+        else:
+            factor = self.time_base * fps
+            slots = np.array([_round_half_up(int(tick) * factor) for tick in self.ticks], dtype=np.int64)
+        count = max(1, _round_half_up(self.duration_s * fps))
+        wanted = np.arange(count, dtype=np.int64)
+        return np.maximum(np.searchsorted(slots, wanted, side="right") - 1, 0)
+
+
+def timeline(
+    ticks: Ticks, time_base: Fraction, hints: Iterable[Fraction | None], last_ticks: int | None = None
+) -> tuple[Timeline, tuple[str, ...]]:
+    """Find the frame rate behind timestamps.
+
+    Args:
+        ticks: [n] int64, strictly increasing, n >= 1.
+        time_base: seconds per tick.
+        hints: rates that the file names, best first; they may be wrong.
+        last_ticks: how long the last frame is shown, if known; only used when there is no other evidence.
+    Returns:
+        The timeline, and sentences about what was repaired.
+    """
+    notes: list[str] = []
+    ticks = ticks - ticks[0]
+    ticks, jumps = _close_gaps(ticks, time_base)
+    if jumps:
+        notes.append(
+            f"The timestamps jump {jumps} time(s) by more than {MAX_GAP_S // 60} minutes; the holes are closed."
+        )
+    hinted = [Fraction(hint) for hint in hints if hint is not None and 0 < hint <= MAX_RATE]
+    if len(ticks) == 1:
+        if not hinted and last_ticks:
+            hinted = [1 / (last_ticks * time_base)]
+        return Timeline(ticks, time_base, hinted[0] if hinted else Fraction(25), True), tuple(notes)
+    mean = (len(ticks) - 1) / (int(ticks[-1]) * time_base)
+    for rate in (*hinted, *_near(mean), mean.limit_denominator(1001)):
+        if 0 < rate <= 10 * MAX_RATE and _is_constant(ticks, time_base, rate):
+            return Timeline(ticks, time_base, rate, True), tuple(notes)
+    intervals = np.diff(ticks)
+    usual = 1 / (int(np.median(intervals)) * time_base)
+    rate = next(iter(_near(usual, 0.03)), None) or next(iter(_near(mean, 0.03)), usual.limit_denominator(1001))
+    return Timeline(ticks, time_base, min(max(rate, Fraction(1)), MAX_RATE), False), tuple(notes)
+
+
+def even_timeline(count: int, rate: Fraction) -> Timeline:
+    """A timeline for frames whose timestamps are useless: one after the other at a constant rate."""
+    return Timeline(np.arange(count, dtype=np.int64), 1 / rate, rate, True)
+
+
+def _is_constant(ticks: Ticks, time_base: Fraction, rate: Fraction) -> bool:
+    ideal = np.arange(len(ticks), dtype=np.float64) * float(1 / (rate * time_base))
+    deviation = ticks - ideal
+    # Rounding to ticks moves a time by half a tick each way, truncation by one tick.
+    allowed = max(1.01, 0.02 * float(1 / (rate * time_base)))
+    return float(deviation.max() - deviation.min()) <= allowed
+
+
+def _near(rate: Fraction, tolerance: float = 0.0005) -> list[Fraction]:
+    near = [standard for standard in STANDARD_RATES if abs(standard - rate) <= tolerance * rate]
+    return sorted(near, key=lambda standard: abs(standard - rate))
+
+
+def _close_gaps(ticks: Ticks, time_base: Fraction) -> tuple[Ticks, int]:
+    intervals = np.diff(ticks)
+    broken = intervals > MAX_GAP_S / time_base
+    if not broken.any():
+        return ticks, 0
+    whole = intervals[~broken]
+    intervals = np.where(broken, int(np.median(whole)) if len(whole) else 1, intervals)
+    return np.concatenate([[0], np.cumsum(intervals)]).astype(np.int64), int(broken.sum())
+
+
+def _round_half_up(value: Fraction) -> int:
+    return (2 * value.numerator + value.denominator) // (2 * value.denominator)

@@ -1,0 +1,745 @@
+"""Videos as frames: any position, either direction, bounded memory, always the same pixels.
+
+A file is read twice: once for its packets' timestamps (nothing is decoded but the first frames), then as often as
+frames are wanted. Decoding starts only at the key frames that begin a segment and the decoder is emptied between
+segments, so that a frame depends on its own segment alone and comes out the same whatever was read before, in damaged
+files too.
+
+    packets   K p p p p p K p p p p p K p p ...      K: key frame
+    segments  |-----0-----|-----1-----|-----2-- ...
+
+Files whose timestamps or key frames cannot be trusted are decoded once in full to count their frames and are then
+one single segment.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from talkinghead.contracts import Frame, MediaInfo
+from talkinghead.errors import OptionError
+from talkinghead.media.colour import ToRgb
+from talkinghead.media.container import open_input, unreadable, video_stream
+from talkinghead.media.files import file_sha256
+from talkinghead.media.options import FrameOptions
+from talkinghead.media.pictures import check_pixels
+from talkinghead.media.timing import Ticks, Timeline, even_timeline, timeline
+from talkinghead.media.transform import Transform, Turn, content_digest, frame_indices
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+MIN_SEGMENT_FRAMES = 24
+"""Shorter groups of pictures are taken together: emptying the decoder costs a few frames each time."""
+MAX_IDLE_DECODERS = 2
+SAMPLE_FRAMES = 12
+"""Frames decoded when a file is opened, to see whether packets and frames agree."""
+MAX_DECODER_THREADS = 8
+
+
+@dataclass(frozen=True)
+class _Packet:
+    """What tells one packet of a stream from the others."""
+
+    ordinal: int
+    """Place in the file among the packets of the stream."""
+    pts: int | None
+    dts: int | None
+    size: int
+    duration: int | None
+    is_key: bool
+    is_hidden: bool
+    """Decoded because others need it, but not shown."""
+
+
+@dataclass(frozen=True)
+class _Segment:
+    """A stretch of frames that decodes on its own."""
+
+    key: _Packet
+    first: int
+    """Decoded-frame indices [first, stop)."""
+    stop: int
+    end_pts: int | None
+    """The next segment's key; None for the last."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Index:
+    """Where the frames of a video stream are."""
+
+    timeline: Timeline
+    pts: Ticks | None
+    """[n] int64 timestamp of each frame as the decoder gives it; None: frames are counted, not recognised."""
+    segments: tuple[_Segment, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class StreamFacts:
+    """What opening a video finds out."""
+
+    index: _Index
+    first: av.VideoFrame
+    turn: Turn
+    pixel_aspect: Fraction | None
+    """None if pixels are square."""
+    codec: str
+    has_audio: bool
+    notes: tuple[str, ...]
+
+    @property
+    def timeline(self) -> Timeline:
+        return self.index.timeline
+
+
+class _Decoder:
+    """One open file, decoding one segment at a time. Not safe for several threads."""
+
+    def __init__(
+        self, path: Path, index: _Index, stream_index: int | None = None, untagged_matrix: str = "auto"
+    ) -> None:
+        self._path = path
+        self._index = index
+        self._stream_index = stream_index
+        self.to_rgb = ToRgb(untagged_matrix)
+        self._container, self._stream = _open(path, stream_index)
+        self._packets = _packets(self._container, self._stream)
+        self._ordinal = 0
+        self._empty = True
+        self._frames: Iterator[tuple[int, av.VideoFrame | None, bool]] = iter(())
+        self._segment: _Segment | None = None
+        self._next = 0
+
+    def close(self) -> None:
+        self._container.close()
+
+    def ahead(self, segment: _Segment, index: int) -> bool:
+        """Whether `index` can be reached by decoding on from where this decoder is."""
+        return self._segment is segment and self._next <= index
+
+    def frames(self, segment: _Segment, first: int) -> Iterator[tuple[int, av.VideoFrame | None, bool]]:
+        """Frames of one segment from `first` on: (index, frame, whether it stands in for a lost one).
+
+        The frame is None where nothing of the segment before or after could be decoded.
+        """
+        if not self.ahead(segment, first):
+            self._frames = self._decode(segment)
+            self._segment = segment
+            self._next = segment.first
+        for item in self._frames:
+            self._next = item[0] + 1
+            if item[0] >= first:
+                yield item
+        self._segment = None
+
+    def _decode(self, segment: _Segment) -> Iterator[tuple[int, av.VideoFrame | None, bool]]:
+        pts = self._index.pts
+        index = segment.first
+        shown: av.VideoFrame | None = None
+        for frame in self._decoded(segment):
+            time = index if pts is None else frame.pts
+            stand_in = shown if shown is not None else frame
+            while index < segment.stop and (index if pts is None else pts[index]) < time:
+                yield index, stand_in, True
+                index += 1
+            if index < segment.stop and (pts is None or pts[index] == time):
+                yield index, frame, False
+                index += 1
+            shown = frame
+        while index < segment.stop:
+            yield index, shown, True
+            index += 1
+
+    def _decoded(self, segment: _Segment) -> Iterator[av.VideoFrame]:
+        """Frames that belong to the segment, in the order of showing."""
+        self._go_to(segment.key)
+        self._empty = False
+        start_pts = segment.key.pts
+        fed_of_next: list[av.Packet] = []
+        fed_of_next_ordinal = -1
+        done = False
+        for packet in self._feed():
+            if packet is not None and segment.end_pts is not None:
+                if packet.is_keyframe and packet.pts == segment.end_pts:
+                    fed_of_next_ordinal = self._ordinal - 1
+                if fed_of_next_ordinal >= 0:
+                    fed_of_next.append(packet)
+            for frame in _decode_packet(self._stream, packet):
+                if self._index.pts is None:
+                    yield frame
+                    continue
+                if frame.pts is None or start_pts is None or frame.pts < start_pts:
+                    continue
+                if segment.end_pts is not None and frame.pts >= segment.end_pts:
+                    done = True
+                    break
+                yield frame
+            if done:
+                break
+        self._stream.codec_context.flush_buffers()
+        self._packets = _chain(fed_of_next, self._packets)
+        self._ordinal = fed_of_next_ordinal if fed_of_next else -1
+        self._empty = True
+
+    def _feed(self) -> Iterator[av.Packet | None]:
+        for packet in self._packets:
+            self._ordinal += 1
+            yield packet
+        yield None
+
+    def _go_to(self, key: _Packet) -> None:
+        if self._empty and self._ordinal == key.ordinal:
+            return
+        time = key.pts if key.dts is None else key.dts if key.pts is None else min(key.pts, key.dts)
+        if key.ordinal > 0 and time is not None and self._seek(key, time):
+            return
+        self._rewind(key)
+
+    def _seek(self, key: _Packet, time: int) -> bool:
+        try:
+            self._container.seek(time, stream=self._stream, backward=True)
+        except (av.FFmpegError, OSError):
+            return False
+        self._stream.codec_context.flush_buffers()
+        packets = _packets(self._container, self._stream)
+        for packet in packets:
+            if packet.pts == key.pts and packet.size == key.size and packet.is_keyframe:
+                self._packets = _chain([packet], packets)
+                self._ordinal = key.ordinal
+                return True
+            if packet.is_keyframe and packet.pts is not None and key.pts is not None and packet.pts > key.pts:
+                return False
+        return False
+
+    def _rewind(self, key: _Packet) -> None:
+        self._container.close()
+        self._container, self._stream = _open(self._path, self._stream_index)
+        self._packets = _packets(self._container, self._stream)
+        for _ in range(key.ordinal):
+            next(self._packets, None)
+        self._ordinal = key.ordinal
+
+
+class VideoSource:
+    """A video file as a source of frames at a constant rate.
+
+    Several threads may read at once; each `read` has a decoder of its own.
+    """
+
+    def __init__(self, path: Path, options: FrameOptions) -> None:
+        self._path = path
+        self._options = options
+        self._lock = threading.Lock()
+        self._idle: list[_Decoder] = []
+        self._lost: set[int] = set()
+        self._notes: list[str] = []
+        facts = describe_stream(path, options)
+        self._index = facts.index
+        self._notes.extend(facts.notes)
+        first, aspect = facts.first, facts.pixel_aspect
+        self._stored_size = (first.width, first.height)
+        if aspect is not None and options.square_pixels:
+            self._notes.append(f"The pixels are {aspect} times as wide as high; the width is stretched to match.")
+        if first.interlaced_frame:
+            self._notes.append("The video is interlaced; moving edges may show combs.")
+        self._transform = Transform.plan(first.width, first.height, options, facts.turn, aspect)
+        self._info = _media_info(path, facts)
+        self._fps = options.fps or self._index.timeline.rate
+        slots = self._index.timeline.source_of_slots(self._fps)
+        if slots is None:
+            slots = np.arange(len(self._index.timeline), dtype=np.int64)
+        self._slots = _time_window(slots, self._fps, options, path)
+        """[n] decoded frame of each frame that comes out, not decreasing."""
+        frame_bytes = 3 * self._transform.size[0] * self._transform.size[1]
+        self._room = max(1, options.cache_bytes // frame_bytes)
+        distinct = int(np.unique(self._slots).size)
+        self._kept: OrderedDict[int, Frame] | None = OrderedDict() if distinct <= self._room else None
+
+    @property
+    def info(self) -> MediaInfo:
+        return self._info
+
+    @property
+    def fps(self) -> Fraction | None:
+        return self._fps
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self._transform.size
+
+    @property
+    def content_hash(self) -> str:
+        return content_digest(file_sha256(self._path), self._options, "video")
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        with self._lock:
+            lost = sorted(self._lost)
+        if not lost:
+            return tuple(self._notes)
+        at = float(int(self._index.timeline.ticks[lost[0]]) * self._index.timeline.time_base)
+        return (
+            *self._notes,
+            f"{len(lost)} of {len(self._index.timeline)} frames cannot be decoded (the first at {at:.2f} s); "
+            "a frame beside each is shown instead.",
+        )
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close open files and forget kept frames; reading again opens them anew."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+            if self._kept is not None:
+                self._kept.clear()
+        for decoder in idle:
+            decoder.close()
+
+    def read(self, start: int = 0, stop: int | None = None, step: int = 1) -> Iterator[Frame]:
+        wanted = frame_indices(start, stop, step, len(self))
+        sources = (
+            self._slots[wanted.start : wanted.stop : step] if step > 0 else self._slots[np.array(wanted, np.int64)]
+        )
+        return self._forward(sources) if step > 0 else self._backward(sources)
+
+    def _forward(self, sources: NDArray[np.int64]) -> Iterator[Frame]:
+        """Frames of not decreasing decoded-frame indices."""
+        if self._kept is not None:
+            yield from self._through_kept(sources)
+            return
+        last, frame = -1, None
+        fresh = self._decode(np.unique(sources))
+        try:
+            for source in sources.tolist():
+                if source != last:
+                    last, frame = next(fresh)
+                assert frame is not None
+                yield frame
+        finally:
+            fresh.close()
+
+    def _through_kept(self, sources: NDArray[np.int64]) -> Iterator[Frame]:
+        assert self._kept is not None
+        at = 0
+        while at < len(sources):
+            with self._lock:
+                frame = self._kept.get(int(sources[at]))
+            if frame is not None:
+                yield frame
+                at += 1
+                continue
+            fresh = self._decode(np.unique(sources[at:]))
+            try:
+                for source, frame in fresh:
+                    with self._lock:
+                        frame = self._kept.setdefault(source, frame)
+                    while at < len(sources) and sources[at] == source:
+                        yield frame
+                        at += 1
+                    with self._lock:
+                        known = at < len(sources) and int(sources[at]) in self._kept
+                    if known:
+                        break
+            finally:
+                fresh.close()
+
+    def _backward(self, sources: NDArray[np.int64]) -> Iterator[Frame]:
+        """Frames of not increasing decoded-frame indices, decoded forward in stretches that fit the byte limit."""
+        if self._kept is not None:
+            ascending = np.unique(sources)
+            with self._lock:
+                missing = [int(source) for source in ascending if int(source) not in self._kept]
+            for source, frame in self._decode(np.array(missing, np.int64)):
+                with self._lock:
+                    self._kept.setdefault(source, frame)
+            for source in sources.tolist():
+                with self._lock:
+                    frame_or_none = self._kept.get(source)
+                if frame_or_none is None:  # close() was called meanwhile
+                    ((_, frame_or_none),) = self._decode(np.array([source], np.int64))
+                yield frame_or_none
+            return
+        distinct = np.unique(sources)
+        at = 0
+        high = len(distinct)
+        starts = {segment.first for segment in self._index.segments}
+        while high > 0:
+            low = max(0, high - self._room)
+            for cut in range(low, high):  # better to end a stretch where a segment begins: nothing is decoded twice
+                if int(distinct[cut]) in starts:
+                    low = cut
+                    break
+            frames = dict(self._decode(distinct[low:high]))
+            while at < len(sources) and int(sources[at]) in frames:
+                yield frames[int(sources[at])]
+                at += 1
+            high = low
+
+    def _decode(self, sources: NDArray[np.int64]) -> Iterator[tuple[int, Frame]]:
+        """Decode frames of strictly increasing indices."""
+        segments = self._index.segments
+        at = 0
+        decoder: _Decoder | None = None
+        try:
+            while at < len(sources):
+                source = int(sources[at])
+                segment = next(s for s in segments if s.first <= source < s.stop)
+                if decoder is None:
+                    decoder = self._take(segment, source)
+                for index, decoded, stand_in in decoder.frames(segment, source):
+                    if index != sources[at]:
+                        continue
+                    if decoded is None:
+                        decoded = self._substitute(segment)
+                    if stand_in:
+                        with self._lock:
+                            self._lost.add(index)
+                    yield index, self._finish(decoder, decoded)
+                    at += 1
+                    if at == len(sources) or (sources[at] >= segment.stop and index < segment.stop - 1):
+                        break  # at a segment's last frame go on: the decoder then stands at the next segment
+        finally:
+            if decoder is not None:
+                self._give_back(decoder)
+
+    def _finish(self, decoder: _Decoder, decoded: av.VideoFrame) -> Frame:
+        rgb = decoder.to_rgb(decoded)
+        if (decoded.width, decoded.height) != self._stored_size:
+            import cv2
+
+            with self._lock:
+                note = "The picture size changes within the video; all frames are scaled to the first one's."
+                if note not in self._notes:
+                    self._notes.append(note)
+            rgb = cv2.resize(rgb, dsize=self._stored_size, interpolation=cv2.INTER_LINEAR)
+        return self._transform.apply(rgb)
+
+    def _substitute(self, segment: _Segment) -> av.VideoFrame:
+        """A frame for a segment that does not decode at all: the last before it, else the first after it."""
+        segments = self._index.segments
+        place = segments.index(segment)
+        decoder = _Decoder(self._path, self._index, untagged_matrix=self._options.untagged_matrix)
+        try:
+            for other in reversed(segments[:place]):
+                found = [frame for _, frame, _ in decoder.frames(other, other.stop - 1) if frame is not None]
+                if found:
+                    return found[-1]
+            for other in segments[place + 1 :]:
+                for _, frame, _ in decoder.frames(other, other.first):
+                    if frame is not None:
+                        return frame
+        finally:
+            decoder.close()
+        raise unreadable(self._path, what=f"No frame of {str(self._path)!r} can be decoded.")
+
+    def _take(self, segment: _Segment, source: int) -> _Decoder:
+        with self._lock:
+            for decoder in self._idle:
+                if decoder.ahead(segment, source):
+                    self._idle.remove(decoder)
+                    return decoder
+            if self._idle:
+                return self._idle.pop()
+        return _Decoder(self._path, self._index, untagged_matrix=self._options.untagged_matrix)
+
+    def _give_back(self, decoder: _Decoder) -> None:
+        with self._lock:
+            if len(self._idle) < MAX_IDLE_DECODERS:
+                self._idle.append(decoder)
+                return
+        decoder.close()
+
+
+def _open(path: Path, stream_index: int | None = None) -> tuple[InputContainer, VideoStream]:
+    container = open_input(path)
+    try:
+        if stream_index is None:
+            stream = video_stream(container, path)
+        else:
+            stream = next(stream for stream in container.streams.video if stream.index == stream_index)
+        stream.thread_type = "AUTO"
+        stream.codec_context.thread_count = min(MAX_DECODER_THREADS, os.cpu_count() or 1)
+    except BaseException:
+        container.close()
+        raise
+    return container, stream
+
+
+def _packets(container: InputContainer, stream: VideoStream) -> Iterator[av.Packet]:
+    """Packets of one stream until the end or until the file stops making sense."""
+    try:
+        for packet in container.demux(stream):
+            if packet.size:
+                yield packet
+    except (av.FFmpegError, OSError):
+        return
+
+
+def _claimed_seconds(container: InputContainer, stream: VideoStream) -> float | None:
+    """Length of the video stream by the file's header."""
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    if container.duration and len(container.streams) == 1 and "mpegts" not in container.format.name:
+        return float(Fraction(container.duration, av.time_base))
+    return None
+
+
+def _chain(first: list[av.Packet], rest: Iterator[av.Packet]) -> Iterator[av.Packet]:
+    yield from first
+    yield from rest
+
+
+def _decode_packet(stream: VideoStream, packet: av.Packet | None) -> list[av.VideoFrame]:
+    try:
+        return stream.codec_context.decode(packet)
+    except (av.FFmpegError, OSError, ValueError):
+        return []
+
+
+def describe_stream(path: Path, options: FrameOptions, stream_index: int | None = None) -> StreamFacts:
+    """Find the frames of a video stream and what is wrong with them.
+
+    Args:
+        stream_index: which stream; None for the main one.
+    Raises:
+        MediaNotFound, UnreadableMedia, NoVideoStream
+    """
+    notes: list[str] = []
+    container, stream = _open(path, stream_index)
+    with container:
+        check_pixels(path, (stream.codec_context.width, stream.codec_context.height), options.max_pixels)
+        hints = (stream.guessed_rate, stream.average_rate, stream.base_rate)
+        time_base = stream.time_base or Fraction(1, 1000)
+        claimed_frames, claimed_s = stream.frames, _claimed_seconds(container, stream)
+        codec = stream.codec_context.name
+        has_audio = bool(container.streams.audio)
+        aspect = stream.sample_aspect_ratio
+        packets = [
+            _Packet(i, packet.pts, packet.dts, packet.size, packet.duration, packet.is_keyframe, packet.is_discard)
+            for i, packet in enumerate(_packets(container, stream))
+        ]
+    if not packets:
+        raise unreadable(path, what=f"{str(path)!r} has a video stream without a single picture.")
+    first, sample = _sample(path, stream_index)
+    check_pixels(path, (first.width, first.height), options.max_pixels)
+    index = _index_of_packets(packets, sample, time_base, hints, notes)
+    if index is None or not _segments_start_cleanly(path, index, stream_index):
+        index = _index_of_frames(path, stream_index, packets, time_base, hints, notes)
+    there_s = float(index.timeline.duration_s)
+    if claimed_frames > len(packets):
+        notes.append(f"The file is cut short: {len(packets)} of {claimed_frames} frames are there.")
+    elif claimed_s is not None and claimed_s - there_s > max(0.5, 0.02 * claimed_s):
+        notes.append(f"The file is cut short: {there_s:.2f} of {claimed_s:.2f} s are there.")
+    turn, turn_notes = _turn(first)
+    if aspect is not None and (aspect == 1 or not Fraction(1, 8) <= aspect <= 8):
+        aspect = None
+    return StreamFacts(
+        index=index,
+        first=first,
+        turn=turn,
+        pixel_aspect=Fraction(aspect) if aspect is not None else None,
+        codec=codec,
+        has_audio=has_audio,
+        notes=tuple(dict.fromkeys([*notes, *turn_notes])),
+    )
+
+
+def _media_info(path: Path, facts: StreamFacts) -> MediaInfo:
+    line = facts.timeline
+    width, height = facts.turn.size(facts.first.width, facts.first.height)
+    slots = line.source_of_slots(line.rate)
+    return MediaInfo(
+        path=path,
+        kind="video",
+        width=width,
+        height=height,
+        fps=line.rate,
+        num_frames=len(line) if slots is None else len(slots),
+        duration_s=float(line.duration_s),
+        has_audio=facts.has_audio,
+        codec=facts.codec,
+        rotation_degrees=facts.turn.degrees,
+        variable_frame_rate=not line.constant,
+    )
+
+
+def _sample(path: Path, stream_index: int | None) -> tuple[av.VideoFrame, list[int | None]]:
+    """The first frame of a video, and the timestamps of the first few.
+
+    Raises:
+        UnreadableMedia: nothing can be decoded.
+    """
+    frames: list[av.VideoFrame] = []
+    container, stream = _open(path, stream_index)
+    with container:
+        for packet in _chain_end(_packets(container, stream)):
+            frames.extend(_decode_packet(stream, packet))
+            if len(frames) >= SAMPLE_FRAMES:
+                break
+    if not frames:
+        raise unreadable(path, what=f"No frame of {str(path)!r} can be decoded.")
+    return frames[0], [frame.pts for frame in frames[:SAMPLE_FRAMES]]
+
+
+def _chain_end(packets: Iterator[av.Packet]) -> Iterator[av.Packet | None]:
+    yield from packets
+    yield None
+
+
+def _index_of_packets(
+    packets: list[_Packet],
+    sample: list[int | None],
+    time_base: Fraction,
+    hints: tuple[Fraction | None, ...],
+    notes: list[str],
+) -> _Index | None:
+    """The index as the packets tell it; None if they contradict themselves or the first decoded frames."""
+    keys = [packet for packet in packets if packet.is_key]
+    if not keys or any(packet.pts is None for packet in packets):
+        return None
+    shown = sorted(
+        (packet.pts, packet.ordinal) for packet in packets if not packet.is_hidden and packet.pts is not None
+    )
+    start = min(keys[0].pts or 0, shown[0][0]) if sample[0] == shown[0][0] else keys[0].pts or 0
+    pts = np.array([time for time, _ in shown if time >= start], dtype=np.int64)
+    if len(pts) == 0 or np.any(np.diff(pts) <= 0) or sample != pts[: len(sample)].tolist():
+        return None
+    if any((a.pts or 0) >= (b.pts or 0) for a, b in pairwise(keys)):
+        return None
+    skipped = len(shown) - len(pts)
+    if skipped:
+        notes.append(f"The file begins in the middle: {skipped} frames before the first key frame cannot be decoded.")
+    last = next(packet for packet in packets if packet.ordinal == shown[-1][1])
+    found, repaired = timeline(pts, time_base, hints, last.duration)
+    notes.extend(repaired)
+    return _Index(found, pts, _segments(keys, pts))
+
+
+def _segments(keys: list[_Packet], pts: Ticks) -> tuple[_Segment, ...]:
+    """Group frames into stretches that begin at a key frame and are not too short."""
+    starts: list[tuple[_Packet, int]] = []
+    for key in keys:
+        first = int(np.searchsorted(pts, key.pts))
+        if not starts:
+            starts.append((key, 0))
+        elif first - starts[-1][1] >= MIN_SEGMENT_FRAMES and first < len(pts) and pts[first] == key.pts:
+            starts.append((key, first))
+    ends = [*starts[1:], None]
+    return tuple(
+        _Segment(key, first, end[1] if end else len(pts), end[0].pts if end else None)
+        for (key, first), end in zip(starts, ends, strict=True)
+    )
+
+
+def _segments_start_cleanly(path: Path, index: _Index, stream_index: int | None) -> bool:
+    """Whether decoding may begin at key frames: tried at the second and the last segment.
+
+    Key frames that are none (gradual refresh), files that do not seek to where they say, and files whose end is blank
+    fail here.
+    """
+    if len(index.segments) == 1:
+        return True
+    decoder = _Decoder(path, index, stream_index)
+    try:
+        for segment in {1: index.segments[1], len(index.segments) - 1: index.segments[-1]}.values():
+            _, frame, stand_in = next(decoder.frames(segment, segment.first))
+            if frame is None or stand_in:
+                return False
+    finally:
+        decoder.close()
+    return True
+
+
+def _index_of_frames(
+    path: Path,
+    stream_index: int | None,
+    packets: list[_Packet],
+    time_base: Fraction,
+    hints: tuple[Fraction | None, ...],
+    notes: list[str],
+) -> _Index:
+    """The index by decoding everything once: one segment, frames recognised by counting them."""
+    times: list[int | None] = []
+    container, stream = _open(path, stream_index)
+    with container:
+        for packet in _chain_end(_packets(container, stream)):
+            times.extend(frame.pts for frame in _decode_packet(stream, packet))
+    wanted = sum(not packet.is_hidden for packet in packets)
+    if wanted > len(times):
+        notes.append(f"{wanted - len(times)} of {wanted} frames cannot be decoded and are left out.")
+    ticks = np.array([time for time in times if time is not None], dtype=np.int64)
+    if len(ticks) == len(times) and np.all(np.diff(ticks) > 0):
+        found, repaired = timeline(ticks, time_base, hints, packets[-1].duration)
+        notes.extend(repaired)
+    else:
+        rate = next((hint for hint in hints if hint is not None and 0 < hint <= 240), Fraction(25))
+        found = even_timeline(len(times), rate)
+        notes.append(
+            f"The timestamps are missing or broken; the frames are shown at an even {float(rate):g} per second."
+        )
+    segment = _Segment(packets[0], 0, len(times), None)
+    return _Index(found, None, (segment,))
+
+
+def _turn(frame: av.VideoFrame) -> tuple[Turn, list[str]]:
+    """How the file wants to be turned, from the display matrix of its first frame."""
+    from av.sidedata.sidedata import Type
+
+    data = frame.side_data.get(Type.DISPLAYMATRIX)
+    if data is None:
+        return Turn(), []
+    values = np.frombuffer(bytes(data), np.int32).astype(np.float64)
+    matrix = values[[0, 1, 3, 4]] / 65536  # x' = a x + c y, y' = b x + d y as a, b, c, d
+    best, fit = Turn(), -math.inf
+    for mirror in (False, True):
+        for degrees, quarter in {0: (1, 0, 0, 1), 90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}.items():
+            a, b, c, d = quarter
+            candidate = np.array((-a, -b, c, d) if mirror else (a, b, c, d), dtype=np.float64)
+            if float(candidate @ matrix) > fit:
+                best, fit = Turn(mirror, degrees), float(candidate @ matrix)
+    norm = float(np.linalg.norm(matrix))
+    if norm == 0:
+        return Turn(), ["The file's display matrix is empty and is ignored."]
+    if fit / norm < 0.999 * math.sqrt(2):
+        return best, ["The file asks for a rotation that is no quarter turn; the nearest one is used."]
+    return best, []
+
+
+def _time_window(slots: NDArray[np.int64], fps: Fraction, options: FrameOptions, path: Path) -> NDArray[np.int64]:
+    """Cut to `start_s` and `duration_s`: from the frame that is shown at the start."""
+    first = math.floor(_seconds(options.start_s) * fps)
+    if first >= len(slots):
+        raise OptionError(
+            f"start_s {options.start_s:g} is past the end of {path.name}.",
+            accepted=f"0 to {float(len(slots) / fps):.2f} seconds",
+        )
+    stop = None
+    if options.duration_s is not None:
+        stop = first + max(1, math.ceil(_seconds(options.duration_s) * fps))
+    return slots[first:stop]
+
+
+def _seconds(value: float) -> Fraction:
+    """The decimal fraction that was meant by a float: 0.04 is 1/25."""
+    return Fraction(value).limit_denominator(1_000_000)
