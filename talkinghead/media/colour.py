@@ -56,15 +56,13 @@ class ToRgb:
             frame, format="gbrp", src_colorspace=matrix, interpolation=_REPEAT_CHROMA, threads=self._threads
         )
         green, blue, red = (_plane(plane) for plane in planar.planes)
-        rgb: Frame = cv2.merge([red, green, blue])
-        return rgb
+        return np.asarray(cv2.merge([red, green, blue]), np.uint8)
 
     def _packed(self, frame: av.VideoFrame, name: str, matrix: Colorspace | None = None) -> Frame:
         converted = self._reformatter.reformat(
             frame, format=name, src_colorspace=matrix, interpolation=_REPEAT_CHROMA, threads=self._threads
         )
-        array: Frame = converted.to_ndarray()
-        return array
+        return np.asarray(converted.to_ndarray(), np.uint8)
 
     def _matrix(self, frame: av.VideoFrame) -> Colorspace | None:
         if frame.colorspace != _UNSPECIFIED:
@@ -107,7 +105,8 @@ def _has_alpha(kind: av.VideoFormat) -> bool:
 
 
 def _plane(plane: av.video.plane.VideoPlane) -> Frame:
-    return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
+    stored: Frame = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+    return stored[: plane.height, : plane.width]
 
 
 def _on_white(rgba: Frame) -> Frame:
@@ -116,4 +115,4 @@ def _on_white(rgba: Frame) -> Frame:
         return np.ascontiguousarray(rgba[:, :, :3])
     opacity = alpha.astype(np.float32) / np.float32(255)
     mixed = rgba[:, :, :3].astype(np.float32) * opacity + 255 * (1 - opacity)
-    return np.rint(mixed).astype(np.uint8)
+    return np.asarray(np.rint(mixed), np.uint8)

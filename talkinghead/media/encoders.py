@@ -170,16 +170,17 @@ def candidates(codec: str, suffix: str) -> tuple[EncoderFacts, ...]:
 
 def open_encoder(
     facts: EncoderFacts, options: EncodeOptions, width: int, height: int, fps: Fraction
-) -> av.video.codeccontext.VideoCodecContext:
+) -> av.VideoCodecContext:
     """Open an encoder of its own, outside any file. Raises av.FFmpegError when it does not open."""
     context = av.CodecContext.create(facts.name, "w")
+    assert isinstance(context, av.VideoCodecContext)
     set_up(context, facts, options, width, height, fps)
     context.open()
     return context
 
 
 def set_up(
-    context: av.video.codeccontext.VideoCodecContext,
+    context: av.VideoCodecContext,
     facts: EncoderFacts,
     options: EncodeOptions,
     width: int,

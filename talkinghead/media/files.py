@@ -57,11 +57,11 @@ def existing_file(path: str | os.PathLike[str]) -> Path:
 def file_sha256(path: Path) -> str:
     """Hex SHA-256 of a file's bytes; remembered while size and modification time stay the same."""
     status = path.stat()
-    return _file_sha256(path.resolve(), status.st_size, status.st_mtime_ns, status.st_ino)
+    return _sha256_of_version(path.resolve(), (status.st_size, status.st_mtime_ns, status.st_ino))
 
 
 @lru_cache(maxsize=256)
-def _file_sha256(path: Path, size: int, mtime_ns: int, inode: int) -> str:
+def _sha256_of_version(path: Path, version: tuple[int, int, int]) -> str:  # noqa: ARG001 (part of the cache key)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -73,9 +73,7 @@ def unwritable(path: Path, error: OSError) -> UnwritableOutput:
             f"No room left for {str(path)!r}: {error.strerror or error}.",
             remedy="free some space, or write to another disk",
         )
-    return UnwritableOutput(
-        f"{str(path)!r} cannot be written: {error.strerror or error}.", remedy="choose another folder"
-    )
+    return UnwritableOutput(f"{str(path)!r} cannot be written: {error.strerror or error}.", remedy="another folder")
 
 
 def check_target(path: str | os.PathLike[str], *, overwrite: bool, folder: bool = False) -> Path:
@@ -161,7 +159,7 @@ class PendingOutput:
                     self.final.rmdir()
             else:
                 _sync(self.temporary)
-            os.replace(self.temporary, self.final)
+            self.temporary.replace(self.final)
         except OSError as error:
             raise unwritable(self.named, error) from error
         self.committed = True

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import av
 import numpy as np
@@ -211,12 +212,12 @@ def _probe_streams(path: Path) -> MediaProbe:
                 bit_rate=stream.codec_context.bit_rate or None,
                 language=stream.language,
             )
-            for stream in container.streams.audio
+            for stream in cast(Iterable[Any], container.streams.audio)
             if stream.codec_context is not None
         )
         covers = {stream.index for stream in container.streams.video if _is_cover(stream)}
         video, warnings = [], [broken] if broken else []
-        for stream in container.streams.video:
+        for stream in cast(Iterable[Any], container.streams.video):
             if stream.codec_context is None:
                 warnings.append(f"Stream {stream.index} has an unknown codec.")
                 continue
@@ -226,7 +227,7 @@ def _probe_streams(path: Path) -> MediaProbe:
         known = {track.index for track in (*video, *audio)}
         other = tuple(
             OtherTrack(stream.index, stream.type, stream.codec_context.name if stream.codec_context else None)
-            for stream in container.streams
+            for stream in cast(Iterable[Any], container.streams)
             if stream.index not in known
         )
         if not video and not audio:

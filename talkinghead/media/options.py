@@ -78,6 +78,10 @@ class FrameOptions:
         return 90 if self.rotate is True else int(self.rotate)
 
 
+AS_THEY_ARE = FrameOptions()
+"""Frames as the file has them."""
+
+
 @dataclass(frozen=True)
 class EncodeOptions:
     """How frames become a file."""
@@ -86,7 +90,7 @@ class EncodeOptions:
     """"auto" goes by the file name: .mp4 .m4v .mov .mkv H.264, .webm VP9, .gif GIF, no suffix a folder of PNG files.
     Or one of the names that `talkinghead doctor` lists, such as "h264", "libx264", "h264_nvenc", "vp9", "prores"."""
     crf: int | None = None
-    """Constant quality on the codec's own scale, lower is better (H.264 0-51, VP9 and AV1 0-63); None: the codec's default."""
+    """Constant quality on the codec's own scale, lower is better (H.264 0-51, VP9 and AV1 0-63); None: its default."""
     preset: str | None = None
     """Speed against size, by the encoder's own names; None: the encoder's default."""
     pixel_format: str | None = None
@@ -114,3 +118,7 @@ class EncodeOptions:
             raise OptionError(f"gop_s {self.gop_s} is out of range.", accepted="more than 0 seconds")
         if self.threads < 0:
             raise OptionError(f"threads {self.threads} is out of range.", accepted="0 or more")
+
+
+GOOD_QUALITY = EncodeOptions()
+"""The codec of the file name, at its default quality."""

@@ -7,6 +7,7 @@ import struct
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -198,7 +199,7 @@ def check_pixels(path: Path, size: tuple[int, int] | None, max_pixels: int) -> N
         )
 
 
-def rgb_from_stored(stored: NDArray[np.generic]) -> Frame:
+def rgb_from_stored(stored: NDArray[Any]) -> Frame:
     """RGB uint8 [H, W, 3] from what OpenCV decodes: grey, BGR or BGRA, 8 or 16 bits, or float in [0, 1].
 
     Transparent parts show white.
@@ -216,8 +217,7 @@ def rgb_from_stored(stored: NDArray[np.generic]) -> Frame:
         colour = np.clip(np.rint(colour.astype(np.float32) * (255 / float(full))), 0, 255).astype(np.uint8)
     if colour.shape[2] == 1:
         return np.repeat(colour, 3, axis=2).astype(np.uint8)
-    rgb: Frame = cv2.cvtColor(np.ascontiguousarray(colour), cv2.COLOR_BGR2RGB)
-    return rgb
+    return np.asarray(cv2.cvtColor(np.ascontiguousarray(colour), cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def exif_orientation(exif: bytes) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
@@ -230,9 +230,11 @@ class Resampler:
         if self._stream is None:
             self.given += len(block)
             return block
-        out = self._stream.resample_chunk(np.ascontiguousarray(block), last=False).reshape(-1, self._channels)
+        out: FloatArray = self._stream.resample_chunk(np.ascontiguousarray(block), last=False).reshape(
+            -1, self._channels
+        )
         self.given += len(out)
-        return out
+        return np.asarray(out, np.float32)
 
     def finish(self) -> FloatArray:
         """The rest, so that ceil(taken * ratio) samples came out in all."""
@@ -260,7 +262,7 @@ def write_wav(path: str | os.PathLike[str], clip: AudioClip, overwrite: bool = T
 
 def wav_bytes(samples: FloatArray, sample_rate_hz: int) -> bytes:
     """A 16-bit WAV file of [n, channels] float32 samples."""
-    pcm = pcm16_from_float(samples).tobytes()
+    pcm = pcm16_from_float(samples).astype("<i2").tobytes()
     channels = samples.shape[1]
     if len(pcm) > 0xFFFFFFFF - 36:
         raise ValueError("a WAV file holds at most 4 GiB")
@@ -276,21 +278,18 @@ def pcm16_from_float(samples: FloatArray) -> NDArray[np.int16]:
     """round(32768 x) as int16, clipped."""
     if not np.isfinite(samples).all():
         raise ValueError("samples must be finite")
-    return np.clip(np.rint(samples * np.float32(32768)), -32768, 32767).astype("<i2")
+    return np.asarray(np.clip(np.rint(samples * np.float32(32768)), -32768, 32767), np.int16)
 
 
 def float_samples(frame: AudioFrame) -> FloatArray:
     """[n, channels] float32 of a decoded frame: integers over their full scale, 8 bits around 128."""
-    name = frame.format.name
-    values = frame.to_ndarray()
-    kind = name.removesuffix("p")
-    channels = len(frame.layout.channels)
-    values = values.T if frame.format.is_planar else values.reshape(-1, channels)
+    kind = frame.format.name.removesuffix("p")
+    values: NDArray[Any] = frame.to_ndarray()
+    values = values.T if frame.format.is_planar else values.reshape(-1, len(frame.layout.channels))
     if kind == "u8":
-        return ((values.astype(np.float32) - 128) / np.float32(128)).astype(np.float32)
-    if kind in ("flt", "dbl"):
-        return np.ascontiguousarray(values, dtype=np.float32)
-    return (values.astype(np.float64 if kind == "s64" else np.float32) / _FULL_SCALE[kind]).astype(np.float32)
+        values = values.astype(np.int16) - 128
+    scaled: FloatArray = np.ascontiguousarray(values * np.float64(1 / _FULL_SCALE[kind]), np.float32)
+    return scaled
 
 
 def _decode(container: InputContainer, stream: AudioStream) -> Iterator[AudioFrame | None]:

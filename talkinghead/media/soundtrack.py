@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
+from numpy.typing import NDArray
 
 from talkinghead.contracts import AudioClip, FloatArray
 from talkinghead.errors import EncoderUnavailable, UnreadableMedia
@@ -123,7 +123,9 @@ class SoundEncoder:
             if sound.layout in _MIXABLE:
                 self._mix = av.AudioResampler(format="fltp", layout=self._layout, rate=sound.sample_rate_hz)
         self._resampler = Resampler(sound.sample_rate_hz, self.sample_rate_hz, self.num_channels)
-        self._stream = container.add_stream(_ENCODERS[codec], rate=self.sample_rate_hz)
+        stream = container.add_stream(_ENCODERS[codec], rate=self.sample_rate_hz)
+        assert isinstance(stream, av.AudioStream)
+        self._stream = stream
         context = self._stream.codec_context
         context.layout = self._layout
         context.format = _FORMATS[codec]
@@ -173,6 +175,7 @@ class SoundEncoder:
 
     def _frame(self, samples: FloatArray) -> av.AudioFrame:
         kind = _FORMATS[self.codec]
+        values: NDArray[Any]
         if kind == "fltp":
             values = np.ascontiguousarray(np.clip(samples, -1, 1).T)
         elif kind == "flt":
@@ -201,9 +204,3 @@ def _encoder_layout(codec: str, sound: Soundtrack) -> str:
         return "stereo"
     layout = _SAME_SPEAKERS.get(sound.layout, sound.layout)
     return layout if layout in _SURROUND.get(codec, ()) else "stereo"
-
-
-def blocks_of(samples: FloatArray, size: int) -> Iterator[FloatArray]:
-    """Cut [n, channels] into pieces of at most `size` samples."""
-    for at in range(0, len(samples), size):
-        yield samples[at : at + size]

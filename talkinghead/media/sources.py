@@ -6,10 +6,10 @@ import os
 
 from talkinghead.contracts import FrameSource
 from talkinghead.media.files import existing_file
-from talkinghead.media.options import FrameOptions
+from talkinghead.media.options import AS_THEY_ARE, FrameOptions
 
 
-def open_frames(path: str | os.PathLike[str], *, options: FrameOptions = FrameOptions()) -> FrameSource:
+def open_frames(path: str | os.PathLike[str], *, options: FrameOptions = AS_THEY_ARE) -> FrameSource:
     """Open a picture or a video.
 
     What the file is, its content decides, not its name. A picture is a source of one frame.

@@ -33,8 +33,8 @@ class Turn:
     def apply(self, frame: Frame) -> Frame:
         """The turned picture; the same array if there is nothing to do."""
         if self.mirror:
-            frame = cv2.flip(frame, 1)
-        return cv2.rotate(frame, _ROTATE[self.degrees]) if self.degrees else frame
+            frame = np.asarray(cv2.flip(frame, 1), np.uint8)
+        return np.asarray(cv2.rotate(frame, _ROTATE[self.degrees]), np.uint8) if self.degrees else frame
 
 
 @dataclass(frozen=True)
@@ -88,15 +88,20 @@ class Transform:
     def apply(self, frame: Frame) -> Frame:
         """Apply the steps. Returns RGB uint8 [H, W, 3], C-contiguous; the same array if nothing changes."""
         if self.stretched:
-            frame = cv2.resize(frame, dsize=self.stretched, interpolation=cv2.INTER_LINEAR)
+            frame = resized(frame, self.stretched)
         frame = self.turn.apply(frame)
         if self.resized:
-            frame = cv2.resize(frame, dsize=self.resized, interpolation=cv2.INTER_LINEAR)
+            frame = resized(frame, self.resized)
         frame = self.rotate.apply(frame)
         if self.crop_yyxx:
             top, bottom, left, right = self.crop_yyxx
             frame = frame[top:bottom, left:right]
         return np.ascontiguousarray(frame)
+
+
+def resized(frame: Frame, size: tuple[int, int]) -> Frame:
+    """The frame at (width, height), bilinear."""
+    return np.asarray(cv2.resize(frame, dsize=size, interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def _absolute_crop(crop: tuple[int, int, int, int], width: int, height: int) -> tuple[int, int, int, int]:

@@ -18,12 +18,12 @@ import math
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import av
 import numpy as np
@@ -37,11 +37,13 @@ from talkinghead.media.files import file_sha256
 from talkinghead.media.options import FrameOptions
 from talkinghead.media.pictures import check_pixels
 from talkinghead.media.timing import Ticks, Timeline, even_timeline, timeline
-from talkinghead.media.transform import Transform, Turn, content_digest, frame_indices
+from talkinghead.media.transform import Transform, Turn, content_digest, frame_indices, resized
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
+
+    VideoPacket = av.Packet[VideoStream]
 
 MIN_SEGMENT_FRAMES = 24
 """Shorter groups of pictures are taken together: emptying the decoder costs a few frames each time."""
@@ -151,12 +153,11 @@ class _Decoder:
         index = segment.first
         shown: av.VideoFrame | None = None
         for frame in self._decoded(segment):
-            time = index if pts is None else frame.pts
             stand_in = shown if shown is not None else frame
-            while index < segment.stop and (index if pts is None else pts[index]) < time:
+            while pts is not None and index < segment.stop and pts[index] < cast(int, frame.pts):
                 yield index, stand_in, True
                 index += 1
-            if index < segment.stop and (pts is None or pts[index] == time):
+            if index < segment.stop and (pts is None or pts[index] == frame.pts):
                 yield index, frame, False
                 index += 1
             shown = frame
@@ -169,7 +170,7 @@ class _Decoder:
         self._go_to(segment.key)
         self._empty = False
         start_pts = segment.key.pts
-        fed_of_next: list[av.Packet] = []
+        fed_of_next: list[VideoPacket] = []
         fed_of_next_ordinal = -1
         done = False
         for packet in self._feed():
@@ -195,7 +196,7 @@ class _Decoder:
         self._ordinal = fed_of_next_ordinal if fed_of_next else -1
         self._empty = True
 
-    def _feed(self) -> Iterator[av.Packet | None]:
+    def _feed(self) -> Iterator[VideoPacket | None]:
         for packet in self._packets:
             self._ordinal += 1
             yield packet
@@ -396,7 +397,7 @@ class VideoSource:
                 at += 1
             high = low
 
-    def _decode(self, sources: NDArray[np.int64]) -> Iterator[tuple[int, Frame]]:
+    def _decode(self, sources: NDArray[np.int64]) -> Generator[tuple[int, Frame], None, None]:
         """Decode frames of strictly increasing indices."""
         segments = self._index.segments
         at = 0
@@ -426,13 +427,11 @@ class VideoSource:
     def _finish(self, decoder: _Decoder, decoded: av.VideoFrame) -> Frame:
         rgb = decoder.to_rgb(decoded)
         if (decoded.width, decoded.height) != self._stored_size:
-            import cv2
-
             with self._lock:
                 note = "The picture size changes within the video; all frames are scaled to the first one's."
                 if note not in self._notes:
                     self._notes.append(note)
-            rgb = cv2.resize(rgb, dsize=self._stored_size, interpolation=cv2.INTER_LINEAR)
+            rgb = resized(rgb, self._stored_size)
         return self._transform.apply(rgb)
 
     def _substitute(self, segment: _Segment) -> av.VideoFrame:
@@ -486,7 +485,7 @@ def _open(path: Path, stream_index: int | None = None) -> tuple[InputContainer, 
     return container, stream
 
 
-def _packets(container: InputContainer, stream: VideoStream) -> Iterator[av.Packet]:
+def _packets(container: InputContainer, stream: VideoStream) -> Iterator[VideoPacket]:
     """Packets of one stream until the end or until the file stops making sense."""
     try:
         for packet in container.demux(stream):
@@ -505,12 +504,12 @@ def _claimed_seconds(container: InputContainer, stream: VideoStream) -> float | 
     return None
 
 
-def _chain(first: list[av.Packet], rest: Iterator[av.Packet]) -> Iterator[av.Packet]:
+def _chain(first: list[VideoPacket], rest: Iterator[VideoPacket]) -> Iterator[VideoPacket]:
     yield from first
     yield from rest
 
 
-def _decode_packet(stream: VideoStream, packet: av.Packet | None) -> list[av.VideoFrame]:
+def _decode_packet(stream: VideoStream, packet: VideoPacket | None) -> list[av.VideoFrame]:
     try:
         return stream.codec_context.decode(packet)
     except (av.FFmpegError, OSError, ValueError):
@@ -602,7 +601,7 @@ def _sample(path: Path, stream_index: int | None) -> tuple[av.VideoFrame, list[i
     return frames[0], [frame.pts for frame in frames[:SAMPLE_FRAMES]]
 
 
-def _chain_end(packets: Iterator[av.Packet]) -> Iterator[av.Packet | None]:
+def _chain_end(packets: Iterator[VideoPacket]) -> Iterator[VideoPacket | None]:
     yield from packets
     yield None
 
@@ -640,6 +639,7 @@ def _segments(keys: list[_Packet], pts: Ticks) -> tuple[_Segment, ...]:
     """Group frames into stretches that begin at a key frame and are not too short."""
     starts: list[tuple[_Packet, int]] = []
     for key in keys:
+        assert key.pts is not None
         first = int(np.searchsorted(pts, key.pts))
         if not starts:
             starts.append((key, 0))
@@ -706,7 +706,7 @@ def _turn(frame: av.VideoFrame) -> tuple[Turn, list[str]]:
     """How the file wants to be turned, from the display matrix of its first frame."""
     from av.sidedata.sidedata import Type
 
-    data = frame.side_data.get(Type.DISPLAYMATRIX)
+    data: Any = cast(Any, frame.side_data).get(Type.DISPLAYMATRIX)
     if data is None:
         return Turn(), []
     values = np.frombuffer(bytes(data), np.int32).astype(np.float64)

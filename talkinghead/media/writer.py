@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any, Protocol, Self
 import av
 import numpy as np
 
-from talkinghead.contracts import AudioClip, FloatArray, Frame
+from talkinghead.contracts import AudioClip, Frame
 from talkinghead.errors import EncoderUnavailable, OptionError, OutputError, TalkingHeadError, choices
 from talkinghead.media.colour import FromRgb
 from talkinghead.media.encoders import EncoderFacts, candidates, encoder_status, open_encoder, set_up
@@ -25,7 +25,7 @@ from talkinghead.media.files import (
     check_target,
     unwritable,
 )
-from talkinghead.media.options import EncodeOptions
+from talkinghead.media.options import GOOD_QUALITY, EncodeOptions
 from talkinghead.media.soundtrack import AUDIO_CODECS, SoundEncoder, Soundtrack
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".gif": "gif"}
@@ -63,7 +63,7 @@ class EncodeInfo:
 
 
 def check_output(
-    path: str | os.PathLike[str], *, overwrite: bool = True, options: EncodeOptions = EncodeOptions()
+    path: str | os.PathLike[str], *, overwrite: bool = True, options: EncodeOptions = GOOD_QUALITY
 ) -> None:
     """Find out before the work whether a video can be written: name, folder, codec and its options.
 
@@ -85,7 +85,7 @@ def write_video(
     start_s: float = 0.0,
     duration: float | Fraction | None = None,
     num_frames: int | None = None,
-    options: EncodeOptions = EncodeOptions(),
+    options: EncodeOptions = GOOD_QUALITY,
     overwrite: bool = True,
     on_frame: Callable[[int], None] | None = None,
 ) -> EncodeInfo:
@@ -159,7 +159,7 @@ class VideoWriter:
         soundtrack: Path | AudioClip | None = None,
         start_s: float = 0.0,
         duration: float | Fraction | None = None,
-        options: EncodeOptions = EncodeOptions(),
+        options: EncodeOptions = GOOD_QUALITY,
         overwrite: bool = True,
     ) -> None:
         fps = Fraction(fps)
@@ -178,7 +178,7 @@ class VideoWriter:
         folder = encoders[0].codec == "png"
         if isinstance(soundtrack, str | os.PathLike):
             soundtrack = Path(soundtrack)
-            if self._path.exists() and soundtrack.exists() and os.path.samefile(self._path, soundtrack):
+            if self._path.exists() and soundtrack.exists() and self._path.samefile(soundtrack):
                 raise OptionError(f"{str(path)!r} is the soundtrack itself.", remedy="choose another name")
         check_target(path, overwrite=overwrite, folder=folder)
         audio_codec = _audio_codec(suffix, options)
@@ -312,7 +312,9 @@ class _FileSink:
         movflags = {"movflags": "+faststart"} if self._format in ("mp4", "mov") else {}
         self._container = av.open(f"file:{temporary}", "w", format=self._format, container_options=movflags)
         try:
-            self._stream = self._container.add_stream(facts.name, rate=fps)
+            stream = self._container.add_stream(facts.name, rate=fps)
+            assert isinstance(stream, av.VideoStream)
+            self._stream = stream
             set_up(self._stream.codec_context, facts, options, *self._fit.size, fps)
             self._stream.time_base = 1 / fps
             self._stream.codec_context.open()
@@ -357,10 +359,8 @@ class _FileSink:
         }
 
     def abort(self) -> None:
-        try:
+        with suppress(av.FFmpegError, OSError, ValueError):  # the file is being thrown away
             self._container.close()
-        except (av.FFmpegError, OSError, ValueError):
-            pass  # the file is being thrown away
 
 
 class _PngSink:
@@ -573,8 +573,3 @@ def _writing(path: Path) -> Iterator[None]:
         raise OutputError(f"{str(path)!r} cannot be written: {error.strerror or error}.") from error
     except OSError as error:
         raise unwritable(path, error) from error
-
-
-def silence(num_samples: int, num_channels: int) -> FloatArray:
-    """[n, channels] float32 zeros."""
-    return np.zeros((num_samples, num_channels), np.float32)
