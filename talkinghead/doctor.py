@@ -148,7 +148,7 @@ def examine() -> Examination:
     )
     return Examination(
         version=__version__,
-        machine=_machine(),
+        machine=examine_machine(),
         gpus=_gpus(),
         extras=extras,
         encoders=encoders,
@@ -179,7 +179,8 @@ def _problems(extras: Sequence[Extra], encoders: Sequence[Encoder], detectors: S
     return problems
 
 
-def _machine() -> Machine:
+def examine_machine() -> Machine:
+    """Only the computer."""
     processor, features = _processor()
     total, available = _memory()
     return Machine(

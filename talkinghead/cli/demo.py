@@ -34,7 +34,7 @@ def demo(
     from talkinghead.registry import DEFAULT_FAMILY
 
     options = RenderOptions(overwrite=overwrite)
-    check_output(output, overwrite=overwrite, options=options.encode)
+    check_output(output, overwrite=overwrite)
     source: Any = face if face is not None else astronaut()
     sound = audio if audio is not None else demo_speech_path()
     with console.ProgressDisplay(quiet=quiet) as progress:

@@ -375,7 +375,7 @@ def check_before(jobs: Sequence[Job], facts: FamilyFacts, render: RenderOptions,
         MediaNotFound: an input is not there. OutputError: the video or report cannot be written.
     """
     from talkinghead.errors import MediaNotFound
-    from talkinghead.media import check_output
+    from talkinghead.media import EncodeOptions, check_output
     from talkinghead.media.files import PendingOutput, existing_file
 
     if report is not None:
@@ -386,7 +386,7 @@ def check_before(jobs: Sequence[Job], facts: FamilyFacts, render: RenderOptions,
     if not job.source.exists():
         raise MediaNotFound(f"There is no file {str(job.source)!r}.", accepted=facts.face_source)
     existing_file(job.audio)
-    check_output(job.output, overwrite=render.overwrite, options=render.encode)
+    check_output(job.output, overwrite=render.overwrite, options=render.encode or EncodeOptions())
 
 
 def _sources(facts: FamilyFacts, options: dict[str, list[Path] | None]) -> list[Path]:

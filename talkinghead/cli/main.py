@@ -45,7 +45,7 @@ COMMANDS = (
         "inspect", "talkinghead.cli.inspect:inspect", "Say what a media file holds and how well it is in sync.", LOOK
     ),
     Command("doctor", "talkinghead.cli.doctor:doctor", "Say what this machine and installation can do.", LOOK),
-    Command("bench", "talkinghead.cli.bench:bench", "Measure where the time of a model goes.", LOOK),
+    Command("bench", "talkinghead.cli.bench:command", "Measure where the time of a model goes.", LOOK),
     Command("models", "talkinghead.cli.models:app", "List models and what they need.", MANAGE),
     Command("reference", "talkinghead.cli.reference:app", "Run one network alone on named arrays.", MANAGE),
     Command("cache", "talkinghead.cli.cache:app", "Show or clear what was kept from earlier runs.", MANAGE),

@@ -1,0 +1,104 @@
+"""`talkinghead bench`: where the time of a model goes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from talkinghead.cli import console
+from talkinghead.cli.flags import Given, Group, declared_flags, make_flags, with_flags
+from talkinghead.errors import OptionError
+from talkinghead.options import config_class
+from talkinghead.registry import FAMILIES, family
+
+if TYPE_CHECKING:
+    from talkinghead.measure.bench import BenchResult
+
+
+def bench(
+    given: Given,
+    model: Annotated[str, typer.Argument(help=f"Model: {', '.join(FAMILIES)}.")],
+    seconds: Annotated[float, typer.Option(help="Length of the speech.")] = 10.0,
+    size: Annotated[str, typer.Option(metavar="WIDTHxHEIGHT", help="Size of the made picture and video.")] = "1280x720",
+    fps: Annotated[str, typer.Option(metavar="25 or 30000/1001", help="Frame rate.")] = "25",
+    repeats: Annotated[int, typer.Option(help="Warm runs; the median is shown.")] = 3,
+    source: Annotated[
+        Path | None,
+        typer.Option("--source", "--face", help="Measure with this input of the model instead of made ones."),
+    ] = None,
+    audio: Annotated[Path | None, typer.Option(help="Speech to use instead of the bundled sentence.")] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="Weights of the model.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, parity or fast.")] = "auto",
+    backend: Annotated[str, typer.Option(help="auto, torch, onnx or openvino, where the model has them.")] = "auto",
+    json_output: Annotated[bool, typer.Option("--json", help="Show everything as JSON.")] = False,
+) -> None:
+    """Measure where the time of a model goes, encoding included.
+
+    Cold is the first run: loading, preparing the face and rendering. Warm is rendering with the face prepared.
+    """
+    from talkinghead.cli.generate import parse_fps
+    from talkinghead.measure.bench import BenchSettings, bench_model
+
+    family(model)
+    given.refuse_all_but(model, list(FAMILIES))
+    measures = re.fullmatch(r"(\d{1,5})x(\d{1,5})", size)
+    if measures is None:
+        raise OptionError(f"--size is {size!r}.", accepted="WIDTHxHEIGHT in pixels, such as 1280x720")
+    load: dict[str, Any] = {"device": device, "precision": precision, "backend": backend, **given.of(model)}
+    if checkpoint is not None:
+        load["checkpoint"] = checkpoint
+    rate = parse_fps(fps)
+    assert rate is not None
+    settings = BenchSettings(
+        seconds, int(measures[1]), int(measures[2]), rate, repeats, source, audio, load
+    )  # fmt: skip
+    result = bench_model(model, settings, progress=None if json_output else console.note)
+    if json_output:
+        console.print_json(result.to_dict())
+    else:
+        console.say(as_text(result))
+
+
+def as_text(result: BenchResult) -> str:
+    """A table of stages for each case, and one line that sums up."""
+    lines = [
+        f"{result.model}: {result.seconds:g} s of speech on {result.cores} cores ({result.processor or 'unknown'})"
+    ]
+    for run in result.runs:
+        warm, cold = run.warm, run.cold
+        rows = [
+            [
+                stage.name,
+                f"{stage.busy_s:.3f}",
+                f"{1000 * stage.busy_s / warm.num_frames:.2f}" if warm.num_frames else "-",
+                f"{stage.wait_input_s:.3f}",
+                f"{stage.wait_output_s:.3f}",
+            ]
+            for stage in warm.stages
+        ]
+        lines += ["", f"{run.case} ({run.description}), {warm.device}, {warm.backend}, {warm.precision}"]
+        lines.append(console.table(["stage", "seconds", "ms/frame", "waiting for input", "waiting for output"], rows))
+        lines.append(
+            f"warm: {warm.num_frames} frames in {warm.wall_s:.2f} s: {warm.frames_per_second:.1f} frames/s, "
+            f"{warm.realtime_factor:.2f} times real time, limited by {warm.limited_by!r} "
+            f"(runs: {', '.join(f'{wall:.2f}' for wall in run.warm_wall_s)} s)"
+        )
+        lines.append(
+            f"cold: {cold.wall_s:.2f} s with loading and preparing ({cold.realtime_factor:.2f} times real time); "
+            f"preparing again takes {run.prepare_s:.2f} s"
+        )
+    if result.peak_memory_bytes is not None:
+        lines += ["", f"peak memory of the process: {console.size_text(result.peak_memory_bytes)}"]
+    return "\n".join(lines)
+
+
+def _build() -> Any:
+    groups = [Group(facts.name, config_class(facts.config), f"Model {facts.name}") for facts in FAMILIES.values()]
+    return with_flags(bench, make_flags((), groups, declared_flags(bench)))
+
+
+command = _build()
