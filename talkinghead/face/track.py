@@ -34,6 +34,9 @@ JUMP_MAX_OVERLAP = 0.4
 """Smoothing does not reach across a lasting jump of the box to where it overlaps less than this."""
 OUTLIER_FLOOR = 0.03
 """Deviations from the smooth path up to about this share of the box's side are noise, not outliers."""
+SIZE_WINDOW = 3
+"""Width and height are smoothed over this many times the window of the position: a head moves faster than it
+grows, and a box that breathes with the mouth unsettles everything that is drawn into it."""
 _BISQUARE = 4.685
 _ROBUST_ROUNDS = 2
 
@@ -125,9 +128,9 @@ def smooth_track(track: RawTrack, window: int) -> RawTrack:
     """Remove jitter from boxes and key points without lag.
 
     A straight line is fitted to the values in a window centred on each frame (Gaussian weights, so that it follows
-    bends), with single wild values left out (Tukey's bisquare). A steady or evenly moving box is left as it is,
-    from the first frame to the last. Gaps shorter than the window with values on both sides are bridged; longer
-    ones stay. Nothing is smoothed across a cut or a lasting jump.
+    bends), with single wild values left out (Tukey's bisquare). Width and height have a longer window. A steady or
+    evenly moving box is left as it is, from the first frame to the last. Gaps shorter than the window with values on
+    both sides are bridged; longer ones stay. Nothing is smoothed across a cut or a lasting jump.
 
     Args:
         window: frames, made odd by adding one; 0 or 1: nothing is done.
@@ -138,7 +141,10 @@ def smooth_track(track: RawTrack, window: int) -> RawTrack:
     points = None if track.key_points is None else track.key_points.copy()
     for part in _stretches(track):
         size = _median_side(track.boxes_xyxy[part])
-        boxes[part] = smooth_series(track.boxes_xyxy[part], window, noise=OUTLIER_FLOOR * size)
+        low, high = track.boxes_xyxy[part, :2], track.boxes_xyxy[part, 2:]
+        middle = smooth_series(np.float32(0.5) * (low + high), window, noise=OUTLIER_FLOOR * size)
+        extent = smooth_series(high - low, SIZE_WINDOW * window, noise=OUTLIER_FLOOR * size)
+        boxes[part] = np.concatenate([middle - extent / 2, middle + extent / 2], axis=1)
         if points is not None and track.key_points is not None:
             flat = track.key_points[part].reshape(-1, 10)
             points[part] = smooth_series(flat, window, noise=OUTLIER_FLOOR * size).reshape(-1, 5, 2)

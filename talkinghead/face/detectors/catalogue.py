@@ -55,22 +55,22 @@ DETECTORS: dict[str, DetectorEntry] = {
     for entry in (
         DetectorEntry(
             "scrfd",
-            "SCRFD network with five key points, run by ONNX Runtime; the steadiest boxes.",
+            "SCRFD network with five key points, run by ONNX Runtime; the steadiest, slower than yunet.",
             _build_scrfd,
             has_key_points=True,
             model_patterns=("scrfd_2.5g_kps*.onnx", "scrfd*.onnx", "det_2.5g.onnx", "det_500m.onnx", "det_10g.onnx"),
             package="onnxruntime",
             extra="models",
-            auto_rank=0,
+            auto_rank=1,
             recognises=_is_scrfd,
         ),
         DetectorEntry(
             "yunet",
-            "YuNet network with five key points, run by OpenCV; small and fast.",
+            "YuNet network with five key points, run by OpenCV; the fastest, and finds large, small and tilted faces.",
             _build_yunet,
             has_key_points=True,
             model_patterns=("face_detection_yunet_2023mar.onnx", "face_detection_yunet*.onnx", "yunet*.onnx"),
-            auto_rank=1,
+            auto_rank=0,
             recognises=_is_yunet,
         ),
         DetectorEntry(

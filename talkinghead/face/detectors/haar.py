@@ -1,4 +1,4 @@
-"""Viola-Jones cascade of OpenCV: no model file, upright frontal faces.
+"""Viola-Jones cascade of OpenCV: no model file, nearly upright frontal faces.
 
 Source: Viola and Jones 2001; cascade `haarcascade_frontalface_alt2` of OpenCV, inside its wheel.
 """
@@ -7,23 +7,70 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from talkinghead.contracts import Detection, Frame
+from talkinghead.contracts import Detection, FloatArray, Frame
 from talkinghead.errors import BackendError
 from talkinghead.face.detectors.base import check_frame, reduced_size
 from talkinghead.face.options import FaceOptions
 
 CASCADE = "haarcascade_frontalface_alt2.xml"
-DEFAULT_MAX_SIDE = 480
-DEFAULT_MIN_SCORE = 0.3
+DEFAULT_MAX_SIDE = 400
+DEFAULT_MIN_SCORE = 0.25
+SCORE_HALF = 10.0
+"""This many agreeing windows make a score of one half."""
+MIN_NEIGHBOURS = 3
+SMALLEST = 20
+"""Side of the smallest face that the cascade knows, pixels."""
+
+FACE_IN_SQUARE = np.array([0.08, -0.08, 0.92, 1.09], np.float32)
+"""Where the face (hairline to chin, as the networks mark it) lies in the cascade's square, as shares of its side.
+
+Medians over 55 pictures of 38 people against SCRFD's boxes; the standard deviation is 0.05 to 0.07 for each edge.
+"""
+
+
+REFINE_FACE = 64
+"""A face found is searched again at this size, in pixels, ..."""
+REFINE_REGION = 1.6
+"""... in a region of this many times its side, ..."""
+REFINE_STEP = 1.03
+"""... in fine steps of size; the mean of all windows is the face. Against SCRFD on a talking video this takes a
+third off the error of centre and size."""
+REFINE_SIZES = (0.75, 1.33)
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """One search of a frame."""
+
+    side: float
+    """Longer side of the searched picture as a share of `max_side`."""
+    smallest: float
+    """Side of the smallest face looked for as a share of the shorter side."""
+    largest: float = 1.0
+    """Side of the largest face looked for, likewise."""
+    turn_degrees: float = 0.0
+    """Rotation of the picture before the search, anticlockwise."""
+    neighbours: int = MIN_NEIGHBOURS
+
+
+_FIRST = _Pass(side=1.0, smallest=1 / 9)
+_OTHERS = (
+    _Pass(side=2.0, smallest=1 / 30, largest=1 / 6, neighbours=4),  # small faces in large frames
+    _Pass(side=0.64, smallest=1 / 7, turn_degrees=22.0, neighbours=5),
+    _Pass(side=0.64, smallest=1 / 7, turn_degrees=-22.0, neighbours=5),
+)
+"""Where the first search finds nothing, all of these are made and the one with the best score counts."""
 
 
 class HaarDetector:
-    """Finds upright frontal faces."""
+    """Finds frontal faces that are upright or tilted by up to some 35 degrees."""
 
     name = "haar"
     has_key_points = False
@@ -31,6 +78,14 @@ class HaarDetector:
     looks_at_pixels = True
 
     def __init__(self, *, max_side: int = DEFAULT_MAX_SIDE, min_score: float = DEFAULT_MIN_SCORE) -> None:
+        """Load the cascade.
+
+        Args:
+            max_side: frames are reduced to this length of the longer side for the first search.
+            min_score: see `detect`.
+        Raises:
+            BackendError: the cascade is not in the installed OpenCV.
+        """
         self.max_side = max_side
         self.min_score = min_score
         self._cascade = _load_cascade()
@@ -38,45 +93,119 @@ class HaarDetector:
 
     @property
     def identity(self) -> str:
-        return f"haar/1 {CASCADE} side {self.max_side} score {self.min_score}"
+        return f"haar/2 {CASCADE} side {self.max_side} score {self.min_score}"
 
     @property
     def description(self) -> str:
         return f"haar (frontalface_alt2 at {self.max_side} pixels)"
 
     def detect(self, frames: Sequence[Frame]) -> list[list[Detection]]:
-        """See `Detector.detect`. Scores grow with the number of windows that agree."""
+        """See `Detector.detect`.
+
+        A score is n / (n + 10) for n neighbouring windows of the cascade that agree. Boxes are converted from the
+        cascade's square to the rectangle from hairline to chin that the networks give.
+        """
         return [self._detect_one(frame) for frame in frames]
 
     def _detect_one(self, frame: Frame) -> list[Detection]:
         import cv2
 
         check_frame(frame)
-        height, width = frame.shape[:2]
-        small_width, small_height = reduced_size(width, height, self.max_side)
-        grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-        grey = cv2.resize(grey, (small_width, small_height), interpolation=cv2.INTER_AREA)
-        grey = cv2.equalizeHist(grey)
-        side = max(20, min(small_width, small_height) // 10)
-        with self._lock:
-            boxes, neighbours = self._cascade.detectMultiScale2(
-                grey, scaleFactor=1.1, minNeighbors=3, minSize=(side, side)
-            )
-        found = []
-        scale = np.array([width / small_width, height / small_height] * 2, np.float32)
-        for (x, y, w, h), count in zip(boxes, neighbours, strict=True):
-            score = 1.0 - 0.5 ** (float(count) / 5.0)
-            if score >= self.min_score:
-                found.append(Detection(np.array([x, y, x + w, y + h], np.float32) * scale, score))
+        grey = np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), np.uint8)
+        found = self._search(grey, _FIRST)
+        if not found:
+            others = [self._search(grey, search) for search in _OTHERS]
+            found = max(others, key=lambda faces: max((face.score for face in faces), default=0.0))
         return sorted(found, key=lambda face: -face.score)
+
+    def _search(self, grey: NDArray[np.uint8], search: _Pass) -> list[Detection]:
+        import cv2
+
+        height, width = grey.shape
+        small_width, small_height = reduced_size(width, height, round(self.max_side * search.side))
+        small = cv2.resize(grey, (small_width, small_height), interpolation=cv2.INTER_AREA)
+        small = cv2.equalizeHist(small)
+        turn = None
+        if search.turn_degrees:
+            turn = cv2.getRotationMatrix2D((small_width / 2, small_height / 2), search.turn_degrees, 1.0)
+            small = cv2.warpAffine(
+                small, turn, (small_width, small_height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            )
+        shorter = min(small_width, small_height)
+        smallest, largest = (
+            max(SMALLEST, round(shorter * search.smallest)),
+            max(SMALLEST, round(shorter * search.largest)),
+        )
+        with self._lock:
+            squares, counts = self._cascade.detectMultiScale2(
+                small,
+                scaleFactor=1.1,
+                minNeighbors=search.neighbours,
+                minSize=(smallest, smallest),
+                maxSize=(largest, largest),
+            )
+        scale_x, scale_y = width / small_width, height / small_height
+        found = []
+        for (x, y, side, _), count in zip(squares, counts, strict=True):
+            score = float(count) / (float(count) + SCORE_HALF)
+            if score < self.min_score:
+                continue
+            centre = np.array([x + side / 2, y + side / 2, 1.0])
+            if turn is not None:
+                centre[:2] = cv2.invertAffineTransform(turn) @ centre
+            square = _Square(centre[0] * scale_x, centre[1] * scale_y, side * (scale_x + scale_y) / 2)
+            if turn is None:
+                square = self._refine(grey, square)
+            found.append(Detection(square.face(), score))
+        return found
+
+    def _refine(self, grey: NDArray[np.uint8], coarse: _Square) -> _Square:
+        """Place a face more exactly; `coarse` itself where the second search finds nothing."""
+        import cv2
+
+        height, width = grey.shape
+        half = coarse.side * REFINE_REGION / 2
+        x1, y1 = max(0, int(coarse.x - half)), max(0, int(coarse.y - half))
+        x2, y2 = min(width, int(coarse.x + half) + 1), min(height, int(coarse.y + half) + 1)
+        if x2 <= x1 or y2 <= y1:
+            return coarse
+        zoom = REFINE_FACE / coarse.side
+        size = max(1, round((x2 - x1) * zoom)), max(1, round((y2 - y1) * zoom))
+        kind = cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR
+        region = cv2.resize(grey[y1:y2, x1:x2], size, interpolation=kind)
+        low, high = (round(REFINE_FACE * bound) for bound in REFINE_SIZES)
+        with self._lock:
+            windows = self._cascade.detectMultiScale(
+                region, scaleFactor=REFINE_STEP, minNeighbors=0, minSize=(low, low), maxSize=(high, high)
+            )
+        if len(windows) == 0:
+            return coarse
+        x, y, side, _ = np.asarray(windows, np.float64).mean(axis=0)
+        zoom_x, zoom_y = size[0] / (x2 - x1), size[1] / (y2 - y1)
+        return _Square(x1 + (x + side / 2) / zoom_x, y1 + (y + side / 2) / zoom_y, float(side) * 2 / (zoom_x + zoom_y))
+
+
+@dataclass(frozen=True)
+class _Square:
+    """What the cascade finds, in pixels of the frame."""
+
+    x: float
+    """Centre."""
+    y: float
+    side: float
+
+    def face(self) -> FloatArray:
+        """The face's box (x1, y1, x2, y2), [4] float32."""
+        corner = np.array([self.x, self.y, self.x, self.y]) - self.side / 2
+        return (corner + FACE_IN_SQUARE * self.side).astype(np.float32)
 
 
 def _load_cascade() -> Any:
     import cv2
 
     path = Path(cv2.__file__).parent / "data" / CASCADE
-    cascade = cv2.CascadeClassifier(str(path))
-    if cascade.empty():
+    cascade = cv2.CascadeClassifier(str(path)) if path.is_file() else None
+    if cascade is None or cascade.empty():
         raise BackendError(
             f"OpenCV's face cascade {path} cannot be loaded.",
             remedy="pip install --force-reinstall 'opencv-python-headless>=4.14,<5' (OpenCV 5 has no cascades).",

@@ -24,6 +24,9 @@ ANCHORS_PER_CELL = 2
 DEFAULT_INPUT_SIDE = 640
 DEFAULT_MIN_SCORE = 0.5
 NMS_OVERLAP = 0.5
+RETRY_BORDER = 0.5
+"""Where nothing is found, black borders of this share of each side are added and the frame is searched again: the
+network misses faces that fill most of its input."""
 
 
 @dataclass(frozen=True)
@@ -147,13 +150,20 @@ class ScrfdDetector:
     looks_at_pixels = True
 
     def __init__(
-        self, model: bytes, *, source: str = "", side: int | None = None, min_score: float = DEFAULT_MIN_SCORE
+        self,
+        model: bytes,
+        *,
+        source: str = "",
+        side: int | None = None,
+        min_score: float = DEFAULT_MIN_SCORE,
+        retry_with_border: bool = True,
     ) -> None:
         """Load a model from an ONNX file's content.
 
         Args:
             source: where it came from, for messages.
-            side: of the square input, a multiple of 32; default: the model's own, else 640.
+            side: of the square input, a multiple of 32, where the model leaves it free; default 640.
+            retry_with_border: search again with a border where nothing is found; the published systems do not.
         Raises:
             WrongCheckpoint: not an SCRFD model, or its input size is fixed to another.
             MissingDependency: ONNX Runtime is not installed.
@@ -163,6 +173,7 @@ class ScrfdDetector:
         fixed = _fixed_side(self._session, source)
         self.side = fixed or _round_side(side) or DEFAULT_INPUT_SIDE
         self.min_score = min_score
+        self.retry_with_border = retry_with_border
         self._source = source
         self._hash = short_hash(model)
 
@@ -172,7 +183,7 @@ class ScrfdDetector:
 
     @property
     def identity(self) -> str:
-        return f"scrfd/1 {self._hash} side {self.side} score {self.min_score}"
+        return f"scrfd/1 {self._hash} side {self.side} score {self.min_score} retry {self.retry_with_border}"
 
     @property
     def description(self) -> str:
@@ -189,6 +200,24 @@ class ScrfdDetector:
 
     def _detect_one(self, frame: Frame) -> list[Detection]:
         check_frame(frame)
+        found = self._search(frame)
+        if found or not self.retry_with_border:
+            return found
+        height, width = frame.shape[:2]
+        y, x = round(RETRY_BORDER * height), round(RETRY_BORDER * width)
+        framed: Frame = np.zeros((height + 2 * y, width + 2 * x, 3), np.uint8)
+        framed[y : y + height, x : x + width] = frame
+        shift = np.array([x, y], np.float32)
+        return [
+            Detection(
+                face.box_xyxy - np.tile(shift, 2),
+                face.score,
+                None if face.key_points is None else face.key_points - shift,
+            )
+            for face in self._search(framed)
+        ]
+
+    def _search(self, frame: Frame) -> list[Detection]:
         height, width = frame.shape[:2]
         blob, fit = network_input(frame, self.side)
         maps = self.run(blob)
@@ -222,6 +251,8 @@ def _session(model: bytes, source: str) -> tuple[Any, str]:
         raise MissingDependency("onnxruntime", extra="models", purpose="The face detector 'scrfd'") from error
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    # Threads that wait without spinning: decoding and drawing run at the same time on the same cores.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         session = onnxruntime.InferenceSession(model, sess_options=options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's exceptions share no public base class
