@@ -1,0 +1,36 @@
+"""Running networks: device and precision choice, and three runtimes behind one small interface.
+
+    graph = GraphBuilder("net"); ...; graph.build(...)          # or Network(torch_module=..., onnx_model=...)
+    session = open_session(Network(...), Placement.choose(device="auto", precision="auto", backend="auto", offers=...))
+    outputs = session.run({"mel": mel, "face": face})            # named arrays in, named arrays out
+
+Importing this package imports no runtime.
+"""
+
+from talkinghead.backends.base import Network, Session, SessionFacts, TensorSpec
+from talkinghead.backends.choose import (
+    BACKENDS,
+    PRECISIONS,
+    Placement,
+    available_backends,
+    choose_device,
+    cpu_has_bfloat16,
+)
+from talkinghead.backends.graph import Graph, GraphBuilder
+from talkinghead.backends.open import open_session
+
+__all__ = [
+    "BACKENDS",
+    "PRECISIONS",
+    "Graph",
+    "GraphBuilder",
+    "Network",
+    "Placement",
+    "Session",
+    "SessionFacts",
+    "TensorSpec",
+    "available_backends",
+    "choose_device",
+    "cpu_has_bfloat16",
+    "open_session",
+]

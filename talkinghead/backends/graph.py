@@ -1,0 +1,324 @@
+"""A small description of feed-forward networks from which every backend makes its own form.
+
+Values are named; an operator takes values and gives one. Layout is [B, C, H, W]. The operators are the few that
+convolutional networks need after BatchNorm is folded away; each has one meaning in `torch_backend` and one in
+`to_onnx`, and the tests hold the two together.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+OPERATORS = (
+    "conv",
+    "conv_transpose",
+    "relu",
+    "add",
+    "concat",
+    "depth_to_space",
+    "sigmoid",
+    "max_pool",
+    "l2_norm",
+    "max_channels",
+    "slice_channels",
+    "softmax_channels",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One operator."""
+
+    operator: str
+    """A name of `OPERATORS`."""
+    inputs: tuple[str, ...]
+    output: str
+    weights: Mapping[str, Array] = field(default_factory=dict)
+    """float32 arrays by role: "weight", "bias"."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A network: nodes in an order in which they can run."""
+
+    name: str
+    inputs: Mapping[str, tuple[int | None, ...]]
+    """Name to [B, C, H, W]; None may change from call to call."""
+    outputs: tuple[str, ...]
+    nodes: tuple[Node, ...]
+
+    def digest(self) -> str:
+        """Hash of structure and weights."""
+        sha = hashlib.sha256()
+        sha.update(repr((sorted(self.inputs.items()), self.outputs)).encode())
+        for node in self.nodes:
+            sha.update(repr((node.operator, node.inputs, node.output, sorted(node.settings.items()))).encode())
+            for name, value in sorted(node.weights.items()):
+                sha.update(f"{name}{value.shape}{value.dtype}".encode())
+                sha.update(np.ascontiguousarray(value).data)
+        return sha.hexdigest()
+
+    def macs(self, sizes: Mapping[str, tuple[int, ...]]) -> int:
+        """Multiply-adds of the convolutions for inputs of these [B, C, H, W]."""
+        shapes = dict(sizes)
+        total = 0
+        for node in self.nodes:
+            shape = _output_shape(node, [shapes[name] for name in node.inputs])
+            shapes[node.output] = shape
+            if node.operator == "conv":
+                total += int(np.prod(node.weights["weight"].shape)) * shape[0] * shape[2] * shape[3]
+            elif node.operator == "conv_transpose":
+                _, _, height, width = shapes[node.inputs[0]]
+                total += int(np.prod(node.weights["weight"].shape)) * shape[0] * height * width
+        return total
+
+
+def _output_shape(node: Node, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    batch, channels, height, width = shapes[0]
+    settings = node.settings
+    if node.operator == "conv":
+        top, left, bottom, right = settings["padding"]
+        weight = node.weights["weight"]
+        height = (height + top + bottom - weight.shape[2]) // settings["stride"][0] + 1
+        width = (width + left + right - weight.shape[3]) // settings["stride"][1] + 1
+        return batch, weight.shape[0], height, width
+    if node.operator == "conv_transpose":
+        weight, pad, extra = node.weights["weight"], settings["padding"], settings["output_padding"]
+        height = (height - 1) * settings["stride"][0] - 2 * pad + weight.shape[2] + extra
+        width = (width - 1) * settings["stride"][1] - 2 * pad + weight.shape[3] + extra
+        return batch, weight.shape[1], height, width
+    if node.operator == "concat":
+        return batch, sum(shape[1] for shape in shapes), height, width
+    if node.operator == "depth_to_space":
+        block = settings["block"]
+        return batch, channels // block**2, height * block, width * block
+    if node.operator == "max_pool":
+        return batch, channels, height // 2, width // 2
+    if node.operator == "max_channels":
+        return batch, 1, height, width
+    if node.operator == "slice_channels":
+        return batch, settings["stop"] - settings["start"], height, width
+    return tuple(shapes[0])
+
+
+class GraphBuilder:
+    """Writes a graph operator by operator; every method gives the name of its result."""
+
+    def __init__(self, name: str, inputs: Mapping[str, tuple[int | None, ...]]) -> None:
+        self.name = name
+        self.inputs = dict(inputs)
+        self._nodes: list[Node] = []
+        self._names: set[str] = set(inputs)
+
+    def _add(
+        self,
+        operator: str,
+        inputs: Sequence[str],
+        name: str | None = None,
+        weights: Mapping[str, Array] | None = None,
+        **settings: Any,
+    ) -> str:
+        for source in inputs:
+            if source not in self._names:
+                raise ValueError(f"{operator} uses {source!r} before it exists")
+        output = name or f"{operator}_{len(self._nodes)}"
+        if output in self._names:
+            raise ValueError(f"two values are called {output!r}")
+        self._names.add(output)
+        kept = {role: np.ascontiguousarray(value, np.float32) for role, value in (weights or {}).items()}
+        self._nodes.append(Node(operator, tuple(inputs), output, kept, settings))
+        return output
+
+    def conv(
+        self,
+        x: str,
+        weight: Array,
+        bias: Array,
+        *,
+        stride: tuple[int, int] = (1, 1),
+        padding: tuple[int, int, int, int] = (0, 0, 0, 0),
+        groups: int = 1,
+        name: str | None = None,
+    ) -> str:
+        """Convolution. weight [out, in / groups, kh, kw], bias [out], padding (top, left, bottom, right) of zeros."""
+        return self._add(
+            "conv", [x], name, {"weight": weight, "bias": bias}, stride=stride, padding=padding, groups=groups
+        )
+
+    def conv_transpose(
+        self,
+        x: str,
+        weight: Array,
+        bias: Array,
+        *,
+        stride: tuple[int, int] = (1, 1),
+        padding: int = 0,
+        output_padding: int = 0,
+        name: str | None = None,
+    ) -> str:
+        """Transposed convolution. weight [in, out, kh, kw], bias [out]."""
+        return self._add(
+            "conv_transpose",
+            [x],
+            name,
+            {"weight": weight, "bias": bias},
+            stride=stride,
+            padding=padding,
+            output_padding=output_padding,
+        )
+
+    def relu(self, x: str, name: str | None = None) -> str:
+        return self._add("relu", [x], name)
+
+    def add(self, a: str, b: str, name: str | None = None) -> str:
+        """Sum of two values of one shape."""
+        return self._add("add", [a, b], name)
+
+    def concat(self, values: Sequence[str], name: str | None = None) -> str:
+        """Values one behind the other on the channels."""
+        return self._add("concat", values, name)
+
+    def depth_to_space(self, x: str, block: int, name: str | None = None) -> str:
+        """[B, block * block * C, H, W] -> [B, C, block * H, block * W]; channel (r * block + s) * C + c goes to row r,
+        column s of its block."""
+        return self._add("depth_to_space", [x], name, block=block)
+
+    def sigmoid(self, x: str, name: str | None = None) -> str:
+        return self._add("sigmoid", [x], name)
+
+    def max_pool(self, x: str, name: str | None = None) -> str:
+        """Largest of each 2x2 block; an odd last row or column is left out."""
+        return self._add("max_pool", [x], name)
+
+    def l2_norm(self, x: str, weight: Array, epsilon: float, name: str | None = None) -> str:
+        """x / (sqrt(sum over channels of x^2) + epsilon) * weight [C]."""
+        return self._add("l2_norm", [x], name, {"weight": weight}, epsilon=epsilon)
+
+    def max_channels(self, x: str, name: str | None = None) -> str:
+        """Largest channel, [B, 1, H, W]."""
+        return self._add("max_channels", [x], name)
+
+    def slice_channels(self, x: str, start: int, stop: int, name: str | None = None) -> str:
+        """Channels start to stop - 1."""
+        return self._add("slice_channels", [x], name, start=start, stop=stop)
+
+    def softmax_channels(self, x: str, name: str | None = None) -> str:
+        """Softmax over the channels."""
+        return self._add("softmax_channels", [x], name)
+
+    def build(self, outputs: Sequence[str]) -> Graph:
+        """The graph with these values as outputs."""
+        for output in outputs:
+            if output not in self._names:
+                raise ValueError(f"there is no value {output!r}")
+        return Graph(self.name, self.inputs, tuple(outputs), tuple(self._nodes))
+
+
+ONNX_OPSET = 18
+
+
+def to_onnx(graph: Graph) -> bytes:
+    """The graph as a serialised ONNX model; sizes that are None become named dimensions.
+
+    Raises:
+        MissingDependency: the package onnx is not installed.
+    """
+    try:
+        from onnx import TensorProto, helper, numpy_helper
+    except ImportError as error:
+        from talkinghead.errors import MissingDependency
+
+        raise MissingDependency("onnx", extra="models", purpose="Handing a network to ONNX Runtime or OpenVINO") from (
+            error
+        )
+    nodes: list[Any] = []
+    constants: list[Any] = []
+
+    def constant(name: str, value: Array) -> str:
+        constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        return name
+
+    def emit(operator: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
+        nodes.append(helper.make_node(operator, list(inputs), [output], name=output, **attributes))
+        return output
+
+    for node in graph.nodes:
+        out, settings = node.output, node.settings
+        weights = {role: constant(f"{out}.{role}", value) for role, value in node.weights.items() if role != "scale"}
+        if node.operator == "conv":
+            emit(
+                "Conv",
+                [node.inputs[0], weights["weight"], weights["bias"]],
+                out,
+                kernel_shape=list(node.weights["weight"].shape[2:]),
+                strides=list(settings["stride"]),
+                pads=list(settings["padding"]),
+                group=settings["groups"],
+            )
+        elif node.operator == "conv_transpose":
+            emit(
+                "ConvTranspose",
+                [node.inputs[0], weights["weight"], weights["bias"]],
+                out,
+                kernel_shape=list(node.weights["weight"].shape[2:]),
+                strides=list(settings["stride"]),
+                pads=[settings["padding"]] * 4,
+                output_padding=[settings["output_padding"]] * 2,
+            )
+        elif node.operator == "l2_norm":
+            squared = emit("Mul", [node.inputs[0], node.inputs[0]], f"{out}.squared")
+            total = emit("ReduceSum", [squared, constant(f"{out}.axis", np.array([1]))], f"{out}.sum", keepdims=1)
+            norm = emit("Sqrt", [total], f"{out}.norm")
+            epsilon = constant(f"{out}.epsilon", np.array([settings["epsilon"]], np.float32))
+            safe = emit("Add", [norm, epsilon], f"{out}.safe")
+            unit = emit("Div", [node.inputs[0], safe], f"{out}.unit")
+            emit("Mul", [unit, constant(f"{out}.scale", node.weights["weight"].reshape(1, -1, 1, 1))], out)
+            constants[:] = [item for item in constants if item.name != f"{out}.weight"]
+        elif node.operator == "slice_channels":
+            bounds = [constant(f"{out}.{key}", np.array([settings[key]])) for key in ("start", "stop")]
+            emit("Slice", [node.inputs[0], *bounds, constant(f"{out}.axis", np.array([1]))], out)
+        elif node.operator == "max_channels":
+            emit("ReduceMax", [node.inputs[0], constant(f"{out}.axis", np.array([1]))], out, keepdims=1)
+        else:
+            simple: dict[str, tuple[str, dict[str, Any]]] = {
+                "relu": ("Relu", {}),
+                "add": ("Add", {}),
+                "sigmoid": ("Sigmoid", {}),
+                "concat": ("Concat", {"axis": 1}),
+                "softmax_channels": ("Softmax", {"axis": 1}),
+                "depth_to_space": ("DepthToSpace", {"blocksize": settings.get("block"), "mode": "DCR"}),
+                "max_pool": ("MaxPool", {"kernel_shape": [2, 2], "strides": [2, 2]}),
+            }
+            operator, attributes = simple[node.operator]
+            emit(operator, node.inputs, out, **attributes)
+
+    def describe(name: str, shape: Sequence[int | None]) -> Any:
+        sizes = [
+            f"{name}_{axis}" if size is None and axis else "batch" if size is None else size
+            for axis, size in enumerate(shape)
+        ]
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, sizes)
+
+    model = helper.make_model(
+        helper.make_graph(
+            nodes,
+            graph.name,
+            [describe(name, shape) for name, shape in graph.inputs.items()],
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in graph.outputs],
+            constants,
+        ),
+        opset_imports=[helper.make_opsetid("", ONNX_OPSET)],
+        ir_version=9,
+        producer_name="talkinghead",
+    )
+    data: bytes = model.SerializeToString()
+    return data

@@ -1,0 +1,90 @@
+"""ONNX Runtime: one package for every CPU, float32 and 8 bits."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from talkinghead.backends.base import Array, Arrays, Network, OperatorTime, SessionFacts, check_inputs
+from talkinghead.backends.choose import Placement, available_cores
+from talkinghead.backends.graph import to_onnx
+from talkinghead.errors import BackendError, MissingDependency, OutOfMemory
+
+
+class OnnxSession:
+    """See `Session`. Any batch size; nothing is compiled, so nothing is cached but quantised weights."""
+
+    def __init__(
+        self,
+        network: Network,
+        placement: Placement,
+        *,
+        threads: int | None = None,
+        cache_folder: Path | None = None,  # noqa: ARG002 - opening costs a fraction of a second
+        profile: bool = False,
+        int8_samples: list[dict[str, Array]] | None = None,
+    ) -> None:
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise MissingDependency("onnxruntime", extra="models", purpose="The backend 'onnx'") from error
+        started = time.perf_counter()
+        self._network = network
+        self._profile_folder: tempfile.TemporaryDirectory[str] | None = None
+        options = onnxruntime.SessionOptions()
+        threads = threads or available_cores()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # other stages need the cores
+        if profile:
+            self._profile_folder = tempfile.TemporaryDirectory(prefix="talkinghead-")
+            options.enable_profiling = True
+            options.profile_file_prefix = str(Path(self._profile_folder.name) / "trace")
+        if network.onnx_model is None and network.graph is None:
+            raise BackendError(f"The network {network.name} has no form that ONNX Runtime reads.")
+        data = network.onnx_model() if network.onnx_model is not None else to_onnx(network.graph)  # type: ignore[arg-type]
+        if placement.precision == "int8":
+            from talkinghead.backends.int8 import quantise
+
+            data = quantise(data, int8_samples or [])
+        try:
+            self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # its exceptions have no common base
+            raise BackendError(f"ONNX Runtime refused the network {network.name}: {error}.") from error
+        self.facts = SessionFacts(
+            "onnx", "cpu", placement.precision, time.perf_counter() - started, False, threads=threads
+        )
+
+    def run(self, inputs: Arrays) -> dict[str, Array]:
+        check_inputs(self._network, inputs)
+        names = list(self._network.outputs)
+        try:
+            values = self._session.run(names, {name: np.ascontiguousarray(value) for name, value in inputs.items()})
+        except Exception as error:
+            kind = OutOfMemory if "allocat" in str(error).lower() else BackendError
+            raise kind(f"ONNX Runtime failed in {self._network.name}: {error}.") from error
+        return dict(zip(names, values, strict=True))
+
+    def run_many(self, batches: Iterable[Arrays]) -> Iterator[dict[str, Array]]:
+        for inputs in batches:
+            yield self.run(inputs)
+
+    def profile(self) -> list[OperatorTime]:
+        if self._profile_folder is None:
+            return []
+        events = json.loads(Path(self._session.end_profiling()).read_text())
+        return [
+            OperatorTime(event["name"].removesuffix("_kernel_time"), event["args"]["op_name"], "", event["dur"] / 1e6)
+            for event in events
+            if event.get("cat") == "Node" and event["name"].endswith("_kernel_time")
+        ]
+
+    def close(self) -> None:
+        self._session = None
+        if self._profile_folder is not None:
+            self._profile_folder.cleanup()

@@ -1,0 +1,59 @@
+"""Open a network on the runtime that was decided for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from talkinghead.backends.base import Array, Network, Session
+from talkinghead.backends.choose import Placement
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def open_session(
+    network: Network,
+    placement: Placement,
+    *,
+    batch: int | None = None,
+    threads: int | None = None,
+    streams: int = 1,
+    cache_folder: Path | None = None,
+    profile: bool = False,
+    int8_samples: list[dict[str, Array]] | None = None,
+) -> Session:
+    """Build, compile and load a network.
+
+    Args:
+        batch: size of the first None axis of every input, where all calls will use the same; runtimes that compile
+            are faster with it. Smaller calls are padded.
+        threads: of the CPU; default: all cores this process may use.
+        streams: calls that `run_many` may work on at once.
+        cache_folder: where compiled artefacts are kept; None keeps none.
+        profile: measure every operator (see `Session.profile`).
+        int8_samples: inputs for the calibration of the precision "int8".
+    Raises:
+        MissingDependency: the runtime is not installed. BackendError: it refused the network.
+    """
+    if placement.backend == "openvino":
+        from talkinghead.backends.openvino_backend import OpenVinoSession
+
+        return OpenVinoSession(
+            network,
+            placement,
+            batch=batch,
+            threads=threads,
+            streams=streams,
+            cache_folder=cache_folder,
+            profile=profile,
+            int8_samples=int8_samples,
+        )
+    if placement.backend == "onnx":
+        from talkinghead.backends.onnx_backend import OnnxSession
+
+        return OnnxSession(
+            network, placement, threads=threads, cache_folder=cache_folder, profile=profile, int8_samples=int8_samples
+        )
+    from talkinghead.backends.torch_backend import TorchSession
+
+    return TorchSession(network, placement, threads=threads, profile=profile)

@@ -1,0 +1,227 @@
+"""OpenVINO: the fastest runtime on CPUs; uses bfloat16 and 8-bit matrix units by itself."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from talkinghead.backends.base import Array, Arrays, Network, OperatorTime, SessionFacts, check_inputs
+from talkinghead.backends.choose import Placement, available_cores
+from talkinghead.backends.graph import to_onnx
+from talkinghead.errors import BackendError, MissingDependency
+
+_HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "bf16"}
+"""What OpenVINO calls the precision of everything that is not quantised."""
+
+
+class OpenVinoSession:
+    """See `Session`. Sizes are fixed when it is opened: smaller batches are padded, larger ones are split."""
+
+    def __init__(
+        self,
+        network: Network,
+        placement: Placement,
+        *,
+        batch: int | None = None,
+        threads: int | None = None,
+        streams: int = 1,
+        cache_folder: Path | None = None,
+        profile: bool = False,
+        int8_samples: list[dict[str, Array]] | None = None,
+    ) -> None:
+        try:
+            import openvino
+        except ImportError as error:
+            raise MissingDependency("openvino", extra="openvino", purpose="The backend 'openvino'") from error
+        started = time.perf_counter()
+        self._network = network
+        self._batch = batch
+        threads = threads or available_cores()
+        streams = max(1, min(streams, threads))
+        hint = _HINTS[placement.precision]
+        if placement.precision == "int8":
+            from talkinghead.backends.choose import cpu_has_bfloat16
+
+            hint = "bf16" if cpu_has_bfloat16() else "f32"
+        config: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": hint,
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": streams,
+            "ENABLE_CPU_PINNING": False,
+            "PERF_COUNT": profile,
+        }
+        core = openvino.Core()
+        artefact = None
+        if cache_folder is not None:
+            facts: tuple[Any, ...] = (network.key, openvino.__version__, _processor(core), batch, sorted(config))
+            if int8_samples is not None:
+                facts += (_samples_digest(int8_samples),)
+            name = hashlib.sha256(repr((facts, placement.precision, list(config.values()))).encode()).hexdigest()
+            artefact = cache_folder / f"openvino-{name}.blob"
+        self._compiled, from_cache = self._open(core, config, artefact, batch, placement.precision, int8_samples)
+        self._requests = [self._compiled.create_infer_request() for _ in range(streams)]
+        self.facts = SessionFacts(
+            "openvino", "cpu", placement.precision, time.perf_counter() - started, from_cache, threads=threads
+        )
+
+    def _open(
+        self,
+        core: Any,
+        config: dict[str, Any],
+        artefact: Path | None,
+        batch: int | None,
+        precision: str,
+        int8_samples: list[dict[str, Array]] | None,
+    ) -> tuple[Any, bool]:
+        if artefact is not None and artefact.is_file():
+            try:
+                compiled = core.import_model(artefact.read_bytes(), "CPU", config)
+                os.utime(artefact)
+                return compiled, True
+            except (RuntimeError, OSError):
+                artefact.unlink(missing_ok=True)  # of a broken disk or another build: made again below
+        try:
+            data = self._network.onnx_model() if self._network.onnx_model is not None else self._from_graph()
+            if precision == "int8":
+                from talkinghead.backends.int8 import quantise
+
+                data = quantise(data, int8_samples or [])
+            model = core.read_model(data)
+            if batch is not None:
+                sizes = {}
+                for port in model.inputs:
+                    shape = self._network.inputs[port.get_any_name()].shape
+                    sizes[port] = [
+                        batch if n is None and axis == 0 else -1 if n is None else n for axis, n in enumerate(shape)
+                    ]
+                model.reshape(sizes)
+            compiled = core.compile_model(model, "CPU", config)
+        except RuntimeError as error:
+            raise BackendError(
+                f"OpenVINO refused the network {self._network.name}: {str(error).strip().splitlines()[0]}.",
+                remedy="--backend torch, or --backend onnx",
+            ) from error
+        if artefact is not None:
+            _keep(artefact, compiled)
+        return compiled, False
+
+    def _from_graph(self) -> bytes:
+        if self._network.graph is None:
+            raise BackendError(f"The network {self._network.name} has no form that OpenVINO reads.")
+        return to_onnx(self._network.graph)
+
+    def run(self, inputs: Arrays) -> dict[str, Array]:
+        check_inputs(self._network, inputs)
+        parts = [self._finish(*self._start(0, part)) for part in self._split(inputs)]
+        if len(parts) == 1:
+            return parts[0]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def run_many(self, batches: Iterable[Arrays]) -> Iterator[dict[str, Array]]:
+        pending: deque[tuple[int, int, Arrays]] = deque()
+        count = 0
+        for inputs in batches:
+            check_inputs(self._network, inputs)
+            if self._batch is not None and _size(inputs) > self._batch:
+                while pending:
+                    yield self._finish(*pending.popleft())
+                yield self.run(inputs)
+                continue
+            if len(pending) == len(self._requests):
+                yield self._finish(*pending.popleft())
+            pending.append(self._start(count % len(self._requests), inputs))
+            count += 1
+        while pending:
+            yield self._finish(*pending.popleft())
+
+    def _split(self, inputs: Arrays) -> Iterator[Arrays]:
+        size = _size(inputs)
+        step = self._batch or size
+        if size <= step:
+            yield inputs
+            return
+        for first in range(0, size, step):
+            yield {name: value[first : first + step] for name, value in inputs.items()}
+
+    def _start(self, slot: int, inputs: Arrays) -> tuple[int, int, Arrays]:
+        size = _size(inputs)
+        if self._batch is not None and size < self._batch:
+            inputs = {name: pad_batch(value, self._batch) for name, value in inputs.items()}
+        inputs = {name: np.ascontiguousarray(value) for name, value in inputs.items()}
+        try:
+            self._requests[slot].start_async(inputs, share_inputs=True)
+        except RuntimeError as error:
+            raise BackendError(f"OpenVINO failed in {self._network.name}: {error}.") from error
+        return slot, size, inputs
+
+    def _finish(self, slot: int, size: int, _inputs: Arrays) -> dict[str, Array]:
+        request = self._requests[slot]
+        try:
+            request.wait()
+        except RuntimeError as error:
+            raise BackendError(f"OpenVINO failed in {self._network.name}: {error}.") from error
+        return {
+            name: np.array(request.get_output_tensor(index).data[:size])
+            for index, name in enumerate(self._network.outputs)
+        }
+
+    def profile(self) -> list[OperatorTime]:
+        return [
+            OperatorTime(item.node_name, item.node_type, item.exec_type, item.real_time.total_seconds())
+            for item in self._requests[0].get_profiling_info()
+            if item.real_time.total_seconds() > 0
+        ]
+
+    def close(self) -> None:
+        self._requests = []
+        self._compiled = None
+
+
+def _size(inputs: Arrays) -> int:
+    return len(next(iter(inputs.values())))
+
+
+def pad_batch(value: Array, size: int) -> Array:
+    """Repeat the last item until there are `size`."""
+    return np.concatenate([value, np.repeat(value[-1:], size - len(value), axis=0)])
+
+
+def _processor(core: Any) -> str:
+    return str(core.get_property("CPU", "FULL_DEVICE_NAME")) + str(
+        sorted(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+    )
+
+
+def _samples_digest(samples: list[Mapping[str, Array]] | list[dict[str, Array]]) -> str:
+    sha = hashlib.sha256()
+    for sample in samples:
+        for name, value in sorted(sample.items()):
+            sha.update(name.encode())
+            sha.update(np.ascontiguousarray(value).data)
+    return sha.hexdigest()
+
+
+def _keep(path: Path, compiled: Any) -> None:
+    """Write a compiled network; it appears whole or not at all. A folder that cannot be written costs time only."""
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        data = compiled.export_model()
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".partial-")
+        with os.fdopen(handle, "wb") as file:
+            file.write(data if isinstance(data, bytes) else data.getvalue())
+        Path(temporary).replace(path)
+        temporary = None
+    except (OSError, RuntimeError):
+        pass
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)

@@ -1,0 +1,227 @@
+"""PyTorch: the reference in float32; bfloat16 on CPUs, float16 with data kept on the device on CUDA."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from talkinghead.backends.base import Array, Arrays, Network, OperatorTime, SessionFacts, check_inputs
+from talkinghead.backends.choose import Placement, available_cores
+from talkinghead.backends.graph import Graph, Node
+from talkinghead.errors import BackendError, OutOfMemory
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class GraphModule(nn.Module):
+    """Runs a `Graph`. Positional inputs in the graph's order; a tuple of outputs, in the precision of the weights."""
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__()
+        self.graph = graph
+        self._last_use = _last_uses(graph)
+        for node in graph.nodes:
+            for role, value in node.weights.items():
+                tensor = torch.from_numpy(np.array(value))
+                self.register_buffer(_buffer(node, role), tensor, persistent=False)
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        values = dict(zip(self.graph.inputs, inputs, strict=True))
+        for index, node in enumerate(self.graph.nodes):
+            values[node.output] = self._run(node, [values[name] for name in node.inputs])
+            for name in self._last_use.get(index, ()):
+                del values[name]
+        return tuple(values[name] for name in self.graph.outputs)
+
+    def _run(self, node: Node, inputs: list[Tensor]) -> Tensor:
+        x, settings = inputs[0], node.settings
+        weights = {role: self.get_buffer(_buffer(node, role)) for role in node.weights}
+        match node.operator:
+            case "conv":
+                top, left, bottom, right = settings["padding"]
+                padding: tuple[int, int] = (top, left)
+                if (top, left) != (bottom, right):
+                    x, padding = functional.pad(x, (left, right, top, bottom)), (0, 0)
+                return functional.conv2d(
+                    x,
+                    weights["weight"],
+                    weights["bias"],
+                    stride=settings["stride"],
+                    padding=padding,
+                    groups=settings["groups"],
+                )
+            case "conv_transpose":
+                return functional.conv_transpose2d(
+                    x,
+                    weights["weight"],
+                    weights["bias"],
+                    stride=settings["stride"],
+                    padding=settings["padding"],
+                    output_padding=settings["output_padding"],
+                )
+            case "relu":
+                return torch.relu(x)
+            case "add":
+                return x + inputs[1]
+            case "concat":
+                return torch.cat(inputs, dim=1)
+            case "depth_to_space":
+                return depth_to_space(x, settings["block"])
+            case "sigmoid":
+                return torch.sigmoid(x.float())
+            case "max_pool":
+                pooled: Tensor = functional.max_pool2d(x, kernel_size=2, stride=2)
+                return pooled
+            case "l2_norm":
+                norm = x.float().square().sum(dim=1, keepdim=True).sqrt() + settings["epsilon"]
+                unit: Tensor = (x / norm).to(x.dtype)
+                return unit * weights["weight"].reshape(1, -1, 1, 1)
+            case "max_channels":
+                return x.amax(dim=1, keepdim=True)
+            case "slice_channels":
+                return x[:, settings["start"] : settings["stop"]]
+            case "softmax_channels":
+                return torch.softmax(x.float(), dim=1)
+        raise AssertionError(node.operator)
+
+
+def depth_to_space(x: Tensor, block: int) -> Tensor:
+    """See `GraphBuilder.depth_to_space`; memory stays channels-last where it was."""
+    batch, channels, height, width = x.shape
+    depth = channels // block**2
+    x = x.permute(0, 2, 3, 1).reshape(batch, height, width, block, block, depth)
+    x = x.permute(0, 1, 3, 2, 4, 5).reshape(batch, height * block, width * block, depth)
+    return x.permute(0, 3, 1, 2)
+
+
+def _buffer(node: Node, role: str) -> str:
+    return f"{node.output}.{role}".replace(".", "__")
+
+
+def _last_uses(graph: Graph) -> dict[int, list[str]]:
+    """Values that are not needed behind each node."""
+    last: dict[str, int] = {}
+    for index, node in enumerate(graph.nodes):
+        for name in node.inputs:
+            last[name] = index
+    found: dict[int, list[str]] = {}
+    for name, index in last.items():
+        if name not in graph.outputs:
+            found.setdefault(index, []).append(name)
+    return found
+
+
+def build_module(network: Network) -> nn.Module:
+    """The network as a module, float32 on the CPU, in evaluation mode."""
+    if network.torch_module is not None:
+        return network.torch_module().eval().requires_grad_(False)
+    if network.graph is None:
+        raise BackendError(f"The network {network.name} has no form that PyTorch runs.")
+    return GraphModule(network.graph).eval()
+
+
+def place_module(module: nn.Module, device: str, precision: str) -> nn.Module:
+    """Move a module to a device in a precision, channels-last where that is faster."""
+    dtype = DTYPES[precision]
+    module = module.to(device=device, dtype=dtype)
+    if device != "cpu" or precision != "float32":
+        for holder in module.modules():
+            for name, buffer in list(holder.named_buffers(recurse=False)):
+                if buffer.ndim == 4:
+                    setattr(holder, name, buffer.contiguous(memory_format=torch.channels_last))
+        module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return module
+
+
+class TorchSession:
+    """See `Session`."""
+
+    def __init__(
+        self, network: Network, placement: Placement, *, threads: int | None = None, profile: bool = False
+    ) -> None:
+        started = time.perf_counter()
+        self._network = network
+        self._device = torch.device(placement.device)
+        self._dtype = DTYPES[placement.precision]
+        self._profiling = profile
+        self._operators: list[OperatorTime] = []
+        threads = threads or available_cores()
+        self._threads = threads if placement.device == "cpu" else 0
+        self.module = place_module(build_module(network), placement.device, placement.precision)
+        self._channels_last = placement.device != "cpu" or placement.precision != "float32"
+        if placement.device != "cpu":
+            torch.backends.cudnn.benchmark = True
+        self.facts = SessionFacts(
+            "torch", placement.device, placement.precision, time.perf_counter() - started, False, threads=self._threads
+        )
+
+    def tensor(self, value: Array) -> Tensor:
+        """An array on the session's device, in its precision and layout."""
+        tensor = torch.from_numpy(np.ascontiguousarray(value))
+        if self._device.type == "cuda":
+            tensor = tensor.pin_memory().to(self._device, non_blocking=True)
+        tensor = tensor.to(self._dtype)
+        if self._channels_last and tensor.ndim == 4:
+            tensor = tensor.contiguous(memory_format=torch.channels_last)
+        return tensor
+
+    def call(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """`run` on tensors that are already on the device; the results stay there."""
+        with torch.inference_mode():
+            outputs = self.module(*(inputs[name] for name in self._network.inputs))
+        if isinstance(outputs, Tensor):
+            outputs = (outputs,)
+        return dict(zip(self._network.outputs, outputs, strict=True))
+
+    def run(self, inputs: Arrays) -> dict[str, Array]:
+        check_inputs(self._network, inputs)
+        if self._threads and torch.get_num_threads() != self._threads:
+            torch.set_num_threads(self._threads)
+        try:
+            with torch.inference_mode():
+                tensors = {name: self.tensor(value) for name, value in inputs.items()}
+                if self._profiling:
+                    return _to_numpy(self._profiled(tensors))
+                return _to_numpy(self.call(tensors))
+        except torch.OutOfMemoryError as error:
+            raise OutOfMemory(f"{self._network.name} does not fit into the memory of {self._device}.") from error
+        except RuntimeError as error:
+            if "can't allocate memory" in str(error) or "out of memory" in str(error):
+                raise OutOfMemory(f"{self._network.name} does not fit into memory.") from error
+            raise BackendError(f"PyTorch failed in {self._network.name}: {error}.") from error
+
+    def _profiled(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        from torch.profiler import ProfilerActivity, profile
+
+        activities = [ProfilerActivity.CPU]
+        if self._device.type == "cuda":
+            activities.append(ProfilerActivity.CUDA)
+        with profile(activities=activities) as recorded:
+            outputs = self.call(tensors)
+        self._operators = [
+            OperatorTime(event.key, event.key, str(self._device), event.self_cpu_time_total / 1e6)
+            for event in recorded.key_averages()
+            if event.self_cpu_time_total > 0
+        ]
+        return outputs
+
+    def run_many(self, batches: Iterable[Arrays]) -> Iterator[dict[str, Array]]:
+        for inputs in batches:
+            yield self.run(inputs)
+
+    def profile(self) -> list[OperatorTime]:
+        return self._operators
+
+    def close(self) -> None:
+        del self.module
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def _to_numpy(outputs: Mapping[str, Tensor]) -> dict[str, Array]:
+    return {name: value.float().contiguous().cpu().numpy() for name, value in outputs.items()}

@@ -1,0 +1,147 @@
+"""Every runtime gives what the others give, operator by operator and for whole networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from talkinghead.backends import GraphBuilder, Network, Placement, TensorSpec, open_session  # noqa: E402
+from talkinghead.backends.choose import cpu_has_bfloat16, installed  # noqa: E402
+from talkinghead.errors import OptionError  # noqa: E402
+
+BACKENDS = [name for name in ("torch", "onnx", "openvino") if installed(name)]
+TOLERANCE = 1e-4
+"""Between float32 runtimes, on values of order 1."""
+
+
+def random(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def every_operator() -> Network:
+    builder = GraphBuilder("every", {"x": (None, 4, 7, 9), "y": (None, 4, 7, 9)})
+    x = builder.conv("x", random(6, 4, 3, 3) / 6, random(6), padding=(1, 1, 1, 1), name="plain")
+    grouped = builder.conv("y", random(8, 2, 3, 3), random(8), stride=(2, 2), padding=(1, 1, 1, 1), groups=2)
+    uneven = builder.conv(x, random(24, 6, 2, 2) / 5, random(24), padding=(0, 0, 1, 1))
+    wide = builder.depth_to_space(builder.relu(uneven), 2, name="wide")
+    up = builder.conv_transpose(grouped, random(8, 5, 3, 3) / 8, random(5), stride=(2, 2), padding=1, output_padding=0)
+    joined = builder.concat([up, x])
+    summed = builder.add(joined, joined)
+    norm = builder.l2_norm(summed, random(11), 1e-10, name="norm")
+    pooled = builder.max_pool(norm, name="pooled")
+    best = builder.max_channels(builder.slice_channels(summed, 1, 4), name="best")
+    soft = builder.softmax_channels(summed, name="soft")
+    end = builder.sigmoid(builder.concat([best, builder.slice_channels(summed, 4, 5)]), name="end")
+    graph = builder.build([wide, norm, pooled, best, soft, end])
+    spec = TensorSpec((None, 4, 7, 9))
+    outputs = {name: TensorSpec((None, None, None, None)) for name in graph.outputs}
+    return Network("every", {"x": spec, "y": spec}, outputs, graph.digest(), graph=graph)
+
+
+def place(backend: str, precision: str = "float32") -> Placement:
+    return Placement.choose("cpu", backend, precision)
+
+
+@pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "torch"])
+@pytest.mark.parametrize("batch", [None, 3])
+def test_every_operator_means_the_same(backend: str, batch: int | None) -> None:
+    network = every_operator()
+    inputs = {"x": random(3, 4, 7, 9, seed=1), "y": random(3, 4, 7, 9, seed=2)}
+    expected = open_session(network, place("torch"), threads=1).run(inputs)
+    session = open_session(network, place(backend), threads=1, batch=batch)
+    found = session.run(inputs)
+    assert list(found) == list(expected)
+    for name, value in expected.items():
+        assert found[name].dtype == np.float32
+        np.testing.assert_allclose(found[name], value, atol=TOLERANCE, rtol=TOLERANCE, err_msg=name)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_batch_equals_single_and_many_keeps_order(backend: str) -> None:
+    network = every_operator()
+    inputs = {"x": random(5, 4, 7, 9, seed=1), "y": random(5, 4, 7, 9, seed=2)}
+    session = open_session(network, place(backend), threads=2, batch=2, streams=2)
+    whole = session.run(inputs)
+    parts = [{name: value[i : i + 1] for name, value in inputs.items()} for i in range(5)]
+    for i, part in enumerate(session.run_many(iter(parts))):
+        for name, value in whole.items():
+            np.testing.assert_allclose(part[name], value[i : i + 1], atol=TOLERANCE, rtol=TOLERANCE)
+    assert len(list(session.run_many([inputs, *parts, inputs]))) == 7
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_inputs_are_checked(backend: str) -> None:
+    session = open_session(every_operator(), place(backend), threads=1)
+    with pytest.raises(ValueError, match="takes"):
+        session.run({"x": random(1, 4, 7, 9)})
+    with pytest.raises(ValueError, match="must be"):
+        session.run({"x": random(1, 4, 7, 9), "y": random(1, 4, 7, 8)})
+    with pytest.raises(ValueError, match="float32"):
+        session.run({"x": random(1, 4, 7, 9), "y": random(1, 4, 7, 9).astype(np.float64)})
+
+
+@pytest.mark.skipif("openvino" not in BACKENDS, reason="openvino is not installed")
+def test_compiled_networks_are_kept(tmp_path: Path) -> None:
+    network = every_operator()
+    inputs = {"x": random(2, 4, 7, 9, seed=1), "y": random(2, 4, 7, 9, seed=2)}
+    first = open_session(network, place("openvino"), threads=1, batch=2, cache_folder=tmp_path)
+    expected = first.run(inputs)
+    assert not first.facts.from_cache
+    files = list(tmp_path.iterdir())
+    assert len(files) == 1
+    without_graph = Network(network.name, network.inputs, network.outputs, network.key)
+    second = open_session(without_graph, place("openvino"), threads=1, batch=2, cache_folder=tmp_path)
+    assert second.facts.from_cache
+    for name, value in second.run(inputs).items():
+        np.testing.assert_allclose(value, expected[name], atol=1e-6)
+    files[0].write_bytes(b"damaged")
+    third = open_session(network, place("openvino"), threads=1, batch=2, cache_folder=tmp_path)
+    assert not third.facts.from_cache
+    np.testing.assert_allclose(third.run(inputs)["end"], expected["end"], atol=1e-6)
+
+
+@pytest.mark.skipif(not cpu_has_bfloat16(), reason="no bfloat16 here")
+@pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "onnx"])
+def test_bfloat16_is_near(backend: str) -> None:
+    network = every_operator()
+    inputs = {"x": random(2, 4, 7, 9, seed=1), "y": random(2, 4, 7, 9, seed=2)}
+    expected = open_session(network, place("torch"), threads=1).run(inputs)
+    found = open_session(network, place(backend, "bfloat16"), threads=1, batch=2).run(inputs)
+    for name, value in expected.items():
+        error = np.abs(found[name] - value).max() / np.abs(value).max()
+        assert error < 0.05, name
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_operators_are_timed(backend: str) -> None:
+    session = open_session(every_operator(), place(backend), threads=1, profile=True)
+    session.run({"x": random(1, 4, 7, 9), "y": random(1, 4, 7, 9)})
+    assert sum(item.seconds for item in session.profile()) > 0
+    session.close()
+
+
+def test_placement_says_what_and_why() -> None:
+    chosen = Placement.choose("cpu", "auto", "parity")
+    assert chosen.precision == "float32"
+    assert chosen.backend in chosen.why
+    assert Placement.choose("cpu", "torch", "auto").precision == ("bfloat16" if cpu_has_bfloat16() else "float32")
+    with pytest.raises(OptionError, match="no backend"):
+        Placement.choose("cpu", "tensorrt")
+    with pytest.raises(OptionError, match="no precision"):
+        Placement.choose("cpu", "torch", "float8")
+    with pytest.raises(OptionError, match="no device"):
+        Placement.choose("tpu")
+    with pytest.raises(OptionError, match="does not run"):
+        Placement.choose("cpu", "torch", "float16")
+
+
+def test_macs_are_counted() -> None:
+    builder = GraphBuilder("g", {"x": (None, 4, 8, 8)})
+    x = builder.conv("x", random(6, 4, 3, 3), random(6), stride=(2, 2), padding=(1, 1, 1, 1))
+    x = builder.conv_transpose(x, random(6, 2, 3, 3), random(2), stride=(2, 2), padding=1, output_padding=1)
+    graph = builder.build([x])
+    assert graph.macs({"x": (2, 4, 8, 8)}) == 2 * (6 * 4 * 9 * 16 + 6 * 2 * 9 * 16)
