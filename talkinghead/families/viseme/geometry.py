@@ -1,0 +1,93 @@
+"""What the animator knows about a face: where the mouth and the eyes are, in pixels of one frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from talkinghead.contracts import FloatArray
+
+NUM_COLUMNS = 41
+COLUMNS: FloatArray = np.linspace(-1, 1, NUM_COLUMNS, dtype=np.float32)
+"""Positions between the corners at which contours are stored: -1 left corner, +1 right corner."""
+
+OPEN_MOUTH = 0.07
+"""A gap between the lips above this share of the half width counts as open."""
+
+
+@dataclass(frozen=True, eq=False)
+class MouthGeometry:
+    """A mouth. Contours are pixels below the straight line between the corners, along the mouth's own down axis."""
+
+    centre: NDArray[np.float64]
+    """[2] float64, middle between the corners, pixels."""
+    axis: NDArray[np.float64]
+    """[2] float64, unit vector from the left to the right corner."""
+    half_width: float
+    """Half the distance between the corners, pixels."""
+    upper_outer: FloatArray
+    """[41] float32 at `COLUMNS`: upper border of the upper lip."""
+    upper_inner: FloatArray
+    """[41] float32: lower border of the upper lip; equals lower_inner where the lips touch."""
+    lower_inner: FloatArray
+    """[41] float32: upper border of the lower lip."""
+    lower_outer: FloatArray
+    """[41] float32: lower border of the lower lip."""
+    confidence: float
+    """[0, 1]; low when the picture shows little and the average face had to help."""
+
+    def __post_init__(self) -> None:
+        for name in ("upper_outer", "upper_inner", "lower_inner", "lower_outer"):
+            values = getattr(self, name)
+            if values.shape != (NUM_COLUMNS,) or values.dtype != np.float32:
+                raise ValueError(f"{name} must be [{NUM_COLUMNS}] float32, not {list(values.shape)} {values.dtype}")
+
+    @property
+    def gap(self) -> float:
+        """Height of the opening in the middle, in half widths."""
+        middle = slice(NUM_COLUMNS // 2 - 4, NUM_COLUMNS // 2 + 5)
+        return float(np.mean(self.lower_inner[middle] - self.upper_inner[middle])) / self.half_width
+
+    @property
+    def is_open(self) -> bool:
+        return self.gap > OPEN_MOUTH
+
+    @property
+    def down(self) -> NDArray[np.float64]:
+        """[2] unit vector at right angles to `axis`, towards the chin."""
+        return np.array([-self.axis[1], self.axis[0]])
+
+
+@dataclass(frozen=True, eq=False)
+class EyeGeometry:
+    """An eye. Lids are pixels below the straight line between its corners."""
+
+    centre: NDArray[np.float64]
+    """[2] float64, middle between the corners, pixels."""
+    axis: NDArray[np.float64]
+    """[2] float64, unit vector from the left to the right corner."""
+    half_width: float
+    """Half the distance between the corners, pixels."""
+    upper_lid: FloatArray
+    """[41] float32 at `COLUMNS`, negative: the lid's edge above the eyeball."""
+    lower_lid: FloatArray
+    """[41] float32, positive."""
+    confidence: float
+    """[0, 1]"""
+
+
+@dataclass(frozen=True, eq=False)
+class FaceGeometry:
+    """A face in one frame."""
+
+    eye_distance: float
+    """Between the eye centres, pixels: the unit of everything that scales with the face."""
+    mouth: MouthGeometry
+    chin: float
+    """Pixels from the middle of the mouth down to the tip of the chin."""
+    sides: tuple[float, float]
+    """Pixels from the middle of the mouth to the left and right outline of the face: cheeks move only inside."""
+    eyes: tuple[EyeGeometry, EyeGeometry] | None
+    """Left and right eye of the image, or None where they cannot be trusted (no blinking then)."""
