@@ -191,8 +191,10 @@ def _help(item: OptionField) -> str:
     text = item.help if not item.help or item.help.endswith((".", ")")) else item.help + "."
     if item.default is None or item.default == "":
         return text
-    if isinstance(item.default, bool):
+    if item.type is bool:
         shown = "on" if item.default else "off"
+    elif isinstance(item.default, bool):
+        shown = str(int(item.default))
     elif isinstance(item.default, tuple):
         shown = ",".join(str(part) for part in item.default)
     else:

@@ -134,7 +134,12 @@ def shared_groups() -> tuple[Group, ...]:
             names={"start_s": "--face-start", "duration_s": "--face-duration"},
             leave_out=frozenset({"fps", "cache_bytes"}),
         ),
-        Group(_FACES, FaceOptions, "Finding the face"),
+        Group(
+            _FACES,
+            FaceOptions,
+            "Finding the face",
+            names={"every": "--detect-every", "min_score": "--min-face-score", "max_side": "--detect-size"},
+        ),
         Group(_ENCODE, EncodeOptions, "Encoding", names={"gop_s": "--gop", "threads": "--encoder-threads"}),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -16,8 +17,15 @@ def new_typer(help: str | None = None) -> typer.Typer:
 def build_command(name: str, function: Callable[..., Any]) -> Any:
     """A parser for one function; `function.command_class` may name a subclass of TyperCommand."""
     single = new_typer()
-    single.command(name, cls=getattr(function, "command_class", None))(function)
+    text = paragraphs(function.__doc__ or "")
+    single.command(name, help=text, cls=getattr(function, "command_class", None))(function)
     return typer.main.get_command(single)
+
+
+def paragraphs(text: str) -> str:
+    """A docstring without its line breaks inside paragraphs."""
+    parts = inspect.cleandoc(text).split("\n\n")
+    return "\n\n".join(" ".join(part.split()) for part in parts)
 
 
 def build_group(name: str, group: typer.Typer) -> Any:

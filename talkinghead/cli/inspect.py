@@ -1,0 +1,98 @@
+"""`talkinghead inspect`: what a media file holds, and how well its pictures and sound go together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from talkinghead.cli import console
+
+if TYPE_CHECKING:
+    from talkinghead.measure.inspect import Inspection
+    from talkinghead.media import AudioTrack, VideoTrack
+
+
+def inspect(
+    file: Annotated[Path, typer.Argument(help="Picture, video or sound.")],
+    faces: Annotated[
+        bool, typer.Option("--faces/--no-faces", help="Look for faces and measure sync; else only read the streams.")
+    ] = True,
+    json_output: Annotated[bool, typer.Option("--json", help="Show it as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+) -> None:
+    """Say what a media file holds and how well it is in sync.
+
+    Frames and samples are counted, not taken from the header. Offset and drift between sound and pictures are measured
+    from how the mouth opens against how loud the sound is; no model is needed.
+    """
+    from talkinghead.head import ProgressEvent
+    from talkinghead.measure.inspect import inspect_media
+
+    with console.ProgressDisplay(quiet=quiet or json_output) as display:
+        found = inspect_media(
+            file,
+            look_for_faces=faces,
+            progress=lambda what, done, total: display(ProgressEvent(what, done, total)),
+        )
+    if json_output:
+        console.print_json(found.to_dict())
+    else:
+        console.say(as_text(found))
+
+
+def as_text(found: Inspection) -> str:
+    """The inspection as aligned lines."""
+    media = found.media
+    rows: list[tuple[str, str]] = [
+        ("file", f"{media.path} ({media.kind}, {media.container}, {console.size_text(media.file_bytes)})")
+    ]
+    rows += [("video", _video(track)) for track in media.video]
+    rows += [("audio", _audio(track)) for track in media.audio]
+    rows += [("other", f"{track.kind} {track.codec or ''}".strip()) for track in media.other]
+    difference = media.audio_minus_video_s
+    if difference is not None:
+        later = "after" if difference >= 0 else "before"
+        rows.append(("ends", f"the sound ends {1000 * abs(difference):.0f} ms {later} the pictures"))
+    if found.faces is not None:
+        faces = found.faces
+        text = f"in {faces.frames_with_face} of {faces.frames_looked_at} frames looked at ({100 * faces.share:.0f}%)"
+        if faces.frames_with_several:
+            text += f", several in {faces.frames_with_several}"
+        if faces.mean_height is not None:
+            text += f"; {100 * faces.mean_height:.0f}% of the height"
+        rows.append(("face", f"{text} [{faces.detector}]"))
+    if found.sync is not None:
+        rows += [("sync", line) for line in found.sync.sentences]
+    rows += [("note", text) for text in (*media.warnings, *found.notes)]
+    return "\n".join(f"{name:<6} {text}" for name, text in rows)
+
+
+def _video(track: VideoTrack) -> str:
+    parts = [track.codec, f"{track.width}x{track.height}"]
+    if track.pixel_format:
+        parts.append(track.pixel_format)
+    if track.rotation_degrees:
+        parts.append(f"turned {track.rotation_degrees} degrees")
+    if track.fps is not None:
+        kind = "variable, about " if track.variable_frame_rate else ""
+        exact = f" ({track.fps})" if track.fps.denominator != 1 else ""
+        parts.append(f"{kind}{float(track.fps):.6g} frames/s{exact}")
+        parts.append(f"{track.num_frames} frames")
+        if track.declared_frames is not None and track.declared_frames != track.num_frames:
+            parts.append(f"the header says {track.declared_frames}")
+    if track.duration_s is not None:
+        parts.append(f"{track.duration_s:.3f} s")
+    if track.is_cover:
+        parts.append("cover picture")
+    return ", ".join(parts)
+
+
+def _audio(track: AudioTrack) -> str:
+    parts = [track.codec, f"{track.sample_rate_hz} Hz", track.layout]
+    if track.duration_s is not None:
+        parts.append(f"{track.duration_s:.3f} s")
+    if track.language:
+        parts.append(track.language)
+    return ", ".join(parts)
