@@ -21,7 +21,6 @@ from talkinghead.media.pictures import picture_format, read_picture
 
 if TYPE_CHECKING:
     from av.container import InputContainer
-    from av.stream import Stream
 
 _MATRICES = {
     1: "bt709",
@@ -216,7 +215,8 @@ def _probe_streams(path: Path) -> MediaProbe:
             if stream.codec_context is not None
         )
         covers = {stream.index for stream in container.streams.video if _is_cover(stream)}
-        video, warnings = [], [broken] if broken else []
+        video: list[VideoTrack] = []
+        warnings = [broken] if broken else []
         for stream in cast(Iterable[Any], container.streams.video):
             if stream.codec_context is None:
                 warnings.append(f"Stream {stream.index} has an unknown codec.")
@@ -245,7 +245,7 @@ def _probe_streams(path: Path) -> MediaProbe:
         )
 
 
-def _is_cover(stream: Stream) -> bool:
+def _is_cover(stream: Any) -> bool:
     from av.stream import Disposition
 
     return bool(stream.disposition & Disposition.attached_pic)

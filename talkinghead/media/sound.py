@@ -170,8 +170,10 @@ def read_audio(
     first = round(start_s * native)
     stop = None if duration_s is None else first + max(1, round(duration_s * native))
     resampler = Resampler(native, sample_rate_hz, 1)
-    parts = [resampler.push(block.mean(axis=1, keepdims=True)) for block in sound.blocks(first, stop)]
-    parts.append(resampler.finish())
+    data = bytearray()  # grows in place: a list of blocks would hold everything twice when it is joined
+    for block in sound.blocks(first, stop):
+        data += resampler.push(block.mean(axis=1, keepdims=True)).tobytes()
+    data += resampler.finish().tobytes()
     if warnings is not None:
         warnings.extend(sound.warnings)
     if resampler.taken == 0:
@@ -179,8 +181,7 @@ def read_audio(
         raise AudioTooShort(
             f"The sound of {str(path)!r} has no samples{part}.", remedy="choose an earlier start, or another file"
         )
-    samples = np.concatenate(parts)[:, 0]
-    return AudioClip(samples=np.ascontiguousarray(samples), sample_rate_hz=sample_rate_hz, source=str(path))
+    return AudioClip(samples=np.frombuffer(data, np.float32), sample_rate_hz=sample_rate_hz, source=str(path))
 
 
 def read_audio_native(path: str | os.PathLike[str]) -> tuple[FloatArray, int]:

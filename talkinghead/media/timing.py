@@ -105,7 +105,9 @@ def timeline(
             hinted = [1 / (last_ticks * time_base)]
         return Timeline(ticks, time_base, hinted[0] if hinted else Fraction(25), True), tuple(notes)
     mean = (len(ticks) - 1) / (int(ticks[-1]) * time_base)
-    for rate in (*hinted, *_near(mean), mean.limit_denominator(1001)):
+    exact = [hint for hint in hinted if _is_exact(ticks, time_base, hint)]
+    standard = [rate for hint in (mean, *hinted) for rate in _near(hint)]
+    for rate in (*exact, *standard, *hinted, mean.limit_denominator(1001)):
         if 0 < rate <= 10 * MAX_RATE and _is_constant(ticks, time_base, rate):
             return Timeline(ticks, time_base, rate, True), tuple(notes)
     intervals = np.diff(ticks)
@@ -117,6 +119,12 @@ def timeline(
 def even_timeline(count: int, rate: Fraction) -> Timeline:
     """A timeline for frames whose timestamps are useless: one after the other at a constant rate."""
     return Timeline(np.arange(count, dtype=np.int64), 1 / rate, rate, True)
+
+
+def _is_exact(ticks: Ticks, time_base: Fraction, rate: Fraction) -> bool:
+    """Whether the time base can express the rate and every timestamp is where it belongs."""
+    interval = 1 / (rate * time_base)
+    return interval.denominator == 1 and bool(np.all(ticks == np.arange(len(ticks)) * int(interval)))
 
 
 def _is_constant(ticks: Ticks, time_base: Fraction, rate: Fraction) -> bool:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -51,6 +51,7 @@ MAX_IDLE_DECODERS = 2
 SAMPLE_FRAMES = 12
 """Frames decoded when a file is opened, to see whether packets and frames agree."""
 MAX_DECODER_THREADS = 8
+BLANK_BYTES = 64
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ class _Packet:
     is_key: bool
     is_hidden: bool
     """Decoded because others need it, but not shown."""
+    is_blank: bool
+    """Nothing but zeros: the part of a file that never arrived."""
 
 
 @dataclass(frozen=True)
@@ -108,19 +111,55 @@ class StreamFacts:
         return self.index.timeline
 
 
+class _Damaged(Exception):
+    """A frame of a segment is missing or wrong, and the decoder still remembers what came before the segment."""
+
+
+class _Packets:
+    """The packets of one stream, with their places in the file; some can be given back and come again."""
+
+    def __init__(self, container: InputContainer, stream: VideoStream, ordinal: int = 0) -> None:
+        self.ordinal = ordinal
+        """Place of the next packet."""
+        self._rest = _packets(container, stream)
+        self._again: deque[VideoPacket] = deque()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> VideoPacket:
+        packet = self._again.popleft() if self._again else next(self._rest)
+        self.ordinal += 1
+        return packet
+
+    def give_back(self, packets: list[VideoPacket]) -> None:
+        """Take back the packets that were given last."""
+        self._again.extendleft(reversed(packets))
+        self.ordinal -= len(packets)
+
+
 class _Decoder:
-    """One open file, decoding one segment at a time. Not safe for several threads."""
+    """One open file, decoding one segment at a time. Not safe for several threads.
+
+    Args:
+        damaged: first frames of the segments that are known to be damaged; shared by the decoders of a source.
+    """
 
     def __init__(
-        self, path: Path, index: _Index, stream_index: int | None = None, untagged_matrix: str = "auto"
+        self,
+        path: Path,
+        index: _Index,
+        stream_index: int | None = None,
+        damaged: set[int] | None = None,
+        untagged_matrix: str = "auto",
     ) -> None:
         self._path = path
         self._index = index
         self._stream_index = stream_index
+        self._damaged = damaged if damaged is not None else set()
         self.to_rgb = ToRgb(untagged_matrix)
         self._container, self._stream = _open(path, stream_index)
-        self._packets = _packets(self._container, self._stream)
-        self._ordinal = 0
+        self._packets = _Packets(self._container, self._stream)
         self._empty = True
         self._frames: Iterator[tuple[int, av.VideoFrame | None, bool]] = iter(())
         self._segment: _Segment | None = None
@@ -136,7 +175,7 @@ class _Decoder:
     def frames(self, segment: _Segment, first: int) -> Iterator[tuple[int, av.VideoFrame | None, bool]]:
         """Frames of one segment from `first` on: (index, frame, whether it stands in for a lost one).
 
-        The frame is None where nothing of the segment before or after could be decoded.
+        The frame is None where nothing of the segment can be decoded.
         """
         if not self.ahead(segment, first):
             self._frames = self._decode(segment)
@@ -149,66 +188,85 @@ class _Decoder:
         self._segment = None
 
     def _decode(self, segment: _Segment) -> Iterator[tuple[int, av.VideoFrame | None, bool]]:
+        """All frames of a segment. A damaged one is decoded by a decoder that has seen nothing else."""
+        done = segment.first
+        if segment.first not in self._damaged:
+            try:
+                for item in self._shown(segment, fresh=False):
+                    yield item
+                    done = item[0] + 1
+            except _Damaged:
+                self._damaged.add(segment.first)
+            else:
+                return
+        for item in self._shown(segment, fresh=True):
+            if item[0] >= done:
+                yield item
+
+    def _shown(self, segment: _Segment, fresh: bool) -> Iterator[tuple[int, av.VideoFrame | None, bool]]:
         pts = self._index.pts
         index = segment.first
         shown: av.VideoFrame | None = None
-        for frame in self._decoded(segment):
+        for frame in self._decoded(segment, fresh):
             stand_in = shown if shown is not None else frame
             while pts is not None and index < segment.stop and pts[index] < cast(int, frame.pts):
+                if not fresh:
+                    raise _Damaged
                 yield index, stand_in, True
                 index += 1
             if index < segment.stop and (pts is None or pts[index] == frame.pts):
                 yield index, frame, False
                 index += 1
             shown = frame
+        if index < segment.stop and not fresh:
+            raise _Damaged
         while index < segment.stop:
             yield index, shown, True
             index += 1
 
-    def _decoded(self, segment: _Segment) -> Iterator[av.VideoFrame]:
-        """Frames that belong to the segment, in the order of showing."""
-        self._go_to(segment.key)
+    def _decoded(self, segment: _Segment, fresh: bool) -> Iterator[av.VideoFrame]:
+        """Frames that belong to the segment, in the order of showing.
+
+        Raises:
+            _Damaged: something is wrong, and not `fresh`.
+        """
+        self._go_to(segment.key, fresh)
         self._empty = False
         start_pts = segment.key.pts
-        fed_of_next: list[VideoPacket] = []
-        fed_of_next_ordinal = -1
-        done = False
-        for packet in self._feed():
-            if packet is not None and segment.end_pts is not None:
-                if packet.is_keyframe and packet.pts == segment.end_pts:
-                    fed_of_next_ordinal = self._ordinal - 1
-                if fed_of_next_ordinal >= 0:
-                    fed_of_next.append(packet)
-            for frame in _decode_packet(self._stream, packet):
-                if self._index.pts is None:
-                    yield frame
-                    continue
-                if frame.pts is None or start_pts is None or frame.pts < start_pts:
-                    continue
-                if segment.end_pts is not None and frame.pts >= segment.end_pts:
-                    done = True
-                    break
+        of_next: list[VideoPacket] = []
+        for packet in _with_end(self._packets):
+            begins_next = packet is not None and packet.is_keyframe and packet.pts == segment.end_pts
+            if packet is not None and (of_next or (begins_next and segment.end_pts is not None)):
+                of_next.append(packet)
+            frames, failed = _decode_packet(self._stream, packet)
+            if failed and not fresh:
+                raise _Damaged
+            for frame in frames:
+                if self._index.pts is not None:
+                    if frame.pts is None or start_pts is None or frame.pts < start_pts:
+                        continue
+                    if segment.end_pts is not None and frame.pts >= segment.end_pts:
+                        break
+                if frame.is_corrupt and not fresh:
+                    raise _Damaged
                 yield frame
-            if done:
-                break
+            else:
+                continue
+            break
         self._stream.codec_context.flush_buffers()
-        self._packets = _chain(fed_of_next, self._packets)
-        self._ordinal = fed_of_next_ordinal if fed_of_next else -1
+        self._packets.give_back(of_next)
         self._empty = True
 
-    def _feed(self) -> Iterator[VideoPacket | None]:
-        for packet in self._packets:
-            self._ordinal += 1
-            yield packet
-        yield None
-
-    def _go_to(self, key: _Packet) -> None:
-        if self._empty and self._ordinal == key.ordinal:
+    def _go_to(self, key: _Packet, fresh: bool) -> None:
+        if self._empty and not fresh and self._packets.ordinal == key.ordinal:
             return
         time = key.pts if key.dts is None else key.dts if key.pts is None else min(key.pts, key.dts)
-        if key.ordinal > 0 and time is not None and self._seek(key, time):
+        if fresh or self._index.pts is None:
+            self._container.close()
+            self._container, self._stream = _open(self._path, self._stream_index)
+        if self._index.pts is not None and time is not None and self._seek(key, time):
             return
-        self._rewind(key)
+        self._skip_to(key)
 
     def _seek(self, key: _Packet, time: int) -> bool:
         try:
@@ -216,23 +274,22 @@ class _Decoder:
         except (av.FFmpegError, OSError):
             return False
         self._stream.codec_context.flush_buffers()
-        packets = _packets(self._container, self._stream)
-        for packet in packets:
+        self._packets = _Packets(self._container, self._stream)
+        for packet in self._packets:
             if packet.pts == key.pts and packet.size == key.size and packet.is_keyframe:
-                self._packets = _chain([packet], packets)
-                self._ordinal = key.ordinal
+                self._packets.ordinal = key.ordinal + 1
+                self._packets.give_back([packet])
                 return True
             if packet.is_keyframe and packet.pts is not None and key.pts is not None and packet.pts > key.pts:
                 return False
         return False
 
-    def _rewind(self, key: _Packet) -> None:
+    def _skip_to(self, key: _Packet) -> None:
         self._container.close()
         self._container, self._stream = _open(self._path, self._stream_index)
-        self._packets = _packets(self._container, self._stream)
+        self._packets = _Packets(self._container, self._stream)
         for _ in range(key.ordinal):
             next(self._packets, None)
-        self._ordinal = key.ordinal
 
 
 class VideoSource:
@@ -247,6 +304,7 @@ class VideoSource:
         self._lock = threading.Lock()
         self._idle: list[_Decoder] = []
         self._lost: set[int] = set()
+        self._damaged: set[int] = set()
         self._notes: list[str] = []
         facts = describe_stream(path, options)
         self._index = facts.index
@@ -438,7 +496,7 @@ class VideoSource:
         """A frame for a segment that does not decode at all: the last before it, else the first after it."""
         segments = self._index.segments
         place = segments.index(segment)
-        decoder = _Decoder(self._path, self._index, untagged_matrix=self._options.untagged_matrix)
+        decoder = self._new_decoder()
         try:
             for other in reversed(segments[:place]):
                 found = [frame for _, frame, _ in decoder.frames(other, other.stop - 1) if frame is not None]
@@ -460,7 +518,10 @@ class VideoSource:
                     return decoder
             if self._idle:
                 return self._idle.pop()
-        return _Decoder(self._path, self._index, untagged_matrix=self._options.untagged_matrix)
+        return self._new_decoder()
+
+    def _new_decoder(self) -> _Decoder:
+        return _Decoder(self._path, self._index, damaged=self._damaged, untagged_matrix=self._options.untagged_matrix)
 
     def _give_back(self, decoder: _Decoder) -> None:
         with self._lock:
@@ -504,16 +565,18 @@ def _claimed_seconds(container: InputContainer, stream: VideoStream) -> float | 
     return None
 
 
-def _chain(first: list[VideoPacket], rest: Iterator[VideoPacket]) -> Iterator[VideoPacket]:
-    yield from first
-    yield from rest
+def _with_end(packets: Iterator[VideoPacket]) -> Iterator[VideoPacket | None]:
+    """The packets, then None, which makes a decoder give up what it holds."""
+    yield from packets
+    yield None
 
 
-def _decode_packet(stream: VideoStream, packet: VideoPacket | None) -> list[av.VideoFrame]:
+def _decode_packet(stream: VideoStream, packet: VideoPacket | None) -> tuple[list[av.VideoFrame], bool]:
+    """The frames that a packet brings, and whether it is damaged."""
     try:
-        return stream.codec_context.decode(packet)
+        return stream.codec_context.decode(packet), False
     except (av.FFmpegError, OSError, ValueError):
-        return []
+        return [], True
 
 
 def describe_stream(path: Path, options: FrameOptions, stream_index: int | None = None) -> StreamFacts:
@@ -531,11 +594,20 @@ def describe_stream(path: Path, options: FrameOptions, stream_index: int | None 
         hints = (stream.guessed_rate, stream.average_rate, stream.base_rate)
         time_base = stream.time_base or Fraction(1, 1000)
         claimed_frames, claimed_s = stream.frames, _claimed_seconds(container, stream)
-        codec = stream.codec_context.name
+        codec = stream.codec_context.codec.canonical_name
         has_audio = bool(container.streams.audio)
         aspect = stream.sample_aspect_ratio
         packets = [
-            _Packet(i, packet.pts, packet.dts, packet.size, packet.duration, packet.is_keyframe, packet.is_discard)
+            _Packet(
+                ordinal=i,
+                pts=packet.pts,
+                dts=packet.dts,
+                size=packet.size,
+                duration=packet.duration,
+                is_key=packet.is_keyframe,
+                is_hidden=packet.is_discard,
+                is_blank=codec != "rawvideo" and not any(memoryview(packet)[:BLANK_BYTES]),
+            )
             for i, packet in enumerate(_packets(container, stream))
         ]
     if not packets:
@@ -548,7 +620,7 @@ def describe_stream(path: Path, options: FrameOptions, stream_index: int | None 
     there_s = float(index.timeline.duration_s)
     if claimed_frames > len(packets):
         notes.append(f"The file is cut short: {len(packets)} of {claimed_frames} frames are there.")
-    elif claimed_s is not None and claimed_s - there_s > max(0.5, 0.02 * claimed_s):
+    elif claimed_s is not None and claimed_s - there_s > max(0.1, 2.5 / index.timeline.rate, 0.01 * claimed_s):
         notes.append(f"The file is cut short: {there_s:.2f} of {claimed_s:.2f} s are there.")
     turn, turn_notes = _turn(first)
     if aspect is not None and (aspect == 1 or not Fraction(1, 8) <= aspect <= 8):
@@ -592,18 +664,13 @@ def _sample(path: Path, stream_index: int | None) -> tuple[av.VideoFrame, list[i
     frames: list[av.VideoFrame] = []
     container, stream = _open(path, stream_index)
     with container:
-        for packet in _chain_end(_packets(container, stream)):
-            frames.extend(_decode_packet(stream, packet))
+        for packet in _with_end(_packets(container, stream)):
+            frames.extend(_decode_packet(stream, packet)[0])
             if len(frames) >= SAMPLE_FRAMES:
                 break
     if not frames:
         raise unreadable(path, what=f"No frame of {str(path)!r} can be decoded.")
     return frames[0], [frame.pts for frame in frames[:SAMPLE_FRAMES]]
-
-
-def _chain_end(packets: Iterator[VideoPacket]) -> Iterator[VideoPacket | None]:
-    yield from packets
-    yield None
 
 
 def _index_of_packets(
@@ -615,7 +682,7 @@ def _index_of_packets(
 ) -> _Index | None:
     """The index as the packets tell it; None if they contradict themselves or the first decoded frames."""
     keys = [packet for packet in packets if packet.is_key]
-    if not keys or any(packet.pts is None for packet in packets):
+    if not keys or packets[-1].is_blank or any(packet.pts is None for packet in packets):
         return None
     shown = sorted(
         (packet.pts, packet.ordinal) for packet in packets if not packet.is_hidden and packet.pts is not None
@@ -683,8 +750,8 @@ def _index_of_frames(
     times: list[int | None] = []
     container, stream = _open(path, stream_index)
     with container:
-        for packet in _chain_end(_packets(container, stream)):
-            times.extend(frame.pts for frame in _decode_packet(stream, packet))
+        for packet in _with_end(_packets(container, stream)):
+            times.extend(frame.pts for frame in _decode_packet(stream, packet)[0])
     wanted = sum(not packet.is_hidden for packet in packets)
     if wanted > len(times):
         notes.append(f"{wanted - len(times)} of {wanted} frames cannot be decoded and are left out.")
