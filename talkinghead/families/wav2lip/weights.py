@@ -1,0 +1,197 @@
+"""From a checkpoint file to the generator's weights, whatever the container."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from talkinghead.errors import MissingDependency, WrongCheckpoint
+from talkinghead.families.wav2lip.architecture import ARCHITECTURES, Architecture, Block, recognise
+from talkinghead.families.wav2lip.graphs import FoldedWeights, fold_batch_norm
+from talkinghead.weights import Checkpoint, read_checkpoint
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class GeneratorWeights:
+    """A generator ready to be built."""
+
+    architecture: Architecture
+    folded: FoldedWeights
+    sha256: str
+    """Of the file."""
+    container: str
+    tensors: Mapping[str, Array] | None
+    """Under the published names; None where the file holds folded weights only (ONNX exports)."""
+
+
+def load_generator(path: str | Path) -> GeneratorWeights:
+    """Read `wav2lip.pth`, `wav2lip_gan.pth`, `Wav2Lip-SD-GAN.pt`, `wav2lip256.pth`, safetensors or an ONNX export.
+
+    Raises:
+        WrongCheckpoint: another network, damaged or incomplete. UnsafeCheckpoint: the file would run code.
+    """
+    checkpoint = read_checkpoint(path)
+    if checkpoint.container == "onnx":
+        return _from_onnx(checkpoint)
+    tensors = published_names(checkpoint.tensors)
+    architecture = recognise(tensors, str(path))
+    folded = fold_batch_norm(architecture, tensors)
+    return GeneratorWeights(architecture, folded, checkpoint.sha256, checkpoint.container, tensors)
+
+
+def published_names(tensors: Mapping[str, Array]) -> Mapping[str, Array]:
+    """Undo a common prefix that a surrounding module left on every name ("generator.", "netG.")."""
+    mark = "audio_encoder.0.conv_block.0.weight"
+    if mark in tensors:
+        return tensors
+    prefix = next((name.removesuffix(mark) for name in tensors if name.endswith("." + mark)), None)
+    if prefix is None:
+        return tensors
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _from_onnx(checkpoint: Checkpoint) -> GeneratorWeights:
+    """The weights of an exported generator.
+
+    An export keeps the published names, or folds BatchNorm away and numbers its constants. In the second case the
+    convolutions are taken in the order of the graph and matched with the blocks by shape, branch by branch.
+    """
+    path = checkpoint.path
+    tensors = published_names(checkpoint.tensors)
+    if "audio_encoder.0.conv_block.1.running_var" in tensors:
+        architecture = recognise(tensors, str(path))
+        folded: FoldedWeights = fold_batch_norm(architecture, tensors)
+        return GeneratorWeights(architecture, folded, checkpoint.sha256, "onnx", tensors)
+    try:
+        import onnx
+        from onnx import numpy_helper
+    except ImportError as error:
+        raise MissingDependency("onnx", extra="models", purpose="Reading ONNX files") from error
+    graph = onnx.load(str(path)).graph
+    constants = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
+    for node in graph.node:  # half-precision exports wrap constants in casts, others use Constant nodes
+        if node.op_type == "Constant":
+            constants.update(
+                (node.output[0], numpy_helper.to_array(entry.t)) for entry in node.attribute if entry.name == "value"
+            )
+        elif node.op_type in ("Cast", "Identity", "DequantizeLinear") and node.input[0] in constants:
+            if node.op_type == "DequantizeLinear":
+                raise WrongCheckpoint(
+                    f"{path} holds 8-bit weights.",
+                    accepted="a float32 or float16 export",
+                    remedy="--precision int8 quantises them",
+                )
+            constants[node.output[0]] = constants[node.input[0]]
+    producer = {output: node for node in graph.node for output in node.output}
+    layers = [node for node in graph.node if node.op_type in ("Conv", "ConvTranspose")]
+    norms = {node.input[0]: node for node in graph.node if node.op_type == "BatchNormalization"}
+    weights = [_layer(node, norms.get(node.output[0]), constants, str(path)) for node in layers]
+    sizes = [str(weight.shape) for weight, _ in weights]
+    architecture = _match_architecture(weights, str(path), sizes)
+    by_branch = _branches(layers, producer)
+    named: dict[str, tuple[Array, Array]] = {}
+    expected: dict[str, list[Block]] = {
+        "audio": list(architecture.audio_encoder),
+        "face": [block for stage in architecture.face_encoder for block in stage],
+        "joined": [*[block for stage in architecture.face_decoder for block in stage], architecture.output_block],
+    }
+    # The decoder's first block depends on the sound alone.
+    expected["audio"].append(expected["joined"].pop(0))
+    for branch, blocks in expected.items():
+        found = [weights[index] for index in by_branch[branch]]
+        if branch == "joined":
+            last = found.pop() if found else None
+            if last is None or last[0].shape != (3, architecture.output_block.out_channels, 1, 1):
+                raise WrongCheckpoint(f"{path} does not end in the 1x1 convolution of a Wav2Lip generator.")
+            named[architecture.output_conv] = last
+        if [weight.shape for weight, _ in found] != [block.weight_shape for block in blocks]:
+            raise WrongCheckpoint(
+                f"{path} is an ONNX model, but its {branch} convolutions are not those of a Wav2Lip generator.",
+                accepted="an export of the 96- or 256-pixel generator, or the checkpoint it was made from",
+            )
+        named.update((block.name, layer) for block, layer in zip(blocks, found, strict=True))
+    return GeneratorWeights(architecture, named, checkpoint.sha256, "onnx", None)
+
+
+def _layer(node: Any, norm: Any | None, constants: Mapping[str, Array], path: str) -> tuple[Array, Array]:
+    """Weight and bias of one convolution, float32, with the BatchNorm behind it (exporters fold only some)."""
+
+    def constant(name: str) -> Array:
+        if name not in constants:
+            raise WrongCheckpoint(
+                f"{path} computes the weights of {node.name or node.op_type} while it runs; they cannot be read.",
+                accepted="a plain float32 or float16 export",
+            )
+        return np.asarray(constants[name], np.float64)
+
+    weight = constant(node.input[1])
+    axis = 1 if node.op_type == "ConvTranspose" else 0
+    bias = constant(node.input[2]) if len(node.input) > 2 and node.input[2] else np.zeros(weight.shape[axis])
+    if norm is not None:
+        gamma, beta, mean, variance = (constant(name) for name in norm.input[1:5])
+        epsilon = next((entry.f for entry in norm.attribute if entry.name == "epsilon"), 1e-5)
+        scale = gamma / np.sqrt(variance + epsilon)
+        weight = weight * scale.reshape([-1 if i == axis else 1 for i in range(weight.ndim)])
+        bias = (bias - mean) * scale + beta
+    return weight.astype(np.float32), bias.astype(np.float32)
+
+
+def _match_architecture(weights: list[tuple[Array, Array]], path: str, sizes: list[str]) -> Architecture:
+    for architecture in ARCHITECTURES.values():
+        wanted = sorted(str(block.weight_shape) for block in architecture.blocks)
+        wanted.append(str((3, architecture.output_block.out_channels, 1, 1)))
+        if sorted(wanted) == sorted(sizes):
+            return architecture
+    raise WrongCheckpoint(
+        f"{path} is an ONNX model with {len(weights)} convolutions, not a Wav2Lip generator.",
+        accepted="an export of the 96- or 256-pixel generator with BatchNorm kept or folded",
+    )
+
+
+def _branches(layers: list[Any], producer: Mapping[str, Any]) -> dict[str, list[int]]:
+    """Indices of the convolutions that depend on the sound, on the face, or on both, in graph order.
+
+    The input whose first convolution has a 7x7 kernel is the face.
+    """
+    memo: dict[str, frozenset[str]] = {}
+
+    def depends_on(name: str) -> frozenset[str]:
+        stack = [name]
+        while stack:
+            current = stack[-1]
+            node = producer.get(current)
+            sources = [value for value in _data_inputs(node) if value] if node is not None else []
+            missing = [value for value in sources if value not in memo]
+            if current not in memo and missing:
+                stack.extend(missing)
+                continue
+            if current not in memo:
+                memo[current] = (
+                    frozenset().union(*(memo[value] for value in sources)) if sources else frozenset({current})
+                )
+            stack.pop()
+        return memo[name]
+
+    roots = [depends_on(node.input[0]) for node in layers]
+    faces = {root for node, root in zip(layers, roots, strict=True) if len(root) == 1 and _kernel(node) == [7, 7]}
+    found: dict[str, list[int]] = {"audio": [], "face": [], "joined": []}
+    for index, root in enumerate(roots):
+        found["joined" if len(root) > 1 else "face" if root in faces else "audio"].append(index)
+    return found
+
+
+def _data_inputs(node: Any) -> list[str]:
+    """Inputs that carry data, not weights."""
+    first_only = node.op_type in ("Conv", "ConvTranspose", "BatchNormalization", "Cast", "Reshape", "Slice")
+    return list(node.input[: 1 if first_only else None])
+
+
+def _kernel(node: Any) -> list[int]:
+    return next((list(entry.ints) for entry in node.attribute if entry.name == "kernel_shape"), [])

@@ -1,0 +1,85 @@
+"""The folded graphs against the published network, on every runtime and precision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from talkinghead.backends import Placement, open_session  # noqa: E402
+from talkinghead.backends.choose import cpu_has_bfloat16, installed  # noqa: E402
+from talkinghead.families.wav2lip.architecture import GENERATOR_96, GENERATOR_256  # noqa: E402
+from talkinghead.families.wav2lip.graphs import GRAPHS, feature_names, fold_batch_norm, network  # noqa: E402
+
+BACKENDS = [name for name in ("torch", "onnx", "openvino") if installed(name)]
+FAST = [name for name in BACKENDS if name != "onnx"]
+
+
+def run_parts(backend: str, precision: str, weights: Any, mel: np.ndarray, face: np.ndarray, size: int = 96) -> Any:
+    architecture = GENERATOR_96 if size == 96 else GENERATOR_256
+    folded = fold_batch_norm(architecture, weights)
+    place = Placement.choose("cpu", backend, precision)
+    sessions = {
+        part: open_session(network(part, architecture, folded, "test"), place, batch=len(mel), threads=2)
+        for part in GRAPHS
+    }
+    audio = sessions["audio"].run({"mel": mel})
+    features = sessions["face"].run({"face": face})
+    split = sessions["decoder"].run({**audio, **features})["output"]
+    whole = sessions["generator"].run({**audio, "face": face})["output"]
+    assert list(features) == list(feature_names(architecture))
+    return audio["audio"], split, whole
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_float32_is_the_published_network(
+    backend: str, golden_file: Callable[[str], Any], golden_inputs: Any, weights96: dict[str, np.ndarray]
+) -> None:
+    data = golden_file("wav2lip96_generator")
+    inputs = golden_inputs(data)
+    inputs["face"][:, :3, 48:] = 0
+    audio, split, whole = run_parts(backend, "float32", weights96, inputs["mel"], inputs["face"])
+    scale = np.abs(data["audio_embedding"]).max()
+    np.testing.assert_allclose(audio[:, :, 0, 0] / scale, data["audio_embedding"] / scale, atol=1e-4, rtol=0)
+    np.testing.assert_allclose(split, data["output"], atol=2e-5, rtol=0)
+    np.testing.assert_allclose(whole, data["output"], atol=2e-5, rtol=0)
+
+
+@pytest.mark.skipif(not cpu_has_bfloat16(), reason="no bfloat16 here")
+@pytest.mark.parametrize("backend", FAST)
+def test_bfloat16_keeps_45_db(
+    backend: str, golden_file: Callable[[str], Any], golden_inputs: Any, weights96: dict[str, np.ndarray]
+) -> None:
+    data = golden_file("wav2lip96_generator")
+    inputs = golden_inputs(data)
+    inputs["face"][:, :3, 48:] = 0
+    _, split, whole = run_parts(backend, "bfloat16", weights96, inputs["mel"], inputs["face"])
+    for output in (split, whole):
+        assert -10 * np.log10(np.mean((output - data["output"]) ** 2)) >= 45
+
+
+def test_256_generator(
+    golden_file: Callable[[str], Any], golden_inputs: Any, weights256: dict[str, np.ndarray]
+) -> None:
+    data = golden_file("wav2lip256_generator")
+    inputs = golden_inputs(data)
+    inputs["face"][:, :3, 128:] = 0
+    backend = "openvino" if "openvino" in BACKENDS else "torch"
+    _, split, whole = run_parts(backend, "float32", weights256, inputs["mel"], inputs["face"], 256)
+    for output in (split, whole):
+        np.testing.assert_allclose(output[:, :, ::4, ::4], data["output"], atol=2e-5, rtol=0)
+
+
+def test_graphs_do_no_more_work_than_the_published_network(weights96: dict[str, np.ndarray]) -> None:
+    folded = fold_batch_norm(GENERATOR_96, weights96)
+    macs = GENERATOR_96.macs()
+    shapes = GENERATOR_96.feature_shapes
+    sizes = {name: (1, *shape) for name, shape in zip(feature_names(GENERATOR_96), shapes, strict=True)}
+    decoder = GRAPHS["decoder"](GENERATOR_96, folded).macs({"audio": (1, 512, 1, 1), **sizes})
+    assert decoder <= 1.001 * (macs["face_decoder"] + macs["output"])
+    assert GRAPHS["audio"](GENERATOR_96, folded).macs({"mel": (1, 1, 80, 16)}) == macs["audio_encoder"]
+    assert GRAPHS["face"](GENERATOR_96, folded).macs({"face": (1, 6, 96, 96)}) == macs["face_encoder"]
