@@ -1,0 +1,137 @@
+"""What is in a media file, and how well its pictures and sound go together, measured without any weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from talkinghead.measure.sync import SyncEstimate
+
+    from talkinghead.face import FaceOptions
+    from talkinghead.media import MediaProbe
+
+MAX_LOOKS = 250
+"""Frames of a file in which faces are looked for, spread evenly over its length."""
+
+
+@dataclass(frozen=True)
+class FaceCoverage:
+    """How much of a video shows a face."""
+
+    frames_looked_at: int
+    frames_with_face: int
+    frames_with_several: int
+    mean_height: float | None
+    """Of the largest face, as a share of the picture's height; None without faces."""
+    detector: str
+
+    @property
+    def share(self) -> float:
+        """Of the frames looked at, in [0, 1]."""
+        return self.frames_with_face / self.frames_looked_at if self.frames_looked_at else 0.0
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """All that `talkinghead inspect` shows."""
+
+    media: MediaProbe
+    faces: FaceCoverage | None
+    """None for a file without pictures, or when it was not asked for."""
+    sync: SyncEstimate | None
+    """None without pictures, sound or face."""
+    notes: tuple[str, ...] = ()
+    """Why something could not be measured, as sentences."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        faces = None
+        if self.faces is not None:
+            faces = {**asdict(self.faces), "share": self.faces.share}
+        return {
+            "media": self.media.to_dict(),
+            "faces": faces,
+            "sync": asdict(self.sync) if self.sync is not None else None,
+            "notes": list(self.notes),
+        }
+
+
+def inspect_media(
+    path: str | Path,
+    *,
+    face_options: FaceOptions | None = None,
+    look_for_faces: bool = True,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Inspection:
+    """Look into a file, count its frames and samples, look for faces and measure audio-video offset and drift.
+
+    Args:
+        look_for_faces: False only reads the streams, which is quick.
+        progress: called with (what is measured, frames done, frames in all).
+    Raises:
+        MediaError: the file cannot be read.
+    """
+    from talkinghead.errors import MediaError
+    from talkinghead.face import FaceOptions, track_faces
+    from talkinghead.media import open_frames, probe, read_audio
+
+    media = probe(path)
+    if not look_for_faces or media.kind == "audio":
+        return Inspection(media, None, None)
+    options = face_options or FaceOptions()
+    try:
+        source = open_frames(path)
+    except MediaError as error:
+        return Inspection(media, None, None, (error.what,))
+    faces = face_coverage(source, options, _part(progress, "faces"))
+    if media.kind != "video" or media.main_audio is None or faces.frames_with_face == 0:
+        return Inspection(media, faces, None)
+
+    from talkinghead.measure.sync import estimate_sync
+
+    notes: tuple[str, ...] = ()
+    try:
+        track = track_faces(source, options, progress=_part(progress, "mouth"))
+        sync = estimate_sync(source, track, read_audio(path, 16_000))
+    except MediaError as error:
+        return Inspection(media, faces, None, (error.what,))
+    return Inspection(media, faces, sync, notes)
+
+
+def _part(progress: Callable[[str, int, int], None] | None, what: str) -> Callable[[int, int], None] | None:
+    if progress is None:
+        return None
+    return lambda done, total: progress(what, done, total)
+
+
+def face_coverage(
+    source: Any, options: FaceOptions, progress: Callable[[int, int], None] | None = None
+) -> FaceCoverage:
+    """Look for faces in at most MAX_LOOKS frames, spread evenly.
+
+    Args:
+        source: a FrameSource.
+        options: detector and its settings; which face is chosen does not matter here.
+    """
+    from talkinghead.face import detect_faces, load_detector
+
+    detector = load_detector(options)
+    every = max(1, len(source) // MAX_LOOKS)
+    log = detect_faces(source, detector, every=every, progress=progress)
+    counts = np.diff(log.offsets)
+    heights = [
+        max(float(box[3] - box[1]) for box in log.boxes_xyxy[log.offsets[i] : log.offsets[i + 1]]) / log.height
+        for i in np.flatnonzero(counts)
+    ]
+    return FaceCoverage(
+        frames_looked_at=len(log.frames),
+        frames_with_face=int(np.count_nonzero(counts)),
+        frames_with_several=int(np.count_nonzero(counts > 1)),
+        mean_height=float(np.mean(heights)) if heights else None,
+        detector=detector.description,
+    )
