@@ -7,10 +7,11 @@ Everything is float32 [B, C, H, W] with BatchNorm in inference mode (eps 1e-5).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from talkinghead.families.synctalk2d.variants import AudioVariant, Variant
 
@@ -88,7 +89,7 @@ class Up(nn.Module):
         self.conv = DoubleConv(deep_width + skip_width, out_width)
 
     def forward(self, deep: Tensor, skip: Tensor) -> Tensor:
-        raised = F.interpolate(deep, scale_factor=2.0, mode="bilinear", align_corners=True)
+        raised = functional.interpolate(deep, scale_factor=2.0, mode="bilinear", align_corners=True)
         y: Tensor = self.conv(torch.cat([raised, skip], dim=1))
         return y
 
@@ -123,8 +124,8 @@ class AudioBranch(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv2(self.conv1(x))
-        x = self.conv4(F.relu(self.bn3(self.conv3(x))))
-        x = F.relu(self.bn5(self.conv5(x)))
+        x = self.conv4(functional.relu(self.bn3(self.conv3(x))))
+        x = functional.relu(self.bn5(self.conv5(x)))
         y: Tensor = self.conv7(self.conv6(x))
         return y
 
@@ -144,7 +145,7 @@ class UNet(nn.Module):
             DoubleConv(bottleneck, bottleneck // 2),
         )
         self.inc = Stem(6, size.stem_width)
-        for k, (in_width, out_width) in enumerate(zip(widths[:-1], widths[1:], strict=True), start=1):
+        for k, (in_width, out_width) in enumerate(pairwise(widths), start=1):
             self.add_module(f"down{k}", Down(in_width, out_width))
         deep_widths = (bottleneck // 2, *size.up_widths[:-1])
         skips = widths[-2::-1]

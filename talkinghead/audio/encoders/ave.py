@@ -1,0 +1,242 @@
+"""The audio-visual encoder ("AVE") of SyncTalk: mel windows to 512 numbers per video frame at 25 frames per second.
+
+Source: ZiqiaoPeng/SyncTalk and SyncTalk_2D, `AudioEncoder`; the mel spectrogram is Wav2Lip's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from talkinghead.audio.mel import WAV2LIP_MEL, mel_spectrogram, mel_windows
+from talkinghead.contracts import FloatArray
+from talkinghead.errors import WrongCheckpoint
+from talkinghead.graph import Conv, Ops, fold_batch_norm
+
+Array = NDArray[Any]
+T = TypeVar("T")
+
+WINDOW_COLUMNS = 16
+MEL_COLUMNS_PER_S = 80.0
+FPS = 25.0
+FEATURE_WIDTH = 512
+BATCH = 32
+"""Windows per call; values do not depend on it beyond rounding."""
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """One published block: convolution with bias, BatchNorm, the input again where residual, ReLU."""
+
+    in_width: int
+    out_width: int
+    kernel: int
+    stride: tuple[int, int]
+    padding: int
+    residual: bool = False
+
+
+LAYERS: tuple[_Layer, ...] = (
+    _Layer(1, 32, 3, (1, 1), 1),
+    _Layer(32, 32, 3, (1, 1), 1, residual=True),
+    _Layer(32, 32, 3, (1, 1), 1, residual=True),
+    _Layer(32, 64, 3, (3, 1), 1),
+    _Layer(64, 64, 3, (1, 1), 1, residual=True),
+    _Layer(64, 64, 3, (1, 1), 1, residual=True),
+    _Layer(64, 128, 3, (3, 3), 1),
+    _Layer(128, 128, 3, (1, 1), 1, residual=True),
+    _Layer(128, 128, 3, (1, 1), 1, residual=True),
+    _Layer(128, 256, 3, (3, 2), 1),
+    _Layer(256, 256, 3, (1, 1), 1, residual=True),
+    _Layer(256, 512, 3, (1, 1), 0),
+    _Layer(512, 512, 1, (1, 1), 0),
+)
+
+
+def num_windows(columns: int) -> int:
+    """Windows of a mel spectrogram.
+
+    Args:
+        columns: T, at least WINDOW_COLUMNS.
+    Kept from the published code: double precision in this order of operations, which gives one less than exact
+    arithmetic for some lengths (T = 384 gives 116).
+    """
+    return int((columns - WINDOW_COLUMNS) / MEL_COLUMNS_PER_S * FPS) + 2
+
+
+def window_starts(columns: int) -> NDArray[np.int64]:
+    """First mel column of each window, [num_windows] int64; the last one or two repeat the final columns."""
+    starts = [int(MEL_COLUMNS_PER_S * (j / FPS)) for j in range(num_windows(columns))]
+    return np.minimum(np.array(starts, np.int64), columns - WINDOW_COLUMNS)
+
+
+def num_rows(num_samples: int) -> int:
+    """Feature rows of a sound of so many samples at 16 kHz."""
+    return num_windows(WAV2LIP_MEL.num_columns(max(num_samples, MIN_SAMPLES))) + 2
+
+
+MIN_SAMPLES = (WINDOW_COLUMNS - 1) * WAV2LIP_MEL.hop_samples
+"""Samples that give one window; shorter sounds are followed by silence (the published code stops at them)."""
+
+
+def samples_for_rows(rows: int) -> int:
+    """The shortest sound, in samples, that gives at least so many rows."""
+    columns = WINDOW_COLUMNS
+    while num_windows(columns) + 2 < rows:
+        columns += max(1, int((rows - num_windows(columns) - 2) * MEL_COLUMNS_PER_S / FPS * 0.9))
+    while columns > WINDOW_COLUMNS and num_windows(columns - 1) + 2 >= rows:
+        columns -= 1
+    return (columns - 1) * WAV2LIP_MEL.hop_samples
+
+
+def encoder_windows(samples: FloatArray) -> FloatArray:
+    """The encoder's inputs for a sound.
+
+    Args:
+        samples: [n] float32 in [-1, 1], 16 kHz.
+    Returns:
+        [num_windows, 1, 80, 16] float32 in [-4, 4].
+    """
+    if len(samples) < MIN_SAMPLES:
+        samples = np.pad(samples, (0, MIN_SAMPLES - len(samples)))
+    mel = mel_spectrogram(samples)
+    return mel_windows(mel, window_starts(mel.shape[1]), WINDOW_COLUMNS)[:, None]
+
+
+def with_repeated_ends(rows: FloatArray) -> FloatArray:
+    """The first and the last row once more, as training and inference both do."""
+    return np.concatenate([rows[:1], rows, rows[-1:]])
+
+
+def fold_encoder(tensors: Mapping[str, Array]) -> tuple[Conv, ...]:
+    """The encoder's convolutions with BatchNorm folded in."""
+    return tuple(
+        fold_batch_norm(tensors, f"{k}.conv_block.0", f"{k}.conv_block.1", stride=layer.stride, padding=layer.padding)
+        for k, layer in enumerate(LAYERS)
+    )
+
+
+def encode(ops: Ops[T], convs: Sequence[Conv], windows: T, watch: Callable[[T], None] | None = None) -> T:
+    """Run the encoder: [B, 1, 80, 16] to [B, 512, 1, 1], all values at least 0.
+
+    Args:
+        watch: is given the result of every block.
+    """
+    x = windows
+    for layer, conv in zip(LAYERS, convs, strict=True):
+        if layer.residual:
+            x = ops.add(ops.conv(x, conv), x, relu=True)
+        else:
+            x = ops.conv(x, conv, relu=True)
+        if watch is not None:
+            watch(x)
+    return x
+
+
+def expected_shapes() -> dict[str, tuple[int, ...]]:
+    """Name to shape of every entry of the published checkpoint."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for k, layer in enumerate(LAYERS):
+        shapes[f"{k}.conv_block.0.weight"] = (layer.out_width, layer.in_width, layer.kernel, layer.kernel)
+        shapes[f"{k}.conv_block.0.bias"] = (layer.out_width,)
+        for part in ("weight", "bias", "running_mean", "running_var"):
+            shapes[f"{k}.conv_block.1.{part}"] = (layer.out_width,)
+    return shapes
+
+
+def encoder_tensors(tensors: Mapping[str, Array], source: str | Path) -> dict[str, Array]:
+    """Check the tensors of a checkpoint; names may begin with `audio_encoder.`.
+
+    Raises:
+        WrongCheckpoint: missing or misshapen tensors.
+    """
+    named = {name.removeprefix("audio_encoder."): value for name, value in tensors.items()}
+    wanted = expected_shapes()
+    wrong = [name for name, shape in wanted.items() if name not in named or named[name].shape != shape]
+    if wrong:
+        found = f"{wrong[0]} is {list(named[wrong[0]].shape)}" if wrong[0] in named else f"{wrong[0]} is missing"
+        raise WrongCheckpoint(
+            f"{source} is not an AVE audio encoder ({found}; {len(wrong)} of {len(wanted)} entries do not fit).",
+            accepted="audio_visual_encoder.pth of SyncTalk or SyncTalk_2D (91 entries, about 11 MB)",
+        )
+    return {name: np.asarray(named[name], np.float32) for name in wanted}
+
+
+class AveEncoder:
+    """The encoder, ready to run."""
+
+    def __init__(
+        self,
+        tensors: Mapping[str, Array],
+        *,
+        source: str | Path = "the checkpoint",
+        backend: str = "onnx",
+        precision: str = "float32",
+        threads: int = 0,
+        sha256: str | None = None,
+    ) -> None:
+        from talkinghead.graph.compiled import compile_graph
+
+        self.sha256 = sha256
+        self.source = str(source)
+        convs = fold_encoder(encoder_tensors(tensors, source))
+        model = encoder_graph(convs, BATCH).SerializeToString()
+        self._graph = compile_graph(model, backend, precision=precision, threads=threads)
+
+    def encode(self, windows: FloatArray) -> FloatArray:
+        """[n, 1, 80, 16] to [n, 512] float32."""
+        rows = np.empty((len(windows), FEATURE_WIDTH), np.float32)
+        for start in range(0, len(windows), BATCH):
+            part = windows[start : start + BATCH]
+            full = np.concatenate([part, np.zeros((BATCH - len(part), *part.shape[1:]), np.float32)])
+            rows[start : start + len(part)] = self._graph({"mel": full})["features"][: len(part)]
+        return rows
+
+    def features(self, samples: FloatArray) -> FloatArray:
+        """Features of a whole sound.
+
+        Args:
+            samples: [n] float32 in [-1, 1], 16 kHz.
+        Returns:
+            [num_rows(n), 512] float32, 25 rows per second: what `aud_ave.npy` holds.
+        """
+        return with_repeated_ends(self.encode(encoder_windows(samples)))
+
+
+def encoder_graph(
+    convs: Sequence[Conv], batch: int | str, *, opset: int = 17, metadata: dict[str, str] | None = None
+) -> Any:
+    """The encoder as an ONNX model: `mel` [batch, 1, 80, 16] to `features` [batch, 512]."""
+    from onnx import TensorProto
+
+    from talkinghead.graph.onnx_ops import OnnxOps, build_model
+
+    ops = OnnxOps()
+    out = ops.named(ops.flat(encode(ops, convs, "mel")), "features")
+    return build_model(
+        ops,
+        "ave_encoder",
+        [("mel", TensorProto.FLOAT, (batch, 1, 80, WINDOW_COLUMNS))],
+        [(out, TensorProto.FLOAT, (batch, FEATURE_WIDTH))],
+        opset=opset,
+        metadata=metadata,
+    )
+
+
+def read_ave_encoder(path: str | Path, **options: Any) -> AveEncoder:
+    """Load the encoder from its checkpoint.
+
+    Args:
+        options: keyword arguments of `AveEncoder`.
+    Raises:
+        CheckpointError: not this encoder, or unsafe.
+    """
+    from talkinghead.weights import read_checkpoint
+
+    checkpoint = read_checkpoint(path)
+    return AveEncoder(checkpoint.tensors, source=path, sha256=checkpoint.sha256, **options)

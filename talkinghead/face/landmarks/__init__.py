@@ -1,0 +1,1 @@
+"""Facial landmarks of published systems."""
