@@ -187,7 +187,6 @@ def wav_file(samples: NDArray[np.float32], rate: int, bits: int | str = 16) -> b
         whole = np.clip(np.rint(samples.astype(np.float64) * full), -full, full - 1).astype("<i8")
         data = whole.reshape(-1, 1).view(np.uint8).reshape(-1, 8)[:, :width].tobytes()
     fmt = struct.pack("<HHIIHH", tag, channels, rate, rate * channels * width, channels * width, width * 8)
-    data += b"\0" * (len(data) % 2)
     return (
         b"RIFF"
         + struct.pack("<I", 4 + 8 + len(fmt) + 8 + len(data))

@@ -224,7 +224,7 @@ def _probe_streams(path: Path) -> MediaProbe:
             track, notes = _video_track(path, stream, counts[stream.index], stream.index in covers)
             video.append(track)
             warnings.extend(notes)
-        known = {track.index for track in (*video, *audio)}
+        known = {track.index for track in video} | {track.index for track in audio}
         other = tuple(
             OtherTrack(stream.index, stream.type, stream.codec_context.name if stream.codec_context else None)
             for stream in cast(Iterable[Any], container.streams)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from talkinghead.contracts import Frame, MediaInfo
 from talkinghead.errors import OutputError, UnreadableMedia
 from talkinghead.media.files import existing_file, file_sha256, write_bytes
 from talkinghead.media.options import MEGAPIXEL, FrameOptions
-from talkinghead.media.transform import Transform, Turn, content_digest, frame_indices
+from talkinghead.media.transform import Transform, Turn, content_digest, display_turn, frame_indices
 
 ACCEPTED = "JPEG, PNG, WebP, BMP, TIFF or AVIF"
 
@@ -167,17 +168,34 @@ def _read(path: Path, max_pixels: int) -> tuple[Frame, tuple[str, ...]]:
     except cv2.error as error:
         raise UnreadableMedia(f"{str(path)!r} cannot be decoded: {error.err}.", accepted=ACCEPTED) from error
     if stored is None or stored.size == 0:
-        raise UnreadableMedia(
-            f"{str(path)!r} is a damaged {codec.upper()} picture.",
-            accepted=ACCEPTED,
-            remedy="copy or export it again",
-        )
+        return _read_damaged(path, data, codec, max_pixels)
     check_pixels(path, (stored.shape[1], stored.shape[0]), max_pixels)
     exif = next(
         (bytes(np.asarray(m)) for k, m in zip(kinds, metadata, strict=False) if k == cv2.IMAGE_METADATA_EXIF), b""
     )
     frame = EXIF_TURNS.get(exif_orientation(exif), Turn()).apply(rgb_from_stored(stored))
-    return np.ascontiguousarray(frame), _picture_warnings(path, data, codec)
+    return np.ascontiguousarray(frame), ()
+
+
+def _read_damaged(path: Path, data: bytes, codec: str, max_pixels: int) -> tuple[Frame, tuple[str, ...]]:
+    """What FFmpeg, which is more patient than OpenCV, makes of a damaged picture."""
+    import av
+
+    from talkinghead.media.colour import ToRgb
+
+    try:
+        with av.open(io.BytesIO(data), "r", format=f"{codec}_pipe") as container:
+            picture = next(container.decode(video=0))
+    except (av.FFmpegError, OSError, ValueError, StopIteration) as error:
+        raise UnreadableMedia(
+            f"{str(path)!r} is a damaged {codec.upper()} picture.",
+            accepted=ACCEPTED,
+            remedy="copy or export it again",
+        ) from error
+    check_pixels(path, (picture.width, picture.height), max_pixels)
+    turn, _ = display_turn(picture)
+    frame = np.ascontiguousarray(turn.apply(ToRgb()(picture)))
+    return frame, (f"{path.name} is damaged; a part of the picture is blank or wrong.",)
 
 
 def check_pixels(path: Path, size: tuple[int, int] | None, max_pixels: int) -> None:
@@ -236,13 +254,6 @@ def exif_orientation(exif: bytes) -> int:
     except struct.error:
         pass
     return 1
-
-
-def _picture_warnings(path: Path, data: bytes, codec: str) -> tuple[str, ...]:
-    ends_early = (codec == "jpeg" and b"\xff\xd9" not in data[-4096:]) or (codec == "png" and b"IEND" not in data[-64:])
-    if ends_early:
-        return (f"{path.name} ends early; the missing part of the picture is blank.",)
-    return ()
 
 
 def _stored_size(data: bytes, codec: str) -> tuple[int, int] | None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 BLOCK_SAMPLES = 1 << 15
-GAP_TOLERANCE_S = 0.1
+GAP_TOLERANCE_S = 0.05
 """Holes in the timestamps up to this long are rounding; longer ones are lost sound and filled with silence."""
 MAX_GAP_S = 600
 """A longer hole is a broken timestamp."""
@@ -77,38 +77,64 @@ class SoundFile:
                 return
 
     def _decoded(self) -> Iterator[FloatArray]:
+        """All blocks; holes in the timestamps are filled with silence."""
         failed = 0
         filled_s = 0.0
         expected: Fraction | None = None
         container = open_input(self.path)
         with container:
             stream = audio_stream(container, self.path)
-            for frame in _decode(container, stream):
-                if frame is None:
+            blocks = self._timed_blocks(container, stream)
+            current = next(blocks, None)
+            while current is not None:
+                following = next(blocks, None)
+                time, block = current
+                if block is None:
                     failed += 1
-                    continue
-                if (frame.sample_rate, len(frame.layout.channels)) != (self.sample_rate_hz, self.num_channels):
-                    frame = None
-                    failed += 1
-                    continue
-                block = float_samples(frame)
-                if len(block) == 0:
-                    continue
-                if frame.pts is not None and frame.time_base is not None:
-                    time = frame.pts * frame.time_base
-                    gap = time - expected if expected is not None else Fraction(0)
+                else:
+                    length = Fraction(len(block), self.sample_rate_hz)
+                    if time is None:
+                        time = expected
+                    gap = time - expected if time is not None and expected is not None else Fraction(0)
+                    if abs(gap) > GAP_TOLERANCE_S and not _follows(following, time, length):
+                        time, gap = expected, Fraction(0)  # nothing else says so: a wrong timestamp
                     if GAP_TOLERANCE_S < gap <= MAX_GAP_S:
                         missing = round(gap * self.sample_rate_hz)
                         filled_s += missing / self.sample_rate_hz
                         yield from _silence(missing, self.num_channels)
-                    expected = time + Fraction(len(block), self.sample_rate_hz)
-                yield block
+                    expected = time + length if time is not None else None
+                    yield block
+                current = following
         if failed:
             self.warnings.append(
                 f"{failed} pieces of the sound of {self.path.name} cannot be decoded and are left out."
             )
         if filled_s:
             self.warnings.append(f"{filled_s:.2f} s are missing within the sound of {self.path.name}; they are silent.")
+
+    def _timed_blocks(
+        self, container: InputContainer, stream: AudioStream
+    ) -> Iterator[tuple[Fraction | None, FloatArray | None]]:
+        """(time, samples) of each decoded frame; samples are None for what cannot be decoded or does not fit."""
+        for frame in _decode(container, stream):
+            if frame is None or (frame.sample_rate, len(frame.layout.channels)) != self._shape:
+                yield None, None
+            elif frame.samples:
+                known = frame.pts is not None and frame.time_base is not None
+                yield Fraction(frame.time_base * frame.pts) if known else None, float_samples(frame)
+
+    @property
+    def _shape(self) -> tuple[int, int]:
+        return self.sample_rate_hz, self.num_channels
+
+
+def _follows(
+    following: tuple[Fraction | None, FloatArray | None] | None, time: Fraction | None, length: Fraction
+) -> bool:
+    """Whether the next block's time agrees with this one's."""
+    if following is None or following[0] is None or time is None:
+        return False
+    return abs(following[0] - time - length) <= GAP_TOLERANCE_S
 
 
 def open_sound(path: str | os.PathLike[str]) -> SoundFile:

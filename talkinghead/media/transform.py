@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import cv2
 import numpy as np
@@ -13,6 +14,9 @@ import numpy as np
 from talkinghead.contracts import Frame
 from talkinghead.errors import OptionError
 from talkinghead.media.options import FrameOptions
+
+if TYPE_CHECKING:
+    import av
 
 _ROTATE = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
@@ -114,6 +118,30 @@ def _absolute_crop(crop: tuple[int, int, int, int], width: int, height: int) -> 
             accepted=f"top bottom left right with bottom up to {height} and right up to {width}; -1: the edge",
         )
     return top, bottom, left, right
+
+
+def display_turn(frame: av.VideoFrame) -> tuple[Turn, list[str]]:
+    """How a file wants to be turned, from the display matrix of its first frame, and sentences about oddities."""
+    from av.sidedata.sidedata import Type
+
+    data: Any = cast(Any, frame.side_data).get(Type.DISPLAYMATRIX)
+    if data is None:
+        return Turn(), []
+    values = np.frombuffer(bytes(data), np.int32).astype(np.float64)
+    matrix = values[[0, 1, 3, 4]] / 65536  # x' = a x + c y, y' = b x + d y as a, b, c, d
+    best, fit = Turn(), -math.inf
+    for mirror in (False, True):
+        for degrees, quarter in {0: (1, 0, 0, 1), 90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}.items():
+            a, b, c, d = quarter
+            candidate = np.array((-a, -b, c, d) if mirror else (a, b, c, d), dtype=np.float64)
+            if float(candidate @ matrix) > fit:
+                best, fit = Turn(mirror, degrees), float(candidate @ matrix)
+    norm = float(np.linalg.norm(matrix))
+    if norm == 0:
+        return Turn(), ["The file's display matrix is empty and is ignored."]
+    if fit / norm < 0.999 * math.sqrt(2):
+        return best, ["The file asks for a rotation that is no quarter turn; the nearest one is used."]
+    return best, []
 
 
 def content_digest(file_sha256: str, options: FrameOptions, kind: str) -> str:

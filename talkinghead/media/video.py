@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Self, cast
 
 import av
 import numpy as np
@@ -37,7 +37,7 @@ from talkinghead.media.files import file_sha256
 from talkinghead.media.options import FrameOptions
 from talkinghead.media.pictures import check_pixels
 from talkinghead.media.timing import Ticks, Timeline, even_timeline, timeline
-from talkinghead.media.transform import Transform, Turn, content_digest, frame_indices, resized
+from talkinghead.media.transform import Transform, Turn, content_digest, display_turn, frame_indices, resized
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -622,7 +622,7 @@ def describe_stream(path: Path, options: FrameOptions, stream_index: int | None 
         notes.append(f"The file is cut short: {len(packets)} of {claimed_frames} frames are there.")
     elif claimed_s is not None and claimed_s - there_s > max(0.1, 2.5 / index.timeline.rate, 0.01 * claimed_s):
         notes.append(f"The file is cut short: {there_s:.2f} of {claimed_s:.2f} s are there.")
-    turn, turn_notes = _turn(first)
+    turn, turn_notes = display_turn(first)
     if aspect is not None and (aspect == 1 or not Fraction(1, 8) <= aspect <= 8):
         aspect = None
     return StreamFacts(
@@ -767,30 +767,6 @@ def _index_of_frames(
         )
     segment = _Segment(packets[0], 0, len(times), None)
     return _Index(found, None, (segment,))
-
-
-def _turn(frame: av.VideoFrame) -> tuple[Turn, list[str]]:
-    """How the file wants to be turned, from the display matrix of its first frame."""
-    from av.sidedata.sidedata import Type
-
-    data: Any = cast(Any, frame.side_data).get(Type.DISPLAYMATRIX)
-    if data is None:
-        return Turn(), []
-    values = np.frombuffer(bytes(data), np.int32).astype(np.float64)
-    matrix = values[[0, 1, 3, 4]] / 65536  # x' = a x + c y, y' = b x + d y as a, b, c, d
-    best, fit = Turn(), -math.inf
-    for mirror in (False, True):
-        for degrees, quarter in {0: (1, 0, 0, 1), 90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}.items():
-            a, b, c, d = quarter
-            candidate = np.array((-a, -b, c, d) if mirror else (a, b, c, d), dtype=np.float64)
-            if float(candidate @ matrix) > fit:
-                best, fit = Turn(mirror, degrees), float(candidate @ matrix)
-    norm = float(np.linalg.norm(matrix))
-    if norm == 0:
-        return Turn(), ["The file's display matrix is empty and is ignored."]
-    if fit / norm < 0.999 * math.sqrt(2):
-        return best, ["The file asks for a rotation that is no quarter turn; the nearest one is used."]
-    return best, []
 
 
 def _time_window(slots: NDArray[np.int64], fps: Fraction, options: FrameOptions, path: Path) -> NDArray[np.int64]:
