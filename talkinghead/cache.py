@@ -15,6 +15,7 @@ import contextlib
 import dataclasses
 import enum
 import hashlib
+import io
 import json
 import os
 import re
@@ -152,15 +153,7 @@ class Cache:
             arrays = _read(path, key)
         except FileNotFoundError:
             return None
-        except (
-            OSError,
-            ValueError,
-            EOFError,
-            KeyError,
-            zipfile.BadZipFile,
-            NotImplementedError,
-            RuntimeError,
-        ) as error:
+        except _READ_ERRORS as error:
             warnings.warn(f"Damaged cache entry {path} is ignored ({error}).", CacheWarning, stacklevel=2)
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
@@ -311,12 +304,12 @@ def _write(file: Any, key: str, arrays: Mapping[str, NDArray[Any]]) -> None:
 
 
 def _read(path: Path, key: str) -> dict[str, NDArray[Any]]:
-    """Read what `_write` wrote; each member's CRC is checked on the way."""
+    """Read what `_write` wrote."""
     with zipfile.ZipFile(path) as archive:
         arrays: dict[str, NDArray[Any]] = {}
         for name in archive.namelist():
-            with archive.open(name) as member:
-                arrays[name.removesuffix(".npy")] = np.lib.format.read_array(member, allow_pickle=False)
+            member = io.BytesIO(archive.read(name))  # the whole member first: its CRC is checked before it is parsed
+            arrays[name.removesuffix(".npy")] = np.lib.format.read_array(member, allow_pickle=False)
     mark = arrays.pop(_MARK, np.empty(0, np.uint8))
     if mark.dtype != np.uint8 or mark.tobytes() != key.encode("ascii"):
         raise ValueError("it belongs to another key")

@@ -16,6 +16,9 @@ from talkinghead.contracts import FloatArray, Frame, IntArray
 Mask = NDArray[np.float32]
 """[h, w] float32 in [0, 1]: 0 keeps the frame, 1 shows the patch."""
 
+HARD_EDGE = 1e-6
+"""A softer border than this is none: dividing by it would overflow."""
+
 
 def round_box(box_xyxy: ArrayLike) -> IntArray:
     """Edges to the nearest whole pixel, halves away from zero; [..., 4] float to [..., 4] int32.
@@ -127,7 +130,7 @@ def ellipse_mask(width: int, height: int, feather: float = 0.15) -> Mask:
     x = (np.arange(width, dtype=np.float32) + 0.5) * (2.0 / width) - 1.0
     y = (np.arange(height, dtype=np.float32) + 0.5) * (2.0 / height) - 1.0
     radius = np.hypot(x[None, :], y[:, None])
-    if feather == 0:
+    if feather < HARD_EDGE:
         return np.where(radius <= 1.0, np.float32(1), np.float32(0))
     return _smoothstep((1.0 - radius) / np.float32(feather))
 
@@ -141,7 +144,7 @@ def rounded_mask(width: int, height: int, radius: float, feather: float) -> Mask
     Returns:
         [height, width] float32 in [0, 1]; symmetric.
     """
-    if radius < 0 or feather < 0:
+    if not (radius >= 0 and feather >= 0):
         raise ValueError(f"radius and feather must not be negative, not {radius} and {feather}")
     _check_mask(width, height, 0.0)
     radius = min(radius, width / 2, height / 2)
@@ -151,7 +154,7 @@ def rounded_mask(width: int, height: int, radius: float, feather: float) -> Mask
     outside = np.hypot(np.maximum(x, 0)[None, :], np.maximum(y, 0)[:, None])
     inside = np.minimum(np.maximum(x[None, :], y[:, None]), 0)
     distance = (radius - outside - inside).astype(np.float32)
-    if feather == 0:
+    if feather < HARD_EDGE:
         return np.where(distance >= 0, np.float32(1), np.float32(0))
     return _smoothstep(distance / np.float32(feather))
 

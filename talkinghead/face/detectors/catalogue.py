@@ -36,6 +36,12 @@ def _build_scrfd(options: FaceOptions, model: Path | None) -> Detector:
     return scrfd.build(options, model)
 
 
+def _build_s3fd(options: FaceOptions, model: Path | None) -> Detector:
+    from talkinghead.face.detectors import s3fd
+
+    return s3fd.build(options, model)
+
+
 def _build_box(options: FaceOptions, model: Path | None) -> Detector:
     from talkinghead.face.detectors import fixed
 
@@ -78,6 +84,12 @@ DETECTORS: dict[str, DetectorEntry] = {
             "Viola-Jones cascade, built in, no model file; upright frontal faces.",
             _build_haar,
             auto_rank=2,
+        ),
+        DetectorEntry(
+            "s3fd",
+            "S3FD network, the detector that Wav2Lip was published with; slow, for results that equal the published.",
+            _build_s3fd,
+            model_patterns=("s3fd.pth", "s3fd-619a316812.pth", "s3fd*.pth", "s3fd*.safetensors"),
         ),
         DetectorEntry(
             "box",

@@ -95,15 +95,17 @@ def _load(model: bytes, source: str, min_score: float) -> Any:
     import cv2
 
     try:
-        return cv2.FaceDetectorYN.create(
+        network = cv2.FaceDetectorYN.create(
             framework="onnx",
             bufferModel=np.frombuffer(model, np.uint8),
             bufferConfig=np.empty(0, np.uint8),
-            input_size=(320, 320),
+            input_size=(64, 64),
             score_threshold=min_score,
             nms_threshold=NMS_OVERLAP,
             top_k=TOP_K,
         )
+        network.detect(np.zeros((64, 64, 3), np.uint8))  # whether its outputs are those of YuNet shows only here
+        return network
     except cv2.error as error:
         raise WrongCheckpoint(
             f"OpenCV cannot read the model {source}: {error.err}",
