@@ -62,13 +62,12 @@ class OnnxSession:
 
     def run(self, inputs: Arrays) -> dict[str, Array]:
         check_inputs(self._network, inputs)
-        names = list(self._network.outputs)
         try:
-            values = self._session.run(names, {name: np.ascontiguousarray(value) for name, value in inputs.items()})
+            values = self._session.run(None, {name: np.ascontiguousarray(value) for name, value in inputs.items()})
         except Exception as error:
             kind = OutOfMemory if "allocat" in str(error).lower() else BackendError
             raise kind(f"ONNX Runtime failed in {self._network.name}: {error}.") from error
-        return dict(zip(names, values, strict=True))
+        return dict(zip(self._network.outputs, values, strict=True))
 
     def run_many(self, batches: Iterable[Arrays]) -> Iterator[dict[str, Array]]:
         for inputs in batches:

@@ -220,6 +220,12 @@ def _pattern_network(kind: str, *, side: int | str, key_points: bool, batch_axis
     return model.SerializeToString()
 
 
+def safetensors_of_zeros() -> bytes:
+    """A whole file of a format that S3FD's weights come in; the numbers do not matter here."""
+    header = b'{"conv1_1.weight":{"dtype":"F32","shape":[256],"data_offsets":[0,1024]}}'
+    return len(header).to_bytes(8, "little") + header + bytes(1024)
+
+
 @pytest.fixture(scope="session")
 def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Model files by detector: real formats, made-up networks that find magenta squares."""
@@ -228,11 +234,13 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "scrfd": _pattern_network("scrfd", side=640, key_points=True, batch_axis=True),
         "scrfd-free": _pattern_network("scrfd", side="side", key_points=False, batch_axis=False),
         "yunet": _pattern_network("yunet", side=640, key_points=True, batch_axis=True),
+        "s3fd": safetensors_of_zeros(),
     }
     names = {
         "scrfd": "scrfd_2.5g_kps.onnx",
         "scrfd-free": "det_500m.onnx",
         "yunet": "face_detection_yunet_2023mar.onnx",
+        "s3fd": "s3fd.safetensors",
     }
     paths = {}
     for key, content in contents.items():

@@ -1,0 +1,102 @@
+"""The published face detector: network, decoding and answers (golden), and its place among the detectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from talkinghead.backends import Placement, open_session  # noqa: E402
+from talkinghead.backends.choose import installed  # noqa: E402
+from talkinghead.errors import WrongCheckpoint  # noqa: E402
+from talkinghead.face.detectors.s3fd import (  # noqa: E402
+    S3fdDetector,
+    best_faces_on_device,
+    check_weights,
+    find_faces,
+    network_input,
+    published_rect,
+    s3fd_network,
+)
+from talkinghead.weights import write_safetensors  # noqa: E402
+
+BACKENDS = [name for name in ("torch", "onnx", "openvino") if installed(name)]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_golden_network(backend: str, golden_file: Callable[[str], Any], weights_s3fd: dict[str, np.ndarray]) -> None:
+    data = golden_file("s3fd_network")
+    check_weights(weights_s3fd, "golden")
+    frames = list(data["images"][..., ::-1])
+    session = open_session(
+        s3fd_network(weights_s3fd, "golden", 96, 128), Placement.choose("cpu", backend, "parity"), batch=2, threads=2
+    )
+    maps = list(session.run({"image": network_input(frames)}).values())
+    for index, found in enumerate(maps):
+        np.testing.assert_allclose(found, data[f"map{index:02d}"], atol=1e-4, rtol=0)
+    boxes, scores = best_faces_on_device([torch.from_numpy(value) for value in maps])
+    for image in range(2):
+        faces = find_faces(maps, image)
+        expected = data[f"det{image}"]
+        assert len(faces.scores) == len(expected)
+        np.testing.assert_allclose(faces.boxes_xyxy, expected[:, :4], atol=1e-3, rtol=1e-5)
+        np.testing.assert_allclose(faces.scores, expected[:, 4], atol=1e-4)
+        assert published_rect(faces.boxes_xyxy[0]) == tuple(data["rects"][image])
+        np.testing.assert_allclose(boxes[image].numpy(), faces.boxes_xyxy[0], atol=1e-3, rtol=1e-5)
+        np.testing.assert_allclose(scores[image].numpy(), faces.scores[0], atol=1e-6)
+
+
+def test_golden_decoding(golden_file: Callable[[str], Any]) -> None:
+    data = golden_file("sfd_decode")
+    maps = [data[f"map{index:02d}"] for index in range(12)]
+    boxes, scores = best_faces_on_device([torch.from_numpy(value) for value in maps])
+    for image in range(3):
+        faces = find_faces(maps, image)
+        expected = data[f"det{image}"]
+        np.testing.assert_allclose(faces.boxes_xyxy, expected[:, :4].reshape(-1, 4), atol=1e-3)
+        assert bool(data["found"][image]) == bool(len(faces.scores)) == bool(scores[image] > 0.5)
+        if len(faces.scores):
+            assert published_rect(faces.boxes_xyxy[0]) == tuple(data["rects"][image])
+            assert published_rect(boxes[image].numpy()) == tuple(data["rects"][image])
+
+
+def test_last_of_equal_scores_wins() -> None:
+    maps = []
+    for level in range(6):
+        side = max(1, 8 // 2**level)
+        classes = np.zeros((1, 2, side, side), np.float32)
+        classes[:, 0] = 30
+        maps += [classes, np.zeros((1, 4, side, side), np.float32)]
+    for row, column in ((1, 2), (5, 6), (3, 3)):
+        maps[0][0, :, row, column] = (-30, 30)
+    faces = find_faces(maps, 0)
+    assert tuple(faces.boxes_xyxy[0]) == (6 * 4 + 2 - 8, 5 * 4 + 2 - 8, 6 * 4 + 2 + 8, 5 * 4 + 2 + 8)
+    boxes, _ = best_faces_on_device([torch.from_numpy(value) for value in maps])
+    np.testing.assert_array_equal(boxes[0].numpy(), faces.boxes_xyxy[0])
+
+
+def test_detector(tmp_path: Path, golden_file: Callable[[str], Any], weights_s3fd: dict[str, np.ndarray]) -> None:
+    path = tmp_path / "s3fd.safetensors"
+    write_safetensors(weights_s3fd, path)
+    data = golden_file("s3fd_network")
+    frames = [np.ascontiguousarray(image[..., ::-1]) for image in data["images"]]
+    detector = S3fdDetector(path, precision="parity", device="cpu", threads=2)
+    found = detector.detect([*frames, frames[0][:64]])
+    assert [published_rect(faces[0].box_xyxy) for faces in found[:2]] == [tuple(rect) for rect in data["rects"]]
+    assert len(found) == 3
+    small = S3fdDetector(path, device="cpu", max_side=64, threads=2).detect(frames[:1])[0]
+    assert small
+    assert "s3fd" in detector.description
+    assert detector.identity != S3fdDetector(path, device="cpu", max_side=64).identity
+
+
+def test_other_weights_are_refused(tmp_path: Path, weights_s3fd: dict[str, np.ndarray]) -> None:
+    path = tmp_path / "x.safetensors"
+    write_safetensors({name: value for name, value in weights_s3fd.items() if "fc7" not in name}, path)
+    with pytest.raises(WrongCheckpoint, match="not the S3FD"):
+        S3fdDetector(path, device="cpu")
