@@ -5,7 +5,7 @@ Cutting out, blending and masks are in `talkinghead.face.crop`.
 
 from __future__ import annotations
 
-from talkinghead.face.annotate import annotate_faces, encode_png
+from talkinghead.face.annotate import annotate_faces
 from talkinghead.face.detections import DetectionLog, detect_faces
 from talkinghead.face.detectors import Detector, available_detectors, load_detector
 from talkinghead.face.identity import choose_identity
@@ -29,7 +29,6 @@ __all__ = [
     "available_detectors",
     "choose_identity",
     "detect_faces",
-    "encode_png",
     "fill_gaps",
     "finish_track",
     "interpolate_skipped",

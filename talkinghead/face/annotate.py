@@ -63,12 +63,3 @@ def _draw_label(
         thickness=line,
         lineType=cv2.LINE_AA,
     )
-
-
-def encode_png(frame: Frame) -> bytes:
-    """The picture as a PNG file's content."""
-    import cv2
-
-    ok, data = cv2.imencode(".png", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
-    assert ok
-    return bytes(data)

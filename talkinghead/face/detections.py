@@ -145,43 +145,45 @@ def detect_faces(
             progress(total, total)
         return make_log([(number, 0, faces[0]) for number in range(total if faces else 0)], total, source.size)
 
-    looked: list[_Looked] = []
-    done = 0
-    for looked_at in _look(source, detector, range(0, total, every)):
-        looked.append(looked_at)
-        done = min(looked_at.number + every, total)
-        if progress is not None and (len(looked) % detector.batch_size == 0 or done == total):
+    looks: list[_Look] = []
+    for look in _look(source, detector, range(0, total, every)):
+        looks.append(look)
+        done = min(look.number + every, total)
+        if progress is not None and (len(looks) % detector.batch_size == 0 or done == total):
             progress(done, total)
-    if every > 1 and looked and looked[-1].number < total - 1:
-        looked.extend(_look(source, detector, range(total - 1, total)))
-    if every > 1:
-        looked = _refine_cuts(source, detector, looked)
-    if progress is not None and done < total:
+    if looks and every > 1:
+        if looks[-1].number < total - 1:
+            # Together with the one before, to see whether there is a cut between.
+            looks.extend(_look(source, detector, range(looks[-1].number, total, total - 1 - looks[-1].number), skip=1))
+        looks = _refine_cuts(source, detector, looks)
+    if progress is not None and looks and looks[-1].number + every < total:
         progress(total, total)  # a damaged source that ended early
-
-    found = []
-    shot = 0
-    for before, now in zip([None, *looked], looked, strict=False):
-        if before is not None and is_cut(before.thumbnail, now.thumbnail):
-            shot += 1
-        found.append((now.number, shot, now.faces))
+    shots = np.cumsum([look.is_after_cut for look in looks])
+    found = [(look.number, int(shot), look.faces) for look, shot in zip(looks, shots, strict=True)]
     return make_log(found, total, source.size)
 
 
-@dataclass(frozen=True, eq=False)
-class _Looked:
+@dataclass(frozen=True)
+class _Look:
     number: int
     faces: list[Detection]
-    thumbnail: FloatArray
+    is_after_cut: bool
+    """Another shot than the look before it."""
 
 
-def _look(source: FrameSource, detector: Detector, numbers: range) -> Iterator[_Looked]:
-    """Detect in the frames of a range, batch by batch."""
+def _look(source: FrameSource, detector: Detector, numbers: range, *, skip: int = 0) -> Iterator[_Look]:
+    """Detect in the frames of a range, batch by batch; the first `skip` frames are only compared with the next."""
     frames = source.read(numbers.start, numbers.stop, numbers.step)
+    before: FloatArray | None = None
     for batch in _batches(zip(numbers, frames, strict=False), detector.batch_size):
-        faces = detector.detect([frame for _, frame in batch])
-        for (number, frame), found in zip(batch, faces, strict=True):
-            yield _Looked(number, found, thumbnail(frame))
+        wanted = batch[skip:] if batch[0][0] == numbers.start else batch
+        faces = iter(detector.detect([frame for _, frame in wanted]))
+        for number, frame in batch:
+            small = thumbnail(frame)
+            cut = before is not None and is_cut(before, small)
+            before = small
+            if number - numbers.start >= skip * numbers.step:
+                yield _Look(number, next(faces), cut)
 
 
 def _batches(frames: Iterable[tuple[int, Frame]], size: int) -> Iterator[list[tuple[int, Frame]]]:
@@ -196,13 +198,17 @@ def _batches(frames: Iterable[tuple[int, Frame]], size: int) -> Iterator[list[tu
         yield batch
 
 
-def _refine_cuts(source: FrameSource, detector: Detector, looked: list[_Looked]) -> list[_Looked]:
+def _refine_cuts(source: FrameSource, detector: Detector, looks: list[_Look]) -> list[_Look]:
     """Look at the skipped frames wherever the two around them are of different shots."""
-    refined: list[_Looked] = []
-    for now in looked:
-        if refined and now.number - refined[-1].number > 1 and is_cut(refined[-1].thumbnail, now.thumbnail):
-            refined.extend(_look(source, detector, range(refined[-1].number + 1, now.number)))
-        refined.append(now)
+    refined: list[_Look] = []
+    for look in looks:
+        if refined and look.is_after_cut and look.number - refined[-1].number > 1:
+            start = refined[-1].number
+            between = list(_look(source, detector, range(start, look.number + 1), skip=1))
+            # The last of them is `look` again, now compared with its neighbour.
+            refined.extend(between)
+        else:
+            refined.append(look)
     return refined
 
 

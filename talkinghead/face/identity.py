@@ -30,6 +30,8 @@ JOIN_SHIFT_PER_FRAME = 0.04
 JOIN_MAX_GROWTH = 2.0
 WEAK_SCORE = 0.5
 """Tracklets with less than this share of the best mean score are taken for false detections, ..."""
+DOUBTFUL_SCORE = 0.4
+"""A shot whose best face has less than this share of the best mean score of the whole source shows no face."""
 SHORT_LENGTH = 3
 """... as are those seen in fewer looks than this, where the shot has more."""
 
@@ -75,9 +77,15 @@ def choose_identity(log: DetectionLog, selection: Selection) -> IntArray:
     """
     chosen = np.full(len(log.frames), -1, np.int32)
     previous: _Tracklet | None = None
+    best_score = 0.0
+    shots: list[tuple[NDArray[np.intp], list[_Tracklet]]] = []
     for shot in np.unique(log.shots):
         looks = np.flatnonzero(log.shots == shot)
         tracklets = _link(log, looks)
+        shots.append((looks, tracklets))
+        best_score = max([best_score, *(_mean_score(log, t) for t in tracklets)])
+    for looks, tracklets in shots:
+        tracklets = [t for t in tracklets if _mean_score(log, t) >= DOUBTFUL_SCORE * best_score]
         if not tracklets:
             continue
         seed = _seed(log, tracklets, len(looks), selection, previous)
@@ -144,11 +152,15 @@ def _likeness(a: FloatArray, b: FloatArray) -> FloatArray:
     return likeness
 
 
+def _mean_score(log: DetectionLog, tracklet: _Tracklet) -> float:
+    return float(log.scores[tracklet.rows].mean())
+
+
 def _significant(log: DetectionLog, tracklets: list[_Tracklet], num_looks: int) -> list[_Tracklet]:
     """Without those that look like false detections; never empty unless `tracklets` is."""
     if not tracklets:
         return []
-    scores = [float(log.scores[t.rows].mean()) for t in tracklets]
+    scores = [_mean_score(log, t) for t in tracklets]
     kept = [
         t
         for t, score in zip(tracklets, scores, strict=True)

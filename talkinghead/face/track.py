@@ -410,7 +410,8 @@ def _require_one(source: FrameSource, log: DetectionLog) -> None:
 
 def _save_picture(source: FrameSource, number: int, faces: Sequence[Any]) -> Path | None:
     """A PNG of the frame with numbered boxes in a new file of the temporary folder, or None."""
-    from talkinghead.face.annotate import annotate_faces, encode_png
+    from talkinghead.face.annotate import annotate_faces
+    from talkinghead.media.pictures import encode_png
 
     for frame in source.read(number, number + 1):
         try:

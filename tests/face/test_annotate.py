@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from talkinghead.face import annotate_faces, encode_png
+from talkinghead.face import annotate_faces
 from talkinghead.face.annotate import COLOURS_RGB
 
 
@@ -32,13 +32,3 @@ def test_boxes_are_drawn_and_the_frame_is_not_changed(tools) -> None:
 def test_boxes_may_lie_anywhere(tools, size, box) -> None:
     picture = annotate_faces(np.zeros((*size, 3), np.uint8), [tools.face(*box)], labels=["somebody"])
     assert picture.shape == (*size, 3)
-
-
-def test_the_png_holds_the_picture() -> None:
-    import cv2
-
-    frame = np.random.default_rng(0).integers(0, 256, (13, 17, 3), dtype=np.uint8)
-    data = np.frombuffer(encode_png(frame), np.uint8)
-    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    assert decoded is not None
-    assert np.array_equal(decoded[..., ::-1], frame)

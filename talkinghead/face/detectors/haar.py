@@ -93,7 +93,9 @@ class HaarDetector:
 
     @property
     def identity(self) -> str:
-        return f"haar/2 {CASCADE} side {self.max_side} score {self.min_score}"
+        import cv2
+
+        return f"haar/2 OpenCV {cv2.__version__} {CASCADE} side {self.max_side} score {self.min_score}"
 
     @property
     def description(self) -> str:
@@ -116,7 +118,8 @@ class HaarDetector:
         if not found:
             others = [self._search(grey, search) for search in _OTHERS]
             found = max(others, key=lambda faces: max((face.score for face in faces), default=0.0))
-        return sorted(found, key=lambda face: -face.score)
+        # The cascade runs in threads and lists what it finds in no fixed order.
+        return sorted(found, key=lambda face: (-face.score, *face.box_xyxy.tolist()))
 
     def _search(self, grey: NDArray[np.uint8], search: _Pass) -> list[Detection]:
         import cv2

@@ -56,7 +56,9 @@ class YunetDetector:
 
     @property
     def identity(self) -> str:
-        return f"yunet/1 {self._hash} side {self.max_side} score {self.min_score}"
+        import cv2
+
+        return f"yunet/1 OpenCV {cv2.__version__} {self._hash} side {self.max_side} score {self.min_score}"
 
     @property
     def description(self) -> str:
