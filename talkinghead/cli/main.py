@@ -18,7 +18,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from talkinghead.cli import console
-from talkinghead.cli.typers import build_command, build_group
+from talkinghead.cli.typers import CONTEXT, build_command, build_group
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,7 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
+    context_settings=CONTEXT,
     epilog="Start with: talkinghead demo -o demo.mp4",
 )
 

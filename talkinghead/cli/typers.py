@@ -9,16 +9,25 @@ from typing import Any
 import typer
 
 
+CONTEXT = {"help_option_names": ["-h", "--help"]}
+
+
 def new_typer(help: str | None = None) -> typer.Typer:
     """A group of subcommands."""
-    return typer.Typer(help=help, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
+    return typer.Typer(
+        help=help,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        context_settings=CONTEXT,
+    )
 
 
 def build_command(name: str, function: Callable[..., Any]) -> Any:
     """A parser for one function; `function.command_class` may name a subclass of TyperCommand."""
     single = new_typer()
     text = paragraphs(function.__doc__ or "")
-    single.command(name, help=text, cls=getattr(function, "command_class", None))(function)
+    single.command(name, help=text, context_settings=CONTEXT, cls=getattr(function, "command_class", None))(function)
     return typer.main.get_command(single)
 
 
