@@ -135,7 +135,9 @@ def declared_flags(function: Callable[..., Any]) -> tuple[str, ...]:
     found = ["--help"]
     for parameter in inspect.signature(function, eval_str=True).parameters.values():
         for info in getattr(parameter.annotation, "__metadata__", ()):
-            names = [str(name) for name in (info.param_decls or ())] or ["--" + parameter.name.replace("_", "-")]
+            # inside Annotated the first name stands where a default would
+            names = [name for name in (info.default, *(info.param_decls or ())) if isinstance(name, str)]
+            names = names or ["--" + parameter.name.replace("_", "-")]
             found += [name.strip() for text in names for name in text.split("/")]
     return tuple(found)
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import typer
 
-
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 
