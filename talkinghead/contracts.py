@@ -279,6 +279,8 @@ class Report:
     precision: str = "float32"
     output: str | None = None
     video_codec: str | None = None
+    video_encoder: str | None = None
+    """FFmpeg's encoder that made the pictures, such as "libx264" or "h264_nvenc"."""
     audio_codec: str | None = None
     width: int = 0
     height: int = 0

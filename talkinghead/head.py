@@ -258,6 +258,7 @@ class Head(ABC):
             precision=description.precision,
             output=str(output),
             video_codec=info.video_codec,
+            video_encoder=info.encoder,
             audio_codec=info.audio_codec,
             width=info.width,
             height=info.height,
