@@ -32,6 +32,7 @@ GAP_TOLERANCE_S = 0.05
 MAX_GAP_S = 600
 """A longer hole is a broken timestamp."""
 MAX_RATE_HZ = 768_000
+CODEC_PADDING_SAMPLES = 2048
 MAX_CHANNELS = 64
 
 _FULL_SCALE = {"u8": 128.0, "s16": 32768.0, "s32": 2147483648.0, "s64": 9223372036854775808.0, "flt": 1.0, "dbl": 1.0}
@@ -81,9 +82,11 @@ class SoundFile:
         failed = 0
         filled_s = 0.0
         expected: Fraction | None = None
+        given = 0
         container = open_input(self.path)
         with container:
             stream = audio_stream(container, self.path)
+            declared = _declared_samples(container, stream, self.sample_rate_hz)
             blocks = self._timed_blocks(container, stream)
             current = next(blocks, None)
             while current is not None:
@@ -100,9 +103,14 @@ class SoundFile:
                         time, gap = expected, Fraction(0)  # nothing else says so: a wrong timestamp
                     if GAP_TOLERANCE_S < gap <= MAX_GAP_S:
                         missing = round(gap * self.sample_rate_hz)
+                        given += missing
                         filled_s += missing / self.sample_rate_hz
                         yield from _silence(missing, self.num_channels)
                     expected = time + length if time is not None else None
+                    over = given + len(block) - declared if declared is not None and following is None else 0
+                    if 0 < over <= min(CODEC_PADDING_SAMPLES, len(block)):
+                        block = block[: len(block) - over]
+                    given += len(block)
                     yield block
                 current = following
         if failed:
@@ -120,12 +128,21 @@ class SoundFile:
             if frame is None or (frame.sample_rate, len(frame.layout.channels)) != self._shape:
                 yield None, None
             elif frame.samples:
-                known = frame.pts is not None and frame.time_base is not None
-                yield Fraction(frame.time_base * frame.pts) if known else None, float_samples(frame)
+                time = None
+                if frame.pts is not None and frame.time_base is not None:
+                    time = Fraction(frame.pts * frame.time_base)
+                yield time, float_samples(frame)
 
     @property
     def _shape(self) -> tuple[int, int]:
         return self.sample_rate_hz, self.num_channels
+
+
+def _declared_samples(container: InputContainer, stream: AudioStream, rate: int) -> int | None:
+    """Samples that an MP4 file says it has: its AAC fills the last block up with silence that is not meant."""
+    if "mp4" not in container.format.name or not stream.duration or stream.time_base is None:
+        return None
+    return round(stream.duration * stream.time_base * rate)
 
 
 def _follows(

@@ -42,6 +42,10 @@ _RATES = {
 _FORMATS = {"aac": "fltp", "opus": "flt", "flac": "s16", "mp3": "fltp", "pcm_s16le": "s16"}
 _SURROUND = {"aac": {"5.1", "7.1", "5.0", "4.0", "3.0"}, "flac": {"5.1", "7.1"}, "pcm_s16le": {"5.1", "7.1"}}
 _SAME_SPEAKERS = {"5.1(side)": "5.1", "5.0(side)": "5.0"}
+_USUAL_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+"""What files mean that count their channels without naming them."""
+
+_NAMED = {*_USUAL_LAYOUTS.values(), *_SAME_SPEAKERS, "3.0", "quad", "3.1", "4.1"}
 
 BITS_PER_CHANNEL = 96_000
 READ_AHEAD_SAMPLES = 1 << 14
@@ -66,6 +70,8 @@ class Soundtrack:
             self._file = open_sound(sound)
             self.sample_rate_hz, self.num_channels = self._file.sample_rate_hz, self._file.num_channels
             self.layout = self._file.layout
+            if self.layout not in _NAMED:
+                self.layout = _USUAL_LAYOUTS.get(self.num_channels, self.layout)
         first = round(start_s * self.sample_rate_hz)
         stop = None if duration is None else first + round(Fraction(duration) * self.sample_rate_hz)
         if self._file is not None:
@@ -120,7 +126,7 @@ class SoundEncoder:
         self._mix = None
         if self.num_channels != sound.num_channels:
             notes.append(f"{codec} gets {self._layout} sound, mixed from {sound.num_channels} channels.")
-            if sound.layout in _MIXABLE:
+            if sound.layout in _NAMED:
                 self._mix = av.AudioResampler(format="fltp", layout=self._layout, rate=sound.sample_rate_hz)
         self._resampler = Resampler(sound.sample_rate_hz, self.sample_rate_hz, self.num_channels)
         stream = container.add_stream(_ENCODERS[codec], rate=self.sample_rate_hz)
@@ -185,9 +191,6 @@ class SoundEncoder:
         frame = av.AudioFrame.from_ndarray(values, format=kind, layout=self._layout)
         frame.sample_rate = self.sample_rate_hz
         return frame
-
-
-_MIXABLE = {"3.0", "4.0", "5.0", "5.0(side)", "5.1", "5.1(side)", "6.1", "7.1", "quad", "2.1", "3.1"}
 
 
 def _encoder_rate(codec: str, rate: int) -> int:

@@ -309,8 +309,14 @@ class _FileSink:
         self._format = CONTAINERS[suffix]
         self._pixel_format = options.pixel_format or facts.pixel_format
         self._fit = _Fit.plan(size, self._pixel_format if facts.even else None, options.even, notes)
-        movflags = {"movflags": "+faststart"} if self._format in ("mp4", "mov") else {}
-        self._container = av.open(f"file:{temporary}", "w", format=self._format, container_options=movflags)
+        container_options = {}
+        if self._format in (
+            "mp4",
+            "mov",
+        ):  # clock in which the length of the pictures is exact; its default is 1/1000 s
+            clock = fps.numerator * -(-10_000 // fps.numerator)
+            container_options = {"movflags": "+faststart", "movie_timescale": str(clock)}
+        self._container = av.open(f"file:{temporary}", "w", format=self._format, container_options=container_options)
         try:
             stream = self._container.add_stream(facts.name, rate=fps)
             assert isinstance(stream, av.VideoStream)
