@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.contracts import FloatArray, Frame
-from talkinghead.families.viseme.geometry import COLUMNS, FaceGeometry
+from talkinghead.families.viseme.eyelids import Eye, LidField, eye_reach, lid_field, paint_lid, to_eye
+from talkinghead.families.viseme.geometry import COLUMNS, EyeGeometry, FaceGeometry
+from talkinghead.families.viseme.idle import HEAD_REACH, HeadPose, head_field, head_weight
 from talkinghead.families.viseme.mouth_interior import OwnTeeth, Palette, paint
-from talkinghead.families.viseme.warp import MouthPose, MouthShape, fields, reach, shape_mouth
+from talkinghead.families.viseme.warp import (
+    MouthPose,
+    MouthShape,
+    column_position,
+    fields,
+    reach,
+    shape_mouth,
+)
 
 NODES_PER_EYE_DISTANCE = 22
 """How finely displacement fields are computed before they are enlarged to every pixel."""
 SEAM_DARK = 0.42
 """How dark the line is that is drawn where an open source's lips are brought together."""
-
-Motion = Callable[[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]
-"""Takes pixels (x, y) of the output and says which point of the still face shows there."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +49,7 @@ def animated_region(face: FaceGeometry, size: tuple[int, int]) -> Region:
     """The box that the mouth's movement can touch, in a frame of (width, height)."""
     left, top, right, bottom = reach(face)
     mouth = face.mouth
-    corners = np.array(
-        [mouth.centre + x * mouth.axis + y * mouth.down for x in (left, right) for y in (top, bottom)]
-    )
+    corners = np.array([mouth.centre + x * mouth.axis + y * mouth.down for x in (left, right) for y in (top, bottom)])
     low = np.floor(corners.min(axis=0)).astype(int) - 1
     high = np.ceil(corners.max(axis=0)).astype(int) + 2
     width, height = size
@@ -55,73 +58,286 @@ def animated_region(face: FaceGeometry, size: tuple[int, int]) -> Region:
     return Region(x1, y1, x2, y2)
 
 
-def animate_mouth(
-    frame: Frame,
-    face: FaceGeometry,
-    palette: Palette,
-    pose: MouthPose,
-    *,
-    teeth: bool = True,
-    own: OwnTeeth | None = None,
-    close_source: bool = True,
-) -> Frame:
-    """A copy of the frame with the mouth in the pose; outside `animated_region` it is bit-identical."""
+def eye_region(eye: EyeGeometry, eye_distance: float, size: tuple[int, int]) -> Region:
+    """The box that a blink can touch."""
+    return _clipped(eye.centre, eye_reach(eye, eye_distance), size)
+
+
+def head_region(face: FaceGeometry, size: tuple[int, int]) -> Region:
+    """The box that head movement can touch."""
+    centre = face.mouth.centre - 0.55 * face.eye_distance * face.mouth.down
+    return _clipped(centre, HEAD_REACH / 0.85 * face.eye_distance, size)
+
+
+def _clipped(centre: NDArray[np.float64], radius: float, size: tuple[int, int]) -> Region:
+    low, high = np.floor(centre - radius).astype(int), np.ceil(centre + radius).astype(int) + 1
+    x1, x2 = (int(v) for v in np.clip([low[0], high[0]], 0, size[0]))
+    y1, y2 = (int(v) for v in np.clip([low[1], high[1]], 0, size[1]))
+    return Region(x1, y1, x2, y2)
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """A face ready to be animated in one frame."""
+
+    geometry: FaceGeometry
+    palette: Palette
+    own_teeth: OwnTeeth | None = None
+    eyes: tuple[Eye, ...] = ()
+    """Eyes that can blink."""
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Everything that moves in one output frame."""
+
+    mouth: MouthPose = field(default_factory=MouthPose)
+    lids: float = 0.0
+    """0 as in the picture, 1 shut."""
+    head: HeadPose | None = None
+    """None: the head is left where it is, and only the parts that move are touched."""
+
+
+def animate(frame: Frame, face: Face, pose: Pose, *, teeth: bool = True) -> Frame:
+    """The frame with the face in the pose.
+
+    Every pixel is read from the source once, whatever moves it. Without head movement, pixels outside the animated
+    regions are bit-identical to those of `frame`; if nothing moves, `frame` itself is returned.
+    """
     import cv2
 
-    region = animated_region(face, (frame.shape[1], frame.shape[0]))
-    if region.is_empty or (pose.is_neutral and not face.mouth.is_open):
+    size = (frame.shape[1], frame.shape[0])
+    geometry = face.geometry
+    mouth_box = animated_region(geometry, size)
+    mouth_moves = not mouth_box.is_empty and (not pose.mouth.is_neutral or geometry.mouth.is_open)
+    eyes = face.eyes if pose.lids > 0 else ()
+    eye_boxes = [eye_region(eye.geometry, eye.eye_distance, size) for eye in eyes]
+    boxes = [head_region(geometry, size)] if pose.head is not None else []
+    if not boxes:
+        boxes = [*([mouth_box] if mouth_moves else []), *(box for box in eye_boxes if not box.is_empty)]
+    if not boxes:
         return frame
-    shape = shape_mouth(face, pose, close_source=close_source)
-    width, height = region.x2 - region.x1, region.y2 - region.y1
-    step = max(1, round(face.eye_distance / NODES_PER_EYE_DISTANCE))
-    columns, rows = -(-width // step), -(-height // step)
+    result = frame.copy()
+    shape = shape_mouth(geometry, pose.mouth) if mouth_moves else None
+    for box in boxes:
+        layer = _Layer(box, geometry, size, pose.head)
+        mouth = _move_mouth(layer, mouth_box, geometry, shape) if shape is not None else None
+        lids = [_move_lid(layer, eye_box, eye, pose.lids) for eye, eye_box in zip(eyes, eye_boxes, strict=True)]
+        moved = cv2.remap(frame, layer.map_x, layer.map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        for lid in lids:
+            if lid is not None:
+                _paint_lid(moved, lid, face.palette.softness)
+        if mouth is not None and shape is not None:
+            own_pixels = None
+            if face.own_teeth is not None:
+                own_pixels = cv2.remap(
+                    frame, mouth.still_x, mouth.still_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+                ).astype(np.float32)
+            _paint_mouth(moved, face, shape, pose.mouth, mouth, own_pixels, teeth=teeth)
+        result[box.slices] = moved
+    return result
+
+
+class _Layer:
+    """A box of output pixels and, for each, the source point that shows there."""
+
+    def __init__(self, box: Region, face: FaceGeometry, size: tuple[int, int], head: HeadPose | None) -> None:
+        self.box = box
+        self.face = face
+        xs = np.arange(box.x1, box.x2, dtype=np.float32)
+        ys = np.arange(box.y1, box.y2, dtype=np.float32)
+        self.step = max(1, round(face.eye_distance / NODES_PER_EYE_DISTANCE))
+        if head is None:
+            self.map_x, self.map_y = np.meshgrid(xs, ys)
+            self.head: tuple[HeadPose, tuple[int, int]] | None = None
+            return
+        self.head = (head, size)
+        step = 2 * self.step
+        gx, gy = node_positions(box, step)
+        dx, dy = self._head_at(gx, gy)
+        full = enlarge(np.stack([dx, dy], axis=-1), box, step)
+        self.map_x = full[..., 0] + xs[None, :]
+        self.map_y = full[..., 1] + ys[:, None]
+
+    def _head_at(self, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+        assert self.head is not None
+        pose, size = self.head
+        share, near = head_weight(self.face, size, x, y)
+        return head_field(self.face, pose, share, near, x, y)
+
+    def still(self, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Points of the still picture that show at output points."""
+        if self.head is None:
+            return x, y
+        dx, dy = self._head_at(x, y)
+        return x + dx, y + dy
+
+    def view(self, box: Region) -> tuple[slice, slice] | None:
+        """Where a box of the frame lies in this layer, or None if it does not."""
+        inner = Region(
+            max(box.x1, self.box.x1), max(box.y1, self.box.y1), min(box.x2, self.box.x2), min(box.y2, self.box.y2)
+        )
+        if inner.is_empty:
+            return None
+        return (
+            slice(inner.y1 - self.box.y1, inner.y2 - self.box.y1),
+            slice(inner.x1 - self.box.x1, inner.x2 - self.box.x1),
+        )
+
+
+def node_positions(box: Region, step: int) -> tuple[FloatArray, FloatArray]:
+    """Centres [r, c] of the `step` x `step` cells that cover a box, pixels of the frame."""
     offset = np.float32((step - 1) / 2)
-    px = region.x1 + np.arange(columns, dtype=np.float32) * step + offset
-    py = region.y1 + np.arange(rows, dtype=np.float32) * step + offset
-    gx, gy = np.meshgrid(px, py)
-    x, y = to_mouth(face, gx, gy)
+    xs = box.x1 + np.arange(-(-(box.x2 - box.x1) // step), dtype=np.float32) * step + offset
+    ys = box.y1 + np.arange(-(-(box.y2 - box.y1) // step), dtype=np.float32) * step + offset
+    gx, gy = np.meshgrid(xs.astype(np.float32), ys.astype(np.float32))
+    return gx, gy
+
+
+def enlarge(nodes: FloatArray, box: Region, step: int) -> FloatArray:
+    """Values at `node_positions`, at every pixel of the box."""
+    import cv2
+
+    if step == 1:
+        return nodes
+    rows, columns = nodes.shape[:2]
+    full: FloatArray = cv2.resize(nodes, (columns * step, rows * step), interpolation=cv2.INTER_LINEAR)
+    return full[: box.y2 - box.y1, : box.x2 - box.x1]
+
+
+@dataclass(frozen=True, eq=False)
+class _MouthPixels:
+    """The part of a layer in which lips may part; arrays are [h, w] float32."""
+
+    box: tuple[slice, slice]
+    still_x: FloatArray
+    still_y: FloatArray
+    x: FloatArray
+    """The mouth's own coordinates of the target."""
+    y: FloatArray
+    u: FloatArray
+    upper: FloatArray
+    lower: FloatArray
+
+
+def _move_mouth(layer: _Layer, mouth_box: Region, face: FaceGeometry, shape: MouthShape) -> _MouthPixels | None:
+    """Add the mouth's displacement to a layer."""
+    # With the head the mouth's box moves by less than this.
+    margin = round(0.15 * face.eye_distance) if layer.head is not None else 0
+    grown = Region(
+        max(mouth_box.x1 - margin, layer.box.x1),
+        max(mouth_box.y1 - margin, layer.box.y1),
+        min(mouth_box.x2 + margin, layer.box.x2),
+        min(mouth_box.y2 + margin, layer.box.y2),
+    )
+    view = layer.view(grown)
+    if view is None:
+        return None
+    step = layer.step
+    gx, gy = node_positions(grown, step)
+    still_x, still_y = layer.still(gx, gy)
+    x, y = to_mouth(face, still_x, still_y)
     source_x, above, below = fields(shape, face, x, y)
     ax, ay = (np.float32(v) for v in face.mouth.axis)
     dx, up, down = source_x - x, above - y, below - y
-    nodes = np.stack([dx * ax - up * ay, dx * ay + up * ax, dx * ax - down * ay, dx * ay + down * ax, source_x], axis=-1)
-    if step > 1:
-        full = cv2.resize(nodes, (columns * step, rows * step), interpolation=cv2.INTER_CUBIC)[:height, :width]
-    else:
-        full = nodes[:height, :width]
-    fx, fy = np.meshgrid(
-        np.arange(region.x1, region.x2, dtype=np.float32), np.arange(region.y1, region.y2, dtype=np.float32)
-    )
-    mx, my = to_mouth(face, fx, fy)
-    u = full[..., 4] / np.float32(shape.half_width)
-    edges = np.stack([shape.upper, shape.lower], axis=-1)
-    upper, lower = look_up(u, edges[:, 0]), look_up(u, edges[:, 1])
-    beyond = np.abs(u) >= 1
-    split = np.where(beyond, np.float32(0), (upper + lower) / 2)
-    is_above = my < split
-    map_x = fx + np.where(is_above, full[..., 0], full[..., 2])
-    map_y = fy + np.where(is_above, full[..., 1], full[..., 3])
-    moved = cv2.remap(frame, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    still = (np.abs(map_x - fx) < 1 / 64) & (np.abs(map_y - fy) < 1 / 64)
-    moved[still] = frame[region.slices][still]
+    nodes = np.stack([dx * ax - up * ay, dx * ay + up * ax, dx * ax - down * ay, dx * ay + down * ax], axis=-1)
+    full = enlarge(nodes, grown, step)
 
-    lips = np.abs(u) < 1
-    rows_in = np.flatnonzero(lips.any(axis=1) & ((my > upper.min() - 3) & (my < lower.max() + 3)).any(axis=1))
-    cols_in = np.flatnonzero(lips.any(axis=0))
-    if len(rows_in) and len(cols_in):
-        box = (slice(int(rows_in[0]), int(rows_in[-1]) + 1), slice(int(cols_in[0]), int(cols_in[-1]) + 1))
-        piece = moved[box].astype(np.float32)
-        bu, bl, bx, by = upper[box], lower[box], mx[box], my[box]
-        if face.mouth.is_open:
-            piece *= _seam_shadow(face, shape, palette, u[box], by, bu, bl)[..., None]
-        alpha = opening_alpha(bu, bl, by, palette.softness) * (np.abs(u[box]) < 1)
-        if alpha.any():
-            own_pixels = frame[region.slices][box].astype(np.float32) if own is not None else None
-            inside = paint(face, shape, pose, palette, bx, by, bu, bl, teeth=teeth, own=own, own_pixels=own_pixels)
-            piece += (inside - piece) * alpha[..., None]
-        moved[box] = np.clip(np.rint(piece), 0, 255).astype(np.uint8)
-    result = frame.copy()
-    result[region.slices] = moved
-    return result
+    map_x, map_y = layer.map_x[view], layer.map_y[view]
+    mx, my = to_mouth(face, map_x, map_y)  # still coordinates so far
+    # Only rows and columns near the lips need to know on which side of the opening a pixel lies.
+    reach_x = shape.half_width * max(shape.stretch, 1.0) * 1.02 + 2
+    reach_up, reach_down = float(shape.upper.min()) - 3, float(shape.lower.max()) + 3
+    near = (np.abs(mx) < reach_x) & (my > reach_up) & (my < reach_down)
+    is_above = my < np.float32(shape.corner_drop)
+    rows, columns = np.flatnonzero(near.any(axis=1)), np.flatnonzero(near.any(axis=0))
+    lips = None
+    if len(rows) and len(columns):
+        inner = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
+        x_in, y_in = mx[inner], my[inner]
+        u = column_position(shape, face, x_in, y_in) / np.float32(shape.half_width)
+        upper, lower = look_up(u, shape.upper), look_up(u, shape.lower)
+        split = np.where(np.abs(u) >= 1, np.float32(shape.corner_drop), (upper + lower) / 2)
+        is_above[inner] = y_in < split
+        outer = (
+            slice(view[0].start + inner[0].start, view[0].start + inner[0].stop),
+            slice(view[1].start + inner[1].start, view[1].start + inner[1].stop),
+        )
+        lips = _MouthPixels(outer, map_x[inner].copy(), map_y[inner].copy(), x_in, y_in, u, upper, lower)
+    map_x += np.where(is_above, full[..., 0], full[..., 2])
+    map_y += np.where(is_above, full[..., 1], full[..., 3])
+    return lips
+
+
+@dataclass(frozen=True, eq=False)
+class _LidPixels:
+    """The part of a layer around an eye."""
+
+    box: tuple[slice, slice]
+    eye: Eye
+    field: LidField
+    closing: float
+
+
+def _move_lid(layer: _Layer, eye_box: Region, eye: Eye, closing: float) -> _LidPixels | None:
+    """Add a falling lid to a layer."""
+    margin = round(0.12 * eye.eye_distance) if layer.head is not None else 0
+    grown = Region(eye_box.x1 - margin, eye_box.y1 - margin, eye_box.x2 + margin, eye_box.y2 + margin)
+    view = layer.view(grown)
+    if view is None:
+        return None
+    map_x, map_y = layer.map_x[view], layer.map_y[view]
+    x, y = to_eye(eye.geometry, map_x, map_y)
+    field = lid_field(eye, closing, x, y)
+    move = np.where(np.abs(field.u) < 1, field.move, np.float32(0))
+    ax, ay = (np.float32(v) for v in eye.geometry.axis)
+    map_x -= move * ay
+    map_y += move * ax
+    return _LidPixels(view, eye, field, closing)
+
+
+def _paint_lid(moved: Frame, lid: _LidPixels, softness: float) -> None:
+    """Draw the lid, in place."""
+    piece = paint_lid(lid.eye, lid.closing, lid.field, moved[lid.box].astype(np.float32), softness)
+    moved[lid.box] = np.rint(piece).astype(np.uint8)
+
+
+def _paint_mouth(
+    moved: Frame,
+    face: Face,
+    shape: MouthShape,
+    pose: MouthPose,
+    mouth: _MouthPixels,
+    own_pixels: FloatArray | None,
+    *,
+    teeth: bool,
+) -> None:
+    """Paint the inside of the mouth and the line between the lips, in place."""
+    palette = face.palette
+    inside_columns = np.abs(mouth.u) < 1
+    alpha = opening_alpha(mouth.upper, mouth.lower, mouth.y, palette.softness) * inside_columns
+    draw_seam = face.geometry.mouth.is_open
+    if not draw_seam and not alpha.any():
+        return
+    piece = moved[mouth.box].astype(np.float32)
+    if draw_seam:
+        piece *= _seam_shadow(shape, palette, mouth.u, mouth.y, mouth.upper, mouth.lower)[..., None]
+    if alpha.any():
+        inside = paint(
+            face.geometry,
+            shape,
+            pose,
+            palette,
+            mouth.x,
+            mouth.y,
+            mouth.upper,
+            mouth.lower,
+            teeth=teeth,
+            own=face.own_teeth,
+            own_pixels=own_pixels,
+        )
+        piece += (inside - piece) * alpha[..., None]
+    moved[mouth.box] = np.clip(np.rint(piece), 0, 255).astype(np.uint8)
 
 
 def to_mouth(face: FaceGeometry, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -149,7 +365,6 @@ def opening_alpha(upper: FloatArray, lower: FloatArray, y: FloatArray, softness:
 
 
 def _seam_shadow(
-    face: FaceGeometry,
     shape: MouthShape,
     palette: Palette,
     u: FloatArray,

@@ -27,8 +27,6 @@ class VisemeConfig:
     """Mean rate of blinks on a still picture; in [0, 60], 0 never blinks."""
     seed: int = 0
     """Of the random times of blinks and of the head movement."""
-    close_source: bool = True
-    """Bring the lips of the source together in pauses, even where the person smiles or talks."""
 
     def __post_init__(self) -> None:
         _within("strength", self.strength, 0.0, 2.0)

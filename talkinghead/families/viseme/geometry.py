@@ -89,5 +89,3 @@ class FaceGeometry:
     """Pixels from the middle of the mouth down to the tip of the chin."""
     sides: tuple[float, float]
     """Pixels from the middle of the mouth to the left and right outline of the face: cheeks move only inside."""
-    eyes: tuple[EyeGeometry, EyeGeometry] | None
-    """Left and right eye of the image, or None where they cannot be trusted (no blinking then)."""

@@ -114,51 +114,53 @@ def curves(shapes: FloatArray, u: FloatArray = _U) -> Curves:
     )
 
 
-WEIGHTS: Mapping[str, float] = MappingProxyType({
-    "line dark, upper": 0.57,
-    "line dark, lower": 1.95,
-    "line unbroken": 0.9,
-    "line reaches corners": -1.52,
-    "line ends at corners": 1.07,
-    "lips redder than skin": -1.58,
-    "upper lip redder": -1.22,
-    "lower lip redder": -0.23,
-    "upper edge dark": -2.03,
-    "lower edge dark": -3.37,
-    "upper lip darker": -0.64,
-    "lower lip darker": 3.69,
-    "inside darker": 2.74,
-    "inside paler": -2.84,
-    "inside grey": 1.2,
-    "gap": 0.5,
-    "inside lined": 5.36,
-    "upper edge steep": -0.75,
-    "lower edge steep": -2.0,
-    "upper rim slope": 0.61,
-    "lower rim slope": -1.97,
-    "gap upper slope": -0.15,
-    "gap lower slope": -4.14,
-    "inside darker or paler": 0.79,
-    "closed line": 0.29,
-    "both lines": -5.27,
-    "inside unlike upper lip": 2.07,
-    "inside unlike lower lip": -3.4,
-    "upper lip unlike skin": -8.3,
-    "lower lip unlike skin": -5.43,
-    "lips unlike each other": 0.99,
-    "skin unlike itself": -0.15,
-    "upper lip uneven": 1.62,
-    "lower lip uneven": 2.95,
-    "inside uneven": -3.71,
-    "inside unlike skin": -1.05,
-    "inside unlike lips": 0.43,
-    "off centre": -0.06,
-    "too high or low": -0.0,
-    "odd width": -0.11,
-    "tilted": -0.06,
-    "odd kind": 0.38,
-    "parted": -4.04,
-})
+WEIGHTS: Mapping[str, float] = MappingProxyType(
+    {
+        "line dark, upper": 0.57,
+        "line dark, lower": 1.95,
+        "line unbroken": 0.9,
+        "line reaches corners": -1.52,
+        "line ends at corners": 1.07,
+        "lips redder than skin": -1.58,
+        "upper lip redder": -1.22,
+        "lower lip redder": -0.23,
+        "upper edge dark": -2.03,
+        "lower edge dark": -3.37,
+        "upper lip darker": -0.64,
+        "lower lip darker": 3.69,
+        "inside darker": 2.74,
+        "inside paler": -2.84,
+        "inside grey": 1.2,
+        "gap": 0.5,
+        "inside lined": 5.36,
+        "upper edge steep": -0.75,
+        "lower edge steep": -2.0,
+        "upper rim slope": 0.61,
+        "lower rim slope": -1.97,
+        "gap upper slope": -0.15,
+        "gap lower slope": -4.14,
+        "inside darker or paler": 0.79,
+        "closed line": 0.29,
+        "both lines": -5.27,
+        "inside unlike upper lip": 2.07,
+        "inside unlike lower lip": -3.4,
+        "upper lip unlike skin": -8.3,
+        "lower lip unlike skin": -5.43,
+        "lips unlike each other": 0.99,
+        "skin unlike itself": -0.15,
+        "upper lip uneven": 1.62,
+        "lower lip uneven": 2.95,
+        "inside uneven": -3.71,
+        "inside unlike skin": -1.05,
+        "inside unlike lips": 0.43,
+        "off centre": -0.06,
+        "too high or low": -0.0,
+        "odd width": -0.11,
+        "tilted": -0.06,
+        "odd kind": 0.38,
+        "parted": -4.04,
+    }
+)
 """Evidence and its weight; the score of a shape is the sum, and exp(-score) its relative probability."""
 
 
@@ -333,6 +335,7 @@ def search(
     count: int = 4000,
     rounds: int = 8,
     keep: int = 60,
+    per_round: int = 600,
     seed: int = 1,
 ) -> tuple[FloatArray, FloatArray]:
     """Find the best shapes.
@@ -340,6 +343,7 @@ def search(
     Args:
         start: [N, 8] shapes to begin with in place of random ones (an earlier frame's).
         count: random shapes to begin with. rounds: of variation. keep: survivors of each round.
+        per_round: variations tried in each.
     Returns:
         Shapes [keep, 8] and their scores [keep], best first.
     """
@@ -350,7 +354,7 @@ def search(
     for _ in range(rounds):
         order = np.argsort(scores, kind="stable")[:keep]
         shapes, scores = shapes[order], scores[order]
-        varied = np.repeat(shapes, max(1, 600 // len(shapes)), axis=0)
+        varied = np.repeat(shapes, max(1, per_round // len(shapes)), axis=0)
         change = _SPREAD * step * rng.normal(size=varied.shape) * (rng.random(varied.shape) < 0.5)
         varied = varied + change.astype(np.float32)
         chance = rng.random(len(varied))
@@ -396,6 +400,7 @@ def find_mouth(
     start: FloatArray | None = None,
     count: int = 4000,
     rounds: int = 8,
+    per_round: int = 600,
 ) -> tuple[MouthGeometry, FloatArray]:
     """Find the mouth below two eyes.
 
@@ -407,7 +412,7 @@ def find_mouth(
     """
     patch = mouth_patch(frame, left_eye, right_eye)
     maps = mouth_maps(patch)
-    shapes, scores = search(maps, prior=prior, start=start, count=count, rounds=rounds)
+    shapes, scores = search(maps, prior=prior, start=start, count=count, rounds=rounds, per_round=per_round)
     # The mean over what is almost as good is steadier from frame to frame than the single best.
     weight = np.exp(-(scores - scores[0]))[:, None]
     same_kind = (shapes[:, GAP : GAP + 1] > 0.04) == (shapes[0, GAP] > 0.04)
@@ -444,8 +449,7 @@ def refine(frame: Frame, patch: Patch, shape: FloatArray, confidence_: float) ->
     # both agree to the second order of a small tilt.
     scale = half / a
     upper_outer, upper_inner, lower_inner, lower_outer = (
-        (curve[0] * scale).astype(np.float32)
-        for curve in (c.upper_outer, c.upper_inner, c.lower_inner, c.lower_outer)
+        (curve[0] * scale).astype(np.float32) for curve in (c.upper_outer, c.upper_inner, c.lower_inner, c.lower_outer)
     )
     gap = float(shape[0, GAP])
     centre = corners.mean(axis=0)
@@ -501,7 +505,9 @@ def _follow(
     x1, y1 = int(np.floor(xs.min())) - 3, int(np.floor(ys.min())) - 3
     x2, y2 = int(np.ceil(xs.max())) + 4, int(np.ceil(ys.max())) + 4
     x1, y1 = (int(np.clip(low, 0, size - 1)) for low, size in ((x1, frame.shape[1]), (y1, frame.shape[0])))
-    x2, y2 = (int(np.clip(high, low + 1, size)) for high, low, size in ((x2, x1, frame.shape[1]), (y2, y1, frame.shape[0])))
+    x2, y2 = (
+        int(np.clip(high, low + 1, size)) for high, low, size in ((x2, x1, frame.shape[1]), (y2, y1, frame.shape[0]))
+    )
     crop = cv2.cvtColor(frame[y1:y2, x1:x2].astype(np.float32) / np.float32(255), cv2.COLOR_RGB2LAB)
     crop = cv2.GaussianBlur(crop, (0, 0), sigmaX=max(0.5, 0.02 * half))
     strip = cv2.remap(crop, xs - x1, ys - y1, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # [R, K, 3]
@@ -562,6 +568,8 @@ def _cheapest_path(price: FloatArray, bend: float) -> NDArray[np.intp]:
     return path
 
 
+CHIN_AVERAGE = 0.72
+"""Eye distances from the middle of the mouth to the tip of the chin."""
 SIDE_AVERAGE = 0.80
 """Distance from the middle of the mouth to the outline of the face, eye distances, where the picture shows none."""
 

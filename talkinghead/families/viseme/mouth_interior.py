@@ -150,7 +150,15 @@ def find_own_teeth(frame: Frame, face: FaceGeometry) -> OwnTeeth | None:
     colours = _pick(frame, face, x.astype(np.float64), y.astype(np.float64)).reshape(rows, NUM_COLUMNS, 3)
     luma = colours @ np.array([0.299, 0.587, 0.114])
     redness = colours[..., 0] - (colours[..., 1] + colours[..., 2]) / 2
-    palette_lips = np.median(_pick(frame, face, COLUMNS[8:33] * a, (mouth.lower_inner + 0.4 * (mouth.lower_outer - mouth.lower_inner))[8:33].astype(np.float64)), axis=0)
+    palette_lips = np.median(
+        _pick(
+            frame,
+            face,
+            COLUMNS[8:33] * a,
+            (mouth.lower_inner + 0.4 * (mouth.lower_outer - mouth.lower_inner))[8:33].astype(np.float64),
+        ),
+        axis=0,
+    )
     lip_luma = float(palette_lips @ np.array([0.299, 0.587, 0.114]))
     lip_red = float(palette_lips[0] - (palette_lips[1] + palette_lips[2]) / 2)
     white = (luma > 0.92 * lip_luma) & (redness < max(0.75 * lip_red, lip_red - 30)) | (luma > 1.25 * lip_luma)
@@ -239,7 +247,9 @@ def paint(
             palette, X, (y - lower_top) / unit, float(unit), LOWER_TEETH, LOWER_LENGTH, soft, upwards=True
         )
         shadow = (0.40 + 0.25 * _ease((y - incisal) / (0.5 * unit))) * light
-        colour = blend(colour, low * shadow[..., None], low_alpha * _step(lower_top + 0.40 * unit - y, 0.2 * float(unit)))
+        colour = blend(
+            colour, low * shadow[..., None], low_alpha * _step(lower_top + 0.40 * unit - y, 0.2 * float(unit))
+        )
         if rise > 0:
             colour = blend(colour, tongue, tongue_alpha * rise * _ease((lower_top + 0.10 * unit - y) / (0.10 * unit)))
 

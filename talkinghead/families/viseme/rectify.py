@@ -71,9 +71,7 @@ def cut_patch(frame: Frame, to_patch: NDArray[np.float64], size: tuple[int, int]
         crop = cv2.GaussianBlur(crop, (0, 0), sigmaX=sigma)
     shifted = to_patch.copy()
     shifted[:, 2] += to_patch[:, :2] @ low
-    pixels = cv2.warpAffine(
-        crop, shifted, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
+    pixels = cv2.warpAffine(crop, shifted, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return Patch(pixels, to_patch)
 
 

@@ -91,7 +91,7 @@ class MouthShape:
     """Largest height of the opening."""
 
 
-def shape_mouth(face: FaceGeometry, pose: MouthPose, *, close_source: bool = True) -> MouthShape:
+def shape_mouth(face: FaceGeometry, pose: MouthPose) -> MouthShape:
     """Contours of the lips for a pose."""
     mouth = face.mouth
     a = np.float32(mouth.half_width)

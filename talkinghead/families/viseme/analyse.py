@@ -1,0 +1,252 @@
+"""From frames and face boxes to the geometry of the face in every frame: the slow part of preparing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from talkinghead.contracts import FaceStatus, FaceTrack, FloatArray, Frame
+from talkinghead.families.viseme.anchors import Anchors, anchors_from_box, anchors_from_key_points
+from talkinghead.families.viseme.eyelids import usable_eyes
+from talkinghead.families.viseme.eyes import find_eye
+from talkinghead.families.viseme.follow import HeadFollower, HeadPath, pose_of, weighted_smooth
+from talkinghead.families.viseme.geometry import NUM_COLUMNS, EyeGeometry, FaceGeometry, MouthGeometry
+from talkinghead.families.viseme.lips import (
+    CHIN_AVERAGE,
+    MouthPrior,
+    face_sides,
+    find_mouth,
+    mouth_patch,
+    place_prior,
+)
+
+LOOK_EVERY = 4
+"""Without key points, eyes are looked for in every k-th frame of a video; between them the head is followed."""
+PLACE_SIGMA_S = 0.16
+"""Smoothing of the mouth's place in the head over time."""
+SHAPE_SIGMA_S = 0.045
+"""Smoothing of the contours of the lips."""
+SIDES_EVERY = 15
+
+_CURVES = ("upper_outer", "upper_inner", "lower_inner", "lower_outer")
+
+
+@dataclass(frozen=True, eq=False)
+class FacePath:
+    """The geometry of a face in every frame, as arrays; lengths in eye distances, in the frame of the head."""
+
+    head: HeadPath
+    mouth_place: NDArray[np.float64]
+    """[n, 4] middle along and below the line of the eyes, half width, angle against it."""
+    contours: FloatArray
+    """[n, 4, 41] upper outer, upper inner, lower inner, lower outer."""
+    chin: NDArray[np.float64]
+    """[n] below the middle of the mouth."""
+    sides: NDArray[np.float64]
+    """[n, 2] from the middle of the mouth to the outline of the face."""
+    confidence: NDArray[np.float64]
+    """[n] in [0, 1]."""
+    used_key_points: bool
+
+    def __len__(self) -> int:
+        return len(self.chin)
+
+    def at(self, index: int) -> FaceGeometry:
+        """The face in one frame, pixels."""
+        d = float(self.head.eye_distance[index])
+        angle = float(self.head.angle[index])
+        along = np.array([np.cos(angle), np.sin(angle)])
+        down = np.array([-along[1], along[0]])
+        x, y, half, tilt = self.mouth_place[index]
+        turned = angle + float(tilt)
+        curves = (self.contours[index] * np.float32(d)).astype(np.float32)
+        mouth = MouthGeometry(
+            self.head.centre[index] + d * (x * along + y * down),
+            np.array([np.cos(turned), np.sin(turned)]),
+            float(half) * d,
+            *curves,
+            confidence=float(self.confidence[index]),
+        )
+        left, right = self.sides[index] * d
+        return FaceGeometry(d, mouth, float(self.chin[index]) * d, (float(left), float(right)))
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """For the cache."""
+        return {
+            "centre": self.head.centre,
+            "eye_distance": self.head.eye_distance,
+            "angle": self.head.angle,
+            "take": self.head.take,
+            "mouth_place": self.mouth_place,
+            "contours": self.contours,
+            "chin": self.chin,
+            "sides": self.sides,
+            "confidence": self.confidence,
+            "used_key_points": np.array(self.used_key_points),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> FacePath:
+        head = HeadPath(arrays["centre"], arrays["eye_distance"], arrays["angle"], arrays["take"])
+        rest = {name: arrays[name] for name in ("mouth_place", "contours", "chin", "sides", "confidence")}
+        return cls(head=head, used_key_points=bool(arrays["used_key_points"]), **rest)
+
+
+def anchors_at(frame: Frame, track: FaceTrack, index: int) -> Anchors:
+    """Eyes of a frame: the detector's key points where they make sense, else looked for in the box."""
+    if track.key_points is not None:
+        anchors = anchors_from_key_points(track.key_points[index])
+        if anchors is not None:
+            return anchors
+    return anchors_from_box(frame, track.boxes_xyxy[index])
+
+
+def analyse_picture(frame: Frame, track: FaceTrack) -> tuple[FacePath, tuple[EyeGeometry, EyeGeometry] | None]:
+    """Geometry of a still picture, and its eyes if they may blink."""
+    anchors = anchors_at(frame, track, 0)
+    mouth, _ = find_mouth(
+        frame, anchors.left_eye, anchors.right_eye, prior=_prior(frame, anchors), count=6000, rounds=10
+    )
+    d = anchors.eye_distance
+    pose = pose_of(anchors)
+    head = HeadPath(pose[None, :2], np.array([d]), pose[3:4], np.zeros(1, np.int32))
+    path = FacePath(
+        head=head,
+        mouth_place=_place(mouth, pose)[None],
+        contours=_contours(mouth, d)[None],
+        chin=np.array([_chin(frame, track, 0, mouth, d)]),
+        sides=np.array([face_sides(frame, mouth, d)]) / d,
+        confidence=np.array([mouth.confidence]),
+        used_key_points=anchors.mouth_corners is not None,
+    )
+    axis = np.array([np.cos(pose[3]), np.sin(pose[3])])
+    left, right = (find_eye(frame, eye, axis, d) for eye in (anchors.left_eye, anchors.right_eye))
+    eyes = usable_eyes(left, right) if anchors.seen else None
+    return path, eyes
+
+
+def analyse_video(
+    frames: Callable[[], Iterable[Frame]],
+    track: FaceTrack,
+    fps: float,
+    progress: Callable[[int], None] | None = None,
+) -> FacePath:
+    """Geometry of every frame of a video, steady over time.
+
+    Args:
+        frames: gives the frames from the beginning each time it is called (twice); may give fewer than the track.
+        progress: called with the number of frames seen, up to twice their number.
+    """
+    follower = HeadFollower()
+    corners: list[NDArray[np.float64] | None] = []
+    seen = 0
+    for index, frame in enumerate(frames()):
+        if index >= len(track):
+            break
+        here = track.status[index] != FaceStatus.MISSING
+        has_points = track.key_points is not None
+        anchors = anchors_at(frame, track, index) if here and (has_points or index % LOOK_EVERY == 0) else None
+        corners.append(None if anchors is None else anchors.mouth_corners)
+        follower.add(frame, anchors, _rough_pose(track, index, anchors))
+        seen = index + 1
+        if progress is not None:
+            progress(seen)
+    if seen == 0:
+        raise ValueError("a video without frames")
+    head = follower.path(fps)
+
+    places, contours, chins, trust = [], [], [], []
+    sides = np.full((seen, 2), np.nan)
+    start: FloatArray | None = None
+    for index, frame in enumerate(frames()):
+        if index >= seen:
+            break
+        left, right = head.eyes(index)
+        d = float(head.eye_distance[index])
+        fresh = start is None or (index > 0 and head.take[index] != head.take[index - 1])
+        prior = None
+        ends = corners[index]
+        if ends is not None:
+            prior = place_prior(mouth_patch(frame, left, right), ends[0], ends[1])
+        mouth, shapes = find_mouth(
+            frame,
+            left,
+            right,
+            prior=prior,
+            start=None if fresh else start,
+            rounds=8 if fresh else 3,
+            per_round=600 if fresh else 240,
+        )
+        start = shapes[:24]
+        pose = np.array([*head.centre[index], np.log(d), head.angle[index]])
+        places.append(_place(mouth, pose))
+        contours.append(_contours(mouth, d))
+        chins.append(_chin(frame, track, index, mouth, d))
+        trust.append(max(mouth.confidence, 0.02) * (track.status[index] != FaceStatus.MISSING) + 1e-3)
+        if index % SIDES_EVERY == 0:
+            sides[index] = np.array(face_sides(frame, mouth, d)) / d
+        if progress is not None:
+            progress(seen + index + 1)
+
+    place, shape, confidence = np.array(places), np.array(contours), np.array(trust)
+    chin = np.array(chins)
+    for number in range(int(head.take[-1]) + 1):
+        part = np.flatnonzero(head.take == number)
+        place[part] = weighted_smooth(place[part], confidence[part], PLACE_SIGMA_S * fps)
+        shape[part] = weighted_smooth(shape[part].astype(np.float64), confidence[part], SHAPE_SIGMA_S * fps)
+        chin[part] = np.median(chin[part])
+        known = sides[part][~np.isnan(sides[part, 0])]
+        sides[part] = np.median(known, axis=0) if len(known) else np.array([0.6, 0.6])
+    return FacePath(
+        head=head,
+        mouth_place=place,
+        contours=shape.astype(np.float32),
+        chin=chin,
+        sides=sides,
+        confidence=np.clip(confidence, 0, 1),
+        used_key_points=any(ends is not None for ends in corners),
+    )
+
+
+def _prior(frame: Frame, anchors: Anchors) -> MouthPrior | None:
+    if anchors.mouth_corners is None:
+        return None
+    patch = mouth_patch(frame, anchors.left_eye, anchors.right_eye)
+    return place_prior(patch, anchors.mouth_corners[0], anchors.mouth_corners[1])
+
+
+def _rough_pose(track: FaceTrack, index: int, anchors: Anchors | None) -> NDArray[np.float64]:
+    if anchors is not None:
+        return pose_of(anchors)
+    x1, y1, x2, y2 = (float(v) for v in track.boxes_xyxy[index])
+    return np.array([(x1 + x2) / 2, y1 + 0.412 * (y2 - y1), np.log(max(0.43 * (x2 - x1), 2.0)), 0.0])
+
+
+def _place(mouth: MouthGeometry, pose: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[4] the mouth's place in the frame of the head."""
+    d, angle = float(np.exp(pose[2])), float(pose[3])
+    along = np.array([np.cos(angle), np.sin(angle)])
+    down = np.array([-along[1], along[0]])
+    offset = (mouth.centre - pose[:2]) / d
+    tilt = float(np.arctan2(mouth.axis[1], mouth.axis[0])) - angle
+    tilt = (tilt + np.pi) % (2 * np.pi) - np.pi
+    return np.array([offset @ along, offset @ down, mouth.half_width / d, tilt])
+
+
+def _contours(mouth: MouthGeometry, d: float) -> FloatArray:
+    stacked = np.stack([getattr(mouth, name) for name in _CURVES]) / np.float32(d)
+    assert stacked.shape == (4, NUM_COLUMNS)
+    return stacked.astype(np.float32)
+
+
+def _chin(frame: Frame, track: FaceTrack, index: int, mouth: MouthGeometry, d: float) -> float:
+    """Eye distances from the mouth to the chin: average anatomy and, unless it was cut, the box."""
+    bottom = float(track.boxes_xyxy[index][3])
+    if bottom >= frame.shape[0]:
+        return CHIN_AVERAGE
+    box = (bottom - float(mouth.centre[1])) / max(float(mouth.down[1]), 0.5) / d
+    return 0.5 * CHIN_AVERAGE + 0.5 * float(np.clip(box, 0.5, 1.0))

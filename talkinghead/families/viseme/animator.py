@@ -1,0 +1,99 @@
+"""The built-in animator: prepare a face once, then pose it for every frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from talkinghead.contracts import FaceStatus, Frame, MouthMotion
+from talkinghead.families.viseme.analyse import FacePath
+from talkinghead.families.viseme.compose import Face, Pose, animate
+from talkinghead.families.viseme.config import VisemeConfig
+from talkinghead.families.viseme.eyelids import Eye, read_lid
+from talkinghead.families.viseme.geometry import EyeGeometry
+from talkinghead.families.viseme.idle import HeadPose, IdleMotion, idle_motion
+from talkinghead.families.viseme.mouth_interior import OwnTeeth, Palette, find_own_teeth, read_palette
+from talkinghead.families.viseme.warp import MouthPose
+from talkinghead.head import Avatar
+
+WIDEST_JAW = 1.6
+WIDEST_LIPS = 1.6
+WIDEST_WIDTH = 1.25
+"""Poses are bounded here, whatever the factors of the configuration."""
+
+
+@dataclass(frozen=True, eq=False)
+class VisemeAvatar(Avatar):
+    """A face prepared for the built-in animator."""
+
+    path: FacePath | None = None
+    palette: Palette | None = None
+    own_teeth: OwnTeeth | None = None
+    eyes: tuple[Eye, ...] = ()
+    """Eyes that may blink; empty for videos."""
+
+    @property
+    def is_still(self) -> bool:
+        return self.num_frames == 1
+
+    def face(self, index: int) -> Face | None:
+        """The face of a source frame, or None where it is to be left alone."""
+        assert self.path is not None
+        assert self.palette is not None
+        if self.track is not None and self.track.status[index] == FaceStatus.MISSING:
+            return None
+        return Face(self.path.at(index), self.palette, self.own_teeth, self.eyes)
+
+
+def appearance(
+    frames: list[Frame], path: FacePath, indices: list[int], eyes: tuple[EyeGeometry, EyeGeometry] | None
+) -> tuple[Palette, OwnTeeth | None, tuple[Eye, ...]]:
+    """Colours of the inside of the mouth and of the lids.
+
+    Args:
+        frames, indices: some frames of the source and their numbers; a picture is one.
+    """
+    palettes = [read_palette(frame, path.at(index)) for frame, index in zip(frames, indices, strict=True)]
+    palette = Palette(
+        *(
+            np.median([getattr(p, name) for p in palettes], axis=0).astype(np.float32)
+            for name in ("teeth", "lips", "cavity", "tongue")
+        ),
+        softness=float(np.median([p.softness for p in palettes])),
+        grain=float(np.median([p.grain for p in palettes])),
+    )
+    if len(path) > 1:
+        return palette, None, ()
+    geometry = path.at(0)
+    lids = tuple(read_lid(frames[0], eye, geometry.eye_distance) for eye in eyes) if eyes is not None else ()
+    return palette, find_own_teeth(frames[0], geometry), lids
+
+
+def mouth_poses(motion: MouthMotion, config: VisemeConfig) -> list[MouthPose]:
+    """Every frame's mouth pose, after the factors of the configuration."""
+    jaw = np.clip(motion.jaw * (config.strength * config.jaw), 0, WIDEST_JAW)
+    lips = np.clip(motion.lips * config.strength, 0, WIDEST_LIPS)
+    width = np.clip(motion.width * config.width * min(config.strength, 1.0), -WIDEST_WIDTH, WIDEST_WIDTH)
+    rows = np.stack([jaw, lips, width, motion.tuck * min(config.strength, 1.0), motion.tongue], axis=1)
+    return [MouthPose(*(float(v) for v in row)) for row in rows]
+
+
+def full_poses(avatar: VisemeAvatar, motion: MouthMotion, config: VisemeConfig) -> list[Pose]:
+    """Every frame's pose: the mouth, and on a picture the lids and the head."""
+    mouths = mouth_poses(motion, config)
+    if not (avatar.is_still and config.idle_motion):
+        return [Pose(mouth) for mouth in mouths]
+    idle = idle_motion(len(motion), motion.fps, config, motion.speaking, motion.jaw)
+    return [Pose(mouth, float(idle.lids[i]), head_pose(idle, i)) for i, mouth in enumerate(mouths)]
+
+
+def head_pose(idle: IdleMotion, index: int) -> HeadPose:
+    """One frame of the head's movement."""
+    names = ("x", "y", "roll", "scale", "yaw", "pitch")
+    return HeadPose(**{name: float(getattr(idle, name)[index]) for name in names})
+
+
+def animate_frame(frame: Frame, face: Face | None, pose: Pose, config: VisemeConfig) -> Frame:
+    """One output frame; `frame` itself where nothing moves."""
+    return frame if face is None else animate(frame, face, pose, teeth=config.teeth)

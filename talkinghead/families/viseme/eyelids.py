@@ -1,0 +1,185 @@
+"""A blink: the upper lid comes down over the eye.
+
+The skin above the eye is moved only a little. The lid itself, which an open eye hides in its fold, is drawn: coloured
+per column after the skin above and below the eye, shaded like the ball that it covers, with the dark line of the
+lashes at its edge. The eyeball below the edge stays as it is in the picture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from talkinghead.contracts import FloatArray, Frame
+from talkinghead.families.viseme.geometry import COLUMNS, NUM_COLUMNS, EyeGeometry
+
+FOLD_ABOVE = 0.10
+"""Eye distances from the open lid up to where the skin no longer follows it; the brow lies above."""
+FOLD_FOLLOWS = 0.22
+"""Of the lid's fall, that the skin above it follows."""
+LASH_COVER = 0.030
+"""Eye distances above the open lid that the drawn lid covers: its own lashes are there in the picture."""
+LASH_WIDTH = 0.013
+"""Eye distances; half thickness of the line of lashes."""
+LOWER_LID_RISE = 0.12
+"""Of the opening, that the lower lid closes."""
+LEAST_CONFIDENCE = 0.6
+
+
+@dataclass(frozen=True, eq=False)
+class LidColours:
+    """What a lid is painted with; RGB 0..255."""
+
+    above: FloatArray
+    """[41, 3] float32 at `COLUMNS`: skin above the eye."""
+    below: FloatArray
+    """[41, 3] float32: skin below the eye."""
+    lash: FloatArray
+    """[3] float32: the dark line of the lashes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Eye:
+    """An eye ready to blink."""
+
+    geometry: EyeGeometry
+    colours: LidColours
+    eye_distance: float
+
+
+def read_lid(frame: Frame, eye: EyeGeometry, eye_distance: float) -> Eye:
+    """Take the colours of a lid from the skin around the eye."""
+    down = np.array([-eye.axis[1], eye.axis[0]])
+    x = (COLUMNS * eye.half_width).astype(np.float64)
+
+    def pick(y: NDArray[np.float64]) -> NDArray[np.float64]:
+        points = eye.centre + x[:, None] * eye.axis + y[:, None] * down
+        columns = np.clip(np.rint(points[:, 0]), 0, frame.shape[1] - 1).astype(int)
+        rows = np.clip(np.rint(points[:, 1]), 0, frame.shape[0] - 1).astype(int)
+        return frame[rows, columns].astype(np.float64)
+
+    upper, lower = eye.upper_lid.astype(np.float64), eye.lower_lid.astype(np.float64)
+    d = eye_distance
+    luma = np.array([0.299, 0.587, 0.114])
+    over = np.stack([pick(upper - share * d) for share in (0.05, 0.06, 0.07, 0.08, 0.09)])
+    under = np.stack([pick(lower + share * d) for share in (0.06, 0.075, 0.09, 0.105)])
+    above = _smooth_columns(_bright_median(over, luma))
+    below = _smooth_columns(_bright_median(under, luma))
+    # Hair, brows and glasses are darker than skin: what is much darker than below is not believed.
+    ratio = (above @ luma) / np.maximum(below @ luma, 1)
+    trust = np.clip((ratio - 0.35) / 0.3, 0, 1)[:, None]
+    above = above * trust + 0.78 * below * (1 - trust)
+    line = np.concatenate([pick(upper + share * d) for share in (-0.015, 0.0, 0.012)])
+    brightness = line @ luma
+    lash = line[brightness <= np.percentile(brightness, 30)].mean(axis=0)
+    lash = np.minimum(lash, 0.55 * below.mean(axis=0))
+    return Eye(eye, LidColours(above.astype(np.float32), below.astype(np.float32), lash.astype(np.float32)), d)
+
+
+def _bright_median(samples: NDArray[np.float64], luma: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Per column [41, 3] the colour at the 65th percentile of brightness of [n, 41, 3]."""
+    order = np.argsort(samples @ luma, axis=0)
+    place = round(0.65 * (len(samples) - 1))
+    return samples[order[place], np.arange(NUM_COLUMNS)]
+
+
+def _smooth_columns(colours: NDArray[np.float64]) -> NDArray[np.float64]:
+    kernel = np.exp(-0.5 * (np.arange(-8, 9) / 4.0) ** 2)
+    kernel /= kernel.sum()
+    padded = np.pad(colours, ((8, 8), (0, 0)), mode="edge")
+    return np.stack([np.convolve(padded[:, c], kernel, mode="valid") for c in range(3)], axis=1)
+
+
+def to_eye(eye: EyeGeometry, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Pixels of the frame to the eye's own coordinates."""
+    cx, cy = (np.float32(v) for v in eye.centre)
+    ax, ay = (np.float32(v) for v in eye.axis)
+    return (x - cx) * ax + (y - cy) * ay, (y - cy) * ax - (x - cx) * ay
+
+
+@dataclass(frozen=True, eq=False)
+class LidField:
+    """A lid on its way; arrays shaped as the points, the eye's own pixels."""
+
+    move: FloatArray
+    """Displacement of the skin above, source minus target, along the eye's down axis."""
+    u: FloatArray
+    """Position between the corners; beyond -1 and 1 outside the eye."""
+    y: FloatArray
+    upper: FloatArray
+    """Edge of the open lid in the same column."""
+    edge: FloatArray
+    """Edge of the falling lid."""
+    lower: FloatArray
+    """Edge of the lower lid."""
+
+
+def lid_field(eye: Eye, closing: float, x: FloatArray, y: FloatArray) -> LidField:
+    """The upper lid at `closing` (0 as in the picture, 1 shut); x, y: the eye's own coordinates."""
+    shape = eye.geometry
+    u = x / np.float32(shape.half_width)
+    held = np.clip(u, -1, 1)
+    upper = np.interp(held, COLUMNS, shape.upper_lid).astype(np.float32)
+    lower = np.interp(held, COLUMNS, shape.lower_lid).astype(np.float32)
+    fall = np.float32(closing) * (1 - np.float32(LOWER_LID_RISE)) * (lower - upper)
+    edge = upper + fall
+    t = np.clip((upper - y) / np.float32(FOLD_ABOVE * eye.eye_distance), 0, 1)
+    move = -np.float32(FOLD_FOLLOWS) * fall * (1 - t * t * (3 - 2 * t)) * (y < edge)
+    return LidField(move.astype(np.float32), u, y, upper, edge, lower)
+
+
+def paint_lid(eye: Eye, closing: float, field: LidField, pixels: FloatArray, softness: float) -> FloatArray:
+    """Draw the lid over `pixels` [h, w, 3] float32; returns new pixels."""
+    d = np.float32(eye.eye_distance)
+    soft = np.float32(max(softness, 1.0))
+    y, upper, edge, lower = field.y, field.upper, field.edge, field.lower
+    inside = np.clip((1 - np.abs(field.u)) * np.float32(eye.geometry.half_width) / soft, 0, 1)
+    shown = np.float32(min(1.0, closing / 0.12))
+
+    # Shadow of the lid on the eyeball.
+    below = np.exp(-np.clip((y - edge) / np.maximum(0.35 * (lower - upper), 1), 0, 5)) * (y >= edge) * (y < lower)
+    result = pixels * (1 - 0.35 * np.float32(closing) * below * inside)[..., None]
+
+    position = (np.clip(field.u, -1, 1) + 1) * np.float32((NUM_COLUMNS - 1) / 2)
+    index = np.minimum(position.astype(np.int32), NUM_COLUMNS - 2)
+    share = (position - index.astype(np.float32))[..., None]
+    table = eye.colours
+
+    def column(colours: FloatArray) -> FloatArray:
+        value: FloatArray = colours[index] * (1 - share) + colours[index + 1] * share
+        return value
+
+    t = np.clip((y - upper) / np.maximum(lower - upper, 1), 0, 1)
+    skin = column(table.above) * (1 - t)[..., None] + column(table.below) * t[..., None]
+    # A ball under skin: darker in the fold, lightest a little below the middle.
+    ball = 0.90 + 0.12 * np.exp(-(((t - 0.55) / 0.38) ** 2)) * (1 - 0.35 * field.u**2)
+    skin = skin * ball[..., None]
+    cover = np.float32(LASH_COVER) * d * inside
+    top = np.clip((y - (upper - cover)) / (0.6 * cover + soft), 0, 1)
+    lid = top * np.clip((edge - y) / soft + 0.5, 0, 1) * inside * shown
+    result = result + (skin - result) * lid[..., None]
+
+    width = np.maximum(np.float32(LASH_WIDTH) * d, 0.6 * soft)
+    line = np.exp(-(((y - edge) / width) ** 2)) * np.sqrt(inside) * shown * 0.85
+    result = result + (table.lash - result) * line[..., None]
+    drawn: FloatArray = np.clip(result, 0, 255)
+    return drawn
+
+
+def eye_reach(eye: EyeGeometry, eye_distance: float) -> float:
+    """Radius around the eye's centre inside which a blink changes pixels."""
+    height = max(-float(eye.upper_lid.min()) + FOLD_ABOVE * eye_distance, float(eye.lower_lid.max()))
+    return float(np.hypot(eye.half_width, height)) + 0.05 * eye_distance + 2
+
+
+def usable_eyes(left: EyeGeometry, right: EyeGeometry) -> tuple[EyeGeometry, EyeGeometry] | None:
+    """The eyes if both are seen, alike and open; a wrong blink is worse than none."""
+    if min(left.confidence, right.confidence) < LEAST_CONFIDENCE:
+        return None
+    openings = [float((eye.lower_lid - eye.upper_lid).max()) / eye.half_width for eye in (left, right)]
+    widths = [left.half_width, right.half_width]
+    if max(openings) > 2.2 * min(openings) or max(widths) > 1.5 * min(widths) or min(openings) < 0.25:
+        return None
+    return left, right

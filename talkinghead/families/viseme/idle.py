@@ -1,0 +1,192 @@
+"""Signs of life for a still picture: blinks, and a head that is never quite at rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from talkinghead.contracts import FloatArray
+from talkinghead.families.viseme.config import VisemeConfig
+from talkinghead.families.viseme.geometry import FaceGeometry
+
+CLOSE_S, SHUT_S, OPEN_S = 0.085, 0.045, 0.15
+"""A blink: the lid falls, rests, and rises more slowly."""
+MIN_INTERVAL_S = 1.3
+DOUBLE_BLINK = 0.12
+"""Chance that a blink is followed by another at once."""
+
+HEAD_RADIUS = 1.55
+"""Eye distances around the middle of the face that move as one."""
+HEAD_REACH = 3.1
+"""Eye distances where the surroundings come to rest."""
+FACE_RADIUS = 0.95
+"""Eye distances: size of the part of the face that is nearer to the camera."""
+
+
+@dataclass(frozen=True, eq=False)
+class IdleMotion:
+    """Movement of a still picture, one value per output frame; [n] float32."""
+
+    lids: FloatArray
+    """[0, 1]: 0 as in the picture, 1 shut."""
+    x: FloatArray
+    """Head to the right, eye distances."""
+    y: FloatArray
+    """Head down, eye distances."""
+    roll: FloatArray
+    """Radians, clockwise in the image."""
+    scale: FloatArray
+    """Logarithm of the size: the head comes nearer."""
+    yaw: FloatArray
+    """Turn to the right: nearer parts move further than farther ones, eye distances."""
+    pitch: FloatArray
+    """Nod, likewise."""
+
+    def __len__(self) -> int:
+        return len(self.lids)
+
+
+def still_life(num_frames: int) -> IdleMotion:
+    """No movement at all."""
+    zero = np.zeros(num_frames, np.float32)
+    return IdleMotion(zero, zero, zero, zero, zero, zero, zero)
+
+
+def idle_motion(
+    num_frames: int, fps: Fraction, config: VisemeConfig, speaking: FloatArray, jaw: FloatArray
+) -> IdleMotion:
+    """Blinks and head movement of a job.
+
+    Deterministic in the seed; the first frames do not depend on how many follow.
+
+    Args:
+        speaking, jaw: [n] of the `MouthMotion`; the head moves more in speech and nods with it.
+    """
+    times = (np.arange(num_frames) + 0.5) / float(fps)
+    seeds = np.random.SeedSequence(config.seed).spawn(2)
+    lids = blinks(times, config.blinks_per_minute, np.random.default_rng(seeds[0]))
+    rng = np.random.default_rng(seeds[1])
+    amount = config.head_motion
+    lively = 0.6 + 0.4 * _smooth(speaking, 0.5 * float(fps))
+    nod = _smooth(jaw, 0.16 * float(fps)) - _smooth(jaw, 0.9 * float(fps))
+
+    def drift(size: float, slowest_s: float) -> NDArray[np.float64]:
+        """Sum of slow waves with random phases, about `size` large."""
+        total = np.zeros(num_frames)
+        for octave in range(3):
+            period = slowest_s / 1.9**octave * rng.uniform(0.85, 1.15)
+            total += np.sin(2 * np.pi * (times / period + rng.random())) * 0.62**octave
+        return size * total / 1.4
+
+    def scaled(values: NDArray[np.float64]) -> FloatArray:
+        return (amount * values).astype(np.float32)
+
+    return IdleMotion(
+        lids=lids,
+        x=scaled(lively * drift(0.012, 7.0)),
+        y=scaled(lively * drift(0.009, 5.5) + 0.012 * nod),
+        roll=scaled(lively * drift(0.009, 8.0)),
+        scale=scaled(drift(0.004, 9.0)),
+        yaw=scaled(lively * drift(0.016, 6.0)),
+        pitch=scaled(lively * drift(0.010, 5.0) + 0.022 * nod),
+    )
+
+
+def blinks(times_s: NDArray[np.float64], per_minute: float, rng: np.random.Generator) -> FloatArray:
+    """Closing of the lids [n] float32 in [0, 1] at the given times."""
+    closed = np.zeros(len(times_s))
+    if per_minute <= 0 or len(times_s) == 0:
+        return closed.astype(np.float32)
+    mean_s = max(60.0 / per_minute, MIN_INTERVAL_S + 0.3)
+    end = float(times_s[-1]) + 1.0
+    start = 0.4 + float(rng.gamma(2.0, 0.25 * mean_s))
+    while start < end:
+        speed = float(rng.uniform(0.85, 1.2))
+        for _ in range(2 if rng.random() < DOUBLE_BLINK else 1):
+            closed = np.maximum(closed, _one_blink((times_s - start) * speed))
+            start += (CLOSE_S + SHUT_S + OPEN_S) / speed + 0.05
+        # Gamma of shape 2.5: neither a metronome nor bursts.
+        start += MIN_INTERVAL_S + float(rng.gamma(2.5, max(mean_s - MIN_INTERVAL_S, 0.3) / 2.5))
+    return closed.astype(np.float32)
+
+
+def _one_blink(t: NDArray[np.float64]) -> NDArray[np.float64]:
+    falling = _ease64(t / CLOSE_S)
+    rising = _ease64((t - CLOSE_S - SHUT_S) / OPEN_S)
+    return falling - rising
+
+
+def _ease64(t: NDArray[np.float64]) -> NDArray[np.float64]:
+    t = np.clip(t, 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def _smooth(values: FloatArray, sigma: float) -> NDArray[np.float64]:
+    """Gaussian over frames, ends held."""
+    if len(values) == 0:
+        return values.astype(np.float64)
+    reach = max(1, int(3 * sigma))
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / max(sigma, 1e-3)) ** 2)
+    padded = np.pad(values.astype(np.float64), reach, mode="edge")
+    return np.convolve(padded, kernel / kernel.sum(), mode="valid")
+
+
+@dataclass(frozen=True)
+class HeadPose:
+    """One frame of the head's movement; see `IdleMotion`."""
+
+    x: float = 0.0
+    y: float = 0.0
+    roll: float = 0.0
+    scale: float = 0.0
+    yaw: float = 0.0
+    pitch: float = 0.0
+
+
+def head_weight(
+    face: FaceGeometry, size: tuple[int, int], x: FloatArray, y: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """How much each point takes part in the head's movement, and how near it is.
+
+    Args:
+        size: (width, height) of the picture. x, y: pixels.
+    Returns:
+        Share in [0, 1], smooth, 0 at the border of the picture and far from the head; nearness in [0, 1].
+    """
+    d = np.float32(face.eye_distance)
+    mouth = face.mouth
+    cx, cy = (np.float32(v) for v in mouth.centre - 0.55 * face.eye_distance * mouth.down)
+    ax, ay = (np.float32(v) for v in mouth.axis)
+    along, down = (x - cx) * ax + (y - cy) * ay, (y - cy) * ax - (x - cx) * ay
+    # Shoulders follow a little: the ellipse is longer below.
+    radius = np.hypot(along / d, np.where(down > 0, down * np.float32(0.85), down) / d)
+    share = _fall((radius - HEAD_RADIUS) / (HEAD_REACH - HEAD_RADIUS))
+    width, height = size
+    margin = np.float32(max(0.6 * face.eye_distance, 2.0))
+    border = np.minimum(np.minimum(x, width - 1 - x), np.minimum(y, height - 1 - y)) / margin
+    share = share * (1 - _fall(border))
+    near = np.exp(-((along / (FACE_RADIUS * d)) ** 2) - (down / (1.1 * FACE_RADIUS * d)) ** 2)
+    return share.astype(np.float32), near.astype(np.float32)
+
+
+def _fall(t: FloatArray) -> FloatArray:
+    """1 to 0 with zero slope and curvature at both ends."""
+    t = np.clip(t, 0, 1)
+    fallen: FloatArray = 1 - t * t * t * (t * (6 * t - 15) + 10)
+    return fallen
+
+
+def head_field(
+    face: FaceGeometry, pose: HeadPose, share: FloatArray, near: FloatArray, x: FloatArray, y: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Inverse displacement of the head's movement: the still picture's point minus the output's, pixels."""
+    d = face.eye_distance
+    pivot = face.mouth.centre + 0.9 * d * face.mouth.down  # the neck
+    rx, ry = x - np.float32(pivot[0]), y - np.float32(pivot[1])
+    roll, scale = np.float32(pose.roll), np.float32(pose.scale)
+    move_x = np.float32(pose.x * d) - roll * ry + scale * rx + np.float32(pose.yaw * d) * near
+    move_y = np.float32(pose.y * d) + roll * rx + scale * ry + np.float32(pose.pitch * d) * near
+    return -share * move_x, -share * move_y

@@ -1,0 +1,256 @@
+"""The family `viseme`: recognised phones move the mouth of any picture or video."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from talkinghead.cache import Cache, cache_key
+from talkinghead.contracts import FaceTrack, Frame, FrameSource, MediaInfo, MouthMotion, Speech, StageTime
+from talkinghead.errors import UnreadableMedia
+from talkinghead.families.viseme.analyse import FacePath, analyse_picture, analyse_video
+from talkinghead.families.viseme.animator import VisemeAvatar, animate_frame, appearance, full_poses
+from talkinghead.families.viseme.config import VisemeConfig
+from talkinghead.head import (
+    Avatar,
+    Description,
+    Head,
+    LoadOptions,
+    PrepareOptions,
+    Progress,
+    ProgressEvent,
+    RenderOptions,
+)
+from talkinghead.options import build_config
+from talkinghead.pipeline import CancelToken, Stage
+from talkinghead.registry import family
+from talkinghead.timeline import FramePlan, PlannedFrame, planned_frames
+
+CACHE_KIND = "viseme-geometry/1"
+"""Part of the cache key: raised when the analysis changes."""
+DOUBTFUL = 0.35
+"""Mean confidence in the mouth below which the report warns."""
+PALETTE_FRAMES = 9
+
+
+@dataclass(frozen=True, eq=False)
+class VisemeConditioning:
+    """What the speech asks of the face."""
+
+    motion: MouthMotion
+    method: str
+    """How the phones were found."""
+    notes: tuple[str, ...]
+
+
+def build(options: LoadOptions) -> VisemeHead:
+    """The built-in animator; it has no weights and runs on the processor."""
+    return VisemeHead(build_config(VisemeConfig, options.family, owner="viseme"))
+
+
+class VisemeHead(Head):
+    """The built-in animator."""
+
+    def __init__(self, config: VisemeConfig) -> None:
+        self.facts = family("viseme")
+        self.config = config
+
+    def prepare(
+        self,
+        source: str | Path | Frame,
+        options: PrepareOptions | None = None,
+        *,
+        progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> VisemeAvatar:
+        from talkinghead.face import FaceOptions, track_faces
+        from talkinghead.media import FrameOptions, open_frames
+
+        options = options or PrepareOptions()
+        cancel = cancel or CancelToken()
+        cache = options.cache or Cache()
+        started = time.perf_counter()
+        frame_options = options.frames or FrameOptions()
+        wanted = (options.render or RenderOptions()).fps
+        frames: FrameSource
+        if isinstance(source, np.ndarray):
+            frames = ArraySource(source)
+        else:
+            frames = open_frames(source, options=replace(frame_options, fps=frame_options.fps or wanted))
+        stop = self.frames_needed(options, frames.fps)
+        opened = time.perf_counter()
+
+        def detecting(done: int, total: int) -> None:
+            cancel.check()
+            _tell(progress, "faces", done, total)
+
+        track = track_faces(frames, options.faces or FaceOptions(), cache=cache, progress=detecting, stop=stop)
+        tracked = time.perf_counter()
+        avatar = _analysed(frames, track, cache, progress, cancel)
+        done = time.perf_counter()
+        times = (
+            StageTime("open", opened - started, 0.0, 0.0, 1),
+            StageTime("faces", tracked - opened, 0.0, 0.0, len(track)),
+            StageTime("geometry", done - tracked, 0.0, 0.0, len(track)),
+        )
+        return replace(avatar, times=times)
+
+    def condition(self, speech: Speech, fps: Fraction, num_frames: int) -> VisemeConditioning:
+        from talkinghead.audio.mouth import mouth_motion
+        from talkinghead.audio.phones import PhoneResult, recognise_phones
+
+        found = PhoneResult(speech.phones, "given") if speech.phones is not None else recognise_phones(speech.clip)
+        return VisemeConditioning(
+            mouth_motion(found.phones, speech.clip, fps, num_frames), found.method, tuple(found.notes)
+        )
+
+    def stages(self, avatar: Avatar, conditioning: Any, plan: FramePlan) -> Sequence[Stage]:
+        assert isinstance(avatar, VisemeAvatar)
+        assert isinstance(conditioning, VisemeConditioning)
+        assert avatar.source is not None
+        source, config = avatar.source, self.config
+        poses = full_poses(avatar, conditioning.motion, config)
+
+        def read(indices: Iterator[int]) -> Iterator[PlannedFrame]:
+            for _, item in zip(indices, planned_frames(source, plan), strict=False):
+                yield item
+
+        def move(items: Iterator[PlannedFrame]) -> Iterator[Frame]:
+            for item in items:
+                yield animate_frame(item.frame, avatar.face(item.source_index), poses[item.index], config)
+
+        return [Stage("read", read), Stage("animate", move)]
+
+    def describe(self, avatar: Avatar, conditioning: Any) -> Description:
+        assert isinstance(avatar, VisemeAvatar)
+        assert isinstance(conditioning, VisemeConditioning)
+        assert avatar.path is not None
+        path = avatar.path
+        confidence = float(np.mean(path.confidence))
+        warnings = []
+        if confidence < DOUBTFUL:
+            warnings.append(
+                f"The mouth could not be seen well (confidence {confidence:.2f}); its place is partly guessed. "
+                "A sharper, more frontal picture helps, or a detector with key points."
+            )
+        idle = self.config.idle_motion and avatar.is_still
+        if idle and not avatar.eyes and self.config.blinks_per_minute > 0:
+            warnings.append("The eyes could not be seen well enough to blink; they stay open.")
+        return Description(
+            model_details={
+                "phones": conditioning.method,
+                "mouth_confidence": round(confidence, 3),
+                "mouth_half_width_px": round(path.at(0).mouth.half_width, 1),
+                "key_points": path.used_key_points,
+                "own_teeth": avatar.own_teeth is not None,
+                "idle_motion": idle,
+                "blinks": idle and bool(avatar.eyes),
+                "strength": self.config.strength,
+            },
+            warnings=(*conditioning.notes, *warnings),
+        )
+
+
+class ArraySource:
+    """A picture that is already in memory, as a source of one frame."""
+
+    def __init__(self, frame: Frame) -> None:
+        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or 0 in frame.shape:
+            raise UnreadableMedia(
+                f"The picture is an array {list(frame.shape)} {frame.dtype}.", accepted="RGB, uint8, [H, W, 3]"
+            )
+        self._frame = np.ascontiguousarray(frame)
+        height, width = frame.shape[:2]
+        self._info = MediaInfo(Path("<array>"), "image", width, height, None, 1, None, False, "raw")
+
+    @property
+    def info(self) -> MediaInfo:
+        return self._info
+
+    @property
+    def fps(self) -> Fraction | None:
+        return None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self._info.width, self._info.height
+
+    @property
+    def content_hash(self) -> str:
+        return hashlib.sha256(str(self._frame.shape).encode() + self._frame.tobytes()).hexdigest()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return ()
+
+    def __len__(self) -> int:
+        return 1
+
+    def read(self, start: int = 0, stop: int | None = None, step: int = 1) -> Iterator[Frame]:
+        for _ in range(*slice(start, stop, step).indices(1)):
+            yield self._frame
+
+
+def _analysed(
+    frames: FrameSource,
+    track: FaceTrack,
+    cache: Cache,
+    progress: Progress | None,
+    cancel: CancelToken,
+) -> VisemeAvatar:
+    """Geometry and colours of the tracked face."""
+    n = len(track)
+    if n == 1 and len(frames) == 1:
+        frame = next(iter(frames.read(0, 1)))
+        path, eyes = analyse_picture(frame, track)
+        palette, own, lids = appearance([frame], path, [0], eyes)
+        _tell(progress, "geometry", 1, 1)
+        return VisemeAvatar(
+            frames, track, frames.size, frames.fps, 1, path=path, palette=palette, own_teeth=own, eyes=lids
+        )
+
+    fps = float(frames.fps or 25)
+    key = cache_key(
+        CACHE_KIND,
+        source=frames.content_hash,
+        boxes=track.boxes_xyxy,
+        status=track.status,
+        points=track.key_points if track.key_points is not None else 0,
+    )
+    stored = cache.get(key)
+    if stored is not None:
+        path = FacePath.from_arrays(stored)
+    else:
+
+        def analysing(done: int) -> None:
+            cancel.check()
+            _tell(progress, "geometry", min(done, 2 * n), 2 * n)
+
+        path = analyse_video(lambda: frames.read(0, n), track, fps, analysing)
+        cache.put(key, path.to_arrays())
+    indices = sorted({int(i) for i in np.linspace(0, len(path) - 1, PALETTE_FRAMES)})
+    samples = [next(iter(frames.read(index, index + 1))) for index in indices]
+    palette, own, lids = appearance(samples, path, indices, None)
+    return VisemeAvatar(
+        frames,
+        track,
+        frames.size,
+        frames.fps,
+        min(n, len(path)),
+        path=path,
+        palette=palette,
+        own_teeth=own,
+        eyes=lids,
+    )
+
+
+def _tell(progress: Progress | None, stage: str, done: int, total: int | None) -> None:
+    if progress is not None:
+        progress(ProgressEvent(stage, done, total))
