@@ -1,28 +1,43 @@
 """Colour: decoded frames of any pixel format to RGB, and RGB to what encoders take.
 
-Both directions are exact to rounding for 8-bit 4:2:0: chroma is repeated on the way to RGB and averaged on the way
-back, so a frame that nobody touched has the same luma and chroma again (up to the rounding of RGB). The usual fast
-paths of libswscale are avoided because they darken by one level on each pass; going by planar RGB with accurate
-rounding does not.
+Both directions are exact to rounding: chroma is repeated on the way to RGB and averaged on the way back, so a frame
+that nobody touched has the same luma and chroma again (up to the rounding of RGB), however often it is decoded and
+encoded. libswscale's usual ways are avoided on purpose: the fast one darkens by one level on each pass, and with the
+chroma location that H.264 decoders set, its nearest neighbour moves the chroma by a pixel each time.
 """
 
 from __future__ import annotations
 
 import os
+from functools import cache
 
 import av
 import cv2
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+from numpy.typing import NDArray
 
 from talkinghead.contracts import Frame
 
 HD_WIDTH, HD_HEIGHT = 1280, 577
 """From this width or height on, players take a video that names no colour matrix for BT.709."""
 
-_UNSPECIFIED = 2
+RED_BLUE_WEIGHTS = {
+    "bt601": (0.299, 0.114),
+    "bt709": (0.2126, 0.0722),
+    "fcc": (0.30, 0.11),
+    "smpte240m": (0.212, 0.087),
+    "bt2020": (0.2627, 0.0593),
+}
+"""Weights of red and blue in luma (ITU-T H.273, table 4)."""
+
+MATRIX_NAMES = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
+"""Matrices by their number in H.273, which is FFmpeg's."""
+
+_UNSPECIFIED, _FULL_RANGE = 2, 2
 _REPEAT_CHROMA = Interpolation.POINT | Interpolation.ACCURATE_RND
 _AVERAGE_CHROMA = Interpolation.AREA | Interpolation.ACCURATE_RND
+_PLANAR_8_BIT = {f"yuv{j}{kind}p" for j in ("", "j") for kind in ("420", "422", "444", "440", "411", "410")}
 
 
 def conversion_threads() -> int:
@@ -45,32 +60,86 @@ class ToRgb:
     def __call__(self, frame: av.VideoFrame) -> Frame:
         """RGB uint8 [H, W, 3], C-contiguous; transparent parts show white."""
         kind = frame.format
+        if kind.name in _PLANAR_8_BIT and (frame.colorspace in MATRIX_NAMES or frame.colorspace == _UNSPECIFIED):
+            full = kind.name.startswith("yuvj") or frame.color_range == _FULL_RANGE
+            return rgb_from_planes([_plane(plane) for plane in frame.planes], self._matrix(frame), full)
         if kind.is_rgb or kind.has_palette:
-            if _has_alpha(kind):
+            if has_alpha(kind):
                 return _on_white(self._packed(frame, "rgba"))
             return np.ascontiguousarray(self._packed(frame, "rgb24"))
-        matrix = self._matrix(frame)
-        if _has_alpha(kind):
-            return _on_white(self._packed(frame, "rgba", matrix))
-        planar = self._reformatter.reformat(
-            frame, format="gbrp", src_colorspace=matrix, interpolation=_REPEAT_CHROMA, threads=self._threads
-        )
-        green, blue, red = (_plane(plane) for plane in planar.planes)
+        frame = without_chroma_location(frame)
+        if has_alpha(kind):
+            return _on_white(self._packed(frame, "rgba"))
+        green, blue, red = (_plane(plane) for plane in self._reformat(frame, "gbrp").planes)
         return np.asarray(cv2.merge([red, green, blue]), np.uint8)
 
-    def _packed(self, frame: av.VideoFrame, name: str, matrix: Colorspace | None = None) -> Frame:
-        converted = self._reformatter.reformat(
+    def _packed(self, frame: av.VideoFrame, name: str) -> Frame:
+        return np.asarray(self._reformat(frame, name).to_ndarray(), np.uint8)
+
+    def _reformat(self, frame: av.VideoFrame, name: str) -> av.VideoFrame:
+        untagged = frame.colorspace == _UNSPECIFIED and not frame.format.is_rgb
+        hd = untagged and self._matrix(frame) == "bt709"
+        matrix = (Colorspace.ITU709 if hd else Colorspace.ITU601) if untagged else None
+        return self._reformatter.reformat(
             frame, format=name, src_colorspace=matrix, interpolation=_REPEAT_CHROMA, threads=self._threads
         )
-        return np.asarray(converted.to_ndarray(), np.uint8)
 
-    def _matrix(self, frame: av.VideoFrame) -> Colorspace | None:
-        if frame.colorspace != _UNSPECIFIED:
-            return None
+    def _matrix(self, frame: av.VideoFrame) -> str:
+        if frame.colorspace in MATRIX_NAMES:
+            return MATRIX_NAMES[frame.colorspace]
         if self._untagged == "auto":
-            hd = frame.width >= HD_WIDTH or frame.height >= HD_HEIGHT
-            return Colorspace.ITU709 if hd else Colorspace.ITU601
-        return Colorspace.ITU709 if self._untagged == "bt709" else Colorspace.ITU601
+            return "bt709" if frame.width >= HD_WIDTH or frame.height >= HD_HEIGHT else "bt601"
+        return self._untagged
+
+
+def rgb_from_planes(planes: list[NDArray[np.uint8]], matrix: str, full_range: bool) -> Frame:
+    """RGB from 8-bit luma and two planes of chroma of the same or a smaller size, which is repeated.
+
+    Args:
+        planes: Y [H, W], Cb and Cr [h, w] uint8.
+        matrix: a name from RED_BLUE_WEIGHTS.
+        full_range: luma 0-255 instead of 16-235.
+    Returns:
+        RGB uint8 [H, W, 3], rounded and clipped.
+    """
+    luma, *chroma = planes
+    size = (luma.shape[1], luma.shape[0])
+    wide = [
+        plane if plane.shape == luma.shape else cv2.resize(plane, dsize=size, interpolation=cv2.INTER_NEAREST)
+        for plane in chroma
+    ]
+    return np.asarray(cv2.transform(cv2.merge([luma, *wide]), rgb_from_yuv(matrix, full_range)), np.uint8)
+
+
+@cache
+def rgb_from_yuv(matrix: str, full_range: bool) -> NDArray[np.float64]:
+    """[3, 4] float64: RGB = M [Y, Cb, Cr, 1], all in units of 8 bits."""
+    kr, kb = RED_BLUE_WEIGHTS[matrix]
+    kg = 1 - kr - kb
+    rgb_from_unit = np.array(
+        [
+            [1, 0, 2 * (1 - kr)],
+            [1, -2 * (1 - kb) * kb / kg, -2 * (1 - kr) * kr / kg],
+            [1, 2 * (1 - kb), 0],
+        ]
+    )
+    scale, zero = ((1, 1, 1), (0, 128, 128)) if full_range else ((255 / 219, 255 / 224, 255 / 224), (16, 128, 128))
+    linear = rgb_from_unit * np.array(scale)
+    return np.column_stack([linear, -linear @ np.array(zero)])
+
+
+def without_chroma_location(frame: av.VideoFrame) -> av.VideoFrame:
+    """A copy that does not say where chroma is sampled: libswscale then repeats and averages it symmetrically."""
+    copy = av.VideoFrame(frame.width, frame.height, frame.format.name)
+    for source, target in zip(frame.planes, copy.planes, strict=True):
+        rows = np.frombuffer(memoryview(source), np.uint8).reshape(-1, source.line_size)
+        padded = np.zeros((target.buffer_size // target.line_size, target.line_size), np.uint8)
+        height, width = min(len(rows), len(padded)), min(source.line_size, target.line_size)
+        padded[:height, :width] = rows[:height, :width]
+        target.update(padded.tobytes())
+    copy.colorspace, copy.color_range = frame.colorspace, frame.color_range
+    copy.color_trc, copy.color_primaries = frame.color_trc, frame.color_primaries
+    return copy
 
 
 class FromRgb:
@@ -100,7 +169,8 @@ class FromRgb:
         )
 
 
-def _has_alpha(kind: av.VideoFormat) -> bool:
+def has_alpha(kind: av.VideoFormat) -> bool:
+    """Whether a pixel format can be transparent."""
     return any(component.is_alpha for component in kind.components) or kind.has_palette
 
 

@@ -282,16 +282,17 @@ def test_colours_survive(name: str, tmp_path: Path) -> None:
 
 
 def test_frames_do_not_drift_over_generations(tmp_path: Path) -> None:
-    """Coded without loss, only the first generation changes a picture; its mean stays within a tenth of a level."""
+    """Coded without loss, five generations change a picture as little as one does, and not its mean."""
     noise = np.random.default_rng(0).integers(90, 166, (9, 16, 3), dtype=np.uint8)
     picture = np.asarray(cv2.resize(noise, (320, 180), interpolation=cv2.INTER_CUBIC), np.uint8)
     generations = [picture]
-    for generation in range(4):
+    for generation in range(5):
         path = tmp_path / f"{generation}.mp4"
         write_video(path, [generations[-1]], fps=Fraction(25), options=EncodeOptions(codec="libx264", crf=0))
         generations.append(next(iter(open_frames(path).read())).copy())
-    assert np.abs(generations[1].mean(axis=(0, 1)) - picture.mean(axis=(0, 1))).max() < 0.1
-    assert all(np.array_equal(generations[1], later) for later in generations[2:])
+    for later in generations[1:]:
+        assert np.abs(later.mean(axis=(0, 1)) - picture.mean(axis=(0, 1))).max() < 0.05
+        assert np.abs(later.astype(int) - generations[1]).mean() < 0.02
 
 
 def test_untouched_frames_keep_their_luma_and_chroma(tmp_path: Path) -> None:
