@@ -115,7 +115,7 @@ def encoder_windows(frames: FloatArray) -> FloatArray:
     """[F, 80] to [n, 67, 80]; frames behind the end are zeros."""
     starts = window_starts(len(frames))
     index = starts[:, None] + np.arange(WINDOW_FRAMES)
-    windows = frames[np.minimum(index, len(frames) - 1)]
+    windows: FloatArray = frames[np.minimum(index, len(frames) - 1)]
     windows[index >= len(frames)] = 0
     return windows
 

@@ -89,7 +89,7 @@ def fold_branches(
     total = np.zeros((width, in_width // groups, kernel, kernel))
     offset = np.zeros(width)
 
-    def add(weight: NDArray[np.float64], norm: str) -> None:
+    def add(weight: NDArray[Any], norm: str) -> None:
         nonlocal total, offset
         gamma, beta, mean, var = (
             np.asarray(tensors[f"{norm}.{part}"], np.float64)

@@ -6,10 +6,13 @@ Everything is float32 [B, C, H, W] with BatchNorm in inference mode (eps 1e-5).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -189,3 +192,19 @@ class UNet(nn.Module):
             [B, 3, H, W] in (0, 1), BGR.
         """
         return self.decode(self.encode(image), self.audio_model(audio))
+
+
+def load_unet(tensors: Mapping[str, NDArray[Any]], variant: Variant) -> UNet:
+    """The network with its weights, float32, ready for inference.
+
+    Args:
+        tensors: checked state dict in key layout A; `num_batches_tracked` may be absent.
+    """
+    with torch.device("meta"):
+        network = UNet(variant)
+    state = {name: torch.from_numpy(np.array(value, np.float32)) for name, value in tensors.items()}
+    for name in network.state_dict():
+        if name.endswith("num_batches_tracked"):
+            state[name] = torch.zeros((), dtype=torch.int64)
+    network.load_state_dict(state, strict=True, assign=True)
+    return network.eval()

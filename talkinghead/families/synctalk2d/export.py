@@ -1,0 +1,187 @@
+"""The networks as ONNX files for other programs, compared with the readable network before they are left behind."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from talkinghead.audio.encoders import ave
+from talkinghead.contracts import FloatArray
+from talkinghead.errors import BackendError, UnwritableOutput
+from talkinghead.families.synctalk2d.folded import FoldedUNet, fold, picture_state, render, speech_state
+from talkinghead.families.synctalk2d.variants import Variant
+from talkinghead.families.synctalk2d.weights import GeneratorWeights
+
+TOLERANCE = 1e-4
+"""Largest allowed difference between ONNX Runtime and torch in float32 (outputs lie in 0..1, features in 0..10)."""
+DEFAULT_OPSET = 17
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An ONNX file that was written."""
+
+    path: Path
+    opset: int
+    inputs: dict[str, tuple[int, ...]]
+    outputs: dict[str, tuple[int, ...]]
+    max_difference: float
+    """Largest difference to torch on a random input."""
+    num_bytes: int
+
+
+def generator_model(
+    net: FoldedUNet, *, batch: int = 1, opset: int = DEFAULT_OPSET, metadata: dict[str, str] | None = None
+) -> Any:
+    """The whole generator as an ONNX model: `image`, `audio` to `output`."""
+    from onnx import TensorProto
+
+    from talkinghead.graph.onnx_ops import OnnxOps, build_model
+
+    ops = OnnxOps()
+    side = net.variant.size.inner_px
+    heard = speech_state(ops, net, "joined", "audio")
+    state = picture_state(ops, net, "joined", "image")
+    out = ops.named(render(ops, net, "joined", state, heard), "output")
+    return build_model(
+        ops,
+        net.variant.name,
+        [
+            ("image", TensorProto.FLOAT, (batch, 6, side, side)),
+            ("audio", TensorProto.FLOAT, (batch, *net.variant.audio.input_shape)),
+        ],
+        [(out, TensorProto.FLOAT, (batch, 3, side, side))],
+        opset=opset,
+        metadata=metadata,
+    )
+
+
+def generator_metadata(variant: Variant, sha256: str | None) -> dict[str, str]:
+    """What a program needs to know to use the file, as text."""
+    size, audio = variant.size, variant.audio
+    x, y, width, height = size.mask_xywh
+    filter_name = "bicubic" if size.bicubic else "bilinear"
+    return {
+        "model": f"synctalk2d.{variant.name}",
+        "mode": audio.mode,
+        "color_order": "BGR",
+        "image": f"float32 [1, 6, {size.inner_px}, {size.inner_px}] in [0, 1] = uint8 / 255: B, G, R of the crop, then "
+        f"of its copy with rows {y}..{y + height - 1}, columns {x}..{x + width - 1} set to 0",
+        "audio": f"float32 [1, {', '.join(map(str, audio.input_shape))}]: {audio.window_rows} feature rows around the "
+        f"frame (row {audio.window_rows // 2} is its own), zeros beyond the ends, reshaped in C order",
+        "output": f"float32 [1, 3, {size.inner_px}, {size.inner_px}] in (0, 1), B, G, R; uint8 = trunc(255 * value)",
+        "crop": f"landmarks 1, 31, 52 give x1, x2, y1 of a square; resized to {size.crop_px} ({filter_name}); "
+        f"the network's picture is [4:{size.crop_px - 4}] of both axes",
+        "fps": str(audio.fps),
+        "weights_sha256": sha256 or "",
+    }
+
+
+def random_inputs(variant: Variant, seed: int = 0) -> tuple[FloatArray, FloatArray]:
+    """A picture and a window for comparisons."""
+    rng = np.random.default_rng(seed)
+    side = variant.size.inner_px
+    image = rng.random((1, 6, side, side), np.float32)
+    audio = rng.uniform(0, 2, (1, *variant.audio.input_shape)).astype(np.float32)
+    return image, audio
+
+
+def published_output(weights: GeneratorWeights, variant: Variant, image: FloatArray, audio: FloatArray) -> FloatArray:
+    """What the readable network gives, float32 on the CPU."""
+    import torch
+
+    from talkinghead.families.synctalk2d.network import load_unet
+
+    with torch.inference_mode():
+        out: FloatArray = load_unet(weights.tensors, variant)(torch.from_numpy(image), torch.from_numpy(audio)).numpy()
+    return out
+
+
+def export_generator(
+    weights: GeneratorWeights, variant: Variant, path: str | Path, *, opset: int = DEFAULT_OPSET
+) -> Exported:
+    """Write the generator as ONNX, batch 1, and compare it in ONNX Runtime with torch.
+
+    Args:
+        opset: 11 or newer.
+    Raises:
+        OptionError: the opset is out of range. UnwritableOutput: the file cannot be written.
+        BackendError: ONNX Runtime gives something else than torch; no file is left.
+    """
+    model = generator_model(
+        fold(weights.tensors, variant), opset=opset, metadata=generator_metadata(variant, weights.sha256)
+    )
+    image, audio = random_inputs(variant)
+    wanted = published_output(weights, variant, image, audio)
+    return _write_checked(model, Path(path), opset, {"image": image, "audio": audio}, {"output": wanted})
+
+
+def export_ave_encoder(
+    tensors: dict[str, Any], path: str | Path, *, opset: int = DEFAULT_OPSET, sha256: str | None = None
+) -> Exported:
+    """Write the AVE encoder as ONNX with any batch size; as `export_generator`."""
+    import torch
+
+    from talkinghead.graph.torch_ops import TorchOps
+
+    convs = ave.fold_encoder(ave.encoder_tensors(tensors, "the encoder"))
+    metadata = {
+        "model": "synctalk2d.ave_encoder",
+        "mel": "float32 [n, 1, 80, 16] in [-4, 4], rows are frequencies, 80 columns per second",
+        "features": "float32 [n, 512], at least 0; the first and last row of a sound are used twice",
+        "weights_sha256": sha256 or "",
+    }
+    model = ave.encoder_graph(convs, "n", opset=opset, metadata=metadata)
+    mel = np.random.default_rng(0).uniform(-4, 4, (3, 1, 80, ave.WINDOW_COLUMNS)).astype(np.float32)
+    with torch.inference_mode():
+        out = ave.encode(TorchOps(torch.device("cpu"), torch.float32), convs, torch.from_numpy(mel))
+    return _write_checked(model, Path(path), opset, {"mel": mel}, {"features": out.numpy().reshape(len(mel), -1)})
+
+
+def _write_checked(
+    model: Any, path: Path, opset: int, inputs: dict[str, FloatArray], wanted: dict[str, FloatArray]
+) -> Exported:
+    import onnx
+
+    from talkinghead.graph.compiled import OnnxRuntimeGraph
+
+    onnx.checker.check_model(model, full_check=True)
+    data = model.SerializeToString()
+    found = OnnxRuntimeGraph(data)(inputs)
+    difference = max(float(np.abs(found[name] - value).max()) for name, value in wanted.items())
+    if not difference <= TOLERANCE:
+        raise BackendError(f"ONNX Runtime differs from torch by {difference:.2g}.", accepted=f"at most {TOLERANCE:g}")
+    write_whole(path, data)
+    return Exported(
+        path,
+        opset,
+        {name: tuple(value.shape) for name, value in inputs.items()},
+        {name: tuple(value.shape) for name, value in wanted.items()},
+        difference,
+        len(data),
+    )
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file that appears under its name only when complete; replaces an older one.
+
+    Raises:
+        UnwritableOutput: missing folder, no permission, full disk.
+    """
+    partial: str | None = None
+    try:
+        handle, partial = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.", suffix=".part")
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        Path(partial).replace(path)
+        partial = None
+    except OSError as error:
+        raise UnwritableOutput(f"{path} cannot be written: {error.strerror or error}.") from error
+    finally:
+        if partial is not None:
+            Path(partial).unlink(missing_ok=True)

@@ -1,0 +1,113 @@
+"""Listening: a sound to the features that a network was trained with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from talkinghead.audio.encoders import ave, hubert, wenet
+from talkinghead.contracts import AudioClip, FloatArray
+from talkinghead.errors import MissingWeights
+from talkinghead.families.synctalk2d.config import SyncTalk2DConfig
+from talkinghead.families.synctalk2d.features import Features, features_of
+from talkinghead.families.synctalk2d.variants import AudioVariant
+
+AVE_NAMES = ("audio_visual_encoder.pth", "audio_encoder.pth", "audio_visual_encoder.safetensors", "ave.safetensors")
+WENET_NAMES = ("encoder.onnx", "wenet_encoder.onnx")
+USUAL_FOLDERS = ("", "model/checkpoints", "data_utils/ave/checkpoints", "data_utils", "checkpoints")
+"""Where the published repositories keep these files, below the folders around the checkpoint."""
+
+
+class SpeechListener:
+    """The encoder of one mode, loaded when it is first needed."""
+
+    def __init__(
+        self, audio: AudioVariant, config: SyncTalk2DConfig, checkpoint: Path | None, *, backend: str, device: str
+    ) -> None:
+        self.audio = audio
+        self._config = config
+        self._checkpoint = checkpoint
+        self._backend = backend
+        self._device = device
+        self._encoder: ave.AveEncoder | hubert.HubertEncoder | wenet.WenetEncoder | None = None
+        self.encoder_name = ""
+
+    def num_rows(self, num_samples: int) -> int:
+        """Feature rows of a sound of so many samples at 16 kHz: as many frames as the published script makes."""
+        if self.audio.mode == "ave":
+            return ave.num_rows(num_samples)
+        if self.audio.mode == "wenet":
+            return wenet.num_rows(num_samples)
+        rows = hubert.expected_rows(max(num_samples, hubert.RECEPTIVE_SAMPLES))
+        return rows // 2 if self._config.hubert_convention == "udh-classic" else (rows + 1) // 2
+
+    def samples_for_rows(self, rows: int) -> int:
+        """Samples that give at least so many rows."""
+        if self.audio.mode == "ave":
+            return ave.samples_for_rows(rows)
+        if self.audio.mode == "wenet":
+            return wenet.samples_for_rows(rows)
+        return 2 * rows * hubert.SHIFT_SAMPLES + hubert.CHUNK_OVERLAP
+
+    def listen(self, clip: AudioClip, min_rows: int | None = None) -> Features:
+        """Features of a sound.
+
+        Args:
+            clip: 16 kHz mono.
+            min_rows: the sound is followed by silence until it gives so many rows; None leaves it as it is.
+        Raises:
+            MissingWeights: the encoder is not found. CheckpointError: it is another file.
+        """
+        samples = clip.samples
+        if min_rows is not None and self.num_rows(len(samples)) < min_rows:
+            samples = np.pad(samples, (0, max(0, self.samples_for_rows(min_rows) - len(samples))))
+        return features_of(self._features(samples), self.audio, self.encoder_name)
+
+    def _features(self, samples: FloatArray) -> FloatArray:
+        if self._encoder is None:
+            self._encoder = self._load()
+        if isinstance(self._encoder, hubert.HubertEncoder):
+            return self._encoder.features(samples, self._config.hubert_convention)
+        return self._encoder.features(samples)
+
+    def _load(self) -> ave.AveEncoder | hubert.HubertEncoder | wenet.WenetEncoder:
+        if self.audio.mode == "ave":
+            path = self._config.ave_encoder or find_beside(self._checkpoint, AVE_NAMES)
+            if path is None:
+                raise MissingWeights(
+                    "Features of the mode ave need the AVE audio encoder, and it is not found.",
+                    accepted=f"{AVE_NAMES[0]} beside the checkpoint or in the models folder, or --ave-encoder FILE",
+                    remedy="take it from model/checkpoints of SyncTalk_2D, or give --features FILE.npy",
+                )
+            self.encoder_name = str(path)
+            backend = "onnx" if self._backend == "torch" else self._backend
+            return ave.read_ave_encoder(path, backend=backend, threads=self._config.threads)
+        if self.audio.mode == "wenet":
+            path = self._config.wenet_encoder or find_beside(self._checkpoint, WENET_NAMES)
+            if path is None:
+                raise MissingWeights(
+                    "Features of the mode wenet need encoder.onnx, and it is not found.",
+                    accepted="encoder.onnx beside the checkpoint or in the models folder, or --wenet-encoder FILE",
+                    remedy="take it from Ultralight-Digital-Human, or give --features FILE.npy",
+                )
+            self.encoder_name = str(path)
+            return wenet.WenetEncoder(path, threads=self._config.threads)
+        source = self._config.hubert_model or hubert.MODEL_NAME
+        self.encoder_name = str(source)
+        return hubert.read_hubert(source, device=self._device)
+
+
+def find_beside(checkpoint: Path | None, names: Sequence[str]) -> Path | None:
+    """A file in the usual places around a checkpoint (three folders up), else in the models folder."""
+    from talkinghead.face.detectors.base import find_model
+
+    if checkpoint is not None:
+        for folder in list(checkpoint.absolute().parents)[:3]:
+            for below in USUAL_FOLDERS:
+                for name in names:
+                    candidate = folder / below / name
+                    if candidate.is_file():
+                        return candidate
+    return find_model(names)
