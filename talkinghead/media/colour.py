@@ -9,6 +9,7 @@ chroma location that H.264 decoders set, its nearest neighbour moves the chroma 
 from __future__ import annotations
 
 import os
+import threading
 from functools import cache
 
 import av
@@ -34,10 +35,18 @@ RED_BLUE_WEIGHTS = {
 MATRIX_NAMES = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
 """Matrices by their number in H.273, which is FFmpeg's."""
 
-_UNSPECIFIED, _FULL_RANGE = 2, 2
+HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
+"""Transfer functions of high dynamic range, by their number in H.273."""
+
+_UNSPECIFIED, _FULL_RANGE, _BT709 = 2, 2, 1
 _REPEAT_CHROMA = Interpolation.POINT | Interpolation.ACCURATE_RND
 _AVERAGE_CHROMA = Interpolation.AREA | Interpolation.ACCURATE_RND
 _PLANAR_8_BIT = {f"yuv{j}{kind}p" for j in ("", "j") for kind in ("420", "422", "444", "440", "411", "410")}
+
+
+_hdr_lock = threading.Lock()
+_hdr_reformatter = VideoReformatter()
+"""Shared, because libswscale works two seconds on its table of colours."""
 
 
 def conversion_threads() -> int:
@@ -58,7 +67,7 @@ class ToRgb:
         self._threads = conversion_threads()
 
     def __call__(self, frame: av.VideoFrame) -> Frame:
-        """RGB uint8 [H, W, 3], C-contiguous; transparent parts show white."""
+        """RGB uint8 [H, W, 3], C-contiguous; transparent parts show white; high dynamic range becomes standard."""
         kind = frame.format
         if kind.name in _PLANAR_8_BIT and (frame.colorspace in MATRIX_NAMES or frame.colorspace == _UNSPECIFIED):
             full = kind.name.startswith("yuvj") or frame.color_range == _FULL_RANGE
@@ -70,11 +79,26 @@ class ToRgb:
         frame = without_chroma_location(frame)
         if has_alpha(kind):
             return _on_white(self._packed(frame, "rgba"))
+        if frame.color_trc in HDR_TRANSFERS:
+            return self._standard_range(frame)
         green, blue, red = (_plane(plane) for plane in self._reformat(frame, "gbrp").planes)
         return np.asarray(cv2.merge([red, green, blue]), np.uint8)
 
     def _packed(self, frame: av.VideoFrame, name: str) -> Frame:
         return np.asarray(self._reformat(frame, name).to_ndarray(), np.uint8)
+
+    def _standard_range(self, frame: av.VideoFrame) -> Frame:
+        """High dynamic range and wide gamut mapped to BT.709 by libswscale: reference white becomes white."""
+        with _hdr_lock:
+            mapped = _hdr_reformatter.reformat(
+                frame,
+                format="rgb24",
+                dst_color_trc=_BT709,
+                dst_color_primaries=_BT709,
+                interpolation=_REPEAT_CHROMA,
+                threads=self._threads,
+            )
+        return np.ascontiguousarray(np.asarray(mapped.to_ndarray(), np.uint8))
 
     def _reformat(self, frame: av.VideoFrame, name: str) -> av.VideoFrame:
         untagged = frame.colorspace == _UNSPECIFIED and not frame.format.is_rgb

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from talkinghead.contracts import Frame, MediaInfo
 from talkinghead.errors import OptionError
-from talkinghead.media.colour import ToRgb
+from talkinghead.media.colour import HDR_TRANSFERS, ToRgb
 from talkinghead.media.container import open_input, unreadable, video_stream
 from talkinghead.media.files import file_sha256
 from talkinghead.media.options import FrameOptions
@@ -315,6 +315,11 @@ class VideoSource:
             self._notes.append(f"The pixels are {aspect} times as wide as high; the width is stretched to match.")
         if first.interlaced_frame:
             self._notes.append("The video is interlaced; moving edges may show combs.")
+        if first.color_trc in HDR_TRANSFERS:
+            name = HDR_TRANSFERS[first.color_trc]
+            self._notes.append(
+                f"The video has high dynamic range ({name}); its colours are mapped to the standard range."
+            )
         self._transform = Transform.plan(first.width, first.height, options, facts.turn, aspect)
         self._info = _media_info(path, facts)
         self._fps = options.fps or self._index.timeline.rate

@@ -579,6 +579,74 @@ def test_colour_matrix_and_range(matrix: str | None, full: bool, size: tuple[int
             assert np.abs(frame[0, 0] - exact_rgb(*colours[0], untagged, full)).max() <= 0.75
 
 
+def flat_video(path: Path, codec: str, pixel_format: str, levels: tuple[int, ...], **tags: int) -> Path:
+    """Two frames of one colour, given as plane values."""
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, pixel_format
+        for name, value in tags.items():
+            setattr(stream.codec_context, name, value)
+        for _ in range(2):
+            frame = av.VideoFrame(64, 48, pixel_format)
+            for plane, level in zip(frame.planes, levels, strict=True):
+                kind = np.uint16 if pixel_format.endswith("le") else np.uint8
+                plane.update(np.full(plane.buffer_size // np.dtype(kind).itemsize, level, kind).tobytes())
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return path
+
+
+def test_grey_and_ten_bits(tmp_path: Path) -> None:
+    grey = flat_video(tmp_path / "g.mkv", "ffv1", "gray", (100,))
+    assert (next(iter(open_frames(grey).read())) == 100).all()
+    for kind in ("yuv420p10le", "yuv422p10le", "yuv444p10le"):
+        deep = flat_video(tmp_path / "d.mkv", "ffv1", kind, (240, 400, 600), colorspace=1, color_range=1)
+        shown = next(iter(open_frames(deep).read()))
+        assert np.abs(shown[20, 20] - exact_rgb(60, 100, 150, "bt709", False)).max() <= 0.75
+
+
+def test_chroma_of_every_depth_stays_in_place(tmp_path: Path) -> None:
+    """A coloured block on chroma's own grid comes out with its edges where they were."""
+    for kind, shift in (("yuv420p", 0), ("yuv420p10le", 2)):
+        path = tmp_path / f"{kind}.mkv"
+        with av.open(str(path), "w") as out:
+            stream = out.add_stream("ffv1", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 64, 48, kind
+            stream.codec_context.colorspace = 1
+            picture = av.VideoFrame(64, 48, kind)
+            for i, plane in enumerate(picture.planes):
+                values = np.full((plane.height, plane.width), 128 << shift, np.uint16 if shift else np.uint8)
+                if i == 2:
+                    values[6:12, 8:16] = 200 << shift
+                padded = np.zeros((plane.height, plane.line_size // values.itemsize), values.dtype)
+                padded[:, : plane.width] = values
+                plane.update(padded.tobytes())
+            out.mux(stream.encode(picture))
+            out.mux(stream.encode(None))
+        shown = next(iter(open_frames(path).read()))
+        red = shown[:, :, 0] > shown[:, :, 1]
+        expected = np.zeros((48, 64), bool)
+        expected[12:24, 16:32] = True
+        assert np.array_equal(red, expected)
+
+
+@pytest.mark.parametrize(("transfer", "white"), [(18, 721), (16, 573)])
+def test_high_dynamic_range_is_mapped(transfer: int, white: int, tmp_path: Path) -> None:
+    """Reference white (203 cd/m2, ITU-R BT.2408) is white, grey stays grey, and it is said."""
+    shades = []
+    for level in (64, 300, 450, white):
+        tags = {"colorspace": 9, "color_range": 1, "color_trc": transfer, "color_primaries": 9}
+        path = flat_video(tmp_path / f"{level}.mkv", "ffv1", "yuv420p10le", (level, 512, 512), **tags)
+        source = open_frames(path)
+        shown = next(iter(source.read()))[20, 20].astype(int)
+        assert np.ptp(shown) <= 2
+        shades.append(int(shown[1]))
+        assert any("high dynamic range" in warning for warning in source.warnings)
+    assert shades == sorted(shades)
+    assert shades[0] <= 2
+    assert shades[-1] >= 225
+
+
 def test_transparent_video_shows_white(tmp_path: Path) -> None:
     frame = np.zeros((48, 64, 4), np.uint8)
     frame[:, :32] = (200, 30, 40, 255)
