@@ -63,12 +63,15 @@ class FacePath:
         down = np.array([-along[1], along[0]])
         x, y, half, tilt = self.mouth_place[index]
         turned = angle + float(tilt)
-        curves = (self.contours[index] * np.float32(d)).astype(np.float32)
+        upper_outer, upper_inner, lower_inner, lower_outer = (self.contours[index] * np.float32(d)).astype(np.float32)
         mouth = MouthGeometry(
             self.head.centre[index] + d * (x * along + y * down),
             np.array([np.cos(turned), np.sin(turned)]),
             float(half) * d,
-            *curves,
+            upper_outer,
+            upper_inner,
+            lower_inner,
+            lower_outer,
             confidence=float(self.confidence[index]),
         )
         left, right = self.sides[index] * d

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -122,4 +123,5 @@ def _look_for_eyes(
 def _cascade() -> Any:
     import cv2
 
-    return cv2.CascadeClassifier(cv2.data.haarcascades + CASCADE)
+    folder = Path(cv2.__file__).parent / "data"
+    return cv2.CascadeClassifier(str(folder / CASCADE))

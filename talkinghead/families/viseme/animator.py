@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from talkinghead.contracts import FaceStatus, Frame, MouthMotion
+from talkinghead.contracts import FaceStatus, FloatArray, Frame, MouthMotion
 from talkinghead.families.viseme.analyse import FacePath
 from talkinghead.families.viseme.compose import Face, Pose, animate
 from talkinghead.families.viseme.config import VisemeConfig
@@ -55,13 +55,17 @@ def appearance(
         frames, indices: some frames of the source and their numbers; a picture is one.
     """
     palettes = [read_palette(frame, path.at(index)) for frame, index in zip(frames, indices, strict=True)]
+
+    def median(name: str) -> FloatArray:
+        return np.asarray(np.median([getattr(p, name) for p in palettes], axis=0), np.float32)
+
     palette = Palette(
-        *(
-            np.median([getattr(p, name) for p in palettes], axis=0).astype(np.float32)
-            for name in ("teeth", "lips", "cavity", "tongue")
-        ),
-        softness=float(np.median([p.softness for p in palettes])),
-        grain=float(np.median([p.grain for p in palettes])),
+        teeth=median("teeth"),
+        lips=median("lips"),
+        cavity=median("cavity"),
+        tongue=median("tongue"),
+        softness=float(median("softness")),
+        grain=float(median("grain")),
     )
     if len(path) > 1:
         return palette, None, ()

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from talkinghead.contracts import FloatArray, Frame
+from talkinghead.contracts import Frame
 from talkinghead.families.viseme.eyelids import Eye, LidField, eye_reach, lid_field, paint_lid, to_eye
-from talkinghead.families.viseme.geometry import COLUMNS, EyeGeometry, FaceGeometry
+from talkinghead.families.viseme.geometry import COLUMNS, EyeGeometry, FaceGeometry, Values
 from talkinghead.families.viseme.idle import HEAD_REACH, HeadPose, head_field, head_weight
 from talkinghead.families.viseme.mouth_interior import OwnTeeth, Palette, paint
 from talkinghead.families.viseme.warp import (
@@ -17,12 +17,15 @@ from talkinghead.families.viseme.warp import (
     MouthShape,
     column_position,
     fields,
+    openness,
     reach,
     shape_mouth,
 )
 
 NODES_PER_EYE_DISTANCE = 22
 """How finely displacement fields are computed before they are enlarged to every pixel."""
+TOUCHING = 0.01
+"""A gap between the lips below this share of the half width is none."""
 SEAM_DARK = 0.42
 """How dark the line is that is drawn where an open source's lips are brought together."""
 
@@ -69,7 +72,7 @@ def head_region(face: FaceGeometry, size: tuple[int, int]) -> Region:
     return _clipped(centre, HEAD_REACH / 0.85 * face.eye_distance, size)
 
 
-def _clipped(centre: NDArray[np.float64], radius: float, size: tuple[int, int]) -> Region:
+def _clipped(centre: Values, radius: float, size: tuple[int, int]) -> Region:
     low, high = np.floor(centre - radius).astype(int), np.ceil(centre + radius).astype(int) + 1
     x1, x2 = (int(v) for v in np.clip([low[0], high[0]], 0, size[0]))
     y1, y2 = (int(v) for v in np.clip([low[1], high[1]], 0, size[1]))
@@ -109,7 +112,7 @@ def animate(frame: Frame, face: Face, pose: Pose, *, teeth: bool = True) -> Fram
     size = (frame.shape[1], frame.shape[0])
     geometry = face.geometry
     mouth_box = animated_region(geometry, size)
-    mouth_moves = not mouth_box.is_empty and (not pose.mouth.is_neutral or geometry.mouth.is_open)
+    mouth_moves = not mouth_box.is_empty and (not pose.mouth.is_neutral or geometry.mouth.gap > TOUCHING)
     eyes = face.eyes if pose.lids > 0 else ()
     eye_boxes = [eye_region(eye.geometry, eye.eye_distance, size) for eye in eyes]
     boxes = [head_region(geometry, size)] if pose.head is not None else []
@@ -123,7 +126,9 @@ def animate(frame: Frame, face: Face, pose: Pose, *, teeth: bool = True) -> Fram
         layer = _Layer(box, geometry, size, pose.head)
         mouth = _move_mouth(layer, mouth_box, geometry, shape) if shape is not None else None
         lids = [_move_lid(layer, eye_box, eye, pose.lids) for eye, eye_box in zip(eyes, eye_boxes, strict=True)]
-        moved = cv2.remap(frame, layer.map_x, layer.map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        moved = np.asarray(
+            cv2.remap(frame, layer.map_x, layer.map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), np.uint8
+        )
         for lid in lids:
             if lid is not None:
                 _paint_lid(moved, lid, face.palette.softness)
@@ -159,13 +164,13 @@ class _Layer:
         self.map_x = full[..., 0] + xs[None, :]
         self.map_y = full[..., 1] + ys[:, None]
 
-    def _head_at(self, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def _head_at(self, x: Values, y: Values) -> tuple[Values, Values]:
         assert self.head is not None
         pose, size = self.head
         share, near = head_weight(self.face, size, x, y)
         return head_field(self.face, pose, share, near, x, y)
 
-    def still(self, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def still(self, x: Values, y: Values) -> tuple[Values, Values]:
         """Points of the still picture that show at output points."""
         if self.head is None:
             return x, y
@@ -185,7 +190,7 @@ class _Layer:
         )
 
 
-def node_positions(box: Region, step: int) -> tuple[FloatArray, FloatArray]:
+def node_positions(box: Region, step: int) -> tuple[Values, Values]:
     """Centres [r, c] of the `step` x `step` cells that cover a box, pixels of the frame."""
     offset = np.float32((step - 1) / 2)
     xs = box.x1 + np.arange(-(-(box.x2 - box.x1) // step), dtype=np.float32) * step + offset
@@ -194,14 +199,14 @@ def node_positions(box: Region, step: int) -> tuple[FloatArray, FloatArray]:
     return gx, gy
 
 
-def enlarge(nodes: FloatArray, box: Region, step: int) -> FloatArray:
+def enlarge(nodes: Values, box: Region, step: int) -> Values:
     """Values at `node_positions`, at every pixel of the box."""
     import cv2
 
     if step == 1:
         return nodes
     rows, columns = nodes.shape[:2]
-    full: FloatArray = cv2.resize(nodes, (columns * step, rows * step), interpolation=cv2.INTER_LINEAR)
+    full = np.asarray(cv2.resize(nodes, (columns * step, rows * step), interpolation=cv2.INTER_LINEAR), np.float32)
     return full[: box.y2 - box.y1, : box.x2 - box.x1]
 
 
@@ -210,14 +215,14 @@ class _MouthPixels:
     """The part of a layer in which lips may part; arrays are [h, w] float32."""
 
     box: tuple[slice, slice]
-    still_x: FloatArray
-    still_y: FloatArray
-    x: FloatArray
+    still_x: Values
+    still_y: Values
+    x: Values
     """The mouth's own coordinates of the target."""
-    y: FloatArray
-    u: FloatArray
-    upper: FloatArray
-    lower: FloatArray
+    y: Values
+    u: Values
+    upper: Values
+    lower: Values
 
 
 def _move_mouth(layer: _Layer, mouth_box: Region, face: FaceGeometry, shape: MouthShape) -> _MouthPixels | None:
@@ -308,7 +313,7 @@ def _paint_mouth(
     shape: MouthShape,
     pose: MouthPose,
     mouth: _MouthPixels,
-    own_pixels: FloatArray | None,
+    own_pixels: Values | None,
     *,
     teeth: bool,
 ) -> None:
@@ -316,12 +321,13 @@ def _paint_mouth(
     palette = face.palette
     inside_columns = np.abs(mouth.u) < 1
     alpha = opening_alpha(mouth.upper, mouth.lower, mouth.y, palette.softness) * inside_columns
-    draw_seam = face.geometry.mouth.is_open
-    if not draw_seam and not alpha.any():
+    apart = openness(face.geometry.mouth)
+    if not apart and not alpha.any():
         return
     piece = moved[mouth.box].astype(np.float32)
-    if draw_seam:
-        piece *= _seam_shadow(shape, palette, mouth.u, mouth.y, mouth.upper, mouth.lower)[..., None]
+    if apart:
+        line = _seam_shadow(shape, palette, mouth.u, mouth.y, mouth.upper, mouth.lower)
+        piece *= (1 - np.float32(apart) * line)[..., None]
     if alpha.any():
         inside = paint(
             face.geometry,
@@ -340,7 +346,7 @@ def _paint_mouth(
     moved[mouth.box] = np.clip(np.rint(piece), 0, 255).astype(np.uint8)
 
 
-def to_mouth(face: FaceGeometry, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+def to_mouth(face: FaceGeometry, x: Values, y: Values) -> tuple[Values, Values]:
     """Pixels of the frame to the mouth's own coordinates."""
     mouth = face.mouth
     cx, cy = (np.float32(v) for v in mouth.centre)
@@ -348,36 +354,36 @@ def to_mouth(face: FaceGeometry, x: FloatArray, y: FloatArray) -> tuple[FloatArr
     return (x - cx) * ax + (y - cy) * ay, (y - cy) * ax - (x - cx) * ay
 
 
-def look_up(u: FloatArray, curve: FloatArray) -> FloatArray:
+def look_up(u: Values, curve: Values) -> Values:
     """A contour at positions u; held beyond the corners."""
-    values: FloatArray = np.interp(u, COLUMNS, curve).astype(np.float32)
+    values: Values = np.interp(u, COLUMNS, curve).astype(np.float32)
     return values
 
 
-def opening_alpha(upper: FloatArray, lower: FloatArray, y: FloatArray, softness: float) -> FloatArray:
+def opening_alpha(upper: Values, lower: Values, y: Values, softness: float) -> Values:
     """How much of a pixel shows the inside of the mouth: 0 on lips, and everywhere where they touch."""
     gap = lower - upper
     soft = np.float32(max(softness, 1.0))
     inside = np.minimum(y - upper, lower - y) / soft + np.float32(0.5)
     present = np.clip((gap - 0.15) / soft, 0, 1)
-    alpha: FloatArray = np.clip(inside, 0, 1) * present
+    alpha: Values = np.clip(inside, 0, 1) * present
     return alpha
 
 
 def _seam_shadow(
     shape: MouthShape,
     palette: Palette,
-    u: FloatArray,
-    y: FloatArray,
-    upper: FloatArray,
-    lower: FloatArray,
-) -> FloatArray:
-    """Factor that draws the dark line between lips that the source shows apart."""
+    u: Values,
+    y: Values,
+    upper: Values,
+    lower: Values,
+) -> Values:
+    """Darkness [0, 1] of the line between lips that the source shows apart."""
     width = max(0.035 * shape.half_width, 0.8 * palette.softness)
     middle = (upper + lower) / 2
     closed = np.clip(1 - (lower - upper) / (3 * width), 0, 1)
     fade = np.clip((1 - np.abs(u)) / 0.12, 0, 1)
-    line: FloatArray = 1 - SEAM_DARK * np.exp(-(((y - middle) / np.float32(width)) ** 2)) * closed * fade
+    line: Values = SEAM_DARK * np.exp(-(((y - middle) / np.float32(width)) ** 2)) * closed * fade
     return line
 
 
@@ -395,7 +401,7 @@ def boundary_gradient_ratio(before: Frame, after: Frame, mask: NDArray[np.bool_]
     if not across_x.any() and not across_y.any():
         return 1.0
 
-    def steps(picture: NDArray[np.float64]) -> float:
+    def steps(picture: Values) -> float:
         x = np.abs(np.diff(picture, axis=1)).mean(axis=-1)[across_x]
         y = np.abs(np.diff(picture, axis=0)).mean(axis=-1)[across_y]
         return float(np.concatenate([x, y]).mean())

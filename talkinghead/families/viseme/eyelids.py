@@ -10,10 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from talkinghead.contracts import FloatArray, Frame
-from talkinghead.families.viseme.geometry import COLUMNS, NUM_COLUMNS, EyeGeometry
+from talkinghead.contracts import Frame
+from talkinghead.families.viseme.geometry import COLUMNS, NUM_COLUMNS, EyeGeometry, Values
 
 FOLD_ABOVE = 0.10
 """Eye distances from the open lid up to where the skin no longer follows it; the brow lies above."""
@@ -32,11 +31,11 @@ LEAST_CONFIDENCE = 0.6
 class LidColours:
     """What a lid is painted with; RGB 0..255."""
 
-    above: FloatArray
+    above: Values
     """[41, 3] float32 at `COLUMNS`: skin above the eye."""
-    below: FloatArray
+    below: Values
     """[41, 3] float32: skin below the eye."""
-    lash: FloatArray
+    lash: Values
     """[3] float32: the dark line of the lashes."""
 
 
@@ -54,11 +53,12 @@ def read_lid(frame: Frame, eye: EyeGeometry, eye_distance: float) -> Eye:
     down = np.array([-eye.axis[1], eye.axis[0]])
     x = (COLUMNS * eye.half_width).astype(np.float64)
 
-    def pick(y: NDArray[np.float64]) -> NDArray[np.float64]:
+    def pick(y: Values) -> Values:
         points = eye.centre + x[:, None] * eye.axis + y[:, None] * down
         columns = np.clip(np.rint(points[:, 0]), 0, frame.shape[1] - 1).astype(int)
         rows = np.clip(np.rint(points[:, 1]), 0, frame.shape[0] - 1).astype(int)
-        return frame[rows, columns].astype(np.float64)
+        picked: Values = frame[rows, columns].astype(np.float64)
+        return picked
 
     upper, lower = eye.upper_lid.astype(np.float64), eye.lower_lid.astype(np.float64)
     d = eye_distance
@@ -78,21 +78,22 @@ def read_lid(frame: Frame, eye: EyeGeometry, eye_distance: float) -> Eye:
     return Eye(eye, LidColours(above.astype(np.float32), below.astype(np.float32), lash.astype(np.float32)), d)
 
 
-def _bright_median(samples: NDArray[np.float64], luma: NDArray[np.float64]) -> NDArray[np.float64]:
+def _bright_median(samples: Values, luma: Values) -> Values:
     """Per column [41, 3] the colour at the 65th percentile of brightness of [n, 41, 3]."""
     order = np.argsort(samples @ luma, axis=0)
     place = round(0.65 * (len(samples) - 1))
-    return samples[order[place], np.arange(NUM_COLUMNS)]
+    chosen: Values = samples[order[place], np.arange(NUM_COLUMNS)]
+    return chosen
 
 
-def _smooth_columns(colours: NDArray[np.float64]) -> NDArray[np.float64]:
+def _smooth_columns(colours: Values) -> Values:
     kernel = np.exp(-0.5 * (np.arange(-8, 9) / 4.0) ** 2)
     kernel /= kernel.sum()
     padded = np.pad(colours, ((8, 8), (0, 0)), mode="edge")
     return np.stack([np.convolve(padded[:, c], kernel, mode="valid") for c in range(3)], axis=1)
 
 
-def to_eye(eye: EyeGeometry, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+def to_eye(eye: EyeGeometry, x: Values, y: Values) -> tuple[Values, Values]:
     """Pixels of the frame to the eye's own coordinates."""
     cx, cy = (np.float32(v) for v in eye.centre)
     ax, ay = (np.float32(v) for v in eye.axis)
@@ -103,20 +104,20 @@ def to_eye(eye: EyeGeometry, x: FloatArray, y: FloatArray) -> tuple[FloatArray, 
 class LidField:
     """A lid on its way; arrays shaped as the points, the eye's own pixels."""
 
-    move: FloatArray
+    move: Values
     """Displacement of the skin above, source minus target, along the eye's down axis."""
-    u: FloatArray
+    u: Values
     """Position between the corners; beyond -1 and 1 outside the eye."""
-    y: FloatArray
-    upper: FloatArray
+    y: Values
+    upper: Values
     """Edge of the open lid in the same column."""
-    edge: FloatArray
+    edge: Values
     """Edge of the falling lid."""
-    lower: FloatArray
+    lower: Values
     """Edge of the lower lid."""
 
 
-def lid_field(eye: Eye, closing: float, x: FloatArray, y: FloatArray) -> LidField:
+def lid_field(eye: Eye, closing: float, x: Values, y: Values) -> LidField:
     """The upper lid at `closing` (0 as in the picture, 1 shut); x, y: the eye's own coordinates."""
     shape = eye.geometry
     u = x / np.float32(shape.half_width)
@@ -130,7 +131,7 @@ def lid_field(eye: Eye, closing: float, x: FloatArray, y: FloatArray) -> LidFiel
     return LidField(move.astype(np.float32), u, y, upper, edge, lower)
 
 
-def paint_lid(eye: Eye, closing: float, field: LidField, pixels: FloatArray, softness: float) -> FloatArray:
+def paint_lid(eye: Eye, closing: float, field: LidField, pixels: Values, softness: float) -> Values:
     """Draw the lid over `pixels` [h, w, 3] float32; returns new pixels."""
     d = np.float32(eye.eye_distance)
     soft = np.float32(max(softness, 1.0))
@@ -147,8 +148,8 @@ def paint_lid(eye: Eye, closing: float, field: LidField, pixels: FloatArray, sof
     share = (position - index.astype(np.float32))[..., None]
     table = eye.colours
 
-    def column(colours: FloatArray) -> FloatArray:
-        value: FloatArray = colours[index] * (1 - share) + colours[index + 1] * share
+    def column(colours: Values) -> Values:
+        value: Values = colours[index] * (1 - share) + colours[index + 1] * share
         return value
 
     t = np.clip((y - upper) / np.maximum(lower - upper, 1), 0, 1)
@@ -164,7 +165,7 @@ def paint_lid(eye: Eye, closing: float, field: LidField, pixels: FloatArray, sof
     width = np.maximum(np.float32(LASH_WIDTH) * d, 0.6 * soft)
     line = np.exp(-(((y - edge) / width) ** 2)) * np.sqrt(inside) * shown * 0.85
     result = result + (table.lash - result) * line[..., None]
-    drawn: FloatArray = np.clip(result, 0, 255)
+    drawn: Values = np.clip(result, 0, 255)
     return drawn
 
 

@@ -8,8 +8,8 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from talkinghead.contracts import FloatArray, Frame
-from talkinghead.families.viseme.geometry import COLUMNS, EyeGeometry
+from talkinghead.contracts import Frame
+from talkinghead.families.viseme.geometry import COLUMNS, EyeGeometry, Values
 from talkinghead.families.viseme.rectify import (
     COLOUR,
     DARKNESS,
@@ -87,35 +87,35 @@ WEIGHTS: Mapping[str, float] = MappingProxyType(
 """Evidence and its weight; the score of a shape is the sum, and exp(-score) its relative probability."""
 
 
-def upper_profile(u: FloatArray) -> FloatArray:
+def upper_profile(u: Values) -> Values:
     """Height of the upper lid between the corners, 1 in the middle."""
-    profile: FloatArray = (1 - np.abs(u) ** 2.4).astype(np.float32)
+    profile: Values = (1 - np.abs(u) ** 2.4).astype(np.float32)
     return profile
 
 
-def lower_profile(u: FloatArray) -> FloatArray:
-    profile: FloatArray = (1 - u**2).astype(np.float32)
+def lower_profile(u: Values) -> Values:
+    profile: Values = (1 - u**2).astype(np.float32)
     return profile
 
 
-def _mean(values: FloatArray) -> FloatArray:
-    result: FloatArray = values.mean(axis=-1)
+def _mean(values: Values) -> Values:
+    result: Values = values.mean(axis=-1)
     return result
 
 
-def measure(maps: FloatArray, shapes: FloatArray) -> dict[str, FloatArray]:
+def measure(maps: Values, shapes: Values) -> dict[str, Values]:
     """Evidence for each of the shapes [N, 7]; name -> [N] float32."""
     height, width = maps.shape[1:]
     column = [shapes[:, i : i + 1] for i in range(NUM_PARAMETERS)]
     half = column[HALF_WIDTH] * EYE_DISTANCE
 
-    def sample(u: FloatArray, v: FloatArray) -> FloatArray:
+    def sample(u: Values, v: Values) -> Values:
         """At (u, v) in half widths of the eye."""
         x = PATCH_EYE[0] + column[X] * EYE_DISTANCE + u * half
         y = PATCH_EYE[1] + column[Y] * EYE_DISTANCE + (u * column[TILT] + v) * half
         columns = np.clip(np.rint(x), 0, width - 1).astype(np.int32)
         rows = np.clip(np.rint(y), 0, height - 1).astype(np.int32)
-        picked: FloatArray = maps[:, rows, columns]
+        picked: Values = maps[:, rows, columns]
         return picked
 
     upper, lower = -column[UPPER] * upper_profile(_U), column[LOWER] * lower_profile(_U)
@@ -175,7 +175,7 @@ def measure(maps: FloatArray, shapes: FloatArray) -> dict[str, FloatArray]:
     }
 
 
-def score(maps: FloatArray, shapes: FloatArray) -> FloatArray:
+def score(maps: Values, shapes: Values) -> Values:
     """[N] float32, lower is better."""
     total = np.zeros(len(shapes), np.float32)
     for name, values in measure(maps, shapes).items():
@@ -183,18 +183,16 @@ def score(maps: FloatArray, shapes: FloatArray) -> FloatArray:
     return total
 
 
-def clamp(shapes: FloatArray) -> FloatArray:
+def clamp(shapes: Values) -> Values:
     return np.clip(shapes, _LOW, _HIGH).astype(np.float32)
 
 
-def draw(count: int, rng: np.random.Generator) -> FloatArray:
+def draw(count: int, rng: np.random.Generator) -> Values:
     """Random shapes [count, 7]."""
     return clamp((_MEAN + _SPREAD * rng.normal(size=(count, NUM_PARAMETERS)) * 1.4).astype(np.float32))
 
 
-def search(
-    maps: FloatArray, *, count: int = 2500, rounds: int = 7, keep: int = 40, seed: int = 1
-) -> tuple[FloatArray, FloatArray]:
+def search(maps: Values, *, count: int = 2500, rounds: int = 7, keep: int = 40, seed: int = 1) -> tuple[Values, Values]:
     """The best shapes [keep, 7] and their scores, best first."""
     rng = np.random.default_rng(seed)
     shapes = draw(count, rng)
@@ -218,7 +216,7 @@ def eye_patch(frame: Frame, eye: NDArray[np.float64], axis: NDArray[np.float64],
     return cut_patch(frame, similarity(eye, axis, EYE_DISTANCE / eye_distance, PATCH_EYE), PATCH_SIZE)
 
 
-def eye_maps(patch: Patch) -> FloatArray:
+def eye_maps(patch: Patch) -> Values:
     """[8, H, W] float32 evidence of an eye patch."""
     width, height = PATCH_SIZE
     skin = np.zeros((height, width), dtype=np.bool_)

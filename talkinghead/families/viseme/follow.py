@@ -81,7 +81,7 @@ class HeadFollower:
         direction = np.array([np.cos(where[3]), np.sin(where[3])])
         to_patch = similarity(where[:2], direction, SCALE_EYE_DISTANCE / float(np.exp(where[2])), PATCH_EYES)
         patch = cut_patch(frame, to_patch, PATCH)
-        grey = cv2.cvtColor(patch.pixels, cv2.COLOR_RGB2GRAY)
+        grey = np.asarray(cv2.cvtColor(patch.pixels, cv2.COLOR_RGB2GRAY), np.uint8)
         step = None
         if self._previous is not None:
             step = _movement(self._previous[0], grey, self._previous[1], to_patch)
@@ -170,7 +170,8 @@ def weighted_smooth(values: NDArray[np.float64], weight: NDArray[np.float64], si
     sums = np.stack(
         [np.convolve(flat[:, j] * weight, kernel, mode="full")[reach : reach + n] for j in range(flat.shape[1])], axis=1
     )
-    return (sums / total[:, None]).reshape(values.shape)
+    smooth: NDArray[np.float64] = (sums / total[:, None]).reshape(values.shape)
+    return smooth
 
 
 __all__ = ["FloatArray", "HeadFollower", "HeadPath", "pose_of", "weighted_smooth"]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.contracts import FloatArray
+
+Values = NDArray[np.floating[Any]]
+"""Intermediate values of any float type; what is stored is FloatArray."""
 
 NUM_COLUMNS = 41
 COLUMNS: FloatArray = np.linspace(-1, 1, NUM_COLUMNS, dtype=np.float32)

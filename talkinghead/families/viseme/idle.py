@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-from numpy.typing import NDArray
 
-from talkinghead.contracts import FloatArray
 from talkinghead.families.viseme.config import VisemeConfig
-from talkinghead.families.viseme.geometry import FaceGeometry
+from talkinghead.families.viseme.geometry import FaceGeometry, Values
 
 CLOSE_S, SHUT_S, OPEN_S = 0.085, 0.045, 0.15
 """A blink: the lid falls, rests, and rises more slowly."""
@@ -30,19 +28,19 @@ FACE_RADIUS = 0.95
 class IdleMotion:
     """Movement of a still picture, one value per output frame; [n] float32."""
 
-    lids: FloatArray
+    lids: Values
     """[0, 1]: 0 as in the picture, 1 shut."""
-    x: FloatArray
+    x: Values
     """Head to the right, eye distances."""
-    y: FloatArray
+    y: Values
     """Head down, eye distances."""
-    roll: FloatArray
+    roll: Values
     """Radians, clockwise in the image."""
-    scale: FloatArray
+    scale: Values
     """Logarithm of the size: the head comes nearer."""
-    yaw: FloatArray
+    yaw: Values
     """Turn to the right: nearer parts move further than farther ones, eye distances."""
-    pitch: FloatArray
+    pitch: Values
     """Nod, likewise."""
 
     def __len__(self) -> int:
@@ -55,9 +53,7 @@ def still_life(num_frames: int) -> IdleMotion:
     return IdleMotion(zero, zero, zero, zero, zero, zero, zero)
 
 
-def idle_motion(
-    num_frames: int, fps: Fraction, config: VisemeConfig, speaking: FloatArray, jaw: FloatArray
-) -> IdleMotion:
+def idle_motion(num_frames: int, fps: Fraction, config: VisemeConfig, speaking: Values, jaw: Values) -> IdleMotion:
     """Blinks and head movement of a job.
 
     Deterministic in the seed; the first frames do not depend on how many follow.
@@ -73,7 +69,7 @@ def idle_motion(
     lively = 0.6 + 0.4 * _smooth(speaking, 0.5 * float(fps))
     nod = _smooth(jaw, 0.16 * float(fps)) - _smooth(jaw, 0.9 * float(fps))
 
-    def drift(size: float, slowest_s: float) -> NDArray[np.float64]:
+    def drift(size: float, slowest_s: float) -> Values:
         """Sum of slow waves with random phases, about `size` large."""
         total = np.zeros(num_frames)
         for octave in range(3):
@@ -81,7 +77,7 @@ def idle_motion(
             total += np.sin(2 * np.pi * (times / period + rng.random())) * 0.62**octave
         return size * total / 1.4
 
-    def scaled(values: NDArray[np.float64]) -> FloatArray:
+    def scaled(values: Values) -> Values:
         return (amount * values).astype(np.float32)
 
     return IdleMotion(
@@ -95,7 +91,7 @@ def idle_motion(
     )
 
 
-def blinks(times_s: NDArray[np.float64], per_minute: float, rng: np.random.Generator) -> FloatArray:
+def blinks(times_s: Values, per_minute: float, rng: np.random.Generator) -> Values:
     """Closing of the lids [n] float32 in [0, 1] at the given times."""
     closed = np.zeros(len(times_s))
     if per_minute <= 0 or len(times_s) == 0:
@@ -113,18 +109,18 @@ def blinks(times_s: NDArray[np.float64], per_minute: float, rng: np.random.Gener
     return closed.astype(np.float32)
 
 
-def _one_blink(t: NDArray[np.float64]) -> NDArray[np.float64]:
+def _one_blink(t: Values) -> Values:
     falling = _ease64(t / CLOSE_S)
     rising = _ease64((t - CLOSE_S - SHUT_S) / OPEN_S)
     return falling - rising
 
 
-def _ease64(t: NDArray[np.float64]) -> NDArray[np.float64]:
+def _ease64(t: Values) -> Values:
     t = np.clip(t, 0, 1)
     return t * t * (3 - 2 * t)
 
 
-def _smooth(values: FloatArray, sigma: float) -> NDArray[np.float64]:
+def _smooth(values: Values, sigma: float) -> Values:
     """Gaussian over frames, ends held."""
     if len(values) == 0:
         return values.astype(np.float64)
@@ -146,9 +142,7 @@ class HeadPose:
     pitch: float = 0.0
 
 
-def head_weight(
-    face: FaceGeometry, size: tuple[int, int], x: FloatArray, y: FloatArray
-) -> tuple[FloatArray, FloatArray]:
+def head_weight(face: FaceGeometry, size: tuple[int, int], x: Values, y: Values) -> tuple[Values, Values]:
     """How much each point takes part in the head's movement, and how near it is.
 
     Args:
@@ -172,16 +166,16 @@ def head_weight(
     return share.astype(np.float32), near.astype(np.float32)
 
 
-def _fall(t: FloatArray) -> FloatArray:
+def _fall(t: Values) -> Values:
     """1 to 0 with zero slope and curvature at both ends."""
     t = np.clip(t, 0, 1)
-    fallen: FloatArray = 1 - t * t * t * (t * (6 * t - 15) + 10)
+    fallen: Values = 1 - t * t * t * (t * (6 * t - 15) + 10)
     return fallen
 
 
 def head_field(
-    face: FaceGeometry, pose: HeadPose, share: FloatArray, near: FloatArray, x: FloatArray, y: FloatArray
-) -> tuple[FloatArray, FloatArray]:
+    face: FaceGeometry, pose: HeadPose, share: Values, near: Values, x: Values, y: Values
+) -> tuple[Values, Values]:
     """Inverse displacement of the head's movement: the still picture's point minus the output's, pixels."""
     d = face.eye_distance
     pivot = face.mouth.centre + 0.9 * d * face.mouth.down  # the neck

@@ -16,8 +16,8 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from talkinghead.contracts import FloatArray, Frame
-from talkinghead.families.viseme.geometry import COLUMNS, OPEN_MOUTH, MouthGeometry
+from talkinghead.contracts import Frame
+from talkinghead.families.viseme.geometry import COLUMNS, OPEN_MOUTH, MouthGeometry, Values
 from talkinghead.families.viseme.rectify import (
     COLOUR,
     DARKNESS,
@@ -74,9 +74,9 @@ class MouthPrior:
     """[4], one standard deviation of each."""
 
 
-def cupid(u: FloatArray) -> FloatArray:
+def cupid(u: Values) -> Values:
     """Height profile of the upper lip, 1 near the middle and 0 at the corners, with the dip of Cupid's bow."""
-    bow: FloatArray = (1 - np.abs(u) ** 1.6) * (1 - 0.10 * np.exp(-((u / 0.12) ** 2)))
+    bow: Values = (1 - np.abs(u) ** 1.6) * (1 - 0.10 * np.exp(-((u / 0.12) ** 2)))
     return bow.astype(np.float32)
 
 
@@ -84,18 +84,18 @@ def cupid(u: FloatArray) -> FloatArray:
 class Curves:
     """Curves of many shapes in the patch; [N, K] float32 pixels, curves are y below the line between the corners."""
 
-    x: FloatArray
-    line: FloatArray
+    x: Values
+    line: Values
     """y of the straight line between the corners."""
-    upper_outer: FloatArray
-    upper_inner: FloatArray
-    lower_inner: FloatArray
-    lower_outer: FloatArray
-    half_width: FloatArray
+    upper_outer: Values
+    upper_inner: Values
+    lower_inner: Values
+    lower_outer: Values
+    half_width: Values
     """[N, 1]"""
 
 
-def curves(shapes: FloatArray, u: FloatArray = _U) -> Curves:
+def curves(shapes: Values, u: Values = _U) -> Curves:
     """Draw shapes [N, 8] at positions u [K] in [-1, 1] between the corners."""
     column = [shapes[:, i : i + 1] for i in range(NUM_PARAMETERS)]
     half = column[HALF_WIDTH] * EYE_DISTANCE
@@ -164,17 +164,18 @@ WEIGHTS: Mapping[str, float] = MappingProxyType(
 """Evidence and its weight; the score of a shape is the sum, and exp(-score) its relative probability."""
 
 
-def _mean(values: FloatArray) -> FloatArray:
-    result: FloatArray = values.mean(axis=-1)
+def _mean(values: Values) -> Values:
+    result: Values = values.mean(axis=-1)
     return result
 
 
-def _distance(a: FloatArray, b: FloatArray) -> FloatArray:
+def _distance(a: Values, b: Values) -> Values:
     """Colour distance of [3, ...] arrays, bounded so that one odd pixel does not decide."""
-    return np.minimum(np.sqrt(((a - b) ** 2).sum(axis=0)), np.float32(0.8))
+    bounded: Values = np.minimum(np.sqrt(((a - b) ** 2).sum(axis=0)), np.float32(0.8))
+    return bounded
 
 
-def measure(maps: FloatArray, shapes: FloatArray) -> dict[str, FloatArray]:
+def measure(maps: Values, shapes: Values) -> dict[str, Values]:
     """Evidence for each of the shapes.
 
     Args:
@@ -186,13 +187,13 @@ def measure(maps: FloatArray, shapes: FloatArray) -> dict[str, FloatArray]:
     height, width = maps.shape[1:]
     c = curves(shapes)
 
-    def sample(x: FloatArray, y: FloatArray) -> FloatArray:
+    def sample(x: Values, y: Values) -> Values:
         columns = np.clip(np.rint(x), 0, width - 1).astype(np.int32)
         rows = np.clip(np.rint(y), 0, height - 1).astype(np.int32)
-        picked: FloatArray = maps[:, rows, columns]  # [8, N, K]
+        picked: Values = maps[:, rows, columns]  # [8, N, K]
         return picked
 
-    def at(offset: FloatArray) -> FloatArray:
+    def at(offset: Values) -> Values:
         return sample(c.x, c.line + offset)
 
     beyond = 0.10 * c.half_width
@@ -226,7 +227,7 @@ def measure(maps: FloatArray, shapes: FloatArray) -> dict[str, FloatArray]:
 
     one = np.float32(1)
     open_ = np.minimum(shapes[:, GAP] / np.float32(0.25), one)
-    seen = sum(inside) / np.float32(3)
+    seen: Values = (inside[0] + inside[1] + inside[2]) / np.float32(3)
     valley_upper, valley_lower = np.minimum(edge_upper[VALLEY], one), np.minimum(edge_lower[VALLEY], one)
     lip_red = (_mean(lip_upper[REDNESS]) + 1.3 * _mean(lip_lower[REDNESS])) / 2.3
     skin_red = (_mean(above[REDNESS]) + _mean(below[REDNESS])) / 2
@@ -282,7 +283,7 @@ def measure(maps: FloatArray, shapes: FloatArray) -> dict[str, FloatArray]:
     }
 
 
-def _improbability(shapes: FloatArray) -> FloatArray:
+def _improbability(shapes: Values) -> Values:
     """Negative log density of [N, 8] shapes, apart from place and tilt, under the mixture of kinds."""
     shape = [HALF_WIDTH, BEND, GAP, UPPER, LOWER]
     logs = []
@@ -290,11 +291,11 @@ def _improbability(shapes: FloatArray) -> FloatArray:
         z = (shapes[:, shape] - np.array(mean)[shape]) / (np.array(deviation)[shape] * 1.4)
         logs.append(np.log(share / deviation[GAP]) - 0.5 * (z**2).sum(axis=1))
     best = np.max(logs, axis=0)
-    total: FloatArray = -(best + np.log(np.sum([np.exp(value - best) for value in logs], axis=0)))
+    total: Values = -(best + np.log(np.sum([np.exp(value - best) for value in logs], axis=0)))
     return total.astype(np.float32)
 
 
-def score(maps: FloatArray, shapes: FloatArray, prior: MouthPrior | None = None) -> FloatArray:
+def score(maps: Values, shapes: Values, prior: MouthPrior | None = None) -> Values:
     """[N] float32, lower is better: the negative log probability of each shape, up to a constant."""
     total = np.zeros(len(shapes), np.float32)
     for name, values in measure(maps, shapes).items():
@@ -307,12 +308,12 @@ def score(maps: FloatArray, shapes: FloatArray, prior: MouthPrior | None = None)
     return total
 
 
-def clamp(shapes: FloatArray) -> FloatArray:
+def clamp(shapes: Values) -> Values:
     """Keep every parameter in its range."""
     return np.clip(shapes, _LOW, _HIGH).astype(np.float32)
 
 
-def draw(count: int, rng: np.random.Generator, prior: MouthPrior | None = None) -> FloatArray:
+def draw(count: int, rng: np.random.Generator, prior: MouthPrior | None = None) -> Values:
     """About `count` random shapes [N, 8] of all kinds, around the prior where there is one."""
     batches = []
     for index, (share, mean, deviation) in enumerate(_KINDS):
@@ -328,16 +329,16 @@ def draw(count: int, rng: np.random.Generator, prior: MouthPrior | None = None) 
 
 
 def search(
-    maps: FloatArray,
+    maps: Values,
     *,
     prior: MouthPrior | None = None,
-    start: FloatArray | None = None,
+    start: Values | None = None,
     count: int = 4000,
     rounds: int = 8,
     keep: int = 60,
     per_round: int = 600,
     seed: int = 1,
-) -> tuple[FloatArray, FloatArray]:
+) -> tuple[Values, Values]:
     """Find the best shapes.
 
     Args:
@@ -378,7 +379,7 @@ def mouth_patch(frame: Frame, left_eye: NDArray[np.float64], right_eye: NDArray[
     return cut_patch(frame, similarity(expected, direction, EYE_DISTANCE / distance, PATCH_MOUTH), PATCH_SIZE)
 
 
-def mouth_maps(patch: Patch) -> FloatArray:
+def mouth_maps(patch: Patch) -> Values:
     """[8, H, W] float32 evidence of a mouth patch."""
     return evidence(patch.pixels, _skin_region()).stack()
 
@@ -397,11 +398,11 @@ def find_mouth(
     right_eye: NDArray[np.float64],
     *,
     prior: MouthPrior | None = None,
-    start: FloatArray | None = None,
+    start: Values | None = None,
     count: int = 4000,
     rounds: int = 8,
     per_round: int = 600,
-) -> tuple[MouthGeometry, FloatArray]:
+) -> tuple[MouthGeometry, Values]:
     """Find the mouth below two eyes.
 
     Args:
@@ -436,7 +437,7 @@ def place_prior(patch: Patch, left: NDArray[np.float64], right: NDArray[np.float
     return MouthPrior(tuple(float(v) for v in mean), tuple(float(v) for v in deviation))
 
 
-def refine(frame: Frame, patch: Patch, shape: FloatArray, confidence_: float) -> MouthGeometry:
+def refine(frame: Frame, patch: Patch, shape: Values, confidence_: float) -> MouthGeometry:
     """Let the contours between the lips follow the picture, pixel by pixel, and return to picture coordinates."""
     c = curves(shape, COLUMNS)
     a = float(c.half_width[0, 0])
@@ -485,10 +486,10 @@ def _follow(
     centre: NDArray[np.float64],
     axis: NDArray[np.float64],
     half: float,
-    curve: FloatArray,
+    curve: Values,
     reach: float,
-    cost: Callable[[FloatArray], FloatArray],
-) -> FloatArray:
+    cost: Callable[[Values], Values],
+) -> Values:
     """Move a contour by up to `reach` pixels to where the picture puts it: a cheapest path through a strip.
 
     Near the corners the contour stays where it was.
@@ -511,18 +512,18 @@ def _follow(
     crop = cv2.cvtColor(frame[y1:y2, x1:x2].astype(np.float32) / np.float32(255), cv2.COLOR_RGB2LAB)
     crop = cv2.GaussianBlur(crop, (0, 0), sigmaX=max(0.5, 0.02 * half))
     strip = cv2.remap(crop, xs - x1, ys - y1, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # [R, K, 3]
-    price = cost(strip)
+    price = cost(np.asarray(strip, np.float32))
     price = price / (float(price.std()) + 1e-3)
     price = price + 0.8 * (offsets[:, None] / reach) ** 2
     path = _cheapest_path(price, bend=0.35)
     moved = offsets[path]
     moved = cv2.GaussianBlur(moved[None, :], (0, 0), sigmaX=1.5, borderType=cv2.BORDER_REPLICATE)[0]
     hold = np.clip((1 - np.abs(COLUMNS)) / 0.15, 0, 1)
-    followed: FloatArray = (curve + moved * hold).astype(np.float32)
+    followed: Values = (curve + moved * hold).astype(np.float32)
     return followed
 
 
-def _dark_line(strip: FloatArray) -> FloatArray:
+def _dark_line(strip: Values) -> Values:
     """Low where a row is darker than what lies above and below."""
     lightness = strip[..., 0]
     rows = len(lightness)
@@ -531,11 +532,11 @@ def _dark_line(strip: FloatArray) -> FloatArray:
         up = lightness[np.maximum(np.arange(rows) - h, 0)]
         down = lightness[np.minimum(np.arange(rows) + h, rows - 1)]
         best = np.maximum(best, np.minimum(up, down) - lightness)
-    cost: FloatArray = 0.3 * lightness - best
+    cost: Values = 0.3 * lightness - best
     return cost
 
 
-def _edge(strip: FloatArray) -> FloatArray:
+def _edge(strip: Values) -> Values:
     """Low where colour changes from above to below."""
     rows = len(strip)
     total = np.zeros(strip.shape[:2], np.float32)
@@ -546,7 +547,7 @@ def _edge(strip: FloatArray) -> FloatArray:
     return total
 
 
-def _cheapest_path(price: FloatArray, bend: float) -> NDArray[np.intp]:
+def _cheapest_path(price: Values, bend: float) -> NDArray[np.intp]:
     """Row of each column [K] on the path from left to right with the least price and the fewest steps."""
     rows, columns = price.shape
     steps = np.arange(-3, 4)

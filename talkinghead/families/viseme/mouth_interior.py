@@ -8,12 +8,14 @@ go with the jaw, and the lips uncover what lies behind them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.contracts import FloatArray, Frame
-from talkinghead.families.viseme.geometry import COLUMNS, NUM_COLUMNS, FaceGeometry
+from talkinghead.families.viseme.geometry import COLUMNS, NUM_COLUMNS, FaceGeometry, Values
 from talkinghead.families.viseme.warp import JAW_DROP, NEUTRAL_HALF_WIDTH, MouthPose, MouthShape
 
 UPPER_TEETH = np.array([0.0, 0.335, 0.575, 0.765, 0.90, 1.02], np.float32)
@@ -26,6 +28,9 @@ SHOW_AT_REST = 0.10
 """How far the upper incisors reach below the line where closed lips meet, in neutral half widths."""
 OVERBITE = 0.06
 """How far lower incisors hide behind upper ones with the jaw closed."""
+
+
+_LUMA = np.array([0.299, 0.587, 0.114])
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,28 +61,37 @@ def read_palette(frame: Frame, face: FaceGeometry) -> Palette:
 
     cheeks = [_pick(frame, face, *_disc(side * 0.72 * d, -0.38 * d, 0.15 * d)) for side in (-1, 1)]
     skin_samples = np.concatenate([*cheeks, _pick(frame, face, *_disc(0.0, 0.50 * d, 0.10 * d))])
-    luma = np.array([0.299, 0.587, 0.114])
-    lightness = skin_samples @ luma
+    lightness = skin_samples @ _LUMA
     skin = np.median(skin_samples[lightness >= np.percentile(lightness, 40)], axis=0)
-    skin_luma = float(skin @ luma)
+    skin_luma = float(skin @ _LUMA)
     eyes = np.concatenate([_pick(frame, face, *_disc(side * 0.5 * d, -1.04 * d, 0.2 * d)) for side in (-1, 1)])
-    bright = float(np.percentile(np.concatenate([eyes, skin_samples]) @ luma, 97))
+    bright = float(np.percentile(np.concatenate([eyes, skin_samples]) @ _LUMA, 97))
+    # Teeth are nearly as bright as the white of the eye and take some of the skin's warmth.
     teeth_luma = float(np.clip(0.50 * skin_luma + 0.48 * bright, 40, 235))
-    tint = (skin / max(skin_luma, 1.0)) ** 0.28
-    teeth = teeth_luma * tint / float(tint @ luma)
+    tint = (np.maximum(skin, 1.0) / max(skin_luma, 1.0)) ** 0.38
+    teeth = teeth_luma * tint / float(tint @ _LUMA)
+    # In a grey picture, or one of little colour, the flesh inside has as little.
+    colourful = float(np.clip((skin.max() - skin.min()) / 40, 0, 1))
     light = teeth_luma / 190
-    cavity = 0.17 * lips + np.array([20.0, 7.0, 6.0]) * light
-    tongue = 0.55 * lips + np.array([78.0, 38.0, 38.0]) * light
+    cavity = 0.17 * lips + _muted(np.array([20.0, 7.0, 6.0]), colourful) * light
+    tongue = 0.60 * lips + _muted(np.array([86.0, 42.0, 42.0]), colourful) * light
 
-    x, y = _disc(0.0, 0.0, 0.8 * d)
-    region = _pick_grid(frame, face, 0.7 * d)
-    softness, grain = _sharpness(cv2.cvtColor(region, cv2.COLOR_RGB2GRAY))
-    del x, y
-    as32 = [np.clip(c, 0, 255).astype(np.float32) for c in (teeth, lips, cavity, tongue)]
-    return Palette(*as32, softness=softness, grain=grain)
+    softness, grain = _sharpness(np.asarray(cv2.cvtColor(_square(frame, face, 0.7 * d), cv2.COLOR_RGB2GRAY), np.uint8))
+
+    def stored(colour: Values) -> FloatArray:
+        return np.clip(colour, 0, 255).astype(np.float32)
+
+    return Palette(stored(teeth), stored(lips), stored(cavity), stored(tongue), softness, grain)
 
 
-def _disc(x: float, y: float, radius: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _muted(colour: Values, colourful: float) -> Values:
+    """A colour with that share of its saturation."""
+    grey = float(colour @ _LUMA)
+    mixed: Values = grey + (colour - grey) * colourful
+    return mixed
+
+
+def _disc(x: float, y: float, radius: float) -> tuple[Values, Values]:
     """Sample points of a disc, the mouth's own coordinates."""
     grid = np.linspace(-1, 1, 11)
     gx, gy = np.meshgrid(grid, grid)
@@ -85,16 +99,17 @@ def _disc(x: float, y: float, radius: float) -> tuple[NDArray[np.float64], NDArr
     return x + gx[inside] * radius, y + gy[inside] * radius
 
 
-def _pick(frame: Frame, face: FaceGeometry, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+def _pick(frame: Frame, face: FaceGeometry, x: Values, y: Values) -> Values:
     """Colours [n, 3] at points in the mouth's own coordinates; outside the frame, of its border."""
     points = face.mouth.centre + x.reshape(-1, 1) * face.mouth.axis + y.reshape(-1, 1) * face.mouth.down
     columns = np.clip(np.rint(points[:, 0]), 0, frame.shape[1] - 1).astype(int)
     rows = np.clip(np.rint(points[:, 1]), 0, frame.shape[0] - 1).astype(int)
-    return frame[rows, columns].astype(np.float64)
+    picked: Values = frame[rows, columns].astype(np.float64)
+    return picked
 
 
-def _pick_grid(frame: Frame, face: FaceGeometry, radius: float) -> Frame:
-    """The square of pixels around the mouth, clipped to the frame."""
+def _square(frame: Frame, face: FaceGeometry, radius: float) -> Frame:
+    """The pixels around the mouth, clipped to the frame."""
     x, y = face.mouth.centre
     height, width = frame.shape[:2]
     x1, x2 = (int(np.clip(v, 0, width)) for v in (x - radius, x + radius))
@@ -112,16 +127,17 @@ def _sharpness(grey: NDArray[np.uint8]) -> tuple[float, float]:
     import cv2
 
     values = grey.astype(np.float32)
-    smooth = cv2.GaussianBlur(values, (0, 0), sigmaX=0.8)
+    smooth = np.asarray(cv2.GaussianBlur(values, (0, 0), sigmaX=0.8), np.float32)
     noise = float(np.median(np.abs(values - smooth))) / 0.6745 * 1.3
-    gy = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, ksize=3) / 8
+    slopes = np.abs(np.asarray(cv2.Sobel(smooth, cv2.CV_32F, 0, 1, ksize=3), np.float32)) / 8
     window = max(5, 2 * (len(grey) // 16) + 1)
     kernel = np.ones((window, 1), np.uint8)
-    height = cv2.dilate(smooth, kernel) - cv2.erode(smooth, kernel)
+    height = np.asarray(cv2.dilate(smooth, kernel)) - np.asarray(cv2.erode(smooth, kernel))
     strong = height > np.percentile(height, 85)
-    slope = float(np.percentile((np.abs(gy) / np.maximum(height, 8))[strong], 97)) if strong.any() else 0.4
+    slope = float(np.percentile((slopes / np.maximum(height, 8))[strong], 97)) if strong.any() else 0.4
     sigma = 1 / (max(slope, 0.02) * 2.5)
-    return float(np.clip(1.6 * np.sqrt(max(sigma**2 - 0.64, 0.16)), 1.0, 0.05 * len(grey) + 1)), min(noise, 6.0)
+    softness = float(np.clip(1.6 * np.sqrt(max(sigma**2 - 0.64, 0.16)), 1.0, 0.05 * len(grey) + 1))
+    return softness, min(noise, 6.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,21 +163,15 @@ def find_own_teeth(frame: Frame, face: FaceGeometry) -> OwnTeeth | None:
     top, bottom = mouth.upper_inner, mouth.lower_inner
     y = top[None] + (bottom - top)[None] * share[:, None]
     x = np.broadcast_to(COLUMNS * a, y.shape)
-    colours = _pick(frame, face, x.astype(np.float64), y.astype(np.float64)).reshape(rows, NUM_COLUMNS, 3)
-    luma = colours @ np.array([0.299, 0.587, 0.114])
+    colours = _pick(frame, face, x, y).reshape(rows, NUM_COLUMNS, 3)
+    luma = colours @ _LUMA
     redness = colours[..., 0] - (colours[..., 1] + colours[..., 2]) / 2
-    palette_lips = np.median(
-        _pick(
-            frame,
-            face,
-            COLUMNS[8:33] * a,
-            (mouth.lower_inner + 0.4 * (mouth.lower_outer - mouth.lower_inner))[8:33].astype(np.float64),
-        ),
-        axis=0,
-    )
-    lip_luma = float(palette_lips @ np.array([0.299, 0.587, 0.114]))
-    lip_red = float(palette_lips[0] - (palette_lips[1] + palette_lips[2]) / 2)
-    white = (luma > 0.92 * lip_luma) & (redness < max(0.75 * lip_red, lip_red - 30)) | (luma > 1.25 * lip_luma)
+    lip_rows = mouth.lower_inner + 0.4 * (mouth.lower_outer - mouth.lower_inner)
+    lips = np.median(_pick(frame, face, COLUMNS[8:33] * a, lip_rows[8:33]), axis=0)
+    lip_luma = float(lips @ _LUMA)
+    lip_red = float(lips[0] - (lips[1] + lips[2]) / 2)
+    pale = (luma > 0.92 * lip_luma) & (redness < max(0.75 * lip_red, lip_red - 30))
+    white = pale | (luma > 1.25 * lip_luma)
     middle = slice(NUM_COLUMNS // 4, NUM_COLUMNS - NUM_COLUMNS // 4)
     fraction = float(white[:, middle].mean())
     if fraction < 0.35:
@@ -176,15 +186,32 @@ def find_own_teeth(frame: Frame, face: FaceGeometry) -> OwnTeeth | None:
     return OwnTeeth(top, (top + (bottom - top) * end).astype(np.float32), fraction)
 
 
-def _step(distance: FloatArray, width: float) -> FloatArray:
+def _step(distance: Values, width: np.floating[Any] | float) -> Values:
     """1 well inside (positive distance), 0 outside, a ramp of `width` pixels between."""
-    return np.clip(distance / np.float32(width) + np.float32(0.5), 0, 1)
+    ramp: Values = np.clip(distance / np.maximum(width, np.float32(1e-3)) + np.float32(0.5), 0, 1)
+    return ramp
 
 
-def _ease(t: FloatArray) -> FloatArray:
-    t = np.clip(t, 0, 1)
-    eased: FloatArray = t * t * (3 - 2 * t)
+def _ease(t: Values | np.floating[Any] | float) -> Values:
+    u: Values = np.asarray(np.clip(t, 0, 1))
+    eased: Values = u * u * (3 - 2 * u)
     return eased
+
+
+def _over(base: Values, top: Values, alpha: Values) -> Values:
+    """Lay `top` over `base`."""
+    mixed: Values = base + (top - base) * alpha[..., None]
+    return mixed
+
+
+_WARM = np.array([0.86, 1.0, 1.10], np.float32)
+"""Shade inside a mouth is warm: light reaches it through flesh. Exponents of the shade per channel."""
+
+
+def _shaded(colour: Values, shade: Values) -> Values:
+    """Darken a colour by a factor in [0, 1] as light through flesh does."""
+    darker: Values = colour * np.power(np.maximum(shade, np.float32(1e-3))[..., None], _WARM)
+    return darker
 
 
 def paint(
@@ -192,15 +219,15 @@ def paint(
     shape: MouthShape,
     pose: MouthPose,
     palette: Palette,
-    x: FloatArray,
-    y: FloatArray,
-    upper: FloatArray,
-    lower: FloatArray,
+    x: Values,
+    y: Values,
+    upper: Values,
+    lower: Values,
     *,
     teeth: bool = True,
     own: OwnTeeth | None = None,
-    own_pixels: FloatArray | None = None,
-) -> FloatArray:
+    own_pixels: Values | None = None,
+) -> Values:
     """Colour of the inside of the mouth.
 
     Args:
@@ -211,110 +238,115 @@ def paint(
         [h, w, 3] float32, 0..255, everywhere as if there were no lips.
     """
     unit = np.float32(NEUTRAL_HALF_WIDTH * face.eye_distance)
-    soft = palette.softness
+    soft = np.float32(palette.softness)
     X = np.abs(x) / unit
-    middle = float(shape.seam[NUM_COLUMNS // 2])
+    bow = np.minimum(X, np.float32(1.3)) ** 2
+    middle = np.float32(shape.seam[NUM_COLUMNS // 2])
     jaw = np.float32(JAW_DROP * pose.jaw) * unit
     gap = np.maximum(lower - upper, 0)
-    light = 0.74 + 0.26 * _ease(np.float32(shape.gap) / (0.35 * unit))
+    light = np.float32(0.78 + 0.22 * float(_ease(shape.gap / (0.35 * float(unit)))))
 
     # The cavity: darkest behind the upper teeth, a little light from below and at the lips.
     depth = np.clip((y - upper) / np.maximum(gap, 1), 0, 1)
-    glow = 0.75 + 0.55 * depth**2
-    colour = palette.cavity * (light * glow)[..., None]
+    colour: Values = palette.cavity * (light * (np.float32(0.75) + np.float32(0.6) * depth**2))[..., None]
 
-    incisal = middle + SHOW_AT_REST * unit - (0.55 * middle + 0.05 * unit) * np.minimum(X, 1.3) ** 2
-    lower_top = middle + (SHOW_AT_REST - OVERBITE) * unit + jaw * 0.96 - 0.35 * middle * np.minimum(X, 1.3) ** 2
+    incisal = middle + SHOW_AT_REST * unit - (np.float32(0.55) * middle + np.float32(0.05) * unit) * bow
+    lower_top = middle + (SHOW_AT_REST - OVERBITE) * unit + np.float32(0.96) * jaw - np.float32(0.35) * middle * bow
 
     # Tongue: a mound behind the lower teeth; its tip rises to the upper teeth for l and th.
-    mound = np.maximum(lower_top - (0.06 + 0.10 * pose.jaw) * unit, incisal + 0.10 * unit)
-    tip = incisal - 0.03 * unit
     rise = np.float32(pose.tongue)
-    tongue_top = mound * (1 - rise) + tip * rise + (0.30 + 0.1 * rise) * unit * X**2
-    round_ = np.exp(-((X / (0.62 - 0.12 * rise)) ** 2))
-    below = np.clip((y - tongue_top) / (0.30 * unit), 0, 1)
-    body = (0.42 + 0.42 * round_ * (0.55 + 0.45 * (1 - below))) * (1 - 0.10 * np.exp(-((X / 0.05) ** 2)))
-    tongue = palette.tongue * (body * light)[..., None]
-    tongue_alpha = _step(y - tongue_top, soft + 0.08 * float(unit)) * _step(1.05 - X, 0.5)
+    mound = np.maximum(lower_top - np.float32(0.06 + 0.12 * pose.jaw) * unit, incisal + np.float32(0.10) * unit)
+    tip = incisal - np.float32(0.03) * unit
+    tongue_top = mound * (1 - rise) + tip * rise + (np.float32(0.30) + np.float32(0.1) * rise) * unit * X**2
+    hump = np.exp(-((X / (np.float32(0.66) - np.float32(0.12) * rise)) ** 2))
+    below = np.clip((y - tongue_top) / (np.float32(0.34) * unit), 0, 1)
+    body = (0.40 + 0.50 * hump * (0.45 + 0.55 * below)) * (1 - 0.12 * np.exp(-((X / np.float32(0.05)) ** 2)))
+    tongue = _shaded(np.broadcast_to(palette.tongue, (*x.shape, 3)), body * light)
+    tongue_alpha = _step(y - tongue_top, soft + np.float32(0.10) * unit) * _step(np.float32(1.05) - X, 0.5)
+    colour = _over(colour, tongue, tongue_alpha * np.float32(0.78 + 0.17 * float(rise)))
 
-    def blend(base: FloatArray, top: FloatArray, alpha: FloatArray) -> FloatArray:
-        mixed: FloatArray = base + (top - base) * alpha[..., None]
-        return mixed
-
-    colour = blend(colour, tongue, tongue_alpha * (0.72 + 0.2 * rise))
     if teeth:
         low, low_alpha = _row_of_teeth(
-            palette, X, (y - lower_top) / unit, float(unit), LOWER_TEETH, LOWER_LENGTH, soft, upwards=True
+            palette, X, (y - lower_top) / unit, float(unit), LOWER_TEETH, LOWER_LENGTH, upwards=True
         )
-        shadow = (0.40 + 0.25 * _ease((y - incisal) / (0.5 * unit))) * light
-        colour = blend(
-            colour, low * shadow[..., None], low_alpha * _step(lower_top + 0.40 * unit - y, 0.2 * float(unit))
-        )
+        dim = (0.50 + 0.22 * _ease((y - incisal) / (np.float32(0.5) * unit))) * light
+        root = _step(lower_top + np.float32(0.40) * unit - y, np.float32(0.2) * unit)
+        colour = _over(colour, _shaded(low, dim), low_alpha * root)
         if rise > 0:
-            colour = blend(colour, tongue, tongue_alpha * rise * _ease((lower_top + 0.10 * unit - y) / (0.10 * unit)))
-
+            front = _ease((lower_top + np.float32(0.10) * unit - y) / (np.float32(0.10) * unit))
+            colour = _over(colour, tongue, tongue_alpha * rise * front)
         up, up_alpha = _row_of_teeth(
-            palette, X, (incisal - y) / unit, float(unit), UPPER_TEETH, UPPER_LENGTH, soft, upwards=False
+            palette, X, (incisal - y) / unit, float(unit), UPPER_TEETH, UPPER_LENGTH, upwards=False
         )
-        up = up * (light * 0.96)
+        up = _shaded(up, np.full_like(X, 0.97 * float(light)))
         if own is not None and own_pixels is not None:
             u = np.clip(x / np.float32(shape.half_width), -1, 1)
             top, bottom = (np.interp(u, COLUMNS, curve).astype(np.float32) for curve in (own.top, own.bottom))
-            edge = 0.06 * unit
-            real = _step(bottom - edge - y, soft + 0.5) * _step(y - top, soft)
+            real = _step(bottom - np.float32(0.06) * unit - y, soft + np.float32(0.5)) * _step(y - top, soft)
             # Above what the source shows, the drawn teeth go on; below it there is nothing.
-            up_alpha = up_alpha * _step(top - y, soft)
-            colour = blend(colour, up, up_alpha)
-            colour = blend(colour, own_pixels * (0.80 + 0.20 * light), real)
+            colour = _over(colour, up, up_alpha * _step(top - y, soft))
+            colour = _over(colour, own_pixels * (np.float32(0.80) + np.float32(0.20) * light), real)
         else:
-            colour = blend(colour, up, up_alpha)
+            colour = _over(colour, up, up_alpha)
 
     # Shadow of the upper lip, and of the corners.
-    shade = 0.55 + 0.45 * _ease((y - upper) / (0.13 * unit) + 0.1)
+    shade = 0.58 + 0.42 * _ease((y - upper) / (np.float32(0.12) * unit) + np.float32(0.1))
     if own is not None:
         shade = 0.5 + 0.5 * shade
-    corners = 1 - 0.55 * _ease((X - 0.45) / 0.65)
-    painted: FloatArray = colour * (shade * corners)[..., None]
+    shade = shade * (1 - 0.50 * _ease((X - np.float32(0.50)) / np.float32(0.65)))
+    painted = _shaded(colour, shade)
+    if palette.grain > 0.5:
+        rows = np.arange(x.shape[0])[:, None] % NOISE_SIDE
+        columns = np.arange(x.shape[1])[None, :] % NOISE_SIDE
+        painted = painted + (_noise()[rows, columns] * np.float32(0.6 * palette.grain))[..., None]
     return painted
+
+
+NOISE_SIDE = 128
+
+
+@lru_cache(maxsize=1)
+def _noise() -> FloatArray:
+    """[128, 128] of standard deviation 1, the same in every run."""
+    return np.random.default_rng(20).normal(size=(NOISE_SIDE, NOISE_SIDE)).astype(np.float32)
 
 
 def _row_of_teeth(
     palette: Palette,
-    X: FloatArray,
-    inside: FloatArray,
+    X: Values,
+    inside: Values,
     unit: float,
     borders: FloatArray,
     lengths: FloatArray,
-    soft: float,
     *,
     upwards: bool,
-) -> tuple[FloatArray, FloatArray]:
+) -> tuple[Values, Values]:
     """Colour and coverage of a row of teeth.
 
     Args:
         X: distance from the middle in half widths. inside: distance from the biting edge into the tooth, same unit.
         upwards: lower teeth.
     """
+    soft = palette.softness
     index = np.clip(np.searchsorted(borders, X, side="right") - 1, 0, len(lengths) - 1)
     left, right = borders[index], borders[index + 1]
     across = (X - left) / (right - left) * 2 - 1  # -1..1 over the tooth
-    rounding = 0.022 * across**4 + 0.006 * across**2
+    rounding = np.float32(0.022) * across**4 + np.float32(0.006) * across**2
     surface = inside + lengths[index] - rounding
     alpha = _step(surface * np.float32(unit), soft)
-    alpha = alpha * _step((borders[-1] + 0.05 - X) * np.float32(unit), 0.15 * unit)
+    alpha = alpha * _step((borders[-1] + np.float32(0.05) - X) * np.float32(unit), 0.15 * unit)
 
-    # Thin shadows between teeth, drawn no finer than the picture resolves.
+    # Thin shadows between teeth, drawn no finer than the picture resolves; fainter towards the sides.
     fine = max(0.014, 0.45 * soft / unit)
     nearest = np.minimum(np.abs(X - left), np.abs(right - X))
-    strength = 0.26 * min(1.0, 0.014 / fine + 0.25)
-    gaps = 1 - strength * np.exp(-((nearest / fine) ** 2))
-    curve = 1 - 0.10 * across**2  # each tooth is rounded
-    translucent = 1 - 0.10 * np.exp(-np.maximum(surface, 0) / 0.03)
-    away = 1 - 0.30 * np.clip(X, 0, 1) ** 2
-    tone = gaps * curve * translucent * away
-    colour = palette.teeth * tone[..., None]
-    # Further back teeth are a little warmer.
-    warm = np.clip(X - 0.3, 0, 1)[..., None] * np.array([0.0, 0.02, 0.08], np.float32)
+    strength = np.float32(0.24 * min(1.0, 0.014 / fine + 0.2)) * (1 - np.float32(0.45) * np.minimum(X, 1))
+    gaps = 1 - strength * np.exp(-((nearest / np.float32(fine)) ** 2))
+    curve = 1 - np.float32(0.09) * across**2  # each tooth is rounded
+    translucent = 1 - np.float32(0.10) * np.exp(-np.maximum(surface, 0) / np.float32(0.03))
+    away = 1 - np.float32(0.28) * np.clip(X, 0, 1) ** 2
+    colour = _shaded(np.broadcast_to(palette.teeth, (*X.shape, 3)), gaps * curve * translucent * away)
+    # Further back teeth are a little warmer, lower ones too.
+    warm = np.clip(X - np.float32(0.3), 0, 1)[..., None] * np.array([0.0, 0.02, 0.07], np.float32)
     if upwards:
-        warm = warm + np.array([0.0, 0.01, 0.04], np.float32)
+        warm = warm + np.array([0.0, 0.01, 0.03], np.float32)
     return colour * (1 - warm), alpha

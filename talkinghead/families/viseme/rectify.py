@@ -68,11 +68,11 @@ def cut_patch(frame: Frame, to_patch: NDArray[np.float64], size: tuple[int, int]
     high = np.maximum(high, low + 1)
     crop = frame[low[1] : high[1], low[0] : high[0]]
     if sigma:
-        crop = cv2.GaussianBlur(crop, (0, 0), sigmaX=sigma)
+        crop = np.asarray(cv2.GaussianBlur(crop, (0, 0), sigmaX=sigma), np.uint8)
     shifted = to_patch.copy()
     shifted[:, 2] += to_patch[:, :2] @ low
     pixels = cv2.warpAffine(crop, shifted, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return Patch(pixels, to_patch)
+    return Patch(np.asarray(pixels, np.uint8), to_patch)
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,11 +15,11 @@ Along every column the field is laid through knots:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from talkinghead.contracts import FloatArray
-from talkinghead.families.viseme.geometry import COLUMNS, OPEN_MOUTH, FaceGeometry
+from talkinghead.families.viseme.geometry import COLUMNS, OPEN_MOUTH, FaceGeometry, MouthGeometry, Values
 
 NOSE_ABOVE = 0.36
 """Eye distances from the lips up to where the nose begins and nothing moves."""
@@ -38,12 +38,14 @@ JAW_DROP = 0.50
 """Of the chin at `jaw` = 1, in neutral half widths."""
 LIFT_SHARE = 0.16
 """Of the opening that the upper lip makes by rising."""
-CORNER_DROP = 0.20
+CORNER_DROP = 0.34
 """Of the jaw's drop that the corners follow."""
 SEAL_SHARE = 0.42
 """Of an open source's gap that the upper lip closes; the lower lip closes the rest."""
 ROUND_IN = 0.25
 """How far the corners move in at `width` = -1, in half widths."""
+OPEN_IN = 0.07
+"""How far a wide opening draws the corners in."""
 SPREAD_OUT = 0.13
 """How far they move out at `width` = +1."""
 
@@ -71,15 +73,15 @@ class MouthShape:
     """Of the source mouth."""
     stretch: float
     """Width of the target mouth over that of the source."""
-    source_upper_outer: FloatArray
-    source_upper: FloatArray
+    source_upper_outer: Values
+    source_upper: Values
     """Edge of the upper lip; where a source is open, a little above its teeth."""
-    source_lower: FloatArray
-    source_lower_outer: FloatArray
-    upper: FloatArray
+    source_lower: Values
+    source_lower_outer: Values
+    upper: Values
     """Edge of the upper lip in the target; the opening lies between `upper` and `lower`."""
-    lower: FloatArray
-    seam: FloatArray
+    lower: Values
+    seam: Values
     """Where the lips meet when they are sealed."""
     corner_drop: float
     upper_thicken: float
@@ -91,6 +93,11 @@ class MouthShape:
     """Largest height of the opening."""
 
 
+def openness(mouth: MouthGeometry) -> float:
+    """0 for a source whose lips touch, 1 for one that is clearly open, and smooth between."""
+    return float(_ease(np.float32((mouth.gap - 0.5 * OPEN_MOUTH) / OPEN_MOUTH)))
+
+
 def shape_mouth(face: FaceGeometry, pose: MouthPose) -> MouthShape:
     """Contours of the lips for a pose."""
     mouth = face.mouth
@@ -99,20 +106,18 @@ def shape_mouth(face: FaceGeometry, pose: MouthPose) -> MouthShape:
     u = COLUMNS
     arch = 1 - u**2
 
-    source_upper, source_lower = mouth.upper_inner, mouth.lower_inner
+    source_upper: Values = mouth.upper_inner
+    source_lower: Values = mouth.lower_inner
     gap_px = source_lower - source_upper
-    if mouth.is_open:
-        inset = np.minimum(np.float32(1.0 + 0.02 * unit), 0.2 * a) * np.minimum(arch * 3, 1)
-        seam = source_upper + SEAL_SHARE * gap_px
-        source_upper, source_lower = source_upper - inset, source_lower + inset
-        source_jaw = max(0.0, float(gap_px.max()) - 0.45 * unit) * 0.75
-    else:
-        seam = (source_upper + source_lower) / 2
-        source_upper = source_lower = seam
-        source_jaw = 0.0
+    seam = source_upper + SEAL_SHARE * gap_px
+    # Where the source is open, its lips are taken a little away from the teeth.
+    inset = openness(mouth) * np.minimum(np.float32(1.0 + 0.02 * unit), 0.2 * a) * np.minimum(arch * 3, 1)
+    source_upper, source_lower = source_upper - inset, source_lower + inset
+    source_jaw = max(0.0, float(gap_px.max()) - 0.45 * unit) * 0.75
 
     rounded, spread = max(0.0, -pose.width), max(0.0, pose.width)
     stretch = 1 - ROUND_IN * rounded * (1 - 0.15 * pose.jaw) + SPREAD_OUT * spread
+    stretch -= OPEN_IN * pose.lips * (1 - spread)
     # A smiling mouth is spread already.
     smile = float(np.clip(mouth.half_width / unit - 1.12, 0, 0.5))
     stretch -= smile * (0.12 * min(1.0, 3 * pose.lips) - 0.15 * rounded)
@@ -121,7 +126,9 @@ def shape_mouth(face: FaceGeometry, pose: MouthPose) -> MouthShape:
     # The lips part over a stretch that grows with the opening and shrinks with rounding.
     parted = 0.80 + 0.16 * min(1.0, pose.lips * 1.5) + 0.04 * spread - 0.34 * rounded * (1 - 0.4 * pose.lips)
     t = np.clip(np.abs(u) / np.float32(parted), 0, 1)
-    profile = (1 - t**2.2) ** np.float32(1.0 + 0.25 * rounded)
+    # A narrow opening is a lens, a wide one an oval.
+    fullness = 1.0 + 0.2 * rounded - 0.25 * min(1.0, pose.lips)
+    profile = (1 - t**2.3) ** np.float32(fullness)
     lift = opening * (LIFT_SHARE + 0.16 * spread + 0.10 * rounded)
     drop = opening - lift
 
@@ -153,20 +160,20 @@ def shape_mouth(face: FaceGeometry, pose: MouthPose) -> MouthShape:
     )
 
 
-def _ease(t: FloatArray) -> FloatArray:
+def _ease(t: Values | np.floating[Any] | float) -> Values:
     """0 to 1 with zero slope at both ends, for any t."""
-    t = np.clip(t, 0, 1)
-    eased: FloatArray = t * t * (3 - 2 * t)
+    t = np.asarray(np.clip(t, 0, 1))
+    eased: Values = t * t * (3 - 2 * t)
     return eased
 
 
-def _hill(t: FloatArray) -> FloatArray:
+def _hill(t: Values) -> Values:
     """1 at 0, 0 from |t| = 1 on, zero slope at both."""
-    hill: FloatArray = np.maximum(1 - t * t, 0) ** 2
+    hill: Values = np.maximum(1 - t * t, 0) ** 2
     return hill
 
 
-def column_position(shape: MouthShape, face: FaceGeometry, x: FloatArray, y: FloatArray) -> FloatArray:
+def column_position(shape: MouthShape, face: FaceGeometry, x: Values, y: Values) -> Values:
     """Source x of target points: the corners move in and out, cheeks follow."""
     a = shape.half_width
     move = np.float32(a * (shape.stretch - 1))
@@ -174,29 +181,27 @@ def column_position(shape: MouthShape, face: FaceGeometry, x: FloatArray, y: Flo
         return x
     d = np.float32(face.eye_distance)
     corner = np.float32(a * shape.stretch)
-    left, right = (np.float32(max(side, corner + 0.15 * d)) for side in face.sides)
+    left, right = (np.float32(max(side, float(corner + 0.15 * d))) for side in face.sides)
     limit = np.where(x < 0, left, right)
     side = 1 - _ease((np.abs(x) - corner) / (limit - corner))
     opening = np.float32(max(shape.gap, 0.0))
     top, bottom = 0.52 * d, 0.56 * d + 0.6 * opening
     offset = y - 0.4 * opening
     vertical = _hill(np.where(offset < 0, offset / top, offset / bottom))
-    moved: FloatArray = x - move * (x / corner) * side * vertical
+    moved: Values = x - move * (x / corner) * side * vertical
     return moved
 
 
-def _along(u: FloatArray, curve: FloatArray) -> FloatArray:
+def _along(u: Values, curve: Values) -> Values:
     """A contour at any column; beyond the corners it is 0, the line between them."""
     position = (np.clip(u, -1, 1) + 1) * np.float32((len(COLUMNS) - 1) / 2)
     left = np.minimum(position.astype(np.int32), len(COLUMNS) - 2)
     share = position - left.astype(np.float32)
-    value: FloatArray = curve[left] * (1 - share) + curve[left + 1] * share
+    value: Values = curve[left] * (1 - share) + curve[left + 1] * share
     return value
 
 
-def fields(
-    shape: MouthShape, face: FaceGeometry, x: FloatArray, y: FloatArray
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+def fields(shape: MouthShape, face: FaceGeometry, x: Values, y: Values) -> tuple[Values, Values, Values]:
     """Displacement at target points.
 
     Args:
@@ -213,7 +218,7 @@ def fields(
     corner = shape.corner_drop * (1 - _ease(beyond)) * (np.abs(u) >= 1)
     inside = np.abs(u) < 1
 
-    def over(curve: FloatArray) -> FloatArray:
+    def over(curve: Values) -> Values:
         return np.where(inside, _along(u, curve), np.float32(0))
 
     source_upper, source_lower = over(shape.source_upper), over(shape.source_lower)
