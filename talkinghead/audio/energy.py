@@ -19,7 +19,11 @@ _BLOCK_FRAMES = 4096
 
 
 def frame_rms(
-    samples: FloatArray, sample_rate_hz: int, hop_s: float = 0.01, window_s: float = 0.025, num_frames: int | None = None
+    samples: FloatArray,
+    sample_rate_hz: int,
+    hop_s: float = 0.01,
+    window_s: float = 0.025,
+    num_frames: int | None = None,
 ) -> FloatArray:
     """Root mean square of the sound in windows centred on k * hop_s.
 

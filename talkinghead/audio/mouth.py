@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-from numpy.typing import NDArray
 
-from talkinghead.audio.energy import envelope_per_frame
-from talkinghead.audio.visemes import BILABIAL, DIPHTHONGS, LABIODENTAL, REST, SILENCE, TARGETS, Target, is_vowel
+from talkinghead.audio.visemes import BILABIAL, DIPHTHONGS, REST, SILENCE, TARGETS, Target
 from talkinghead.contracts import AudioClip, MouthCue, MouthMotion, Phone
 
 
@@ -60,7 +58,7 @@ def mouth_motion(
         t = times[a:b]
         inner = 0.25 * (stop - start)
         tau = np.where(t < start + inner, (start + inner - t) / config.attack_s, (t - stop + inner) / config.release_s)
-        shape = np.exp(-np.maximum(tau, 0.0) ** 1.5)
+        shape = np.exp(-(np.maximum(tau, 0.0) ** 1.5))
         values = (target.jaw, target.lips, target.width, target.tuck, target.tongue, float(label != SILENCE))
         forces = (target.jaw_force, target.jaw_force, target.width_force, 0.6, 0.6, 1.0)
         for k in range(6):

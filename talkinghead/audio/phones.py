@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from talkinghead.audio.energy import frame_level_db, runs, voice_activity
+from talkinghead.audio.energy import frame_level_db, voice_activity
 from talkinghead.contracts import AudioClip, Phone
 
 SILENCE = "SIL"

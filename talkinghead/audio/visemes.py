@@ -8,6 +8,7 @@ import numpy as np
 
 SILENCE = "SIL"
 
+
 @dataclass(frozen=True)
 class Target:
     """Where the mouth wants to be for a phone, and how much it insists."""
