@@ -1,0 +1,99 @@
+"""What the user may say about Wav2Lip. Cheap to import."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from talkinghead.errors import OptionError
+
+PUBLISHED_PADS = (0, 10, 0, 0)
+
+
+@dataclass(frozen=True)
+class Wav2LipConfig:
+    """Options of the family. `published()` gives the values of the published script (`--compat`)."""
+
+    pads: tuple[int, int, int, int] = PUBLISHED_PADS
+    """Pixels added to the face box at the top, bottom, left and right, so that the chin is inside."""
+    align: Literal["training", "published"] = "training"
+    """Where a frame listens: "training" begins one frame before its time, as the network was trained; "published"
+    begins at its time, as the published script does (the lips then come one frame late)."""
+    paste: Literal["lower", "box"] = "lower"
+    """What is replaced: "lower" the lower face with soft borders, "box" the whole box with hard ones, as published."""
+    feather: float = 0.12
+    """Width of the soft border of the paste as a share of the box, from 0 to 0.4."""
+    colour_match: bool = True
+    """Bring the generated face to the colours of the frame, judged by the upper half that both show."""
+    silence_gate: bool = True
+    """Return to the mouth of the source where the sound is silent for longer than a pause between words."""
+    map: str = ""
+    """Several faces with a sound each: "0=a.wav,1=b.wav"; faces are numbered from the left in the first frame."""
+    face_index: int | None = None
+    """Which face, numbered from the left in the first frame; default: the largest."""
+    static: bool = False
+    """Use the first frame of a video only."""
+    mel_padding: Literal["zeros", "reflect"] = "zeros"
+    """How the sound is continued at its ends for the spectrogram: as current librosa does, or as before 0.9."""
+    batch_size: int = 0
+    """Frames per call of the network; 0 chooses for throughput."""
+    latency: bool = False
+    """Choose small batches, so that the first frames come early."""
+    reuse: bool = True
+    """Compute what depends on the source frame alone, and what repeats, once."""
+    threads: int = 0
+    """Threads of the network on the CPU; 0 takes every core."""
+    profile: Path | None = None
+    """Write a trace of every stage and operator for chrome://tracing or ui.perfetto.dev, .json."""
+
+    def __post_init__(self) -> None:
+        if len(self.pads) != 4:
+            raise OptionError(f"pads are {self.pads}.", accepted="four whole numbers: top, bottom, left, right")
+        if not 0 <= self.feather <= 0.4:
+            raise OptionError(f"feather is {self.feather}.", accepted="0 to 0.4")
+        if self.batch_size < 0 or self.threads < 0:
+            raise OptionError("batch_size and threads must not be negative.", accepted="0 to choose, or more")
+        if self.face_index is not None and self.face_index < 0:
+            raise OptionError(f"face_index is {self.face_index}.", accepted="0 or more")
+        if self.map and self.face_index is not None:
+            raise OptionError("face_index and map were both given.", remedy="leave one of them out")
+        self.sounds()
+
+    def sounds(self) -> Mapping[int, Path]:
+        """`map`, parsed: face number to sound file; empty for a single face."""
+        return parse_map(self.map)
+
+
+def parse_map(text: str) -> dict[int, Path]:
+    """Read "0=a.wav,1=b.wav".
+
+    Raises:
+        OptionError: not of that form, or a face twice.
+    """
+    found: dict[int, Path] = {}
+    if not text.strip():
+        return found
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,3})\s*=\s*(\S.*?)\s*", part)
+        if match is None or int(match[1]) in found:
+            raise OptionError(f"map is {text!r}.", accepted="faces with their sounds: 0=a.wav,1=b.wav")
+        found[int(match[1])] = Path(match[2])
+    return found
+
+
+COMPAT: Mapping[str, Any] = {
+    "align": "published",
+    "paste": "box",
+    "feather": 0.0,
+    "colour_match": False,
+    "silence_gate": False,
+}
+"""What `--compat` changes; options given beside it stay as given."""
+
+
+def published(config: Wav2LipConfig, given: Mapping[str, Any]) -> Wav2LipConfig:
+    """The configuration under `--compat`."""
+    return replace(config, **{name: value for name, value in COMPAT.items() if name not in given})

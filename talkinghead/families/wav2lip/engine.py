@@ -1,0 +1,353 @@
+"""The generator at work: requests in, faces out, in batches; what repeats is computed once."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import time
+from collections import OrderedDict, deque
+from collections.abc import Hashable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from talkinghead.backends import Placement, Session, open_session
+from talkinghead.backends.base import OperatorTime
+from talkinghead.backends.choose import available_cores
+from talkinghead.contracts import FloatArray
+from talkinghead.errors import OutOfMemory
+from talkinghead.families.wav2lip.architecture import EMBEDDING
+from talkinghead.families.wav2lip.graphs import feature_names, network
+from talkinghead.families.wav2lip.listening import Listening
+from talkinghead.families.wav2lip.postprocess import to_faces_bgr
+from talkinghead.families.wav2lip.preprocess import network_faces
+from talkinghead.families.wav2lip.weights import GeneratorWeights
+from talkinghead.measure.trace import NoTracer, Tracer
+
+Face = NDArray[np.uint8]
+"""[S, S, 3] uint8 BGR."""
+
+AUDIO_BATCH = 32
+FEATURE_CACHE_BYTES = 512 * 1024**2
+"""Face features kept; 440 frames of the 96-pixel generator."""
+FACE_CACHE_ITEMS = 1024
+"""Generated faces kept for windows that come again (silence over a still picture)."""
+CPU_BATCH = 8
+"""Best on CPUs: activations stay in the cache (measured, docs/performance.md)."""
+CPU_LATENCY_BATCH = 2
+MOST_STREAMS = 4
+"""Batches that a CPU works on at once, a core or more for each: more would only hold more frames in memory."""
+GPU_BATCH = 64
+GPU_LATENCY_BATCH = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """One face to generate."""
+
+    embedding: FloatArray
+    """[512] float32, what the face hears."""
+    face: Face
+    key: Hashable
+    """Equal for equal source faces."""
+    owner: Any = None
+    """Whatever the caller needs back."""
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How the engine works; see `Wav2LipConfig` for what users choose."""
+
+    batch_size: int = 0
+    latency: bool = False
+    threads: int = 0
+    cache_folder: Path | None = None
+    profile: bool = False
+
+    def batch(self, device: str) -> int:
+        """Frames per call."""
+        if self.batch_size:
+            return self.batch_size
+        if device == "cpu":
+            return CPU_LATENCY_BATCH if self.latency else CPU_BATCH
+        return GPU_LATENCY_BATCH if self.latency else GPU_BATCH
+
+
+@dataclass
+class EngineState:
+    """What happened while the engine ran."""
+
+    batch: int
+    fallbacks: list[str] = field(default_factory=list)
+    generated: int = 0
+    reused_faces: int = 0
+    reused_features: int = 0
+    encoded_windows: int = 0
+    reused_windows: int = 0
+
+
+class Lru(OrderedDict[Any, Any]):
+    """A dict that forgets the least recently used item above a limit."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self.limit = limit
+
+    def find(self, key: Hashable) -> Any:
+        value = self.get(key)
+        if value is not None:
+            self.move_to_end(key)
+        return value
+
+    def keep(self, key: Hashable, value: Any) -> None:
+        self[key] = value
+        self.move_to_end(key)
+        while len(self) > self.limit:
+            self.popitem(last=False)
+
+
+class Engine:
+    """One generator on one device. Not safe for use from several threads at once."""
+
+    def __init__(
+        self,
+        weights: GeneratorWeights,
+        placement: Placement,
+        options: EngineOptions | None = None,
+        *,
+        tracer: Tracer | None = None,
+        int8_samples: list[dict[str, NDArray[Any]]] | None = None,
+    ) -> None:
+        self.weights = weights
+        self.architecture = weights.architecture
+        self.placement = placement
+        self.options = options or EngineOptions()
+        self.state = EngineState(self.options.batch(placement.device))
+        self.tracer = tracer or NoTracer()
+        self.int8_samples = int8_samples
+        self.open_s = 0.0
+        self.from_cache: bool | None = None
+        self._sessions: dict[str, Session] = {}
+        bytes_per_frame = 4 * sum(int(np.prod(shape)) for shape in self.architecture.feature_shapes)
+        self._features = Lru(max(1, FEATURE_CACHE_BYTES // bytes_per_frame))
+        self._stacked: tuple[tuple[Hashable, ...], dict[str, FloatArray]] | None = None
+
+    @property
+    def size(self) -> int:
+        return self.architecture.size
+
+    @property
+    def most_features(self) -> int:
+        """Source faces whose features are kept."""
+        return self._features.limit
+
+    @property
+    def streams(self) -> int:
+        """Calls of the network under way at once."""
+        if self.placement.device != "cpu" or self.placement.backend != "openvino":
+            return 1
+        return min(MOST_STREAMS, self.options.threads or available_cores())
+
+    @property
+    def in_flight(self) -> int:
+        """Faces that may be under way at once."""
+        return self.state.batch * (self.streams + 1)
+
+    def warm_up(self, *, split: bool) -> None:
+        """Open what `run` will need, so that it does not wait."""
+        for part in ("audio", *(("face", "decoder") if split else ("generator",))):
+            self.session(part)
+
+    def session(self, part: str) -> Session:
+        """The session of one part of the network, opened when first needed."""
+        if part not in self._sessions:
+            started = time.perf_counter()
+            threads = self.options.threads or available_cores()
+            placement = self.placement
+            samples = None
+            if placement.precision == "int8":
+                samples = self.int8_samples if part == "generator" else None
+                if samples is None:  # only the generator is quantised; the encoders cost little
+                    placement = Placement(placement.device, placement.backend, "float32", placement.why)
+            session = open_session(
+                network(part, self.architecture, self.weights.folded, self.weights.sha256),
+                placement,
+                batch=AUDIO_BATCH if part == "audio" else self.state.batch,
+                threads=threads,
+                streams=1 if part in ("audio", "face") else self.streams,
+                cache_folder=self.options.cache_folder,
+                profile=self.options.profile,
+                int8_samples=samples,
+            )
+            self._sessions[part] = session
+            self.open_s += time.perf_counter() - started
+            if part in ("decoder", "generator"):
+                self.from_cache = session.facts.from_cache
+        return self._sessions[part]
+
+    # Sound ----------------------------------------------------------------------------------------------------------
+
+    def hear(self, windows: FloatArray) -> FloatArray:
+        """Audio embeddings, [n, 80, 16] -> [n, 512] float32."""
+        session = self.session("audio")
+        with self.tracer.span("audio encoder", windows=len(windows)):
+            parts = [
+                session.run({"mel": windows[first : first + AUDIO_BATCH, None]})["audio"]
+                for first in range(0, len(windows), AUDIO_BATCH)
+            ]
+        self.state.encoded_windows += len(windows)
+        return np.concatenate(parts).reshape(-1, EMBEDDING)
+
+    # Faces ----------------------------------------------------------------------------------------------------------
+
+    def run(self, requests: Iterable[Request | None], *, split: bool) -> Iterator[tuple[Request, Face] | None]:
+        """Generate faces, in order.
+
+        Args:
+            requests: a None asks for everything that is under way; a None comes back behind it.
+            split: keep the face encoder's features per `Request.key` and run only the decoder; pays where source
+                frames come again.
+        Raises:
+            OutOfMemory: not even one face fits.
+        """
+        source: Iterator[Any] = iter(requests)
+        ended = False
+        while not ended:
+            pending: deque[list[Request]] = deque()
+            stop: list[Any] = []
+            try:
+                session = self.session("decoder" if split else "generator")
+                for output in session.run_many(self._feed(source, pending, stop, split=split)):
+                    with self.tracer.span("faces out", faces=len(pending[0])):
+                        faces = to_faces_bgr(output["output"])
+                    self.state.generated += len(faces)
+                    yield from zip(pending.popleft(), faces, strict=True)
+            except OutOfMemory:
+                self._halve()
+                source = itertools.chain(itertools.chain.from_iterable(pending), stop[:1], source)
+                continue
+            ended = stop[0] is _END
+            if not ended:
+                yield None
+
+    def _feed(
+        self, source: Iterator[Any], pending: deque[list[Request]], stop: list[Any], *, split: bool
+    ) -> Iterator[dict[str, FloatArray]]:
+        """Inputs batch by batch up to a None or the end, which goes to `stop`; the requests go to `pending`."""
+        while not stop:
+            batch: list[Request] = []
+            while len(batch) < self.state.batch:
+                request: Any = next(source, _END)
+                if request is None or request is _END:
+                    stop.append(request)
+                    break
+                batch.append(request)
+            if batch:
+                pending.append(batch)
+                with self.tracer.span("faces in", faces=len(batch)):
+                    inputs = self._inputs(batch, split=split)
+                yield inputs
+
+    def _inputs(self, batch: list[Request], *, split: bool) -> dict[str, FloatArray]:
+        audio = np.stack([request.embedding for request in batch]).reshape(-1, EMBEDDING, 1, 1)
+        if split:
+            return {"audio": audio, **self._batch_features(batch)}
+        return {"audio": audio, "face": network_faces(np.stack([request.face for request in batch]))}
+
+    def _batch_features(self, batch: list[Request]) -> dict[str, FloatArray]:
+        """Features of the batch's faces; those of new faces are computed and kept."""
+        keys = tuple(request.key for request in batch)
+        if self._stacked is not None and self._stacked[0] == keys:
+            self.state.reused_features += len(keys)
+            return self._stacked[1]
+        names = feature_names(self.architecture)
+        found = {key: self._features.find(key) for key in keys}
+        fresh = {request.key: request.face for request in batch if found[request.key] is None}
+        if fresh:
+            with self.tracer.span("face encoder", faces=len(fresh)):
+                outputs = self.session("face").run({"face": network_faces(np.stack(list(fresh.values())))})
+            for index, key in enumerate(fresh):
+                found[key] = tuple(outputs[name][index].copy() for name in names)
+                self._features.keep(key, found[key])
+        self.state.reused_features += len(keys) - len(fresh)
+        stacked = {name: np.stack([found[key][level] for key in keys]) for level, name in enumerate(names)}
+        self._stacked = (keys, stacked) if len(set(keys)) == 1 else None
+        return stacked
+
+    def _halve(self) -> None:
+        """Use half the batch from now on.
+
+        Raises:
+            OutOfMemory: it is one already.
+        """
+        if self.state.batch <= 1:
+            raise OutOfMemory(
+                f"Not even one {self.size}-pixel face fits into the memory of {self.placement.device}.",
+                remedy="--device cpu, or close other programs that use the device",
+            )
+        before, self.state.batch = self.state.batch, self.state.batch // 2
+        self.state.fallbacks.append(
+            f"A batch of {before} did not fit into memory; batches of {self.state.batch} are used instead."
+        )
+        for part in ("face", "decoder", "generator"):
+            if part in self._sessions:
+                self._sessions.pop(part).close()
+        self._stacked = None
+
+    def profile(self) -> dict[str, list[OperatorTime]]:
+        """Operators of the last call of each part, where `EngineOptions.profile` is set."""
+        return {part: session.profile() for part, session in self._sessions.items()}
+
+    def close(self) -> None:
+        """Release the memory."""
+        for session in self._sessions.values():
+            session.close()
+        self._sessions.clear()
+
+
+_END = object()
+
+
+class Ears:
+    """Audio embeddings of one face, computed in blocks as frames come near; equal windows are encoded once.
+
+    Args:
+        engine: computes them.
+        listening: the windows.
+        frames: [n] output frames in the order in which they will be asked for.
+    """
+
+    BLOCK = 4 * AUDIO_BATCH
+
+    def __init__(self, engine: Engine, listening: Listening, *, reuse: bool = True) -> None:
+        self._engine = engine
+        self._listening = listening
+        self._reuse = reuse
+        self._known = Lru(FACE_CACHE_ITEMS)
+        self._block: tuple[int, list[tuple[FloatArray, Hashable]]] | None = None
+
+    def embedding(self, frame: int) -> tuple[FloatArray, Hashable]:
+        """[512] float32 of one output frame, and a value that is equal for equal windows."""
+        first = frame - frame % self.BLOCK
+        if self._block is None or self._block[0] != first:
+            self._block = first, self._encode(first)
+        return self._block[1][frame - first]
+
+    def _encode(self, first: int) -> list[tuple[FloatArray, Hashable]]:
+        frames = np.arange(first, min(first + self.BLOCK, len(self._listening)))
+        windows = self._listening.windows(frames)
+        if not self._reuse:
+            embeddings = self._engine.hear(windows)
+            return [(embedding, None) for embedding in embeddings]
+        marks = [hashlib.blake2b(window.data, digest_size=16).digest() for window in windows]
+        known = {mark: self._known.find(mark) for mark in marks}
+        fresh = {mark: index for index, mark in enumerate(marks) if known[mark] is None}
+        if fresh:
+            for mark, embedding in zip(fresh, self._engine.hear(windows[list(fresh.values())]), strict=True):
+                known[mark] = embedding
+                self._known.keep(mark, embedding)
+        self._engine.state.reused_windows += len(marks) - len(fresh)
+        return [(known[mark], mark) for mark in marks]

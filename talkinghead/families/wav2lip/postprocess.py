@@ -1,0 +1,112 @@
+"""From the network's faces back to frames. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from talkinghead.contracts import Frame
+
+Mask = NDArray[np.float32]
+
+LOWER_TOP = 0.46
+"""Where the lower-face mask is at half strength, as a share of the box height: at the nose, above the mouth."""
+MAX_GAIN = 1.25
+"""Contrast is changed by this factor at most when colours are matched."""
+MAX_SHIFT = 24.0
+"""Brightness is changed by this many levels at most."""
+
+
+def to_faces_bgr(output: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """[B, 3, S, S] in (0, 1) to [B, S, S, 3] uint8 BGR. Truncated, not rounded, as published."""
+    return np.ascontiguousarray((output * np.float32(255)).astype(np.uint8).transpose(0, 2, 3, 1))
+
+
+def paste_box(frame: Frame, face_bgr: NDArray[np.uint8], box_xyxy: Sequence[int] | NDArray[Any]) -> Frame:
+    """The published paste: the face resized to the box (bilinear, on uint8) replaces the whole box. A copy, RGB."""
+    x1, y1, x2, y2 = (int(edge) for edge in box_xyxy)
+    pasted = frame.copy()
+    patch = cv2.resize(face_bgr, dsize=(x2 - x1, y2 - y1), interpolation=cv2.INTER_LINEAR)
+    pasted[y1:y2, x1:x2] = patch[..., ::-1]
+    return pasted
+
+
+def paste_lower_face(
+    frame: Frame,
+    face_bgr: NDArray[np.uint8],
+    box_xyxy: Sequence[int] | NDArray[Any],
+    *,
+    feather: float,
+    strength: float = 1.0,
+) -> Frame:
+    """Blend the lower face into a copy of the frame; nothing above the nose and outside the box changes.
+
+    Args:
+        frame: RGB uint8.
+        feather: width of the border, a share of the box.
+        strength: in [0, 1]; 0 keeps the frame.
+    """
+    if strength <= 0:
+        return frame
+    x1, y1, x2, y2 = (int(edge) for edge in box_xyxy)
+    width, height = x2 - x1, y2 - y1
+    interpolation = cv2.INTER_CUBIC if height > face_bgr.shape[0] else cv2.INTER_AREA
+    mask = lower_face_mask(width, height, feather)
+    top = int(np.argmax(mask.max(axis=1) > 0))  # rows above are not touched
+    patch = cv2.resize(face_bgr, dsize=(width, height), interpolation=interpolation)[top:, :, ::-1]
+    pasted = frame.copy()
+    region = pasted[y1 + top : y2, x1:x2]
+    below = region.astype(np.float32)
+    weight = mask[top:, :, None] if strength >= 1 else mask[top:, :, None] * np.float32(strength)
+    region[...] = (below + weight * (patch.astype(np.float32) - below) + np.float32(0.5)).astype(np.uint8)
+    return pasted
+
+
+@lru_cache(maxsize=64)
+def lower_face_mask(width: int, height: int, feather: float) -> Mask:
+    """1 in the lower face, falling to 0 at the sides, the bottom and towards the eyes. [height, width] float32.
+
+    Args:
+        feather: width of the soft border as a share of the box; 0 gives a hard edge at half height.
+    """
+    x = (np.arange(width, dtype=np.float32) + 0.5) / width
+    y = (np.arange(height, dtype=np.float32) + 0.5) / height
+    if feather < 1e-3:
+        mask: Mask = np.repeat((y >= 0.5).astype(np.float32)[:, None], width, axis=1)
+    else:
+        side = _smooth(np.minimum(x, 1 - x) / feather)
+        bottom = _smooth((1 - y) / (0.5 * feather))
+        top = _smooth((y - LOWER_TOP) / feather + 0.5)
+        mask = (np.minimum(top, bottom)[:, None] * side[None, :]).astype(np.float32)
+    mask.setflags(write=False)
+    return mask
+
+
+def _smooth(value: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    v = np.clip(value, 0, 1).astype(np.float32)
+    smooth: NDArray[np.float32] = v * v * (3 - 2 * v)
+    return smooth
+
+
+def match_colours(generated: NDArray[np.uint8], source: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Bring a generated face to the colours of the source.
+
+    The upper half shows the same in both (the network sees it), so its mean and contrast tell what the network changed.
+
+    Args:
+        generated, source: [S, S, 3] uint8.
+    Returns:
+        [S, S, 3] uint8, a copy; gain and shift are bounded by MAX_GAIN and MAX_SHIFT.
+    """
+    half = generated.shape[0] // 2
+    made, wanted = (face[:half].reshape(-1, 3).astype(np.float32) for face in (generated, source))
+    gain = (wanted.std(axis=0) + 1) / (made.std(axis=0) + 1)
+    gain = np.clip(gain, 1 / MAX_GAIN, MAX_GAIN)
+    shift = np.clip(wanted.mean(axis=0) - gain * made.mean(axis=0), -MAX_SHIFT, MAX_SHIFT)
+    matched: NDArray[np.uint8] = np.clip(generated * gain + shift + 0.5, 0, 255).astype(np.uint8)
+    return matched
