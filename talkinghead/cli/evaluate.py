@@ -1,0 +1,62 @@
+"""`talkinghead evaluate`: how close a video is to the true one."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from talkinghead.cli import console
+
+_UNITS = {"psnr_db": "PSNR", "ssim": "SSIM", "lpips": "LPIPS", "lmd_px": "LMD"}
+
+
+def evaluate(
+    predicted: Annotated[Path, typer.Argument(help="The video to judge.")],
+    truth: Annotated[Path, typer.Argument(help="The true video, frame for frame.")],
+    lpips: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="LPIPS weights: AlexNet of torchvision and alex.pth of the LPIPS project, in one file or given twice."
+        ),
+    ] = None,
+    landmarks: Annotated[
+        Path | None, typer.Option(help="PFLD landmark checkpoint (mean_face.txt beside it), for the landmark distance.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Write every measure of every frame as JSON.")] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="Show that on stdout instead of the means.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+) -> None:
+    """Compare a video with the true one.
+
+    PSNR in dB (higher is closer), SSIM (1 is equal), LPIPS (0 is equal) where weights are given, LMD in pixels (mean
+    distance of the mouth's landmarks, 0 is equal) where a landmark model is given. The frames until the shorter video
+    ends count.
+    """
+    from talkinghead.head import ProgressEvent
+    from talkinghead.measure.quality import Lpips, PfldMouth, evaluate_videos
+    from talkinghead.media.files import PendingOutput, write_bytes
+
+    if report is not None:
+        PendingOutput(report).discard()  # find out now whether it can be written
+    with console.ProgressDisplay(quiet=quiet or json_output) as progress:
+        found = evaluate_videos(
+            predicted,
+            truth,
+            lpips=Lpips.read(lpips) if lpips else None,
+            landmarks=PfldMouth.read(landmarks) if landmarks is not None else None,
+            on_frame=lambda done, total: progress(ProgressEvent("compare", done, total)),
+        )
+    if report is not None:
+        write_bytes(report, found.to_json().encode("utf-8"))
+    if json_output:
+        console.print_json(found.to_dict())
+        return
+    for note in found.notes:
+        console.warn(note)
+    console.say(f"{found.num_frames} frames")
+    for name, value in found.mean.items():
+        shown = "none" if value is None else "infinite (equal)" if math.isinf(value) else f"{value:.4f}"
+        console.say(f"{_UNITS[name]:<6} {shown}")

@@ -1,0 +1,70 @@
+"""Settings of the TalkingGaussian family; cheap to import."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from talkinghead.errors import OptionError
+
+AudioExtractor = Literal["auto", "deepspeech", "hubert", "esperanto"]
+AudioFeatures = Literal["trained", "phones"]
+
+
+@dataclass(frozen=True)
+class TalkingGaussianConfig:
+    """How a trained Gaussian head is driven and seen."""
+
+    poses: str = "train"
+    """Camera poses to play: "train" or "val" of the scene, or a transforms JSON file. They go forwards and backwards
+    while the sound lasts."""
+    expression: str = "source"
+    """Action units (brows, eyes, blinks): "source" takes those of the recording, "neutral" none, or an OpenFace CSV
+    file with one row per frame."""
+    yaw: float = 0.0
+    """Degrees that the camera moves around the head; positive to the right. In [-90, 90]."""
+    pitch: float = 0.0
+    """Degrees that the camera moves over the head; positive upwards. In [-90, 90]."""
+    zoom: float = 1.0
+    """2 halves the distance of the camera to the head. In [0.2, 5]. The torso picture stays as it was filmed."""
+    torso: bool = True
+    """Lay the torso pictures of the scene over the background."""
+    background: Path | None = None
+    """Picture behind head and torso instead of the scene's bc.jpg; scaled and cut to its size."""
+    dilate: bool = False
+    """Widen the mouth's cut-out of the background by 6 pixels, which hides seams of some heads."""
+    features: Path | None = None
+    """Speech features computed before (.npy); the sound is then only heard. Must belong to the same sound."""
+    audio_extractor: AudioExtractor = "auto"
+    """Speech features that the head was trained with; auto reads it from the checkpoint."""
+    audio_model: str | None = None
+    """Speech encoder for HuBERT and Esperanto heads: a folder in the format of transformers, or its name on the Hugging
+    Face hub, which may download it. Default: the published one, if it is on this machine."""
+    deepspeech_graph: Path | None = None
+    """For DeepSpeech heads: the released frozen graph deepspeech-0_1_0-b90017e8.pb."""
+    audio_features: AudioFeatures = "trained"
+    """"phones" approximates DeepSpeech features from recognised phones, without any speech network."""
+    iteration: int = -1
+    """Which chkpnt_fuse_N.pth of a checkpoint folder; -1 is the latest."""
+    threads: int = 0
+    """Threads of the rasteriser; 0 uses every core. The pictures are the same."""
+
+    def __post_init__(self) -> None:
+        for name in ("yaw", "pitch"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and -90 <= value <= 90):
+                raise OptionError(f"{name} is {value}.", accepted="degrees from -90 to 90")
+        if not 0.2 <= self.zoom <= 5:
+            raise OptionError(f"zoom is {self.zoom}.", accepted="0.2 to 5")
+        if self.iteration < -1:
+            raise OptionError(f"iteration is {self.iteration}.", accepted="-1 for the latest, or a number from 0")
+        if self.threads < 0:
+            raise OptionError(f"threads is {self.threads}.", accepted="0 for every core, or a number")
+        if self.audio_features == "phones" and self.features is not None:
+            raise OptionError("audio_features phones and a file of features exclude each other.")
+
+    @property
+    def moves_camera(self) -> bool:
+        return (self.yaw, self.pitch, self.zoom) != (0.0, 0.0, 1.0)

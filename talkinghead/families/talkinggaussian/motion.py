@@ -1,0 +1,169 @@
+"""Moving the clouds of a trained head, with everything that does not depend on speech computed once.
+
+The first layer of `sigma_net` sees `[enc_x, enc_a * A, v * E]`, where enc_x, A and E depend only on the canonical
+centres, which never move. So it is cut in two:
+
+    enc_x W1' + [A, E] ([diag(enc_a) W2'; diag(v) W3'])
+    once per head     [N, 38] x [38, 64], once per frame
+
+For the mouth the audio part is one vector for all Gaussians. `network.py` is the readable form; tests compare them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from talkinghead.contracts import FloatArray
+from talkinghead.families.talkinggaussian import network
+from talkinghead.families.talkinggaussian.checkpoint import CanonicalCloud
+from talkinghead.families.talkinggaussian.network import FACE, MOUTH, MOUTH_SIDEWAYS, MOVE_SCALE
+from talkinghead.families.talkinggaussian.windows import NO_ROW, ROWS, window_rows
+
+Array = NDArray[Any]
+BLOCK = 8192
+"""Gaussians that go through the network together: their activations stay in the processor's cache."""
+
+
+@dataclass(frozen=True, eq=False)
+class Deformed:
+    """A cloud at one moment, activations applied."""
+
+    means: Tensor
+    """[N, 3] float32, world units."""
+    scales: Tensor
+    """[N, 3] float32, standard deviations."""
+    rotations: Tensor
+    """[N, 4] float32, unit quaternions (w, x, y, z)."""
+    opacities: Tensor
+    """[N] float32 in [0, 1]."""
+
+
+def torch_weights(weights: Mapping[str, Array], device: torch.device) -> dict[str, Tensor]:
+    """Weights of a motion network on a device; float32."""
+    return {name: torch.from_numpy(np.array(value)).to(device) for name, value in weights.items()}
+
+
+class AudioBranch:
+    """Speech features to the code of each frame, for one network.
+
+    The rows go through the network once each, not once per window that holds them.
+    """
+
+    def __init__(self, weights: Mapping[str, Tensor]) -> None:
+        self._weights = weights
+        first = weights["audio_net.encoder_conv.0.weight"]
+        self._zero = torch.zeros(1, first.shape[1], network.AUDIO_POSITIONS, device=first.device)
+
+    @torch.inference_mode()
+    def rows(self, features: FloatArray) -> Tensor:
+        """[R, width, positions] float32 to [R, 32]."""
+        device = self._zero.device
+        return network.audio_rows(self._weights, torch.from_numpy(features).to(device))
+
+    @torch.inference_mode()
+    def codes(self, rows: Tensor, indices: NDArray[np.int64], positions: int) -> Tensor:
+        """Code of the frames at `indices`: [F, 32] from `rows` of the whole sound, [T, 32]."""
+        zero = network.audio_rows(self._weights, self._zero[..., :positions])
+        table = torch.cat([rows, zero])
+        slots = window_rows(indices, len(rows))
+        slots = np.where(slots == NO_ROW, len(rows), slots)
+        windows = table[torch.from_numpy(slots.reshape(-1)).to(table.device)].reshape(-1, ROWS, network.AUDIO_CODE)
+        return network.attend(self._weights, windows)
+
+
+def unit_quaternions(raw: Tensor) -> Tensor:
+    """Divide by the length, at least 1e-12."""
+    return functional.normalize(raw, dim=1, eps=1e-12)
+
+
+class FaceDeformation:
+    """The face cloud with its network."""
+
+    def __init__(self, cloud: CanonicalCloud, weights: Mapping[str, Tensor]) -> None:
+        device = weights["sigma_net.net.0.weight"].device
+        with torch.inference_mode():
+            enc_x = network.encode_points(weights, FACE, cloud.xyz)
+            audio_attention = network.mlp(weights, "aud_ch_att_net", enc_x)
+            eye_attention = torch.relu(network.mlp(weights, "eye_att_net", enc_x))
+            first, second, third = (weights[f"sigma_net.net.{index}.weight"] for index in range(3))
+            width = enc_x.shape[1]
+            self._static = enc_x @ first[:, :width].T  # [N, 64]
+            self._attention = torch.cat([audio_attention, eye_attention], dim=1)  # [N, 38]
+            self._driven = first[:, width:].T.contiguous()  # [38, 64]
+            self._second = second.T.contiguous()
+            keep = [0, 1, 2, 3, 4, 5, 6, 8, 9, 10]  # without d_opa, which nothing uses
+            self._third = third[keep].T.contiguous()
+            self._weights = weights
+            self._xyz, self._rotation, self._scaling = (
+                torch.from_numpy(np.array(value)).to(device) for value in (cloud.xyz, cloud.rotation, cloud.scaling)
+            )
+            self._opacities = torch.sigmoid(torch.from_numpy(np.array(cloud.opacity)).to(device))[:, 0]
+
+    @torch.inference_mode()
+    def outputs(self, enc_a: Tensor, au_exp: Tensor) -> Tensor:
+        """d_xyz (not scaled), d_rot, d_scale of one frame: [N, 10].
+
+        Args:
+            enc_a: [32] code of the speech. au_exp: [6] action units.
+        """
+        factors = torch.cat([enc_a, network.expression_code(self._weights, au_exp)])
+        driven = factors[:, None] * self._driven  # [38, 64]
+        out = self._static.new_empty(len(self._static), self._third.shape[1])
+        for start in range(0, len(out), BLOCK):
+            block = slice(start, start + BLOCK)
+            hidden = torch.addmm(self._static[block], self._attention[block], driven).relu_()
+            hidden = (hidden @ self._second).relu_()
+            torch.mm(hidden, self._third, out=out[block])
+        return out
+
+    @torch.inference_mode()
+    def __call__(self, enc_a: Tensor, au_exp: Tensor) -> Deformed:
+        """The cloud at one moment."""
+        h = self.outputs(enc_a, au_exp)
+        return Deformed(
+            means=torch.add(self._xyz, h[:, :3], alpha=MOVE_SCALE),
+            scales=functional.softplus(self._scaling + h[:, 7:10]),
+            rotations=unit_quaternions(self._rotation + h[:, 3:7]),
+            opacities=self._opacities,
+        )
+
+
+class MouthDeformation:
+    """The mouth cloud with its network: only the centres move."""
+
+    def __init__(self, cloud: CanonicalCloud, weights: Mapping[str, Tensor]) -> None:
+        device = weights["sigma_net.net.0.weight"].device
+        with torch.inference_mode():
+            enc_x = network.encode_points(weights, MOUTH, cloud.xyz)
+            first, second, third = (weights[f"sigma_net.net.{index}.weight"] for index in range(3))
+            width = enc_x.shape[1]
+            self._static = enc_x @ first[:, :width].T
+            self._driven = first[:, width:].T.contiguous()  # [32, 32]
+            self._second = second.T.contiguous()
+            sideways = torch.tensor([MOUTH_SIDEWAYS, 1.0, MOUTH_SIDEWAYS], device=device)
+            self._third = third.T.contiguous()
+            self._scale = MOVE_SCALE / sideways
+            self._xyz = torch.from_numpy(np.array(cloud.xyz)).to(device)
+            self._scales = functional.softplus(torch.from_numpy(np.array(cloud.scaling)).to(device))
+            self._rotations = unit_quaternions(torch.from_numpy(np.array(cloud.rotation)).to(device))
+            self._opacities = torch.sigmoid(torch.from_numpy(np.array(cloud.opacity)).to(device))[:, 0]
+
+    @torch.inference_mode()
+    def __call__(self, enc_a: Tensor) -> Deformed:
+        """The cloud at one moment; enc_a is [32]."""
+        out = torch.empty_like(self._xyz)
+        shared = enc_a @ self._driven
+        for start in range(0, len(out), BLOCK):
+            block = slice(start, start + BLOCK)
+            hidden = (self._static[block] + shared).relu_()
+            hidden = (hidden @ self._second).relu_()
+            torch.mm(hidden, self._third, out=out[block])
+        return Deformed(self._xyz + out * self._scale, self._scales, self._rotations, self._opacities)

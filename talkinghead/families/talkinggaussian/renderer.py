@@ -1,0 +1,120 @@
+"""A trained head, ready to be drawn: deform both clouds, rasterise them, put them over the background."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from talkinghead.contracts import FloatArray, Frame
+from talkinghead.families.talkinggaussian.checkpoint import CanonicalCloud, TrainedHead
+from talkinghead.families.talkinggaussian.compose import compose, dilate, quantize
+from talkinghead.families.talkinggaussian.motion import (
+    AudioBranch,
+    Deformed,
+    FaceDeformation,
+    MouthDeformation,
+    torch_weights,
+)
+from talkinghead.render.cameras import Camera
+from talkinghead.render.gaussians import GaussianCloud, Raster
+from talkinghead.render.rasterize_cpu import rasterize_cpu
+from talkinghead.render.spherical_harmonics import num_coefficients
+from talkinghead.render.spherical_harmonics_cpu import colors_cpu
+
+
+@dataclass(frozen=True, eq=False)
+class SpeechCodes:
+    """What the two networks understood of the speech, one code per video frame."""
+
+    face: Tensor
+    """[F, 32] float32."""
+    mouth: Tensor
+    """[F, 32] float32."""
+
+    def __len__(self) -> int:
+        return len(self.face)
+
+
+@dataclass(frozen=True, eq=False)
+class DeformedHead:
+    """Both clouds at one moment."""
+
+    face: Deformed
+    mouth: Deformed
+
+
+@dataclass(frozen=True, eq=False)
+class DrawnHead:
+    """Both clouds as seen from the camera, on black."""
+
+    face: Raster
+    mouth: Raster
+
+
+class HeadRenderer:
+    """Draws a trained head on the processor; everything that does not change from frame to frame is computed here once.
+
+    Args:
+        head: the trained head.
+        threads: threads of the rasteriser; None uses every core. The pictures do not depend on it.
+    """
+
+    def __init__(self, head: TrainedHead, *, threads: int | None = None, device: str = "cpu") -> None:
+        self.device = torch.device(device)
+        face, mouth = (torch_weights(weights, self.device) for weights in (head.face_motion, head.mouth_motion))
+        self.threads = threads
+        self._audio_face, self._audio_mouth = AudioBranch(face), AudioBranch(mouth)
+        self._face, self._mouth = FaceDeformation(head.face, face), MouthDeformation(head.mouth, mouth)
+        self._harmonics = (_harmonics(head.face), _harmonics(head.mouth))
+        self._degrees = (head.face.sh_degree, head.mouth.sh_degree)
+
+    def audio_rows(self, features: FloatArray) -> SpeechCodes:
+        """Describe rows of features one by one: [R, width, positions] float32 to [R, 32] per network."""
+        return SpeechCodes(self._audio_face.rows(features), self._audio_mouth.rows(features))
+
+    def codes(self, rows: SpeechCodes, indices: NDArray[np.int64], positions: int) -> SpeechCodes:
+        """Codes of the frames at `indices`, each from the eight rows around it."""
+        return SpeechCodes(
+            self._audio_face.codes(rows.face, indices, positions),
+            self._audio_mouth.codes(rows.mouth, indices, positions),
+        )
+
+    def deform(self, codes: SpeechCodes, index: int, au_exp: FloatArray) -> DeformedHead:
+        """Both clouds at frame `index`; au_exp is [6] float32."""
+        return DeformedHead(
+            self._face(codes.face[index], torch.from_numpy(au_exp).to(self.device)), self._mouth(codes.mouth[index])
+        )
+
+    def draw(self, head: DeformedHead, camera: Camera, background: FloatArray) -> DrawnHead:
+        """Rasterise both clouds; background is the [3] float32 colour behind each of them."""
+        rasters = []
+        for moved, harmonics, degree in zip((head.face, head.mouth), self._harmonics, self._degrees, strict=True):
+            means = moved.means.numpy()
+            cloud = GaussianCloud(
+                means=means,
+                scales=moved.scales.numpy(),
+                rotations=moved.rotations.numpy(),
+                opacities=moved.opacities.numpy(),
+                colors=colors_cpu(degree, harmonics, means, camera.position, threads=self.threads),
+            )
+            rasters.append(rasterize_cpu(cloud, camera, background, threads=self.threads))
+        return DrawnHead(*rasters)
+
+    def compose(self, drawn: DrawnHead, backdrop: Frame, *, dilate_mouth: bool = False) -> Frame:
+        """Face over mouth over backdrop: RGB uint8 [H, W, 3]."""
+        mouth_alpha = dilate(drawn.mouth.alpha) if dilate_mouth else drawn.mouth.alpha
+        face, mouth = drawn.face, drawn.mouth
+        return compose(face.color, face.alpha, mouth.color, mouth_alpha, backdrop, threads=self.threads)
+
+    @staticmethod
+    def alone(raster: Raster) -> Frame:
+        """One cloud on black: RGB uint8 [H, W, 3]."""
+        return quantize(raster.color)
+
+
+def _harmonics(cloud: CanonicalCloud) -> FloatArray:
+    return np.ascontiguousarray(cloud.features[:, : num_coefficients(cloud.sh_degree)])
