@@ -42,6 +42,24 @@ COMMANDS = (
     Command("demo", "talkinghead.cli.demo:demo", "Make a photograph speak a bundled sentence; needs no files.", MAKE),
     Command("cues", "talkinghead.cli.cues:cues", "Write the mouth shapes of a recording as a cue file.", MAKE),
     Command(
+        "synthesize-fuse",
+        "talkinghead.cli.synthesize_fuse:synthesize_fuse",
+        "Run TalkingGaussian with the flags of its published program.",
+        MAKE,
+    ),
+    Command(
+        "inspect-gaussians",
+        "talkinghead.cli.inspect_gaussians:inspect_gaussians",
+        "Say what a trained Gaussian head holds, show and export it.",
+        LOOK,
+    ),
+    Command(
+        "evaluate",
+        "talkinghead.cli.evaluate:evaluate",
+        "Compare a video with the true one: PSNR, SSIM, landmarks, LPIPS.",
+        LOOK,
+    ),
+    Command(
         "inspect", "talkinghead.cli.inspect:inspect", "Say what a media file holds and how well it is in sync.", LOOK
     ),
     Command("doctor", "talkinghead.cli.doctor:doctor", "Say what this machine and installation can do.", LOOK),
