@@ -8,7 +8,7 @@ import numpy as np
 
 from talkinghead.contracts import FaceStatus, FloatArray, Frame, MouthMotion
 from talkinghead.families.viseme.analyse import FacePath
-from talkinghead.families.viseme.compose import Face, Pose, animate
+from talkinghead.families.viseme.compose import Face, FinePicture, Pose, animate
 from talkinghead.families.viseme.config import VisemeConfig
 from talkinghead.families.viseme.eyelids import Eye, read_lid
 from talkinghead.families.viseme.geometry import EyeGeometry
@@ -32,6 +32,7 @@ class VisemeAvatar(Avatar):
     own_teeth: OwnTeeth | None = None
     eyes: tuple[Eye, ...] = ()
     """Eyes that may blink; empty for videos."""
+    fine: FinePicture | None = None
 
     @property
     def is_still(self) -> bool:
@@ -43,7 +44,7 @@ class VisemeAvatar(Avatar):
         assert self.palette is not None
         if self.track is not None and self.track.status[index] == FaceStatus.MISSING:
             return None
-        return Face(self.path.at(index), self.palette, self.own_teeth, self.eyes)
+        return Face(self.path.at(index), self.palette, self.own_teeth, self.eyes, self.fine)
 
 
 def appearance(
@@ -66,6 +67,7 @@ def appearance(
         tongue=median("tongue"),
         softness=float(median("softness")),
         grain=float(median("grain")),
+        warmth=float(median("warmth")),
     )
     if len(path) > 1:
         return palette, None, ()

@@ -24,6 +24,13 @@ from talkinghead.families.viseme.warp import (
 
 NODES_PER_EYE_DISTANCE = 22
 """How finely displacement fields are computed before they are enlarged to every pixel."""
+HEAD_MARGIN = 0.15
+"""Eye distances that head movement moves the mouth or an eye at most."""
+CUBIC_MAX_PIXELS = 120_000
+"""Larger regions are sampled linearly: they show the face at a size where that loses nothing."""
+FINE_MAX_PIXELS = 4_000_000
+FINE_MAX_SIDE = 16_000
+"""Largest part of a picture that is kept at twice its size; sampling cannot address more than 32767 pixels."""
 TOUCHING = 0.01
 """A gap between the lips below this share of the half width is none."""
 SEAM_DARK = 0.42
@@ -80,6 +87,15 @@ def _clipped(centre: Values, radius: float, size: tuple[int, int]) -> Region:
 
 
 @dataclass(frozen=True, eq=False)
+class FinePicture:
+    """A part of a still picture at twice its size, so that fast linear sampling loses no sharpness."""
+
+    pixels: Frame
+    """[2 h - 1, 2 w - 1, 3] uint8; every second pixel is the picture's own."""
+    box: Region
+
+
+@dataclass(frozen=True, eq=False)
 class Face:
     """A face ready to be animated in one frame."""
 
@@ -88,6 +104,8 @@ class Face:
     own_teeth: OwnTeeth | None = None
     eyes: tuple[Eye, ...] = ()
     """Eyes that can blink."""
+    fine: FinePicture | None = None
+    """Of a still picture, all that can move."""
 
 
 @dataclass(frozen=True)
@@ -101,14 +119,32 @@ class Pose:
     """None: the head is left where it is, and only the parts that move are touched."""
 
 
+def fine_picture(frame: Frame, face: FaceGeometry) -> FinePicture | None:
+    """The part of a picture that head movement can touch, enlarged; None where it is so large that nothing is won."""
+    import cv2
+
+    box = head_region(face, (frame.shape[1], frame.shape[0]))
+    width, height = box.x2 - box.x1, box.y2 - box.y1
+    if box.is_empty or width * height > FINE_MAX_PIXELS or max(width, height) > FINE_MAX_SIDE:
+        return None
+    crop = np.ascontiguousarray(frame[box.slices])
+    # Corner pixels stay in place: pixel (x, y) of the picture is pixel (2 x, 2 y) of the enlarged one.
+    fine = cv2.warpAffine(
+        crop,
+        np.array([[2.0, 0.0, 0.0], [0.0, 2.0, 0.0]]),
+        (2 * width - 1, 2 * height - 1),
+        flags=cv2.INTER_LANCZOS4,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return FinePicture(np.asarray(fine, np.uint8), box)
+
+
 def animate(frame: Frame, face: Face, pose: Pose, *, teeth: bool = True) -> Frame:
     """The frame with the face in the pose.
 
     Every pixel is read from the source once, whatever moves it. Without head movement, pixels outside the animated
     regions are bit-identical to those of `frame`; if nothing moves, `frame` itself is returned.
     """
-    import cv2
-
     size = (frame.shape[1], frame.shape[0])
     geometry = face.geometry
     mouth_box = animated_region(geometry, size)
@@ -117,7 +153,8 @@ def animate(frame: Frame, face: Face, pose: Pose, *, teeth: bool = True) -> Fram
     eye_boxes = [eye_region(eye.geometry, eye.eye_distance, size) for eye in eyes]
     boxes = [head_region(geometry, size)] if pose.head is not None else []
     if not boxes:
-        boxes = [*([mouth_box] if mouth_moves else []), *(box for box in eye_boxes if not box.is_empty)]
+        boxes = [*([mouth_box] if mouth_moves else []), *eye_boxes]
+    boxes = [box for box in boxes if not box.is_empty]
     if not boxes:
         return frame
     result = frame.copy()
@@ -126,21 +163,30 @@ def animate(frame: Frame, face: Face, pose: Pose, *, teeth: bool = True) -> Fram
         layer = _Layer(box, geometry, size, pose.head)
         mouth = _move_mouth(layer, mouth_box, geometry, shape) if shape is not None else None
         lids = [_move_lid(layer, eye_box, eye, pose.lids) for eye, eye_box in zip(eyes, eye_boxes, strict=True)]
-        moved = np.asarray(
-            cv2.remap(frame, layer.map_x, layer.map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), np.uint8
-        )
+        moved = sample(frame, layer.map, face.fine)
         for lid in lids:
             if lid is not None:
                 _paint_lid(moved, lid, face.palette.softness)
         if mouth is not None and shape is not None:
-            own_pixels = None
-            if face.own_teeth is not None:
-                own_pixels = cv2.remap(
-                    frame, mouth.still_x, mouth.still_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-                ).astype(np.float32)
-            _paint_mouth(moved, face, shape, pose.mouth, mouth, own_pixels, teeth=teeth)
+            _paint_mouth(moved, frame, face, shape, pose.mouth, mouth, teeth=teeth)
         result[box.slices] = moved
     return result
+
+
+def sample(frame: Frame, points: Values, fine: FinePicture | None = None) -> Frame:
+    """Colours at points [h, w, 2] float32 (x, y), which are used up; whole points give the frame's pixels exactly."""
+    import cv2
+
+    if fine is not None:
+        box = fine.box
+        points *= np.float32(2)
+        points -= np.array([2 * box.x1, 2 * box.y1], np.float32)
+        moved = cv2.remap(fine.pixels, points, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+    else:
+        small = points.shape[0] * points.shape[1] <= CUBIC_MAX_PIXELS
+        kind = cv2.INTER_CUBIC if small else cv2.INTER_LINEAR
+        moved = cv2.remap(frame, points, None, kind, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+    return np.asarray(moved, np.uint8)
 
 
 class _Layer:
@@ -149,65 +195,50 @@ class _Layer:
     def __init__(self, box: Region, face: FaceGeometry, size: tuple[int, int], head: HeadPose | None) -> None:
         self.box = box
         self.face = face
-        xs = np.arange(box.x1, box.x2, dtype=np.float32)
-        ys = np.arange(box.y1, box.y2, dtype=np.float32)
         self.step = max(1, round(face.eye_distance / NODES_PER_EYE_DISTANCE))
-        if head is None:
-            self.map_x, self.map_y = np.meshgrid(xs, ys)
-            self.head: tuple[HeadPose, tuple[int, int]] | None = None
-            return
-        self.head = (head, size)
+        self.head = None if head is None else (head, size)
         step = 2 * self.step
         gx, gy = node_positions(box, step)
-        dx, dy = self._head_at(gx, gy)
-        full = enlarge(np.stack([dx, dy], axis=-1), box, step)
-        self.map_x = full[..., 0] + xs[None, :]
-        self.map_y = full[..., 1] + ys[:, None]
-
-    def _head_at(self, x: Values, y: Values) -> tuple[Values, Values]:
-        assert self.head is not None
-        pose, size = self.head
-        share, near = head_weight(self.face, size, x, y)
-        return head_field(self.face, pose, share, near, x, y)
+        x, y = self.still(gx, gy)
+        self.map = enlarge(np.stack([x, y], axis=-1), box, step)
+        """[h, w, 2] float32, x and y."""
 
     def still(self, x: Values, y: Values) -> tuple[Values, Values]:
         """Points of the still picture that show at output points."""
         if self.head is None:
             return x, y
-        dx, dy = self._head_at(x, y)
+        pose, size = self.head
+        share, near = head_weight(self.face, size, x, y)
+        dx, dy = head_field(self.face, pose, share, near, x, y)
         return x + dx, y + dy
 
     def view(self, box: Region) -> tuple[slice, slice] | None:
         """Where a box of the frame lies in this layer, or None if it does not."""
-        inner = Region(
-            max(box.x1, self.box.x1), max(box.y1, self.box.y1), min(box.x2, self.box.x2), min(box.y2, self.box.y2)
-        )
-        if inner.is_empty:
+        x1, y1 = max(box.x1, self.box.x1), max(box.y1, self.box.y1)
+        x2, y2 = min(box.x2, self.box.x2), min(box.y2, self.box.y2)
+        if x2 <= x1 or y2 <= y1:
             return None
-        return (
-            slice(inner.y1 - self.box.y1, inner.y2 - self.box.y1),
-            slice(inner.x1 - self.box.x1, inner.x2 - self.box.x1),
-        )
+        return slice(y1 - self.box.y1, y2 - self.box.y1), slice(x1 - self.box.x1, x2 - self.box.x1)
 
 
 def node_positions(box: Region, step: int) -> tuple[Values, Values]:
-    """Centres [r, c] of the `step` x `step` cells that cover a box, pixels of the frame."""
+    """Centres [r, c] of the `step` x `step` cells that cover a box and of one more ring of cells, in pixels."""
     offset = np.float32((step - 1) / 2)
-    xs = box.x1 + np.arange(-(-(box.x2 - box.x1) // step), dtype=np.float32) * step + offset
-    ys = box.y1 + np.arange(-(-(box.y2 - box.y1) // step), dtype=np.float32) * step + offset
+    xs = box.x1 + np.arange(-1, -(-(box.x2 - box.x1) // step) + 1, dtype=np.float32) * step + offset
+    ys = box.y1 + np.arange(-1, -(-(box.y2 - box.y1) // step) + 1, dtype=np.float32) * step + offset
     gx, gy = np.meshgrid(xs.astype(np.float32), ys.astype(np.float32))
     return gx, gy
 
 
 def enlarge(nodes: Values, box: Region, step: int) -> Values:
-    """Values at `node_positions`, at every pixel of the box."""
+    """Values at `node_positions`, at every pixel of the box: [h, w, channels] float32, writable."""
     import cv2
 
-    if step == 1:
-        return nodes
     rows, columns = nodes.shape[:2]
-    full = np.asarray(cv2.resize(nodes, (columns * step, rows * step), interpolation=cv2.INTER_LINEAR), np.float32)
-    return full[: box.y2 - box.y1, : box.x2 - box.x1]
+    full = nodes
+    if step > 1:
+        full = np.asarray(cv2.resize(nodes, (columns * step, rows * step), interpolation=cv2.INTER_LINEAR), np.float32)
+    return np.ascontiguousarray(full[step : step + box.y2 - box.y1, step : step + box.x2 - box.x1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,8 +246,8 @@ class _MouthPixels:
     """The part of a layer in which lips may part; arrays are [h, w] float32."""
 
     box: tuple[slice, slice]
-    still_x: Values
-    still_y: Values
+    still: Values
+    """[h, w, 2] points of the still picture."""
     x: Values
     """The mouth's own coordinates of the target."""
     y: Values
@@ -225,53 +256,56 @@ class _MouthPixels:
     lower: Values
 
 
+def _grown(box: Region, margin: int) -> Region:
+    return Region(box.x1 - margin, box.y1 - margin, box.x2 + margin, box.y2 + margin)
+
+
 def _move_mouth(layer: _Layer, mouth_box: Region, face: FaceGeometry, shape: MouthShape) -> _MouthPixels | None:
     """Add the mouth's displacement to a layer."""
     # With the head the mouth's box moves by less than this.
-    margin = round(0.15 * face.eye_distance) if layer.head is not None else 0
-    grown = Region(
-        max(mouth_box.x1 - margin, layer.box.x1),
-        max(mouth_box.y1 - margin, layer.box.y1),
-        min(mouth_box.x2 + margin, layer.box.x2),
-        min(mouth_box.y2 + margin, layer.box.y2),
-    )
-    view = layer.view(grown)
+    margin = round(HEAD_MARGIN * face.eye_distance) if layer.head is not None else 0
+    view = layer.view(_grown(mouth_box, margin))
     if view is None:
         return None
-    step = layer.step
-    gx, gy = node_positions(grown, step)
-    still_x, still_y = layer.still(gx, gy)
+    here = layer.box
+    grown = Region(here.x1 + view[1].start, here.y1 + view[0].start, here.x1 + view[1].stop, here.y1 + view[0].stop)
+    still_x, still_y = layer.still(*node_positions(grown, layer.step))
     x, y = to_mouth(face, still_x, still_y)
     source_x, above, below = fields(shape, face, x, y)
     ax, ay = (np.float32(v) for v in face.mouth.axis)
     dx, up, down = source_x - x, above - y, below - y
     nodes = np.stack([dx * ax - up * ay, dx * ay + up * ax, dx * ax - down * ay, dx * ay + down * ax], axis=-1)
-    full = enlarge(nodes, grown, step)
+    full = enlarge(nodes, grown, layer.step)
 
-    map_x, map_y = layer.map_x[view], layer.map_y[view]
-    mx, my = to_mouth(face, map_x, map_y)  # still coordinates so far
-    # Only rows and columns near the lips need to know on which side of the opening a pixel lies.
-    reach_x = shape.half_width * max(shape.stretch, 1.0) * 1.02 + 2
-    reach_up, reach_down = float(shape.upper.min()) - 3, float(shape.lower.max()) + 3
-    near = (np.abs(mx) < reach_x) & (my > reach_up) & (my < reach_down)
+    points = layer.map[view]
+    mx, my = to_mouth(face, points[..., 0], points[..., 1])
     is_above = my < np.float32(shape.corner_drop)
-    rows, columns = np.flatnonzero(near.any(axis=1)), np.flatnonzero(near.any(axis=0))
     lips = None
-    if len(rows) and len(columns):
-        inner = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
+    lips_view = layer.view(_lips_box(face, shape, margin))
+    if lips_view is not None:
+        inner = (
+            slice(max(lips_view[0].start - view[0].start, 0), lips_view[0].stop - view[0].start),
+            slice(max(lips_view[1].start - view[1].start, 0), lips_view[1].stop - view[1].start),
+        )
         x_in, y_in = mx[inner], my[inner]
         u = column_position(shape, face, x_in, y_in) / np.float32(shape.half_width)
         upper, lower = look_up(u, shape.upper), look_up(u, shape.lower)
         split = np.where(np.abs(u) >= 1, np.float32(shape.corner_drop), (upper + lower) / 2)
         is_above[inner] = y_in < split
-        outer = (
-            slice(view[0].start + inner[0].start, view[0].start + inner[0].stop),
-            slice(view[1].start + inner[1].start, view[1].start + inner[1].stop),
-        )
-        lips = _MouthPixels(outer, map_x[inner].copy(), map_y[inner].copy(), x_in, y_in, u, upper, lower)
-    map_x += np.where(is_above, full[..., 0], full[..., 2])
-    map_y += np.where(is_above, full[..., 1], full[..., 3])
+        lips = _MouthPixels(lips_view, points[inner].copy(), x_in, y_in, u, upper, lower)
+    points += np.where(is_above[..., None], full[..., :2], full[..., 2:])
     return lips
+
+
+def _lips_box(face: FaceGeometry, shape: MouthShape, margin: int) -> Region:
+    """Pixels of the frame that hold the lips' edges, with a little around them."""
+    mouth = face.mouth
+    side = shape.half_width * max(shape.stretch, 1.0) * 1.03
+    top, bottom = min(float(shape.upper.min()), 0.0), max(float(shape.lower.max()), shape.corner_drop)
+    corners = np.array([mouth.centre + x * mouth.axis + y * mouth.down for x in (-side, side) for y in (top, bottom)])
+    low = np.floor(corners.min(axis=0)).astype(int) - 4 - margin
+    high = np.ceil(corners.max(axis=0)).astype(int) + 5 + margin
+    return Region(int(low[0]), int(low[1]), int(high[0]), int(high[1]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -286,18 +320,17 @@ class _LidPixels:
 
 def _move_lid(layer: _Layer, eye_box: Region, eye: Eye, closing: float) -> _LidPixels | None:
     """Add a falling lid to a layer."""
-    margin = round(0.12 * eye.eye_distance) if layer.head is not None else 0
-    grown = Region(eye_box.x1 - margin, eye_box.y1 - margin, eye_box.x2 + margin, eye_box.y2 + margin)
-    view = layer.view(grown)
+    margin = round(HEAD_MARGIN * eye.eye_distance) if layer.head is not None else 0
+    view = layer.view(_grown(eye_box, margin))
     if view is None:
         return None
-    map_x, map_y = layer.map_x[view], layer.map_y[view]
-    x, y = to_eye(eye.geometry, map_x, map_y)
+    points = layer.map[view]
+    x, y = to_eye(eye.geometry, points[..., 0], points[..., 1])
     field = lid_field(eye, closing, x, y)
     move = np.where(np.abs(field.u) < 1, field.move, np.float32(0))
     ax, ay = (np.float32(v) for v in eye.geometry.axis)
-    map_x -= move * ay
-    map_y += move * ax
+    points[..., 0] -= move * ay
+    points[..., 1] += move * ax
     return _LidPixels(view, eye, field, closing)
 
 
@@ -308,42 +341,40 @@ def _paint_lid(moved: Frame, lid: _LidPixels, softness: float) -> None:
 
 
 def _paint_mouth(
-    moved: Frame,
-    face: Face,
-    shape: MouthShape,
-    pose: MouthPose,
-    mouth: _MouthPixels,
-    own_pixels: Values | None,
-    *,
-    teeth: bool,
+    moved: Frame, frame: Frame, face: Face, shape: MouthShape, pose: MouthPose, mouth: _MouthPixels, *, teeth: bool
 ) -> None:
     """Paint the inside of the mouth and the line between the lips, in place."""
     palette = face.palette
-    inside_columns = np.abs(mouth.u) < 1
-    alpha = opening_alpha(mouth.upper, mouth.lower, mouth.y, palette.softness) * inside_columns
+    alpha = opening_alpha(mouth.upper, mouth.lower, mouth.y, palette.softness) * (np.abs(mouth.u) < 1)
     apart = openness(face.geometry.mouth)
-    if not apart and not alpha.any():
-        return
-    piece = moved[mouth.box].astype(np.float32)
     if apart:
         line = _seam_shadow(shape, palette, mouth.u, mouth.y, mouth.upper, mouth.lower)
-        piece *= (1 - np.float32(apart) * line)[..., None]
-    if alpha.any():
-        inside = paint(
-            face.geometry,
-            shape,
-            pose,
-            palette,
-            mouth.x,
-            mouth.y,
-            mouth.upper,
-            mouth.lower,
-            teeth=teeth,
-            own=face.own_teeth,
-            own_pixels=own_pixels,
-        )
-        piece += (inside - piece) * alpha[..., None]
-    moved[mouth.box] = np.clip(np.rint(piece), 0, 255).astype(np.uint8)
+        shaded = moved[mouth.box] * (1 - np.float32(apart) * line)[..., None]
+        moved[mouth.box] = np.rint(shaded).astype(np.uint8)
+    rows, columns = np.flatnonzero(alpha.any(axis=1)), np.flatnonzero(alpha.any(axis=0))
+    if not len(rows):
+        return
+    part = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
+    own_pixels = None
+    if face.own_teeth is not None:
+        own_pixels = sample(frame, np.ascontiguousarray(mouth.still[part])).astype(np.float32)
+    inside = paint(
+        face.geometry,
+        shape,
+        pose,
+        palette,
+        mouth.x[part],
+        mouth.y[part],
+        mouth.upper[part],
+        mouth.lower[part],
+        teeth=teeth,
+        own=face.own_teeth,
+        own_pixels=own_pixels,
+    )
+    piece = moved[mouth.box][part]  # a view
+    lips = piece.astype(np.float32)
+    mixed = lips + (inside - lips) * alpha[part][..., None]
+    piece[...] = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
 
 
 def to_mouth(face: FaceGeometry, x: Values, y: Values) -> tuple[Values, Values]:

@@ -18,7 +18,7 @@ DOUBLE_BLINK = 0.12
 
 HEAD_RADIUS = 1.55
 """Eye distances around the middle of the face that move as one."""
-HEAD_REACH = 3.1
+HEAD_REACH = 2.8
 """Eye distances where the surroundings come to rest."""
 FACE_RADIUS = 0.95
 """Eye distances: size of the part of the face that is nearer to the camera."""

@@ -45,6 +45,8 @@ class Palette:
     """Width in pixels over which an edge in the picture spreads."""
     grain: float
     """Standard deviation of the picture's noise, 0..255."""
+    warmth: float = 1.0
+    """[0, 1]; 0 in a grey picture, where shade has no colour."""
 
 
 def read_palette(frame: Frame, face: FaceGeometry) -> Palette:
@@ -81,7 +83,7 @@ def read_palette(frame: Frame, face: FaceGeometry) -> Palette:
     def stored(colour: Values) -> FloatArray:
         return np.clip(colour, 0, 255).astype(np.float32)
 
-    return Palette(stored(teeth), stored(lips), stored(cavity), stored(tongue), softness, grain)
+    return Palette(stored(teeth), stored(lips), stored(cavity), stored(tongue), softness, grain, colourful)
 
 
 def _muted(colour: Values, colourful: float) -> Values:
@@ -208,9 +210,10 @@ _WARM = np.array([0.86, 1.0, 1.10], np.float32)
 """Shade inside a mouth is warm: light reaches it through flesh. Exponents of the shade per channel."""
 
 
-def _shaded(colour: Values, shade: Values) -> Values:
+def _shaded(colour: Values, shade: Values, warmth: float) -> Values:
     """Darken a colour by a factor in [0, 1] as light through flesh does."""
-    darker: Values = colour * np.power(np.maximum(shade, np.float32(1e-3))[..., None], _WARM)
+    exponents = 1 + (_WARM - 1) * np.float32(warmth)
+    darker: Values = colour * np.power(np.maximum(shade, np.float32(1e-3))[..., None], exponents)
     return darker
 
 
@@ -261,7 +264,7 @@ def paint(
     hump = np.exp(-((X / (np.float32(0.66) - np.float32(0.12) * rise)) ** 2))
     below = np.clip((y - tongue_top) / (np.float32(0.34) * unit), 0, 1)
     body = (0.40 + 0.50 * hump * (0.45 + 0.55 * below)) * (1 - 0.12 * np.exp(-((X / np.float32(0.05)) ** 2)))
-    tongue = _shaded(np.broadcast_to(palette.tongue, (*x.shape, 3)), body * light)
+    tongue = _shaded(np.broadcast_to(palette.tongue, (*x.shape, 3)), body * light, palette.warmth)
     tongue_alpha = _step(y - tongue_top, soft + np.float32(0.10) * unit) * _step(np.float32(1.05) - X, 0.5)
     colour = _over(colour, tongue, tongue_alpha * np.float32(0.78 + 0.17 * float(rise)))
 
@@ -271,14 +274,14 @@ def paint(
         )
         dim = (0.50 + 0.22 * _ease((y - incisal) / (np.float32(0.5) * unit))) * light
         root = _step(lower_top + np.float32(0.40) * unit - y, np.float32(0.2) * unit)
-        colour = _over(colour, _shaded(low, dim), low_alpha * root)
+        colour = _over(colour, _shaded(low, dim, palette.warmth), low_alpha * root)
         if rise > 0:
             front = _ease((lower_top + np.float32(0.10) * unit - y) / (np.float32(0.10) * unit))
             colour = _over(colour, tongue, tongue_alpha * rise * front)
         up, up_alpha = _row_of_teeth(
             palette, X, (incisal - y) / unit, float(unit), UPPER_TEETH, UPPER_LENGTH, upwards=False
         )
-        up = _shaded(up, np.full_like(X, 0.97 * float(light)))
+        up = _shaded(up, np.full_like(X, 0.97 * float(light)), palette.warmth)
         if own is not None and own_pixels is not None:
             u = np.clip(x / np.float32(shape.half_width), -1, 1)
             top, bottom = (np.interp(u, COLUMNS, curve).astype(np.float32) for curve in (own.top, own.bottom))
@@ -294,7 +297,7 @@ def paint(
     if own is not None:
         shade = 0.5 + 0.5 * shade
     shade = shade * (1 - 0.50 * _ease((X - np.float32(0.50)) / np.float32(0.65)))
-    painted = _shaded(colour, shade)
+    painted = _shaded(colour, shade, palette.warmth)
     if palette.grain > 0.5:
         rows = np.arange(x.shape[0])[:, None] % NOISE_SIDE
         columns = np.arange(x.shape[1])[None, :] % NOISE_SIDE
@@ -344,9 +347,9 @@ def _row_of_teeth(
     curve = 1 - np.float32(0.09) * across**2  # each tooth is rounded
     translucent = 1 - np.float32(0.10) * np.exp(-np.maximum(surface, 0) / np.float32(0.03))
     away = 1 - np.float32(0.28) * np.clip(X, 0, 1) ** 2
-    colour = _shaded(np.broadcast_to(palette.teeth, (*X.shape, 3)), gaps * curve * translucent * away)
+    colour = _shaded(np.broadcast_to(palette.teeth, (*X.shape, 3)), gaps * curve * translucent * away, palette.warmth)
     # Further back teeth are a little warmer, lower ones too.
     warm = np.clip(X - np.float32(0.3), 0, 1)[..., None] * np.array([0.0, 0.02, 0.07], np.float32)
     if upwards:
         warm = warm + np.array([0.0, 0.01, 0.03], np.float32)
-    return colour * (1 - warm), alpha
+    return colour * (1 - warm * np.float32(palette.warmth)), alpha

@@ -17,6 +17,7 @@ from talkinghead.contracts import FaceTrack, Frame, FrameSource, MediaInfo, Mout
 from talkinghead.errors import UnreadableMedia
 from talkinghead.families.viseme.analyse import FacePath, analyse_picture, analyse_video
 from talkinghead.families.viseme.animator import VisemeAvatar, animate_frame, appearance, full_poses
+from talkinghead.families.viseme.compose import fine_picture
 from talkinghead.families.viseme.config import VisemeConfig
 from talkinghead.head import (
     Avatar,
@@ -213,7 +214,16 @@ def _analysed(
         palette, own, lids = appearance([frame], path, [0], eyes)
         _tell(progress, "geometry", 1, 1)
         return VisemeAvatar(
-            frames, track, frames.size, frames.fps, 1, path=path, palette=palette, own_teeth=own, eyes=lids
+            frames,
+            track,
+            frames.size,
+            frames.fps,
+            1,
+            path=path,
+            palette=palette,
+            own_teeth=own,
+            eyes=lids,
+            fine=fine_picture(frame, path.at(0)),
         )
 
     fps = float(frames.fps or 25)
