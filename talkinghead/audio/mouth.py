@@ -1,15 +1,48 @@
-"""Phones to the motion of a mouth, one pose per video frame."""
+"""Phones to the motion of a mouth, one pose per video frame.
+
+Every phone pulls jaw, lips and lip width towards its target with a force that fades before and after it; where several
+pull at once they share, which is coarticulation. Contacts are then laid over that: lips that must touch (p, b, m,
+silence), lower lip on teeth (f, v) and tongue tip (l, th) have intervals of their own, so that they are reached
+however short the phone and wherever the frames fall.
+
+      closing        sealed       opening
+    ───╮         ┌─────────────┐        ╭────
+        ╲        │             │       ╱
+         ╰───────┘             └──────╯
+         ◄ close_s ► start … end ◄ open_s ►
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
+from numpy.typing import NDArray
 
-from talkinghead.audio.visemes import BILABIAL, DIPHTHONGS, REST, SILENCE, TARGETS, Target
-from talkinghead.contracts import AudioClip, MouthCue, MouthMotion, Phone
+from talkinghead.audio.energy import frame_level_db, speech_levels_db
+from talkinghead.audio.visemes import (
+    BILABIAL,
+    CUE_TARGETS,
+    DIPHTHONGS,
+    LABIODENTAL,
+    REST,
+    SILENCE,
+    TARGETS,
+    Target,
+    is_vowel,
+)
+from talkinghead.contracts import AudioClip, FloatArray, MouthCue, MouthMotion, Phone
+
+SAMPLES_PER_FRAME = 4
+"""Moments within a frame's interval whose mean is the frame's pose."""
+HOP_S = 0.01
+LOCAL_LEVEL_S = 8.0
+"""Half width of the stretch of sound against which loudness is judged."""
+LOUD_DB = -3.0
+"""Level, relative to that of loud speech, that opens the mouth as far as the tables say."""
 
 
 @dataclass(frozen=True)
@@ -19,12 +52,26 @@ class MouthConfig:
     openness: float = 1.0
     """Factor on jaw and lip opening; 0.5 mumbles, 1.3 articulates; in [0, 2]."""
     lead_s: float = 0.02
-    """How far the mouth runs ahead of the sound; in [-0.2, 0.2]."""
-    attack_s: float = 0.07
+    """How far the mouth runs ahead of the sound, as mouths do; in [-0.2, 0.2]."""
+    attack_s: float = 0.055
     """Reach of a phone backwards in time: anticipation."""
-    release_s: float = 0.08
+    release_s: float = 0.065
     """Reach of a phone forwards in time: carry-over."""
-    loudness: float = 0.5
+    rounding_reach: float = 1.6
+    """How much further rounding and spreading of the lips reach than opening does."""
+    close_s: float = 0.055
+    """From open to sealed lips before p, b, m."""
+    open_s: float = 0.05
+    """From sealed to open lips after p, b, m."""
+    seal_s: float = 0.045
+    """Shortest time for which lips stay sealed at p, b, m; over one frame at 25 fps."""
+    rest_s: float = 0.09
+    """From open to closed lips at the beginning of a pause."""
+    wake_s: float = 0.06
+    """From closed to open lips at the end of a pause."""
+    pause_s: float = 0.16
+    """Pauses at least this long close the lips fully; shorter ones in part."""
+    loudness: float = 0.6
     """How much opening follows loudness: 0 not at all, 1 fully."""
 
     def __post_init__(self) -> None:
@@ -32,10 +79,38 @@ class MouthConfig:
             raise ValueError(f"openness must lie in [0, 2], not {self.openness}")
         if not -0.2 <= self.lead_s <= 0.2:
             raise ValueError(f"lead_s must lie in [-0.2, 0.2], not {self.lead_s}")
-        if self.attack_s <= 0 or self.release_s <= 0:
-            raise ValueError("attack_s and release_s must be positive")
         if not 0.0 <= self.loudness <= 1.0:
             raise ValueError(f"loudness must lie in [0, 1], not {self.loudness}")
+        for name in ("attack_s", "release_s", "rounding_reach", "close_s", "open_s", "rest_s", "wake_s", "pause_s"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be positive, not {getattr(self, name)}")
+        if self.seal_s < 0:
+            raise ValueError(f"seal_s must not be negative, not {self.seal_s}")
+
+
+@dataclass(frozen=True)
+class _Segment:
+    """A stretch of time with one target."""
+
+    start_s: float
+    end_s: float
+    target: Target
+    gain: float
+    """Factor on the opening of the target, from loudness."""
+
+
+@dataclass(frozen=True)
+class _Contact:
+    """A stretch of time in which something touches, with the time it takes to get there and back."""
+
+    start_s: float
+    end_s: float
+    before_s: float
+    after_s: float
+    depth: float = 1.0
+    """1 touches fully."""
+    sure: bool = False
+    """At least one frame must show it, wherever frames fall."""
 
 
 def mouth_motion(
@@ -43,63 +118,264 @@ def mouth_motion(
 ) -> MouthMotion:
     """Move the mouth as the phones say.
 
+    Args:
+        phones: in order of time; silence is "SIL". Labels without a target count as a half-open mouth.
+        clip: the sound, for its loudness; at any level.
+        fps: exact. Frame i shows [i / fps, (i + 1) / fps); its pose is the mean over that interval.
+        num_frames: length of the motion; beyond the last phone the mouth rests.
     Returns:
-        MouthMotion of num_frames; frame i is the pose at the middle of [i / fps, (i + 1) / fps).
-    Source: Cohen and Massaro 1993, "Modeling coarticulation in synthetic visual speech" (dominance functions).
+        MouthMotion. The same input gives the same motion, and nothing depends on how long the sound is.
+    Source: Cohen and Massaro 1993, "Modeling coarticulation in synthetic visual speech", equations 1 to 5 (dominance
+    functions), with separate contacts and with targets scaled by loudness.
     """
     config = config or MouthConfig()
-    times = (np.arange(num_frames) + 0.5) * (fps.denominator / fps.numerator) + config.lead_s
-    num = np.zeros((6, num_frames))
-    den = np.zeros((6, num_frames)) + 1e-6
-    gate = np.ones(num_frames)
-    for start, stop, target, label in _segments(phones):
-        a = int(np.searchsorted(times, start - 4 * config.attack_s))
-        b = int(np.searchsorted(times, stop + 4 * config.release_s))
-        t = times[a:b]
-        inner = 0.25 * (stop - start)
-        tau = np.where(t < start + inner, (start + inner - t) / config.attack_s, (t - stop + inner) / config.release_s)
-        shape = np.exp(-(np.maximum(tau, 0.0) ** 1.5))
-        values = (target.jaw, target.lips, target.width, target.tuck, target.tongue, float(label != SILENCE))
-        forces = (target.jaw_force, target.jaw_force, target.width_force, 0.6, 0.6, 1.0)
-        for k in range(6):
-            num[k, a:b] += forces[k] * shape * values[k]
-            den[k, a:b] += forces[k] * shape
-        if label in BILABIAL or label == SILENCE:
-            ease = np.maximum(np.maximum(start - t, t - stop), 0.0) / 0.06
-            gate[a:b] = np.minimum(gate[a:b], np.clip(ease, 0.0, 1.0))
-    jaw, lips, width, tuck, tongue, speaking = num / den
-    lips = lips * gate
-    pose = [
-        np.clip(config.openness * jaw, 0, 1),
-        np.clip(config.openness * lips, 0, 1),
-        np.clip(width, -1, 1),
-        np.clip(tuck, 0, 1),
-        np.clip(tongue, 0, 1),
-        np.clip(speaking, 0, 1),
+    gains = _loudness_gains(phones, clip, config)
+    segments = []
+    for phone, gain in zip(phones, gains, strict=True):
+        segments += _segments(phone, gain)
+    closures = [_closure(phone, config) for phone in phones if phone.label in BILABIAL]
+    pauses = _pauses(phones, config)
+    tucks = [_part_of(phone, 0.1, 0.85, 0.05, 0.06) for phone in phones if phone.label in LABIODENTAL]
+    tongues = [
+        (_part_of(phone, 0.1, 0.8, 0.05, 0.05), TARGETS[phone.label].tongue)
+        for phone in phones
+        if phone.label in TARGETS and TARGETS[phone.label].tongue > 0
     ]
-    return MouthMotion(fps, *(np.ascontiguousarray(p, dtype=np.float32) for p in pose))
-
-
-def _segments(phones: Sequence[Phone]) -> list[tuple[float, float, Target, str]]:
-    """Phones as steady targets: diphthongs become two."""
-    out: list[tuple[float, float, Target, str]] = []
-    for phone in phones:
-        if phone.label in DIPHTHONGS:
-            first, second = DIPHTHONGS[phone.label]
-            middle = phone.start_s + 0.6 * (phone.end_s - phone.start_s)
-            out.append((phone.start_s, middle, TARGETS[first], phone.label))
-            out.append((middle, phone.end_s, TARGETS[second], phone.label))
-        else:
-            out.append((phone.start_s, phone.end_s, TARGETS.get(phone.label, REST), phone.label))
-    return out
-
-
-_CUE_PHONES = {"A": "M", "B": "S", "C": "EH", "D": "AA", "E": "AO", "F": "UW", "G": "F", "H": "L", "X": SILENCE}
+    return _motion(segments, closures, pauses, tucks, tongues, fps, num_frames, config)
 
 
 def motion_from_cues(
     cues: Sequence[MouthCue], clip: AudioClip, fps: Fraction, num_frames: int, config: MouthConfig | None = None
 ) -> MouthMotion:
-    """Move the mouth as mouth cues say (Rhubarb's shapes), as read from a file that someone edited."""
-    phones = [Phone(c.start_s, c.end_s, _CUE_PHONES.get(c.shape, SILENCE)) for c in cues]
-    return mouth_motion(phones, clip, fps, num_frames, config)
+    """Move the mouth as mouth cues say (Rhubarb's shapes), for example as read from a file that someone edited.
+
+    Args: as for `mouth_motion`.
+    """
+    config = config or MouthConfig()
+    phones = [Phone(cue.start_s, cue.end_s, SILENCE if cue.shape == "X" else "AH") for cue in cues]
+    gains = _loudness_gains(phones, clip, config)
+    segments = [
+        _Segment(cue.start_s, cue.end_s, CUE_TARGETS[cue.shape], gain if cue.shape in "CDEH" else 1.0)
+        for cue, gain in zip(cues, gains, strict=True)
+    ]
+    closures = [
+        _Contact(cue.start_s, cue.end_s, config.close_s, config.open_s, sure=True) for cue in cues if cue.shape == "A"
+    ]
+    tucks = [_Contact(cue.start_s, cue.end_s, 0.05, 0.06) for cue in cues if cue.shape == "G"]
+    tongues = [(_Contact(cue.start_s, cue.end_s, 0.05, 0.05), 0.8) for cue in cues if cue.shape == "H"]
+    return _motion(segments, closures, _pauses(phones, config), tucks, tongues, fps, num_frames, config)
+
+
+def _motion(
+    segments: Sequence[_Segment],
+    closures: Sequence[_Contact],
+    pauses: Sequence[_Contact],
+    tucks: Sequence[_Contact],
+    tongues: Sequence[tuple[_Contact, float]],
+    fps: Fraction,
+    num_frames: int,
+    config: MouthConfig,
+) -> MouthMotion:
+    """Put targets and contacts together, frame by frame."""
+    times = frame_moments(fps, num_frames, SAMPLES_PER_FRAME) + config.lead_s  # [n * 4]
+
+    def per_frame(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return values.reshape(num_frames, SAMPLES_PER_FRAME).mean(axis=1)
+
+    jaw, lips, width = _dominance(segments, times, config)
+    sealed = _contact_curve(closures, times)
+    resting = _contact_curve(pauses, times)
+    tuck = _contact_curve(tucks, times)
+    tongue = np.zeros(len(times))
+    for strength in sorted({strength for _, strength in tongues}):
+        curve = _contact_curve([contact for contact, each in tongues if each == strength], times)
+        tongue = np.maximum(tongue, strength * curve)
+
+    opening = config.openness
+    lips = np.minimum(opening * lips, opening * jaw + 0.2)
+    lips = lips * (1.0 - resting)
+    lips = np.where(tuck > 0, np.minimum(lips, 1.0 - 0.85 * tuck), lips)
+    jaw = opening * jaw * (1.0 - resting)
+    frame_jaw, frame_lips = per_frame(jaw), per_frame(lips)
+    # Seals are judged at each frame, not averaged over it: the mean of a short closure would leave a gap.
+    frame_lips = frame_lips * (1.0 - _seal_frames(closures, sealed, fps, num_frames, config.lead_s))
+    speaking = 1.0 - _contact_curve(_long_pauses(pauses), times)
+    frame_width = per_frame(width * (1.0 - resting))
+    frame_tongue = per_frame(tongue) * (1.0 - per_frame(np.maximum(sealed, resting)))
+    return MouthMotion(
+        fps=fps,
+        jaw=_float32(frame_jaw, 0.0, 1.0),
+        lips=_float32(frame_lips, 0.0, 1.0),
+        width=_float32(frame_width, -1.0, 1.0),
+        tuck=_float32(per_frame(tuck), 0.0, 1.0),
+        tongue=_float32(frame_tongue, 0.0, 1.0),
+        speaking=_float32(per_frame(speaking), 0.0, 1.0),
+    )
+
+
+def frame_moments(fps: Fraction, num_frames: int, per_frame: int) -> NDArray[np.float64]:
+    """Seconds of `per_frame` evenly spread moments within each frame's interval; [num_frames * per_frame] float64.
+
+    Each is computed from its own index, so nothing adds up over a long video.
+    """
+    index = np.arange(num_frames * per_frame, dtype=np.float64)
+    return (index + 0.5) * fps.denominator / (per_frame * fps.numerator)
+
+
+def _float32(values: NDArray[np.float64], low: float, high: float) -> FloatArray:
+    return np.ascontiguousarray(np.clip(values, low, high), dtype=np.float32)
+
+
+def _dominance(
+    segments: Sequence[_Segment], times: NDArray[np.float64], config: MouthConfig
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Jaw, lips and width at given times: targets blended by how strongly each phone pulls."""
+    total = np.zeros((3, len(times)))
+    opening_weight = np.full(len(times), 1e-4)
+    width_weight = np.full(len(times), 1e-2)  # far from everything the width is neutral
+    reach = 4.0 * config.rounding_reach
+    for segment in segments:
+        first = int(np.searchsorted(times, segment.start_s - reach * config.attack_s))
+        last = int(np.searchsorted(times, segment.end_s + reach * config.release_s))
+        if last <= first:
+            continue
+        t = times[first:last]
+        target = segment.target
+        # The pull is full in the inner half of the phone and fades from there.
+        inner = 0.25 * (segment.end_s - segment.start_s)
+        before = np.maximum(segment.start_s + inner - t, 0.0) / config.attack_s
+        after = np.maximum(t - (segment.end_s - inner), 0.0) / config.release_s
+        distance = before + after
+        pull = target.jaw_force * np.exp(-(distance**1.5))
+        pull_width = target.width_force * np.exp(-((distance / config.rounding_reach) ** 1.5))
+        total[0, first:last] += pull * (target.jaw * segment.gain)
+        total[1, first:last] += pull * (target.lips * segment.gain)
+        total[2, first:last] += pull_width * target.width
+        opening_weight[first:last] += pull
+        width_weight[first:last] += pull_width
+    return total[0] / opening_weight, total[1] / opening_weight, total[2] / width_weight
+
+
+def _contact_curve(contacts: Sequence[_Contact], times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How much something touches at given times, 0 to 1: the deepest of all contacts, eased in and out."""
+    curve = np.zeros(len(times))
+    for contact in contacts:
+        first = int(np.searchsorted(times, contact.start_s - contact.before_s))
+        last = int(np.searchsorted(times, contact.end_s + contact.after_s, side="right"))
+        if last <= first:
+            continue
+        t = times[first:last]
+        away = np.maximum((contact.start_s - t) / contact.before_s, (t - contact.end_s) / contact.after_s)
+        value = contact.depth * (0.5 + 0.5 * np.cos(np.pi * np.clip(away, 0.0, 1.0)))
+        curve[first:last] = np.maximum(curve[first:last], value)
+    return curve
+
+
+def _seal_frames(
+    closures: Sequence[_Contact], sealed: NDArray[np.float64], fps: Fraction, num_frames: int, lead_s: float
+) -> NDArray[np.float64]:
+    """How sealed the lips are in each frame: as at its most sealed moment near the middle, and fully at one frame of
+    every closure at the least."""
+    moments = sealed.reshape(num_frames, SAMPLES_PER_FRAME)
+    out = moments[:, 1 : SAMPLES_PER_FRAME - 1].max(axis=1) if num_frames else np.zeros(0)
+    for closure in closures:
+        if not closure.sure:
+            continue
+        middle = (closure.start_s + closure.end_s) / 2 - lead_s
+        index = math.floor(middle * fps.numerator / fps.denominator)
+        if 0 <= index < num_frames:
+            out[index] = 1.0
+    return out
+
+
+def _segments(phone: Phone, gain: float) -> list[_Segment]:
+    """A phone as steady targets; diphthongs are two, one after the other."""
+    if phone.label in DIPHTHONGS:
+        first, second = DIPHTHONGS[phone.label]
+        turn = phone.start_s + 0.55 * (phone.end_s - phone.start_s)
+        return [
+            _Segment(phone.start_s, turn, TARGETS[first], gain),
+            _Segment(turn, phone.end_s, TARGETS[second], gain),
+        ]
+    return [_Segment(phone.start_s, phone.end_s, TARGETS.get(phone.label, TARGETS["AH"]), gain)]
+
+
+def _closure(phone: Phone, config: MouthConfig) -> _Contact:
+    """When the lips touch at p, b, m: a stop opens before its end (burst and breath), a nasal at its end."""
+    length = phone.end_s - phone.start_s
+    start = phone.start_s + 0.08 * length
+    end = phone.start_s + (0.9 if phone.label == "M" else 0.7) * length
+    missing = config.seal_s - (end - start)
+    if missing > 0:
+        start, end = start - missing / 2, end + missing / 2
+    return _Contact(start, end, config.close_s, config.open_s, sure=True)
+
+
+def _part_of(phone: Phone, start: float, end: float, before_s: float, after_s: float) -> _Contact:
+    """A contact over part of a phone, from `start` to `end` as shares of its length."""
+    length = phone.end_s - phone.start_s
+    return _Contact(phone.start_s + start * length, phone.start_s + end * length, before_s, after_s)
+
+
+def _pauses(phones: Sequence[Phone], config: MouthConfig) -> list[_Contact]:
+    """Rests of the mouth: fully closed in pauses, in part in the short ones, from a little before the last sound's
+    end and until a little before the next."""
+    out = []
+    last = len(phones) - 1
+    for index, phone in enumerate(phones):
+        if phone.label != SILENCE:
+            continue
+        length = phone.end_s - phone.start_s
+        at_edge = index in (0, last)
+        depth = 1.0 if at_edge else float(np.clip((length - 0.05) / (config.pause_s - 0.05), 0.0, 1.0))
+        if depth <= 0:
+            continue
+        start = phone.start_s if index == 0 else phone.start_s + 0.6 * min(config.rest_s, 0.5 * length)
+        end = phone.end_s if index == last else phone.end_s - 0.4 * min(config.wake_s, 0.5 * length)
+        out.append(_Contact(start, max(end, start), config.rest_s, config.wake_s, depth))
+    return out
+
+
+def _long_pauses(pauses: Sequence[_Contact]) -> list[_Contact]:
+    """Pauses in which a face stops speaking, not only catches its breath between words; with slow edges."""
+    return [
+        _Contact(pause.start_s, pause.end_s, 0.15, 0.15)
+        for pause in pauses
+        if pause.depth >= 1.0 and pause.end_s - pause.start_s >= 0.2
+    ]
+
+
+def _loudness_gains(phones: Sequence[Phone], clip: AudioClip, config: MouthConfig) -> list[float]:
+    """Factor on the opening of each phone: vowels open further where the voice is loud.
+
+    Loudness is judged against the loud level of the whole recording and of the seconds around, half each, so quiet
+    recordings open the mouth as far as loud ones do.
+    """
+    if not phones:
+        return []
+    level = frame_level_db(clip, HOP_S)
+    _, loud = speech_levels_db(level)
+    reference = _local_loud_level(level, loud)
+    out = []
+    for phone in phones:
+        if not is_vowel(phone.label) and TARGETS.get(phone.label, REST).jaw < 0.3:
+            out.append(1.0)
+            continue
+        first = min(max(round(phone.start_s / HOP_S), 0), len(level) - 1)
+        last = min(max(round(phone.end_s / HOP_S), first + 1), len(level))
+        heard = float(np.percentile(level[first:last], 80))
+        over = heard - float(reference[(first + last - 1) // 2]) - LOUD_DB
+        out.append(float(np.clip(1.0 + config.loudness * over / 15.0, 0.35, 1.2)))
+    return out
+
+
+def _local_loud_level(level: FloatArray, loud: float) -> FloatArray:
+    """Loud level around every step of `level`, drawn half way to that of the whole recording; [n] float32."""
+    step = round(1.0 / HOP_S)
+    count = max(1, math.ceil(len(level) / step))
+    reach = round(LOCAL_LEVEL_S)
+    peaks = np.array([np.percentile(level[k * step : (k + 1) * step], 95) for k in range(count)])
+    local = np.array([np.max(peaks[max(0, k - reach) : k + reach + 1]) for k in range(count)])
+    local = np.clip(local, loud - 20.0, loud + 10.0)
+    smooth = np.interp(np.arange(len(level)), (np.arange(count) + 0.5) * step, local)
+    return (0.5 * smooth + 0.5 * loud).astype(np.float32)

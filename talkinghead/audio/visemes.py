@@ -77,6 +77,19 @@ CONSONANTS: dict[str, Target] = {
 REST = Target(0.0, 0.0, 0.0, jaw_force=0.7, width_force=0.3)
 TARGETS: dict[str, Target] = {**VOWELS, **CONSONANTS, SILENCE: REST}
 
+CUE_TARGETS: dict[str, Target] = {
+    "A": Target(0.14, 0.0, 0.0, jaw_force=0.9, width_force=0.2),
+    "B": Target(0.14, 0.24, 0.25, jaw_force=0.7, width_force=0.4),
+    "C": Target(0.62, 0.56, 0.25, jaw_force=0.9, width_force=0.5),
+    "D": Target(0.95, 0.88, 0.10, jaw_force=1.0, width_force=0.5),
+    "E": Target(0.60, 0.54, -0.45, jaw_force=0.9, width_force=0.8),
+    "F": Target(0.28, 0.22, -0.90, jaw_force=0.9, width_force=1.0),
+    "G": Target(0.16, 0.14, 0.00, tuck=1.0, jaw_force=0.9, width_force=0.2),
+    "H": Target(0.55, 0.52, 0.10, tongue=0.8, jaw_force=0.8, width_force=0.3),
+    "X": REST,
+}
+"""Targets of the mouth shapes A to H and X."""
+
 BILABIAL = frozenset(("P", "B", "M"))
 LABIODENTAL = frozenset(("F", "V"))
 PHONES = frozenset(TARGETS) | frozenset(DIPHTHONGS)
