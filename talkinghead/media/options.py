@@ -28,8 +28,8 @@ class FrameOptions:
     """(top, bottom, left, right) in pixels after resizing and rotating; -1 as bottom or right means the edge."""
     resize_factor: int = 1
     """Integer that width and height are divided by (fractions dropped), bilinear."""
-    rotate: bool | int = False
-    """Degrees clockwise: 0, 90, 180 or 270. True means 90."""
+    rotate: int = 0
+    """Degrees clockwise: 0, 90, 180 or 270. True, the published flag, means 90."""
     start_s: float = 0.0
     """Seconds from the first frame of a video where reading begins."""
     duration_s: float | None = None
@@ -49,7 +49,7 @@ class FrameOptions:
             raise OptionError(f"Frame rate {self.fps} is out of range.", accepted="more than 0, at most 1000")
         if self.resize_factor < 1 or isinstance(self.resize_factor, bool):
             raise OptionError(f"resize_factor {self.resize_factor} is out of range.", accepted="whole numbers from 1")
-        if self.rotate not in (False, True, 0, 90, 180, 270):
+        if self.rotate not in (0, True, 90, 180, 270):
             raise OptionError(f"rotate {self.rotate!r} is not a quarter turn.", accepted="0, 90, 180 or 270 degrees")
         if self.untagged_matrix not in get_args(Matrix):
             raise OptionError(f"Unknown colour matrix {self.untagged_matrix!r}.", accepted=choices(get_args(Matrix)))
