@@ -46,7 +46,7 @@ def main() -> int:
     parser.add_argument("--frames", type=int, default=6)
     parser.add_argument("--height", type=int, default=256, help="of the strip, in pixels")
     parser.add_argument(
-        "--crop", default="0,340,70,390", help="top,bottom,left,right of each frame; empty for all of it"
+        "--crop", default="20,260,108,348", help="top,bottom,left,right of each frame; empty for all of it"
     )
     parser.add_argument("arguments", nargs="*", help="further arguments for `talkinghead demo`, after --")
     given = parser.parse_args()

@@ -202,6 +202,10 @@ class Cache:
         """Number of entries."""
         return sum(1 for _ in self._entries())
 
+    def __bool__(self) -> bool:
+        """True, also while empty: `cache or Cache()` means "if none is given"."""
+        return True
+
     def clear(self) -> int:
         """Remove every entry; returns the bytes freed. Files that are not the cache's own stay."""
         freed = 0

@@ -90,9 +90,10 @@ def _video(track: VideoTrack) -> str:
 
 
 def _audio(track: AudioTrack) -> str:
-    parts = [track.codec, f"{track.sample_rate_hz} Hz", track.layout]
+    layout = "mono" if track.num_channels == 1 else track.layout
+    parts = [track.codec, f"{track.sample_rate_hz} Hz", layout]
     if track.duration_s is not None:
         parts.append(f"{track.duration_s:.3f} s")
-    if track.language:
+    if track.language and track.language != "und":
         parts.append(track.language)
     return ", ".join(parts)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from talkinghead.measure.sync import SyncEstimate
-
     from talkinghead.face import FaceOptions
+    from talkinghead.measure.sync import SyncEstimate
     from talkinghead.media import MediaProbe
 
-MAX_LOOKS = 250
+MAX_LOOKS = 100
 """Frames of a file in which faces are looked for, spread evenly over its length."""
+SYNC_EVERY = 5
+"""To follow the mouth, faces are looked for in every k-th frame at most."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def inspect_media(
     Raises:
         MediaError: the file cannot be read.
     """
-    from talkinghead.errors import MediaError
+    from talkinghead.errors import FaceError, MediaError
     from talkinghead.face import FaceOptions, track_faces
     from talkinghead.media import open_frames, probe, read_audio
 
@@ -94,13 +96,24 @@ def inspect_media(
 
     from talkinghead.measure.sync import estimate_sync
 
-    notes: tuple[str, ...] = ()
     try:
-        track = track_faces(source, options, progress=_part(progress, "mouth"))
+        # Between looks the box is interpolated: the mouth is followed well enough for a correlation.
+        track = track_faces(
+            source, replace(options, every=max(options.every, SYNC_EVERY)), progress=_part(progress, "mouth")
+        )
         sync = estimate_sync(source, track, read_audio(path, 16_000))
-    except MediaError as error:
+    except (MediaError, FaceError) as error:
         return Inspection(media, faces, None, (error.what,))
-    return Inspection(media, faces, sync, notes)
+    return Inspection(media, faces, _on_file_clock(sync, media))
+
+
+def _on_file_clock(sync: SyncEstimate, media: MediaProbe) -> SyncEstimate:
+    """Pictures and sound were both counted from their own first; add how far apart these begin in the file."""
+    video, audio = media.main_video, media.main_audio
+    if video is None or audio is None:
+        return sync
+    apart_s = (video.start_s or 0.0) - (audio.start_s or 0.0)
+    return replace(sync, lag_ms=sync.lag_ms + 1000.0 * apart_s)
 
 
 def _part(progress: Callable[[str, int, int], None] | None, what: str) -> Callable[[int, int], None] | None:
@@ -121,7 +134,7 @@ def face_coverage(
     from talkinghead.face import detect_faces, load_detector
 
     detector = load_detector(options)
-    every = max(1, len(source) // MAX_LOOKS)
+    every = max(1, math.ceil(len(source) / MAX_LOOKS))
     log = detect_faces(source, detector, every=every, progress=progress)
     counts = np.diff(log.offsets)
     heights = [
