@@ -96,8 +96,15 @@ class DetectionLog:
 def make_log(
     found: Sequence[tuple[int, int, Sequence[Detection]]], num_frames: int, size: tuple[int, int]
 ) -> DetectionLog:
-    """Pack (frame number, shot, faces) triples, ascending by frame number. Faces that are not finite are dropped."""
-    kept = [[face for face in faces if _usable(face)] for _, _, faces in found]
+    """Pack (frame number, shot, faces) triples, ascending by frame number.
+
+    Faces that are not finite are dropped; the others are put in an order of their own, so that nothing depends on
+    the order in which a detector lists equals.
+    """
+    kept = [
+        sorted((f for f in faces if _usable(f)), key=lambda f: (-f.score, *f.box_xyxy.tolist()))
+        for _, _, faces in found
+    ]
     faces = [face for group in kept for face in group]
     nothing = np.full((5, 2), np.nan, np.float32)
     return DetectionLog(
@@ -184,6 +191,7 @@ def _look(source: FrameSource, detector: Detector, numbers: range, *, skip: int 
             before = small
             if number - numbers.start >= skip * numbers.step:
                 yield _Look(number, next(faces), cut)
+        del batch, wanted, frame  # let go before the next batch is read
 
 
 def _batches(frames: Iterable[tuple[int, Frame]], size: int) -> Iterator[list[tuple[int, Frame]]]:
