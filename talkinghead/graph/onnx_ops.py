@@ -101,8 +101,12 @@ class OnnxOps:
         return self._node("Flatten", [x], axis=1)
 
     def named(self, value: str, name: str) -> str:
-        """Give a value its public name."""
-        self.nodes.append(helper.make_node("Identity", [value], [name], name=name))
+        """Give the result of a node its public name."""
+        for node in self.nodes:
+            for names in (node.input, node.output):
+                for k, old in enumerate(names):
+                    if old == value:
+                        names[k] = name
         return name
 
 

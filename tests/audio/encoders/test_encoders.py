@@ -1,0 +1,267 @@
+"""Speech encoders against the original code's features."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from talkinghead.audio.encoders import ave, hubert, wenet
+from talkinghead.audio.mel import mel_spectrogram
+from talkinghead.errors import MissingWeights, OptionError, WrongCheckpoint
+
+FOLDER = Path(__file__).resolve().parents[2] / "golden" / "synctalk2d"
+SPEC = importlib.util.spec_from_file_location("golden_synthetic", FOLDER.parent / "synthetic.py")
+assert SPEC is not None
+assert SPEC.loader is not None
+synthetic: Any = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(synthetic)
+
+
+def golden(name: str) -> Any:
+    return np.load(FOLDER / f"{name}.npz", allow_pickle=False)
+
+
+def weights(name: str) -> dict[str, np.ndarray]:
+    data = golden(name)
+    state: dict[str, np.ndarray] = synthetic.state(synthetic.load_manifest(FOLDER / f"{name}.manifest.json"), 0)
+    for pattern, factor in json.loads(str(data["weights_scale"])) if "weights_scale" in data else []:
+        for key in state:
+            if re.search(pattern, key):
+                state[key] = (state[key] * np.float32(factor)).astype(state[key].dtype)
+    return state
+
+
+@pytest.fixture(scope="module")
+def ave_weights() -> dict[str, np.ndarray]:
+    return weights("ave_encoder")
+
+
+# AVE ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("backend", ["onnx", "openvino"])
+def test_golden_ave_encoder(ave_weights: Any, backend: str) -> None:
+    pytest.importorskip("onnxruntime" if backend == "onnx" else "openvino")
+    encoder = ave.AveEncoder(ave_weights, backend=backend)
+    mel = synthetic.uniform("ave/mel", (5, 1, 80, 16), -4, 4, 0)
+    np.testing.assert_allclose(encoder.encode(mel), golden("ave_encoder")["output"], atol=1e-4, rtol=0)
+
+
+def test_golden_ave_stages(ave_weights: Any) -> None:
+    import torch
+
+    from talkinghead.graph.torch_ops import TorchOps
+
+    data = golden("ave_encoder")
+    seen: list[np.ndarray] = []
+    mel = torch.from_numpy(synthetic.uniform("ave/mel", (5, 1, 80, 16), -4, 4, 0))
+    with torch.inference_mode():
+        ops = TorchOps(torch.device("cpu"), torch.float32)
+        ave.encode(ops, ave.fold_encoder(ave_weights), mel, lambda x: seen.append(x.numpy()))
+    assert [list(x.shape) for x in seen] == json.loads(str(data["stage_shapes"]))
+    for x, samples in zip(seen, data["stage_samples"], strict=True):
+        index = np.linspace(0, x.size - 1, 64).astype(np.int64)
+        np.testing.assert_allclose(x.ravel()[index], samples, atol=1e-4)
+
+
+def test_golden_ave_features(ave_weights: Any) -> None:
+    data = golden("mel")
+    samples = (data["wav_int16"] / 32768).astype(np.float32)
+    np.testing.assert_allclose(mel_spectrogram(samples).T, data["mel"], atol=1e-6, rtol=0)
+    np.testing.assert_array_equal(ave.window_starts(81), data["window_starts"])
+    windows = ave.encoder_windows(samples)
+    np.testing.assert_allclose(windows[0], data["windows_first"], atol=1e-6)
+    np.testing.assert_allclose(windows[-1], data["windows_last"], atol=1e-6)
+    features = ave.AveEncoder(ave_weights).features(samples)
+    np.testing.assert_allclose(features, data["ave_features"], atol=1e-4, rtol=0)
+    np.testing.assert_array_equal(features[0], features[1])
+    np.testing.assert_array_equal(features[-1], features[-2])
+
+
+def test_golden_resampled_mel() -> None:
+    import soxr
+
+    data = golden("mel_resampled")
+    stereo = (data["wav_int16"] / 32768).astype(np.float32)
+    mono = soxr.resample(stereo.mean(axis=1), 48_000, 16_000, quality="HQ")
+    np.testing.assert_allclose(mono, data["wav16k"], atol=1e-6)
+    np.testing.assert_allclose(mel_spectrogram(data["wav16k"]).T, data["mel"], atol=1e-5)
+
+
+def test_golden_window_counts() -> None:
+    """Trap: counted in double precision in the published order; exact arithmetic gives one more for some lengths."""
+    data = golden("audio_indexing")
+    for columns, windows, frames in zip(data["T"], data["n_windows"], data["n_frames"], strict=True):
+        assert ave.num_windows(int(columns)) == windows
+        assert ave.num_windows(int(columns)) + 2 == frames
+    assert ave.num_windows(384) == 116
+
+
+def test_short_sounds_are_padded(ave_weights: Any) -> None:
+    encoder = ave.AveEncoder(ave_weights)
+    for count in (1, 160, 2999):
+        rows = encoder.features(np.zeros(count, np.float32))
+        assert rows.shape == (ave.num_rows(count), 512) == (4, 512)
+        assert np.isfinite(rows).all()
+
+
+@given(st.integers(1, 2000))
+def test_samples_for_rows_is_the_shortest_sound(rows: int) -> None:
+    samples = ave.samples_for_rows(rows)
+    assert ave.num_rows(samples) >= rows
+    assert samples <= ave.MIN_SAMPLES or ave.num_rows(samples - 1) < rows
+    samples = wenet.samples_for_rows(rows)
+    assert wenet.num_rows(samples) >= rows
+    assert samples == 0 or wenet.num_rows(samples - 1) < rows
+
+
+def test_ave_checkpoints(tmp_path: Path, ave_weights: Any) -> None:
+    import torch
+
+    path = tmp_path / "audio_visual_encoder.pth"
+    state = {f"audio_encoder.{name}": torch.from_numpy(value) for name, value in ave_weights.items()}
+    torch.save(state, path)
+    found = ave.read_ave_encoder(path)
+    assert found.sha256 is not None
+    with pytest.raises(WrongCheckpoint, match="is missing"):
+        ave.AveEncoder({k: v for k, v in ave_weights.items() if not k.startswith("7.")})
+    with pytest.raises(WrongCheckpoint, match=r"\[1\]"):
+        ave.AveEncoder({**ave_weights, "3.conv_block.0.bias": np.zeros(1, np.float32)})
+
+
+# HuBERT -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tiny_hubert() -> hubert.HubertEncoder:
+    import torch
+    import transformers
+
+    data = golden("hubert_tiny")
+    model = transformers.HubertModel(transformers.HubertConfig(**json.loads(str(data["config"]))))
+    model.load_state_dict({name: torch.from_numpy(value) for name, value in weights("hubert_tiny").items()})
+    return hubert.HubertEncoder(model)
+
+
+def test_golden_hubert_hidden_states(tiny_hubert: hubert.HubertEncoder) -> None:
+    data = golden("hubert_tiny")
+    values = hubert.normalise(synthetic.uniform("hubert/wav", (16000,), -0.5, 0.7, 0))
+    np.testing.assert_allclose(values[:64], data["input_values_first"], atol=1e-6)
+    stride = int(data["hidden_stride"])
+    for layer, wanted in enumerate(data["hidden_states"]):
+        np.testing.assert_allclose(tiny_hubert.hidden_rows(values, layer)[::stride], wanted, atol=1e-4)
+    np.testing.assert_allclose(tiny_hubert.hidden_rows(values, None)[::stride], data["last_hidden_state"], atol=1e-4)
+
+
+@pytest.mark.parametrize("length", [5000, 330500, 640350])
+def test_golden_hubert_chunks(tiny_hubert: hubert.HubertEncoder, length: int) -> None:
+    data = golden("hubert_stitch")
+    samples = synthetic.uniform(f"hubert/long{length}", (length,), -0.5, 0.5, 0)
+    rows = tiny_hubert.rows(samples, "synctalk")
+    assert len(rows) == int(data[f"len{length}_T"])
+    np.testing.assert_allclose(rows[:: int(data[f"len{length}_stride"])], data[f"len{length}_feat"], atol=1e-4)
+    np.testing.assert_allclose(rows[-3:], data[f"len{length}_last3"], atol=1e-4)
+    border = data[f"len{length}_rows997_1003"]
+    np.testing.assert_allclose(rows[997 : 997 + len(border)], border, atol=1e-4)
+    assert len(hubert.paired(rows, "zero")) == int(data[f"len{length}_pairs"])
+
+
+def test_hubert_conventions(tiny_hubert: hubert.HubertEncoder) -> None:
+    rows = np.arange(15, dtype=np.float32)[:, None].repeat(4, axis=1)
+    assert hubert.paired(rows, "drop").shape == (7, 2, 4)
+    assert hubert.paired(rows, "zero")[-1, :, 0].tolist() == [14, 0]
+    assert hubert.paired(rows, "repeat")[-1, :, 0].tolist() == [14, 14]
+    assert hubert.paired(rows[:14], "drop").shape == (7, 2, 4)
+    sound = synthetic.uniform("hubert/long5000", (5000,), -0.5, 0.5, 0)
+    assert tiny_hubert.features(sound, "synctalk").shape == (8, 2, 32)
+    assert tiny_hubert.features(sound, "udh-classic").shape == (7, 2, 32)
+    assert tiny_hubert.features(np.zeros(10, np.float32), "synctalk").shape == (1, 2, 32)
+    with pytest.raises(OptionError):
+        tiny_hubert.features(sound, "whisper")
+
+
+def test_hubert_without_weights(tmp_path: Path) -> None:
+    with pytest.raises(MissingWeights, match="not on this machine"):
+        hubert.read_hubert(tmp_path)
+
+
+# WeNet --------------------------------------------------------------------------------------------------------------
+
+
+def test_golden_filter_bank() -> None:
+    data = golden("wenet_fbank")
+    sound = data["wav_int16"]
+    padded = np.concatenate([np.zeros(wenet.SILENCE_BEFORE, np.int16), sound, np.zeros(wenet.SILENCE_AFTER, np.int16)])
+    frames = wenet.filter_bank(padded)
+    np.testing.assert_allclose(frames, data["fbank"], atol=1e-3)
+    np.testing.assert_array_equal(wenet.window_starts(len(frames)), data["chunk_starts"])
+    assert wenet.num_rows(len(sound)) == int(data["n_chunks"])
+    streamed = wenet.filter_bank(padded[:11040], snip_edges=False)
+    np.testing.assert_allclose(streamed, data["stream_fbank_first690ms"], atol=1e-3)
+
+
+def test_samples_are_truncated_to_16_bits() -> None:
+    found = wenet.padded_int16(np.array([0.5, -0.5, 1.0, -1.0, 2.0], np.float32))
+    assert found[wenet.SILENCE_BEFORE :][:5].tolist() == [16383, -16383, 32767, -32767, 32767]
+
+
+def small_encoder(path: Path, outputs: int = 512) -> Path:
+    """An encoder with the published inputs: sums of the window, spread over [1, 16, outputs]."""
+    from onnx import TensorProto, helper
+
+    nodes = [
+        helper.make_node("ReduceMean", ["chunk"], ["mean"], axes=[0, 1, 2, 3], keepdims=0),
+        helper.make_node("Reshape", ["mean", "one"], ["flat"]),
+        helper.make_node("Expand", ["flat", "shape"], ["output"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "encoder",
+        [
+            helper.make_tensor_value_info("chunk", TensorProto.FLOAT, [1, 1, 67, 80]),
+            helper.make_tensor_value_info("offset", TensorProto.INT64, [1]),
+            helper.make_tensor_value_info("att_cache", TensorProto.FLOAT, [3, 8, 16, 128]),
+            helper.make_tensor_value_info("cnn_cache", TensorProto.FLOAT, [3, 1, 512, 14]),
+        ],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, 16, outputs])],
+        [
+            helper.make_tensor("one", TensorProto.INT64, [3], [1, 1, 1]),
+            helper.make_tensor("shape", TensorProto.INT64, [3], [1, 16, outputs]),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def test_wenet_encoder(tmp_path: Path) -> None:
+    encoder = wenet.WenetEncoder(small_encoder(tmp_path / "encoder.onnx"))
+    sound = synthetic.uniform("wenet", (8000,), -0.5, 0.5, 0)
+    rows = encoder.features(sound)
+    assert rows.shape == (wenet.num_rows(8000), 16, 512)
+    windows = wenet.encoder_windows(wenet.filter_bank(wenet.padded_int16(sound)))
+    np.testing.assert_allclose(rows[:, 0, 0], windows.mean(axis=(1, 2)), rtol=1e-4)
+
+
+def test_wrong_wenet_encoders_are_refused(tmp_path: Path, ave_weights: Any) -> None:
+    from talkinghead.errors import BackendError
+
+    with pytest.raises(MissingWeights):
+        wenet.WenetEncoder(tmp_path / "none.onnx")
+    (tmp_path / "text.onnx").write_text("hello")
+    with pytest.raises(WrongCheckpoint, match="not an ONNX model"):
+        wenet.WenetEncoder(tmp_path / "text.onnx")
+    other = ave.encoder_graph(ave.fold_encoder(ave_weights), 1).SerializeToString()
+    (tmp_path / "ave.onnx").write_bytes(other)
+    with pytest.raises(WrongCheckpoint, match="takes mel"):
+        wenet.WenetEncoder(tmp_path / "ave.onnx")
+    with pytest.raises(BackendError, match="256"):
+        wenet.WenetEncoder(small_encoder(tmp_path / "e.onnx", 256)).features(np.zeros(100, np.float32))
