@@ -106,7 +106,8 @@ def timeline(
         return Timeline(ticks, time_base, hinted[0] if hinted else Fraction(25), True), tuple(notes)
     mean = (len(ticks) - 1) / (int(ticks[-1]) * time_base)
     exact = [hint for hint in hinted if _is_exact(ticks, time_base, hint)]
-    standard = [rate for hint in (mean, *hinted) for rate in _near(hint)]
+    blur = 1.5 / int(ticks[-1])  # the mean is known to one tick in all
+    standard = [rate for hint in (mean, *hinted) for rate in _near(hint, max(0.0005, blur))]
     for rate in (*exact, *standard, *hinted, mean.limit_denominator(1001)):
         if 0 < rate <= 10 * MAX_RATE and _is_constant(ticks, time_base, rate):
             return Timeline(ticks, time_base, rate, True), tuple(notes)
@@ -135,7 +136,7 @@ def _is_constant(ticks: Ticks, time_base: Fraction, rate: Fraction) -> bool:
     return float(deviation.max() - deviation.min()) <= allowed
 
 
-def _near(rate: Fraction, tolerance: float = 0.0005) -> list[Fraction]:
+def _near(rate: Fraction, tolerance: float) -> list[Fraction]:
     near = [standard for standard in STANDARD_RATES if abs(standard - rate) <= tolerance * rate]
     return sorted(near, key=lambda standard: abs(standard - rate))
 

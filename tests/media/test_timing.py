@@ -21,7 +21,7 @@ def ticks_of(rate: Fraction, count: int, time_base: Fraction, rounding: str = "n
 
 @given(
     rate=st.sampled_from(STANDARD_RATES),
-    count=st.integers(40, 400),
+    count=st.integers(150, 400),  # fewer do not tell 60 from 59.94 in a clock of 1/1000 s
     time_base=st.sampled_from(CLOCKS),
     rounding=st.sampled_from(["near", "down"]),
     start=st.integers(-(10**9), 10**9),
