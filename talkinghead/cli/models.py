@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -9,7 +10,33 @@ import typer
 from talkinghead.cli import console
 from talkinghead.cli.typers import new_typer
 
-app = new_typer(help="List models and what they need.")
+app = new_typer(help="List models and what they need; convert checkpoints.")
+
+
+@app.command("convert")
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="Checkpoint: .pth, .pt, TorchScript, ONNX, npz.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="File to write, .safetensors.")],
+    key: Annotated[
+        str | None, typer.Option(help="Take the tensors below this key (a/b for nested ones); default: found.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Convert a checkpoint to safetensors. No code of the file is run; optimiser states are left out."""
+    from talkinghead.errors import OptionError
+    from talkinghead.weights import read_checkpoint, write_safetensors
+
+    if output.suffix != ".safetensors":
+        raise OptionError(f"The output is {output.name!r}.", accepted="a name that ends in .safetensors")
+    checkpoint = read_checkpoint(source, key=key)
+    metadata = {"source_sha256": checkpoint.sha256, "source_container": checkpoint.container}
+    metadata.update({name: str(value) for name, value in checkpoint.metadata.items() if value is not None})
+    write_safetensors(checkpoint.tensors, output, metadata=metadata, overwrite=force)
+    size = sum(value.nbytes for value in checkpoint.tensors.values())
+    console.say(
+        f"{output}: {len(checkpoint.tensors)} tensors, {console.size_text(size)} "
+        f"(from {checkpoint.container}, sha256 {checkpoint.sha256[:16]}...)"
+    )
 
 
 @app.command("list")

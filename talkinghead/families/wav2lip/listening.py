@@ -37,13 +37,23 @@ class Listening:
     """[n] first column of each frame's window; columns outside the spectrogram are silence."""
     gate: FloatArray
     """[n] float32 in [0, 1]: share of the network's mouth; 0 shows the source."""
+    cut: FloatArray | None = None
+    """[n, 80, 16]: windows that were cut elsewhere; `mel` and `starts` are not used then."""
 
     def __len__(self) -> int:
         return len(self.starts)
 
     def windows(self, frames: NDArray[np.int64]) -> FloatArray:
         """Windows of some frames, [len(frames), 80, 16] float32."""
+        if self.cut is not None:
+            return np.ascontiguousarray(self.cut[frames])
         return mel_windows(self.mel, self.starts[frames])
+
+    @classmethod
+    def of_windows(cls, windows: FloatArray) -> Listening:
+        """Windows that exist already, [n, 80, 16] float32."""
+        n = len(windows)
+        return cls(np.empty((80, 0), np.float32), np.zeros(n, np.int64), np.ones(n, np.float32), windows)
 
 
 def listen(

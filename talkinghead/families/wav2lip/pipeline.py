@@ -259,6 +259,30 @@ class Wav2LipHead(Head):
             Stage("paste", lambda work: self._paste(avatar, conditioning, work), queue_size=4),
         )
 
+    def faces_of_windows(
+        self, source: FrameSource, boxes_xyxy: NDArray[np.int32], windows: NDArray[np.float32]
+    ) -> Iterator[Face]:
+        """Only the network: one face per window, before it is resized and pasted, as files between stages hold it.
+
+        Args:
+            boxes_xyxy: [n, 4], one per source frame; frames start again after n.
+            windows: [N, 80, 16] float32.
+        Returns:
+            N faces, [S, S, 3] uint8 BGR.
+        """
+        count = 1 if self.config.static else len(boxes_xyxy)
+        status = np.full(count, FaceStatus.DETECTED, np.uint8)
+        track = FaceTrack(boxes_xyxy[:count].astype(np.int32), status, np.ones(count, np.float32))
+        avatar = Wav2LipAvatar(source, track, source.size, source.fps, count, tracks=(track,))
+        conditioning = Conditioning((Listening.of_windows(windows),))
+        plan = FramePlan(source.fps or DEFAULT_FPS, source_indices(count, len(windows), "loop"))
+        frames = self._read(avatar, plan, iter(range(len(plan))))
+        works = self._crop(avatar, conditioning, frames)
+        for work in self._generate(avatar, conditioning, works, split=self._splits(avatar, plan)):
+            face = work.faces[0]
+            assert face is not None
+            yield face
+
     def _splits(self, avatar: Wav2LipAvatar, plan: FramePlan) -> bool:
         """Whether the features of source frames are worth keeping: they come again, and all of them fit."""
         distinct = len(np.unique(plan.indices)) * len(avatar.tracks)
