@@ -216,6 +216,9 @@ def set_up(
         context.gop_size = max(1, round(options.gop_s * fps))
         context.color_range = av.video.reformatter.ColorRange.MPEG
         context.colorspace = context.color_primaries = context.color_trc = 1  # BT.709
+    if facts.name == "libx264":
+        # PyAV's default, slices, gives other bytes from run to run and larger files.
+        context.thread_type = "FRAME"
     if options.threads:
         context.thread_count = options.threads
 
