@@ -28,6 +28,8 @@ JOIN_SHIFT = 0.75
 JOIN_SHIFT_PER_FRAME = 0.04
 """... plus this much for each frame between them."""
 JOIN_MAX_GROWTH = 2.0
+JOIN_SHORT_COST = 0.3
+"""A tracklet of one or two looks is joined as if it were this many box sides further off."""
 WEAK_SCORE = 0.5
 """Tracklets with less than this share of the best mean score are taken for false detections, ..."""
 DOUBTFUL_SCORE = 0.4
@@ -121,9 +123,10 @@ def crowded_look(log: DetectionLog) -> int | None:
 def _link(log: DetectionLog, looks: NDArray[np.intp]) -> list[_Tracklet]:
     """Join the detections of one shot over time, greedily by likeness; one detection, one tracklet."""
     tracklets: list[_Tracklet] = []
+    alive: list[_Tracklet] = []
     for look in looks:
         rows = np.array(log.rows(int(look)), np.intp)
-        alive = [t for t in tracklets if look - t.looks[-1] <= LINK_MAX_GAP + 1]
+        alive = [t for t in alive if look - t.looks[-1] <= LINK_MAX_GAP + 1]
         taken: set[int] = set()
         if alive and len(rows):
             last = log.boxes_xyxy[[t.rows[-1] for t in alive]]
@@ -137,7 +140,9 @@ def _link(log: DetectionLog, looks: NDArray[np.intp]) -> list[_Tracklet]:
                 alive[i].looks.append(int(look))
                 alive[i].rows.append(int(rows[j]))
                 taken.add(j)
-        tracklets.extend(_Tracklet([int(look)], [int(row)]) for j, row in enumerate(rows) if j not in taken)
+        new = [_Tracklet([int(look)], [int(row)]) for j, row in enumerate(rows) if j not in taken]
+        tracklets.extend(new)
+        alive.extend(new)
     return tracklets
 
 
@@ -161,10 +166,11 @@ def _significant(log: DetectionLog, tracklets: list[_Tracklet], num_looks: int) 
     if not tracklets:
         return []
     scores = [_mean_score(log, t) for t in tracklets]
+    least = WEAK_SCORE * max(scores)
     kept = [
         t
         for t, score in zip(tracklets, scores, strict=True)
-        if score >= WEAK_SCORE * max(scores) and len(t.looks) >= min(SHORT_LENGTH, num_looks)
+        if score >= least and len(t.looks) >= min(SHORT_LENGTH, num_looks)
     ]
     return kept or [max(tracklets, key=lambda t: float(log.scores[t.rows].sum()))]
 
@@ -200,28 +206,40 @@ def _distance_to_box(point: FloatArray, box: FloatArray) -> tuple[float, float]:
 
 def _extend(log: DetectionLog, seed: _Tracklet, tracklets: list[_Tracklet]) -> list[_Tracklet]:
     """The seed and the tracklets that continue it, in order of time."""
+    weakness = _weakness(log, tracklets)
+    first, last = np.array([t.rows[0] for t in tracklets]), np.array([t.rows[-1] for t in tracklets])
+    begins = log.frames[[t.looks[0] for t in tracklets]]
+    ends = log.frames[[t.looks[-1] for t in tracklets]]
     chain = [seed]
-    while following := [t for t in tracklets if t.looks[0] > chain[-1].looks[-1]]:
-        best = min(following, key=lambda t: _join_cost(log, chain[-1].looks[-1], chain[-1].rows[-1], t, first=True))
-        if not np.isfinite(_join_cost(log, chain[-1].looks[-1], chain[-1].rows[-1], best, first=True)):
-            break
-        chain.append(best)
-    while preceding := [t for t in tracklets if t.looks[-1] < chain[0].looks[0]]:
-        best = min(preceding, key=lambda t: _join_cost(log, chain[0].looks[0], chain[0].rows[0], t, first=False))
-        if not np.isfinite(_join_cost(log, chain[0].looks[0], chain[0].rows[0], best, first=False)):
-            break
-        chain.insert(0, best)
+    position = tracklets.index(seed)
+    while (following := _nearest(log, last[position], begins - ends[position], first, weakness)) is not None:
+        position = following
+        chain.append(tracklets[position])
+    position = tracklets.index(seed)
+    while (preceding := _nearest(log, first[position], begins[position] - ends, last, weakness)) is not None:
+        position = preceding
+        chain.insert(0, tracklets[position])
     return chain
 
 
-def _join_cost(log: DetectionLog, look: int, row: int, tracklet: _Tracklet, *, first: bool) -> float:
-    """How unlikely it is that a tracklet continues one that ends at (look, row); infinite if it cannot."""
-    end = 0 if first else -1
-    box, other = log.boxes_xyxy[row], log.boxes_xyxy[tracklet.rows[end]]
-    gap = abs(int(log.frames[tracklet.looks[end]]) - int(log.frames[look]))
-    side, other_side = float(_side(box)), float(_side(other))
-    shift = float(np.linalg.norm(_centre(box) - _centre(other))) / max(side, other_side)
-    growth = max(side / other_side, other_side / side)
-    if growth > JOIN_MAX_GROWTH or shift > JOIN_SHIFT + JOIN_SHIFT_PER_FRAME * gap:
-        return float("inf")
-    return gap * JOIN_SHIFT_PER_FRAME + shift + (growth - 1.0)
+def _weakness(log: DetectionLog, tracklets: list[_Tracklet]) -> NDArray[np.float64]:
+    """[n] >= 0: how much each looks like a false detection, by score and length."""
+    scores = np.array([_mean_score(log, t) for t in tracklets])
+    short = np.array([len(t.looks) < SHORT_LENGTH for t in tracklets])
+    return 1.0 - scores / max(float(scores.max()), 1e-6) + JOIN_SHORT_COST * short
+
+
+def _nearest(
+    log: DetectionLog, row: int, gaps: IntArray, rows: NDArray[np.intp], weakness: NDArray[np.float64]
+) -> int | None:
+    """Which of the faces `rows` most likely continues the face `row`, `gaps` frames away (only those above 0)."""
+    box, others = log.boxes_xyxy[row], log.boxes_xyxy[rows]
+    side, sides = float(_side(box)), _side(others)
+    shift = np.linalg.norm(_centre(others) - _centre(box), axis=1) / np.maximum(side, sides)
+    growth = np.maximum(side / sides, sides / side)
+    reach = JOIN_SHIFT + JOIN_SHIFT_PER_FRAME * gaps
+    possible = (gaps > 0) & (growth <= JOIN_MAX_GROWTH) & (shift <= reach)
+    if not possible.any():
+        return None
+    cost = gaps * JOIN_SHIFT_PER_FRAME + shift + (growth - 1.0) + weakness
+    return int(np.argmin(np.where(possible, cost, np.inf)))
