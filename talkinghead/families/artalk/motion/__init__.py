@@ -1,0 +1,1 @@
+"""Speech to FLAME motion: audio encoder, style encoder, bitwise autoregression, VAE, smoothing."""
