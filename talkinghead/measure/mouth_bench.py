@@ -1,0 +1,325 @@
+"""How well the mouth follows speech, measured over utterances whose phone times are known exactly.
+
+    python -m talkinghead.measure.mouth_bench tests/data/mouth_corpus [--phones recognised|exact] [--fps 25] [--json]
+
+A corpus is a folder of NAME.flac (or .wav) with NAME.json beside it, as `scripts/make_mouth_corpus.py` makes it:
+{"phones": [[start_s, end_s, "ARPAbet"], ...]}. The measures:
+
+- **closed at p, b, m**: share of them during which at least one frame shows sealed lips;
+- **false closures**: share of the frames of other sounds, more than 40 ms away from any p, b, m or pause, that show
+  sealed lips;
+- **silence**: mean opening in pauses of at least 0.1 s and its ratio to the mean opening in vowels;
+- **loudness** and **height**: correlation of a vowel's opening with its level and with its textbook openness;
+- **lag** and **drift**: the offset of the mouth against the sound as `talkinghead inspect` measures it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from talkinghead.audio.energy import frame_level_db
+from talkinghead.audio.mouth import MouthConfig, mouth_motion
+from talkinghead.audio.phones import PhoneResult, recognise_phones
+from talkinghead.audio.visemes import BILABIAL, SILENCE, is_vowel, vowel_height
+from talkinghead.contracts import AudioClip, MouthMotion, Phone
+from talkinghead.errors import InputError, MediaNotFound
+from talkinghead.measure.sync import audio_video_offset
+
+SEALED = 0.05
+"""A gap between the lips of at most this counts as closed; the widest vowel is 1."""
+NEAR_S = 0.04
+LONG_PAUSE_S = 0.1
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """Speech whose phone times are known."""
+
+    name: str
+    clip: AudioClip
+    phones: tuple[Phone, ...]
+    group: str = ""
+    """Engine and voice."""
+
+
+@dataclass(frozen=True, eq=False)
+class MouthScores:
+    """Sums over utterances from which every measure follows; add them with `+`."""
+
+    bilabials: int = 0
+    bilabials_closed: int = 0
+    other_frames: int = 0
+    other_frames_closed: int = 0
+    silence: tuple[float, ...] = ()
+    """Opening of every frame in a pause."""
+    vowels: tuple[tuple[float, float, float], ...] = ()
+    """(opening, level in dB relative to the utterance, height) of every vowel."""
+    loudness_pairs: tuple[tuple[float, float], ...] = ()
+    """(opening, level) of every frame in speech."""
+    lags_ms: tuple[float, ...] = ()
+    seconds: float = 0.0
+    listening_s: float = 0.0
+    methods: tuple[str, ...] = ()
+
+    def __add__(self, other: MouthScores) -> MouthScores:
+        return MouthScores(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
+
+    @property
+    def closed_share(self) -> float:
+        """Share of p, b, m with sealed lips; 1 when there are none."""
+        return self.bilabials_closed / self.bilabials if self.bilabials else 1.0
+
+    @property
+    def false_closed_share(self) -> float:
+        return self.other_frames_closed / self.other_frames if self.other_frames else 0.0
+
+    @property
+    def vowel_opening(self) -> float:
+        return float(np.mean([v[0] for v in self.vowels])) if self.vowels else 0.0
+
+    @property
+    def silence_opening(self) -> float:
+        return float(np.mean(self.silence)) if self.silence else 0.0
+
+    @property
+    def silence_ratio(self) -> float:
+        """Mean opening in pauses relative to that in vowels."""
+        return self.silence_opening / max(self.vowel_opening, 1e-6)
+
+    @property
+    def loudness_correlation(self) -> float:
+        """Of opening and level over all frames of speech."""
+        return _correlation(self.loudness_pairs)
+
+    @property
+    def height_correlation(self) -> float:
+        """Of a vowel's opening and its textbook openness."""
+        return _correlation([(v[0], v[2]) for v in self.vowels])
+
+    @property
+    def lag_ms(self) -> float:
+        """Median over utterances; positive when the mouth is late."""
+        return float(np.median(self.lags_ms)) if self.lags_ms else 0.0
+
+    @property
+    def realtime_factor(self) -> float:
+        """Seconds of sound per second of listening."""
+        return self.seconds / self.listening_s if self.listening_s else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """The measures, as plain values."""
+        return {
+            "seconds": round(self.seconds, 2),
+            "bilabials": self.bilabials,
+            "closed_at_bilabials": round(self.closed_share, 4),
+            "false_closures": round(self.false_closed_share, 4),
+            "opening_in_vowels": round(self.vowel_opening, 4),
+            "opening_in_silence": round(self.silence_opening, 4),
+            "silence_to_vowels": round(self.silence_ratio, 4),
+            "loudness_correlation": round(self.loudness_correlation, 4),
+            "height_correlation": round(self.height_correlation, 4),
+            "lag_ms": round(self.lag_ms, 2),
+            "listening_realtime_factor": round(self.realtime_factor, 2),
+            "methods": {name: self.methods.count(name) for name in sorted(set(self.methods))},
+        }
+
+
+def _correlation(pairs: Iterable[tuple[float, float]]) -> float:
+    values = np.array(list(pairs), dtype=np.float64).reshape(-1, 2)
+    if len(values) < 3 or np.any(np.std(values, axis=0) < 1e-9):
+        return 0.0
+    return float(np.corrcoef(values.T)[0, 1])
+
+
+def read_corpus(folder: Path) -> list[Utterance]:
+    """Every utterance of a corpus folder, in order of name.
+
+    Raises:
+        MediaNotFound: no folder, or no utterance in it.
+    """
+    from talkinghead.media import read_audio
+
+    out = []
+    for facts_path in sorted(folder.glob("*.json")):
+        sound = next((p for p in (facts_path.with_suffix(s) for s in (".flac", ".wav")) if p.exists()), None)
+        if sound is None:
+            continue
+        facts = json.loads(facts_path.read_text(encoding="utf-8"))
+        phones = tuple(Phone(float(a), float(b), str(label)) for a, b, label in facts["phones"])
+        group = f"{facts.get('engine', '')} {facts.get('voice', '')}".strip()
+        out.append(Utterance(facts_path.stem, read_audio(sound, 16_000), phones, group))
+    if not out:
+        raise MediaNotFound(
+            f"{folder} holds no corpus.",
+            accepted="a folder of NAME.flac with NAME.json",
+            remedy="make one with scripts/make_mouth_corpus.py",
+        )
+    return out
+
+
+def score_motion(motion: MouthMotion, clip: AudioClip, phones: Sequence[Phone]) -> MouthScores:
+    """Measure one motion against the true phones."""
+    lips = motion.lips
+    n = len(motion)
+    frame_s = motion.fps.denominator / motion.fps.numerator
+    middles = (np.arange(n) + 0.5) * frame_s
+    level = frame_level_db(clip)
+    frame_level = level[np.minimum(np.rint(middles / 0.01).astype(np.int64), len(level) - 1)]
+    loud = float(np.percentile(level, 95))
+
+    closed = total = 0
+    near = np.zeros(n, dtype=np.bool_)
+    silent = np.zeros(n, dtype=np.bool_)
+    speech = np.zeros(n, dtype=np.bool_)
+    vowels: list[tuple[float, float, float]] = []
+    for phone in phones:
+        inside = (middles >= phone.start_s) & (middles < phone.end_s)
+        if phone.label in BILABIAL:
+            total += 1
+            first = max(int(np.floor(phone.start_s / frame_s)), 0)
+            last = min(int(np.ceil(phone.end_s / frame_s - 1e-9)), n)
+            closed += bool(np.any(lips[first:last] <= SEALED))
+        if phone.label in BILABIAL or phone.label == SILENCE:
+            near |= (middles >= phone.start_s - NEAR_S) & (middles < phone.end_s + NEAR_S)
+        else:
+            speech |= inside
+        if phone.label == SILENCE and phone.end_s - phone.start_s >= LONG_PAUSE_S:
+            silent |= inside
+        if is_vowel(phone.label) and np.any(inside):
+            vowels.append(
+                (float(np.max(lips[inside])), float(np.max(frame_level[inside])) - loud, vowel_height(phone.label))
+            )
+    others = speech & ~near
+    lag: tuple[float, ...] = ()
+    if float(clip.duration_s) >= 1.0 and n / float(motion.fps) >= 1.0:
+        sync = audio_video_offset(lips, motion.fps, clip)
+        if sync.confidence > 0.1:
+            lag = (sync.lag_ms,)
+    return MouthScores(
+        bilabials=total,
+        bilabials_closed=closed,
+        other_frames=int(np.count_nonzero(others)),
+        other_frames_closed=int(np.count_nonzero(lips[others] <= SEALED)),
+        silence=tuple(float(v) for v in lips[silent]),
+        vowels=tuple(vowels),
+        loudness_pairs=tuple(
+            (float(a), float(b)) for a, b in zip(lips[speech], frame_level[speech] - loud, strict=True)
+        ),
+        lags_ms=lag,
+        seconds=float(clip.duration_s),
+    )
+
+
+def score_utterance(
+    utterance: Utterance,
+    fps: Fraction = Fraction(25),
+    config: MouthConfig | None = None,
+    listen: Callable[[AudioClip], PhoneResult] | None = recognise_phones,
+) -> MouthScores:
+    """Listen to an utterance, move the mouth and measure it.
+
+    Args:
+        listen: finds the phones; None takes the exact ones.
+    """
+    started = time.perf_counter()
+    found = listen(utterance.clip) if listen is not None else PhoneResult(utterance.phones, "given")
+    listening_s = time.perf_counter() - started
+    motion = mouth_motion(found.phones, utterance.clip, fps, utterance.clip.num_frames(fps), config)
+    scores = score_motion(motion, utterance.clip, utterance.phones)
+    return scores + MouthScores(listening_s=listening_s, methods=(found.method,))
+
+
+def score_corpus(
+    utterances: Iterable[Utterance],
+    fps: Fraction = Fraction(25),
+    config: MouthConfig | None = None,
+    listen: Callable[[AudioClip], PhoneResult] | None = recognise_phones,
+) -> dict[str, MouthScores]:
+    """Scores per group of voices, and of all together under "all"."""
+    out: dict[str, MouthScores] = {}
+    for utterance in utterances:
+        scores = score_utterance(utterance, fps, config, listen)
+        out[utterance.group] = out.get(utterance.group, MouthScores()) + scores
+    everything = MouthScores()
+    for scores in out.values():
+        everything += scores
+    return {**dict(sorted(out.items())), "all": everything}
+
+
+def measure_drift(
+    utterances: Sequence[Utterance], minutes: float = 10.0, fps: Fraction = Fraction(25)
+) -> tuple[float, float]:
+    """(lag in ms, drift in ms per minute) of the mouth over a long recording, made by repeating utterances."""
+    pieces: list[NDArray[np.float32]] = []
+    phones: list[Phone] = []
+    length, rate = 0, utterances[0].clip.sample_rate_hz
+    while length < minutes * 60 * rate:
+        for utterance in utterances:
+            offset = length / rate
+            phones += [Phone(p.start_s + offset, p.end_s + offset, p.label) for p in utterance.phones]
+            pieces.append(utterance.clip.samples)
+            length += len(utterance.clip.samples)
+    clip = AudioClip(np.concatenate(pieces), rate)
+    motion = mouth_motion(phones, clip, fps, clip.num_frames(fps))
+    sync = audio_video_offset(motion.lips, fps, clip)
+    return sync.lag_ms, sync.drift_ms_per_min or 0.0
+
+
+TABLE = (
+    ("closed at p b m", "closed_share", "{:.1%}"),
+    ("false closures", "false_closed_share", "{:.1%}"),
+    ("vowel opening", "vowel_opening", "{:.2f}"),
+    ("silence/vowels", "silence_ratio", "{:.1%}"),
+    ("r loudness", "loudness_correlation", "{:.2f}"),
+    ("r height", "height_correlation", "{:.2f}"),
+    ("lag ms", "lag_ms", "{:+.0f}"),
+    ("x real time", "realtime_factor", "{:.1f}"),
+)
+"""Column title, attribute of MouthScores, format."""
+
+
+def format_table(scores: dict[str, MouthScores]) -> str:
+    """Scores as lines of text."""
+    width = max(len(name) for name in scores) + 2
+    lines = [" " * width + "  ".join(title for title, _, _ in TABLE)]
+    for name, row in scores.items():
+        cells = (form.format(getattr(row, field)).rjust(len(title)) for title, field, form in TABLE)
+        lines.append(name.ljust(width) + "  ".join(cells))
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="talkinghead.measure.mouth_bench", description=__doc__.splitlines()[0])
+    parser.add_argument("corpus", type=Path)
+    parser.add_argument("--phones", choices=("recognised", "exact"), default="recognised")
+    parser.add_argument("--fps", type=Fraction, default=Fraction(25))
+    parser.add_argument("--every", type=int, default=1, help="use every k-th utterance only")
+    parser.add_argument("--json", action="store_true")
+    chosen = parser.parse_args(arguments)
+    try:
+        utterances = read_corpus(chosen.corpus)[:: chosen.every]
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return error.exit_status
+    scores = score_corpus(utterances, chosen.fps, listen=recognise_phones if chosen.phones == "recognised" else None)
+    if chosen.json:
+        print(json.dumps({name: row.to_dict() for name, row in scores.items()}, indent=2))
+    else:
+        print(format_table(scores))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
