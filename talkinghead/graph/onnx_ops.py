@@ -69,8 +69,9 @@ class OnnxOps:
         return self._node("Concat", [a, b], axis=1)
 
     def upsample(self, x: str) -> str:
+        roi = self._constant_of("roi", np.zeros(0, np.float32))  # optional only since opset 13
         scales = self._constant_of("scales", np.array([1, 1, 2, 2], np.float32))
-        return self._node("Resize", [x, "", scales], mode="linear", coordinate_transformation_mode="align_corners")
+        return self._node("Resize", [x, roi, scales], mode="linear", coordinate_transformation_mode="align_corners")
 
     def planes(self, picture: str) -> str:
         x = self._node("Cast", [picture], to=TensorProto.FLOAT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
@@ -174,12 +175,16 @@ class TemplateReader:
 class SyncTalk2DHead(Head):
     """A loaded generator."""
 
-    def __init__(self, options: LoadOptions) -> None:
+    def __init__(self, options: LoadOptions, *, weights: GeneratorWeights | None = None) -> None:
+        """
+        Args:
+            weights: the generator, if it was read already.
+        """
         self.facts = family(NAME)
         self.options = options
         self.config = build_config(SyncTalk2DConfig, options.family, owner=NAME)
         assert options.checkpoint is not None
-        self.weights: GeneratorWeights = read_generator(options.checkpoint)
+        self.weights = weights or read_generator(options.checkpoint)
         self._choices = candidates(
             options.backend,
             options.device,
@@ -196,6 +201,15 @@ class SyncTalk2DHead(Head):
         self._psnr_db: float | None = None
         self._fallbacks: list[str] = []
         self._states: tuple[TemplateFolder, StateCache] | None = None
+
+    def reconfigured(self, **changes: Any) -> SyncTalk2DHead:
+        """A head with other options that shares weights and generator with this one."""
+        other = copy(self)
+        other.config = replace(self.config, **changes)
+        other._features = None
+        other._listener = None
+        other._states = None
+        return other
 
     # prepare --------------------------------------------------------------------------------------------------------
 
@@ -305,7 +319,7 @@ class SyncTalk2DHead(Head):
 
     def condition(self, speech: Speech, fps: Fraction, num_frames: int) -> Conditioning:
         own_fps = self.variant.audio.fps
-        num_own = num_frames if fps == own_fps else int(-(-num_frames * own_fps // fps))
+        num_own = self._num_own_frames(speech)
         if self.config.features is not None:
             features = self._given_features()
             wanted = speech.clip.num_frames(own_fps)

@@ -1,0 +1,5 @@
+"""Alias: see `talkinghead.families.synctalk2d.published`."""
+
+from talkinghead.families.synctalk2d.published import FrameGenerator
+
+__all__ = ["FrameGenerator"]
