@@ -5,6 +5,7 @@ Source: Viola and Jones 2001; cascade `haarcascade_frontalface_alt2` of OpenCV, 
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +21,8 @@ from talkinghead.face.detectors.base import check_frame
 from talkinghead.face.options import FaceOptions
 
 CASCADE = "haarcascade_frontalface_alt2.xml"
-DEFAULT_MAX_SIDE = 320
+DEFAULT_MAX_SIDE = 400
+"""Longer side of a 16:9 frame in the first search; squarer frames are reduced to the same number of pixels."""
 DEFAULT_MIN_SCORE = 0.3
 SCORE_HALF = 10.0
 """This many agreeing windows make a score of one half."""
@@ -52,7 +54,7 @@ class _Pass:
     """One search of a frame."""
 
     side: float
-    """Longer side of the searched picture as a share of `max_side`."""
+    """Size of the searched picture as a share of that of the first search."""
     smallest: float
     """Side of the smallest face looked for as a share of the shorter side."""
     largest: float = 1.0
@@ -66,9 +68,9 @@ class _Pass:
 
 _FIRST = _Pass(side=1.0, smallest=1 / 9)
 _OTHERS = (
-    _Pass(side=2.5, smallest=1 / 30, largest=1 / 6, neighbours=4, step=1.2),  # small faces in large frames
-    _Pass(side=0.8, smallest=1 / 7, turn_degrees=22.0, neighbours=5),
-    _Pass(side=0.8, smallest=1 / 7, turn_degrees=-22.0, neighbours=5),
+    _Pass(side=2.0, smallest=1 / 30, largest=1 / 6, neighbours=4, step=1.2),  # small faces in large frames
+    _Pass(side=0.64, smallest=1 / 7, turn_degrees=22.0, neighbours=5),
+    _Pass(side=0.64, smallest=1 / 7, turn_degrees=-22.0, neighbours=5),
 )
 """Where the first search finds nothing, all of these are made and the one with the best score counts."""
 
@@ -85,7 +87,7 @@ class HaarDetector:
         """Load the cascade.
 
         Args:
-            max_side: frames are reduced to this length of the longer side for the first search.
+            max_side: pixels, see `DEFAULT_MAX_SIDE`.
             min_score: see `detect`.
         Raises:
             BackendError: the cascade is not in the installed OpenCV.
@@ -99,7 +101,7 @@ class HaarDetector:
     def identity(self) -> str:
         import cv2
 
-        return f"haar/5 OpenCV {cv2.__version__} {CASCADE} side {self.max_side} score {self.min_score}"
+        return f"haar/6 OpenCV {cv2.__version__} {CASCADE} side {self.max_side} score {self.min_score}"
 
     @property
     def description(self) -> str:
@@ -129,7 +131,7 @@ class HaarDetector:
         import cv2
 
         height, width = grey.shape
-        wanted = self.max_side * search.side / max(width, height)
+        wanted = self.max_side * search.side * min(1 / max(width, height), math.sqrt(9 / 16 / (width * height)))
         zoom = min(wanted, MAX_ENLARGEMENT if search is _FIRST else 1.0)
         small_width, small_height = max(1, round(width * zoom)), max(1, round(height * zoom))
         kind = cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR
