@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -164,7 +164,7 @@ def _read(path: Path, max_pixels: int) -> tuple[Frame, tuple[str, ...]]:
     if codec == "tiff":  # has its own orientation and may be CMYK, which only the conversion to colour understands
         flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
     try:
-        stored, kinds, metadata = cv2.imdecodeWithMetadata(np.frombuffer(data, np.uint8), flags=flags)
+        stored, kinds, metadata = _decode_quietly(data, flags)
     except cv2.error as error:
         raise UnreadableMedia(f"{str(path)!r} cannot be decoded: {error.err}.", accepted=ACCEPTED) from error
     if stored is None or stored.size == 0:
@@ -175,6 +175,17 @@ def _read(path: Path, max_pixels: int) -> tuple[Frame, tuple[str, ...]]:
     )
     frame = EXIF_TURNS.get(exif_orientation(exif), Turn()).apply(rgb_from_stored(stored))
     return np.ascontiguousarray(frame), ()
+
+
+def _decode_quietly(data: bytes, flags: int) -> tuple[NDArray[Any] | None, Sequence[int], Sequence[NDArray[Any]]]:
+    """OpenCV's decoder without its messages on the terminal: (picture, kinds of metadata, metadata)."""
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        picture, kinds, metadata = cv2.imdecodeWithMetadata(np.frombuffer(data, np.uint8), flags=flags)
+    finally:
+        cv2.utils.logging.setLogLevel(level)
+    return picture, kinds, metadata
 
 
 def _read_damaged(path: Path, data: bytes, codec: str, max_pixels: int) -> tuple[Frame, tuple[str, ...]]:

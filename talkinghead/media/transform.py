@@ -124,7 +124,10 @@ def display_turn(frame: av.VideoFrame) -> tuple[Turn, list[str]]:
     """How a file wants to be turned, from the display matrix of its first frame, and sentences about oddities."""
     from av.sidedata.sidedata import Type
 
-    data: Any = cast(Any, frame.side_data).get(Type.DISPLAYMATRIX)
+    try:
+        data: Any = cast(Any, frame.side_data).get(Type.DISPLAYMATRIX)
+    except ValueError:  # PyAV cannot look past side data of a kind that it does not know, such as EXIF
+        return Turn(degrees=round(-frame.rotation / 90) * 90 % 360), []
     if data is None:
         return Turn(), []
     values = np.frombuffer(bytes(data), np.int32).astype(np.float64)

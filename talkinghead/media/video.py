@@ -3,7 +3,8 @@
 A file is read twice: once for its packets' timestamps (nothing is decoded but the first frames), then as often as
 frames are wanted. Decoding starts only at the key frames that begin a segment and the decoder is emptied between
 segments, so that a frame depends on its own segment alone and comes out the same whatever was read before, in damaged
-files too.
+files too. A segment that turns out to be damaged is decoded again by a new decoder with one thread: FFmpeg's threads
+patch damaged pictures with whatever is there at the moment.
 
     packets   K p p p p p K p p p p p K p p ...      K: key frame
     segments  |-----0-----|-----1-----|-----2-- ...
@@ -52,6 +53,8 @@ SAMPLE_FRAMES = 12
 """Frames decoded when a file is opened, to see whether packets and frames agree."""
 MAX_DECODER_THREADS = 8
 BLANK_BYTES = 64
+REMEMBERING_CODECS = {"mjpeg"}
+"""Decoders that keep tables when they are emptied, and use them for pictures without any."""
 
 
 @dataclass(frozen=True)
@@ -161,6 +164,8 @@ class _Decoder:
         self._container, self._stream = _open(path, stream_index)
         self._packets = _Packets(self._container, self._stream)
         self._empty = True
+        self._reopens = self._stream.codec_context.name in REMEMBERING_CODECS
+        """The next segment needs a new decoder."""
         self._frames: Iterator[tuple[int, av.VideoFrame | None, bool]] = iter(())
         self._segment: _Segment | None = None
         self._next = 0
@@ -234,6 +239,7 @@ class _Decoder:
         self._empty = False
         start_pts = segment.key.pts
         of_next: list[VideoPacket] = []
+        held: list[av.VideoFrame] = []  # B frames, which may depend on the next other frame: it may be damaged
         for packet in _with_end(self._packets):
             begins_next = packet is not None and packet.is_keyframe and packet.pts == segment.end_pts
             if packet is not None and (of_next or (begins_next and segment.end_pts is not None)):
@@ -242,31 +248,37 @@ class _Decoder:
             if failed and not fresh:
                 raise _Damaged
             for frame in frames:
-                if self._index.pts is not None:
-                    if frame.pts is None or start_pts is None or frame.pts < start_pts:
-                        continue
-                    if segment.end_pts is not None and frame.pts >= segment.end_pts:
-                        break
+                if self._index.pts is not None and (frame.pts is None or start_pts is None or frame.pts < start_pts):
+                    continue
                 if frame.is_corrupt and not fresh:
                     raise _Damaged
-                yield frame
+                if segment.end_pts is not None and cast(int, frame.pts) >= segment.end_pts:
+                    break
+                held.append(frame)
+                if frame.pict_type != av.video.frame.PictureType.B:
+                    yield from held
+                    held.clear()
             else:
                 continue
             break
+        yield from held
         self._stream.codec_context.flush_buffers()
         self._packets.give_back(of_next)
         self._empty = True
 
     def _go_to(self, key: _Packet, fresh: bool) -> None:
-        if self._empty and not fresh and self._packets.ordinal == key.ordinal:
+        if self._empty and not fresh and not self._reopens and self._packets.ordinal == key.ordinal:
             return
         time = key.pts if key.dts is None else key.dts if key.pts is None else min(key.pts, key.dts)
-        if fresh or self._index.pts is None:
-            self._container.close()
-            self._container, self._stream = _open(self._path, self._stream_index)
-        if self._index.pts is not None and time is not None and self._seek(key, time):
+        counted = self._index.pts is None
+        if fresh or self._reopens or counted:
+            self._reopen(threads=1 if fresh else None)
+        if not counted and time is not None and self._seek(key, time):
             return
-        self._skip_to(key)
+        if not counted:
+            self._reopen(threads=1 if fresh else None)
+        for _ in range(key.ordinal):
+            next(self._packets, None)
 
     def _seek(self, key: _Packet, time: int) -> bool:
         try:
@@ -284,12 +296,11 @@ class _Decoder:
                 return False
         return False
 
-    def _skip_to(self, key: _Packet) -> None:
+    def _reopen(self, threads: int | None) -> None:
         self._container.close()
-        self._container, self._stream = _open(self._path, self._stream_index)
+        self._container, self._stream = _open(self._path, self._stream_index, threads)
         self._packets = _Packets(self._container, self._stream)
-        for _ in range(key.ordinal):
-            next(self._packets, None)
+        self._reopens = threads is not None or self._stream.codec_context.name in REMEMBERING_CODECS
 
 
 class VideoSource:
@@ -536,7 +547,9 @@ class VideoSource:
         decoder.close()
 
 
-def _open(path: Path, stream_index: int | None = None) -> tuple[InputContainer, VideoStream]:
+def _open(
+    path: Path, stream_index: int | None = None, threads: int | None = None
+) -> tuple[InputContainer, VideoStream]:
     container = open_input(path)
     try:
         if stream_index is None:
@@ -544,7 +557,7 @@ def _open(path: Path, stream_index: int | None = None) -> tuple[InputContainer, 
         else:
             stream = next(stream for stream in container.streams.video if stream.index == stream_index)
         stream.thread_type = "AUTO"
-        stream.codec_context.thread_count = min(MAX_DECODER_THREADS, os.cpu_count() or 1)
+        stream.codec_context.thread_count = threads or min(MAX_DECODER_THREADS, os.cpu_count() or 1)
     except BaseException:
         container.close()
         raise
