@@ -100,7 +100,8 @@ class _ModulatedNorm(nn.Module):
 
     def forward(self, x: torch.Tensor, cond: torch.Tensor) -> torch.Tensor:
         scale, shift = self.ada_lin(cond).chunk(2, dim=-1)
-        return _norm(x) * (1 + scale) + shift
+        modulated: torch.Tensor = _norm(x) * (1 + scale) + shift
+        return modulated
 
 
 def block_causal_mask(patch_nums: tuple[int, ...], prev_ratio: int) -> torch.Tensor:
@@ -170,7 +171,8 @@ class BitwiseGenerator(nn.Module):
         if style is None:
             return self.null_style_cond
         embedded = self.style_cond_embed(self.style_encoder(style))[:, None]
-        return STYLE_GUIDANCE * embedded - (STYLE_GUIDANCE - 1.0) * self.null_style_cond
+        token: torch.Tensor = STYLE_GUIDANCE * embedded - (STYLE_GUIDANCE - 1.0) * self.null_style_cond
+        return token
 
     def initial_state(self, style_token: torch.Tensor) -> MotionState:
         """The state before the first chunk: zero motion (in raw units)."""

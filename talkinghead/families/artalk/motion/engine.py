@@ -133,7 +133,8 @@ class MotionModel(nn.Module):
     def _features(self, chunks: torch.Tensor, batch_size: int) -> Iterator[torch.Tensor]:
         device = next(self.generator.parameters()).device
         for start in range(0, len(chunks), batch_size):
-            yield from self.audio_features(chunks[start : start + batch_size].to(device)).split(1)
+            features = self.audio_features(chunks[start : start + batch_size].to(device))
+            yield from (features[index : index + 1] for index in range(len(features)))
 
 
 def postprocess_motion(

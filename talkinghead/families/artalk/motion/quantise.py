@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -49,7 +50,7 @@ def residual_bits(features: torch.Tensor, patch_nums: Sequence[int]) -> torch.Te
         unit = F.normalize(area_pool(residual, number), dim=-1, eps=1e-12)
         bit = unit > 0
         bits.append(bit)
-        code = torch.where(bit, 1.0, -1.0).to(unit.dtype) / dim**0.5
+        code = torch.where(bit, 1.0, -1.0).to(unit.dtype) / math.sqrt(dim)
         # The published straight-through form; it differs from `code` by at most one unit in the last place.
         residual = residual - stretch(unit + (code - unit), length)
     return torch.cat(bits, dim=1)
@@ -57,7 +58,7 @@ def residual_bits(features: torch.Tensor, patch_nums: Sequence[int]) -> torch.Te
 
 def bits_to_codes(bits: torch.Tensor) -> torch.Tensor:
     """±1 / sqrt(C), float32, of the bits' shape."""
-    return (2.0 * bits.to(torch.float32) - 1.0) / bits.shape[-1] ** 0.5
+    return (2.0 * bits.to(torch.float32) - 1.0) / math.sqrt(bits.shape[-1])
 
 
 def running_sums(bits: torch.Tensor, patch_nums: Sequence[int]) -> list[torch.Tensor]:

@@ -41,7 +41,7 @@ def savgol(values: NDArray[np.float64], window: int, order: int) -> NDArray[np.f
 def _weighted(weights: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Sliding weighted sum, added in a fixed order so that a stream gives the same bits as the whole."""
     stop = len(values) - len(weights) + 1
-    total = weights[0] * values[:stop]
+    total: NDArray[np.float64] = weights[0] * values[:stop]
     for offset in range(1, len(weights)):
         total = total + weights[offset] * values[offset : offset + stop]
     return total

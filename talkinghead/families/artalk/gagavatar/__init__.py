@@ -1,0 +1,1 @@
+"""GAGAvatar: a one-shot Gaussian head, driven by FLAME motion (Chu and Harada 2024)."""
