@@ -54,12 +54,16 @@ class Network:
     """In the order in which the module returns them."""
     key: str
     """Hash of everything that decides the numbers (weights and graph): compiled artefacts are cached under it."""
-    graph: Graph | None = None
-    """Every backend can run this form."""
+    graph: Graph | Callable[[], Graph] | None = None
+    """Every backend can run this form. A function is called when no compiled form of an earlier run is there."""
     torch_module: Callable[[], nn.Module] | None = None
     """Makes the module (evaluation mode, float32, CPU); for what a graph cannot say. Used instead of the graph."""
     onnx_model: Callable[[], bytes] | None = None
     """Makes a serialised ONNX model with these inputs and outputs; used instead of the graph."""
+
+    def built_graph(self) -> Graph | None:
+        """The graph, built now if need be."""
+        return self.graph() if callable(self.graph) else self.graph
 
 
 @dataclass(frozen=True)

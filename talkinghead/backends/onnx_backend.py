@@ -16,6 +16,20 @@ from talkinghead.backends.graph import to_onnx
 from talkinghead.errors import BackendError, MissingDependency, OutOfMemory
 
 
+def onnx_form(network: Network, runtime: str) -> bytes:
+    """The network as a serialised ONNX model.
+
+    Raises:
+        BackendError: it has no such form.
+    """
+    if network.onnx_model is not None:
+        return network.onnx_model()
+    graph = network.built_graph()
+    if graph is None:
+        raise BackendError(f"The network {network.name} has no form that {runtime} reads.")
+    return to_onnx(graph)
+
+
 class OnnxSession:
     """See `Session`. Any batch size; nothing is compiled, so nothing is cached but quantised weights."""
 
@@ -45,9 +59,7 @@ class OnnxSession:
             self._profile_folder = tempfile.TemporaryDirectory(prefix="talkinghead-")
             options.enable_profiling = True
             options.profile_file_prefix = str(Path(self._profile_folder.name) / "trace")
-        if network.onnx_model is None and network.graph is None:
-            raise BackendError(f"The network {network.name} has no form that ONNX Runtime reads.")
-        data = network.onnx_model() if network.onnx_model is not None else to_onnx(network.graph)  # type: ignore[arg-type]
+        data = onnx_form(network, "ONNX Runtime")
         if placement.precision == "int8":
             from talkinghead.backends.int8 import quantise
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from talkinghead.backends.base import Array, Arrays, Network, OperatorTime, SessionFacts, check_inputs
 from talkinghead.backends.choose import Placement, available_cores
-from talkinghead.backends.graph import to_onnx
+from talkinghead.backends.onnx_backend import onnx_form
 from talkinghead.errors import BackendError, MissingDependency
 
 _HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "bf16"}
@@ -89,7 +89,7 @@ class OpenVinoSession:
             except (RuntimeError, OSError):
                 artefact.unlink(missing_ok=True)  # of a broken disk or another build: made again below
         try:
-            data = self._network.onnx_model() if self._network.onnx_model is not None else self._from_graph()
+            data = onnx_form(self._network, "OpenVINO")
             if precision == "int8":
                 from talkinghead.backends.int8 import quantise
 
@@ -112,11 +112,6 @@ class OpenVinoSession:
         if artefact is not None:
             _keep(artefact, compiled)
         return compiled, False
-
-    def _from_graph(self) -> bytes:
-        if self._network.graph is None:
-            raise BackendError(f"The network {self._network.name} has no form that OpenVINO reads.")
-        return to_onnx(self._network.graph)
 
     def run(self, inputs: Arrays) -> dict[str, Array]:
         check_inputs(self._network, inputs)

@@ -120,9 +120,10 @@ def build_module(network: Network) -> nn.Module:
     """The network as a module, float32 on the CPU, in evaluation mode."""
     if network.torch_module is not None:
         return network.torch_module().eval().requires_grad_(False)
-    if network.graph is None:
+    graph = network.built_graph()
+    if graph is None:
         raise BackendError(f"The network {network.name} has no form that PyTorch runs.")
-    return GraphModule(network.graph).eval()
+    return GraphModule(graph).eval()
 
 
 def place_module(module: nn.Module, device: str, precision: str) -> nn.Module:

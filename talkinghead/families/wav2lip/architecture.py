@@ -233,7 +233,7 @@ _MARK_OF_256 = "face_encoder_blocks.7.0.conv_block.0.weight"
 
 
 def recognise(tensors: Mapping[str, NDArray[Any]], source: str) -> Architecture:
-    """Which generator a state dict belongs to; every weight is checked.
+    """Which generator a state dict belongs to; the name and shape of every weight is checked.
 
     Args:
         source: the file, for messages.
@@ -266,10 +266,18 @@ def recognise(tensors: Mapping[str, NDArray[Any]], source: str) -> Architecture:
             f"{source} resembles the {architecture.size}-pixel Wav2Lip generator, but {'; '.join(parts)}.",
             accepted="the published 96- and 256-pixel generators",
         )
-    bad = next((name for name in expected if not np.isfinite(tensors[name]).all()), None)
+    return architecture
+
+
+def check_finite(tensors: Mapping[str, NDArray[Any]], source: str) -> None:
+    """Refuse weights that are not numbers.
+
+    Raises:
+        WrongCheckpoint: naming the first.
+    """
+    bad = next((name for name, value in tensors.items() if not np.isfinite(value).all()), None)
     if bad is not None:
         raise WrongCheckpoint(f"{source} is damaged: {bad} holds values that are not numbers.")
-    return architecture
 
 
 def _other_network(tensors: Mapping[str, NDArray[Any]]) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import time
 from collections import OrderedDict, deque
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,8 +51,11 @@ class Request:
     embedding: FloatArray
     """[512] float32, what the face hears."""
     face: Face
+    """The face as the network takes it; for an engine that finishes, the pixels of the box: RGB uint8 [h, w, 3]."""
     key: Hashable
     """Equal for equal source faces."""
+    strength: float = 1.0
+    """How much of the generated face is shown; used by engines that finish."""
     owner: Any = None
     """Whatever the caller needs back."""
 
@@ -111,6 +114,9 @@ class Lru(OrderedDict[Any, Any]):
 
 class Engine:
     """One generator on one device. Not safe for use from several threads at once."""
+
+    finishes = False
+    """Whether the faces that come out are pasted already: the pixels of the box, RGB uint8 [h, w, 3]."""
 
     def __init__(
         self,
@@ -173,7 +179,7 @@ class Engine:
                 if samples is None:  # only the generator is quantised; the encoders cost little
                     placement = Placement(placement.device, placement.backend, "float32", placement.why)
             session = open_session(
-                network(part, self.architecture, self.weights.folded, self.weights.sha256),
+                network(part, self.architecture, lambda: self.weights.folded, self.weights.sha256),
                 placement,
                 batch=AUDIO_BATCH if part == "audio" else self.state.batch,
                 threads=threads,
@@ -219,10 +225,7 @@ class Engine:
             pending: deque[list[Request]] = deque()
             stop: list[Any] = []
             try:
-                session = self.session("decoder" if split else "generator")
-                for output in session.run_many(self._feed(source, pending, stop, split=split)):
-                    with self.tracer.span("faces out", faces=len(pending[0])):
-                        faces = to_faces_bgr(output["output"])
+                for faces in self.produce(self._batches(source, pending, stop), split=split):
                     self.state.generated += len(faces)
                     yield from zip(pending.popleft(), faces, strict=True)
             except OutOfMemory:
@@ -233,10 +236,10 @@ class Engine:
             if not ended:
                 yield None
 
-    def _feed(
-        self, source: Iterator[Any], pending: deque[list[Request]], stop: list[Any], *, split: bool
-    ) -> Iterator[dict[str, FloatArray]]:
-        """Inputs batch by batch up to a None or the end, which goes to `stop`; the requests go to `pending`."""
+    def _batches(
+        self, source: Iterator[Any], pending: deque[list[Request]], stop: list[Any]
+    ) -> Iterator[list[Request]]:
+        """Batches up to a None or the end, which goes to `stop`; each is put into `pending` too."""
         while not stop:
             batch: list[Request] = []
             while len(batch) < self.state.batch:
@@ -247,15 +250,22 @@ class Engine:
                 batch.append(request)
             if batch:
                 pending.append(batch)
-                with self.tracer.span("faces in", faces=len(batch)):
-                    inputs = self._inputs(batch, split=split)
-                yield inputs
+                yield batch
+
+    def produce(self, batches: Iterator[list[Request]], *, split: bool) -> Iterator[Sequence[Face]]:
+        """The faces of each batch, in order; several batches may be under way."""
+        session = self.session("decoder" if split else "generator")
+        for output in session.run_many(self._inputs(batch, split=split) for batch in batches):
+            with self.tracer.span("faces out"):
+                faces = list(to_faces_bgr(output["output"]))
+            yield faces
 
     def _inputs(self, batch: list[Request], *, split: bool) -> dict[str, FloatArray]:
-        audio = np.stack([request.embedding for request in batch]).reshape(-1, EMBEDDING, 1, 1)
-        if split:
-            return {"audio": audio, **self._batch_features(batch)}
-        return {"audio": audio, "face": network_faces(np.stack([request.face for request in batch]))}
+        with self.tracer.span("faces in", faces=len(batch)):
+            audio = np.stack([request.embedding for request in batch]).reshape(-1, EMBEDDING, 1, 1)
+            if split:
+                return {"audio": audio, **self._batch_features(batch)}
+            return {"audio": audio, "face": network_faces(np.stack([request.face for request in batch]))}
 
     def _batch_features(self, batch: list[Request]) -> dict[str, FloatArray]:
         """Features of the batch's faces; those of new faces are computed and kept."""

@@ -13,7 +13,7 @@ alone, so neither has to be repeated for every output frame.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -183,22 +183,30 @@ GRAPHS = {"audio": audio_graph, "face": face_graph, "decoder": decoder_graph, "g
 """The parts by name."""
 
 
-def network(part: str, architecture: Architecture, weights: FoldedWeights, weights_key: str) -> Network:
+def network(
+    part: str, architecture: Architecture, weights: FoldedWeights | Callable[[], FoldedWeights], weights_key: str
+) -> Network:
     """One part as a network for any backend.
 
     Args:
         part: a key of `GRAPHS`.
+        weights: or what gives them, called if the network has to be compiled.
         weights_key: hash of the checkpoint.
     """
-    graph = GRAPHS[part](architecture, weights)
-    outputs = {name: TensorSpec(_output_shape(architecture, name)) for name in graph.outputs}
-    inputs = {name: TensorSpec(shape) for name, shape in graph.inputs.items()}
-    return Network(graph.name, inputs, outputs, f"{weights_key}/{part}/{GRAPH_VERSION}", graph=graph)
-
-
-def _output_shape(architecture: Architecture, name: str) -> tuple[int | None, ...]:
-    if name == "audio":
-        return _AUDIO
-    if name == "output":
-        return (None, 3, architecture.size, architecture.size)
-    return (None, *architecture.feature_shapes[int(name.removeprefix("feature"))])
+    features = dict(zip(feature_names(architecture), architecture.feature_shapes, strict=True))
+    shapes: dict[str, tuple[int | None, ...]] = {name: (None, *shape) for name, shape in features.items()}
+    shapes |= {"mel": _MEL, "audio": _AUDIO, "face": _face_shape(architecture)}
+    shapes["output"] = (None, 3, architecture.size, architecture.size)
+    inputs, outputs = {
+        "audio": (["mel"], ["audio"]),
+        "face": (["face"], list(features)),
+        "decoder": (["audio", *features], ["output"]),
+        "generator": (["audio", "face"], ["output"]),
+    }[part]
+    return Network(
+        name=f"{architecture.name}.{part}",
+        inputs={name: TensorSpec(shapes[name]) for name in inputs},
+        outputs={name: TensorSpec(shapes[name]) for name in outputs},
+        key=f"{weights_key}/{part}/{GRAPH_VERSION}",
+        graph=lambda: GRAPHS[part](architecture, weights() if callable(weights) else weights),
+    )

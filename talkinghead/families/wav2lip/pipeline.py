@@ -117,6 +117,11 @@ class Wav2LipHead(Head):
             cache_folder=folder,
             profile=self.config.profile is not None,
         )
+        if self.placement.device != "cpu":
+            from talkinghead.families.wav2lip.device import DeviceEngine, Finish
+
+            finish = Finish(self.config.paste, self.config.feather, self.config.colour_match)
+            return DeviceEngine(self.weights, self.placement, options, finish=finish, tracer=self.tracer)
         return Engine(self.weights, self.placement, options, tracer=self.tracer)
 
     # Prepare --------------------------------------------------------------------------------------------------------
@@ -278,6 +283,8 @@ class Wav2LipHead(Head):
         plan = FramePlan(source.fps or DEFAULT_FPS, source_indices(count, len(windows), "loop"))
         frames = self._read(avatar, plan, iter(range(len(plan))))
         works = self._crop(avatar, conditioning, frames)
+        if self.engine.finishes:
+            self.engine = Engine(self.weights, self.placement, self.engine.options, tracer=self.tracer)
         for work in self._generate(avatar, conditioning, works, split=self._splits(avatar, plan)):
             face = work.faces[0]
             assert face is not None
@@ -311,6 +318,10 @@ class Wav2LipHead(Head):
                     if heard.gate[planned.index] <= 0 or track.status[index] == FaceStatus.MISSING:
                         crops.append(None)
                         continue
+                    if self.engine.finishes:
+                        x1, y1, x2, y2 = (int(edge) for edge in track.boxes_xyxy[index])
+                        crops.append(planned.frame[y1:y2, x1:x2])
+                        continue
                     crop = avatar.crops.find((number, index, size))
                     if crop is None:
                         crop = face_crop_bgr(planned.frame, track.boxes_xyxy[index], size)
@@ -337,7 +348,9 @@ class Wav2LipHead(Head):
                         continue
                     embedding, heard = ears[number].embedding(work.planned.index)
                     source = (number, work.planned.source_index)
-                    identity = (source, heard) if heard is not None else (source, work.planned.index)
+                    identity: tuple[Hashable, ...] = (source, heard if heard is not None else work.planned.index)
+                    if self.engine.finishes:  # a finished box also depends on how much of the face is shown
+                        identity = (*identity, float(conditioning.faces[number].gate[work.planned.index]))
                     face = known.find(identity)
                     if face is not None:
                         work.faces[number] = face
@@ -348,7 +361,8 @@ class Wav2LipHead(Head):
                         self.engine.state.reused_faces += 1
                     else:
                         asked[identity] = [(work, number)]
-                        yield Request(embedding, crop, (id(avatar), *source), identity)
+                        strength = float(conditioning.faces[number].gate[work.planned.index])
+                        yield Request(embedding, crop, (id(avatar), *source), strength, owner=identity)
                 if waiting and (len(waiting) >= most_waiting or not waiting[0].missing):
                     yield None
 
@@ -371,6 +385,11 @@ class Wav2LipHead(Head):
                     if face is None or crop is None:
                         continue
                     box = avatar.tracks[number].boxes_xyxy[work.planned.source_index]
+                    if self.engine.finishes:
+                        x1, y1, x2, y2 = (int(edge) for edge in box)
+                        frame = frame.copy() if frame is work.planned.frame else frame
+                        frame[y1:y2, x1:x2] = face
+                        continue
                     strength = float(conditioning.faces[number].gate[work.planned.index])
                     frame = self.paste(frame, face, crop, box, strength)
             yield frame

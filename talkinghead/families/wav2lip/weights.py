@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.errors import MissingDependency, WrongCheckpoint
-from talkinghead.families.wav2lip.architecture import ARCHITECTURES, Architecture, Block, recognise
+from talkinghead.families.wav2lip.architecture import ARCHITECTURES, Architecture, Block, check_finite, recognise
 from talkinghead.families.wav2lip.graphs import FoldedWeights, fold_batch_norm
 from talkinghead.weights import Checkpoint, read_checkpoint
 
@@ -23,12 +24,27 @@ class GeneratorWeights:
     """A generator ready to be built."""
 
     architecture: Architecture
-    folded: FoldedWeights
     sha256: str
     """Of the file."""
     container: str
-    tensors: Mapping[str, Array] | None
+    source: str
+    """The file, for messages."""
+    tensors: Mapping[str, Array] | None = None
     """Under the published names; None where the file holds folded weights only (ONNX exports)."""
+    already_folded: FoldedWeights | None = None
+
+    @cached_property
+    def folded(self) -> FoldedWeights:
+        """Weights without BatchNorm. Computed when first needed: a compiled network of an earlier run has them.
+
+        Raises:
+            WrongCheckpoint: values that are not numbers.
+        """
+        if self.already_folded is not None:
+            return self.already_folded
+        assert self.tensors is not None
+        check_finite(self.tensors, self.source)
+        return fold_batch_norm(self.architecture, self.tensors)
 
 
 def load_generator(path: str | Path) -> GeneratorWeights:
@@ -42,8 +58,7 @@ def load_generator(path: str | Path) -> GeneratorWeights:
         return _from_onnx(checkpoint)
     tensors = published_names(checkpoint.tensors)
     architecture = recognise(tensors, str(path))
-    folded = fold_batch_norm(architecture, tensors)
-    return GeneratorWeights(architecture, folded, checkpoint.sha256, checkpoint.container, tensors)
+    return GeneratorWeights(architecture, checkpoint.sha256, checkpoint.container, str(path), tensors)
 
 
 def published_names(tensors: Mapping[str, Array]) -> Mapping[str, Array]:
@@ -67,8 +82,7 @@ def _from_onnx(checkpoint: Checkpoint) -> GeneratorWeights:
     tensors = published_names(checkpoint.tensors)
     if "audio_encoder.0.conv_block.1.running_var" in tensors:
         architecture = recognise(tensors, str(path))
-        folded: FoldedWeights = fold_batch_norm(architecture, tensors)
-        return GeneratorWeights(architecture, folded, checkpoint.sha256, "onnx", tensors)
+        return GeneratorWeights(architecture, checkpoint.sha256, "onnx", str(path), tensors)
     try:
         import onnx
         from onnx import numpy_helper
@@ -117,7 +131,7 @@ def _from_onnx(checkpoint: Checkpoint) -> GeneratorWeights:
                 accepted="an export of the 96- or 256-pixel generator, or the checkpoint it was made from",
             )
         named.update((block.name, layer) for block, layer in zip(blocks, found, strict=True))
-    return GeneratorWeights(architecture, named, checkpoint.sha256, "onnx", None)
+    return GeneratorWeights(architecture, checkpoint.sha256, "onnx", str(path), already_folded=named)
 
 
 def _layer(node: Any, norm: Any | None, constants: Mapping[str, Array], path: str) -> tuple[Array, Array]:

@@ -1,0 +1,166 @@
+"""The engine for GPUs: the same pixels as the others. Runs on the CPU device too, without graphs and pinned memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+torch = pytest.importorskip("torch")
+
+from talkinghead.backends import Placement  # noqa: E402
+from talkinghead.errors import OutOfMemory  # noqa: E402
+from talkinghead.families.wav2lip.device import (  # noqa: E402
+    DeviceEngine,
+    Finish,
+    finish_region,
+    match_colours_batch,
+    planes_of,
+    resize_linear,
+)
+from talkinghead.families.wav2lip.engine import Engine, EngineOptions, Request  # noqa: E402
+from talkinghead.families.wav2lip.pipeline import Wav2LipHead  # noqa: E402
+from talkinghead.families.wav2lip.postprocess import match_colours, paste_box, paste_lower_face  # noqa: E402
+from talkinghead.families.wav2lip.preprocess import face_crop_bgr, network_faces  # noqa: E402
+from talkinghead.families.wav2lip.weights import GeneratorWeights, load_generator  # noqa: E402
+from talkinghead.weights import write_safetensors  # noqa: E402
+
+DEVICES = ["cpu", pytest.param("cuda:0", marks=pytest.mark.gpu)]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory, weights96: dict[str, np.ndarray]) -> GeneratorWeights:
+    path = tmp_path_factory.mktemp("weights") / "w.safetensors"
+    write_safetensors(weights96, path)
+    return load_generator(path)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    source=st.tuples(st.integers(1, 200), st.integers(1, 200)),
+    target=st.tuples(st.integers(1, 200), st.integers(1, 200)),
+    seed=st.integers(0, 999),
+)
+def test_resizing_is_opencvs_to_the_bit(source: tuple[int, int], target: tuple[int, int], seed: int) -> None:
+    picture = np.random.default_rng(seed).integers(0, 256, (*source, 3), dtype=np.uint8)
+    expected = cv2.resize(picture, dsize=target[::-1], interpolation=cv2.INTER_LINEAR)
+    found = resize_linear(torch.from_numpy(picture), *target).numpy()
+    exact = 2 * target[0] != source[0] or 2 * target[1] != source[1]  # halving, OpenCV averages four pixels
+    if exact:
+        np.testing.assert_array_equal(found, expected)
+    else:
+        assert np.abs(found.astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_small_steps_equal_their_twins(device: str) -> None:
+    rng = np.random.default_rng(0)
+    faces = rng.integers(0, 256, (3, 96, 96, 3), dtype=np.uint8)
+    sources = np.clip(faces.astype(int) + rng.integers(-9, 9, faces.shape), 0, 255).astype(np.uint8)
+    planes = planes_of(torch.from_numpy(faces).to(device), torch.float32).cpu().numpy()
+    np.testing.assert_array_equal(planes, network_faces(faces))
+    matched = match_colours_batch(torch.from_numpy(faces).to(device), torch.from_numpy(sources).to(device))
+    for index in range(3):
+        difference = matched[index].cpu().numpy().astype(int) - match_colours(faces[index], sources[index])
+        assert np.abs(difference).max() <= 1
+    frame = rng.integers(0, 256, (150, 140, 3), dtype=np.uint8)
+    box = (10, 20, 130, 145)
+    region = torch.from_numpy(frame[20:145, 10:130]).to(device)
+    face = torch.from_numpy(faces[0]).to(device)
+    pasted = finish_region(face, region, Finish("box", 0.0, False), 1.0).cpu().numpy()
+    np.testing.assert_array_equal(pasted, paste_box(frame, faces[0], box)[20:145, 10:130])
+    smooth = cv2.GaussianBlur(faces[0], (0, 0), 3)
+    blended = finish_region(torch.from_numpy(smooth).to(device), region, Finish(), 0.7).cpu().numpy()
+    expected = paste_lower_face(frame, smooth, box, feather=0.12, strength=0.7)[20:145, 10:130]
+    assert np.abs(blended.astype(int) - expected).max() <= 6  # bicubic kernels differ: a = -0.75 and -0.5
+
+
+def requests(count: int, distinct: int, seed: int = 0) -> list[Request]:
+    rng = np.random.default_rng(seed)
+    frames = [rng.integers(0, 256, (80, 70, 3), dtype=np.uint8) for _ in range(distinct)]
+    return [
+        Request(rng.standard_normal(512).astype(np.float32), frames[i % distinct], i % distinct, owner=i)
+        for i in range(count)
+    ]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("split", [False, True])
+def test_engine_equals_the_other(device: str, split: bool, weights: GeneratorWeights) -> None:
+    wanted = requests(7, 3)
+    box = (0, 0, 70, 80)
+    cpu = Engine(weights, Placement.choose("cpu", "torch", "parity"), EngineOptions(batch_size=3))
+    crops = [Request(item.embedding, face_crop_bgr(item.face, box, 96), item.key, owner=item.owner) for item in wanted]
+    expected = [result for result in cpu.run(iter(crops), split=split) if result is not None]
+    engine = DeviceEngine(
+        weights,
+        Placement(device, "torch", "float32", ""),
+        EngineOptions(batch_size=3),
+        finish=Finish("box", 0.0, False),
+    )
+    engine.warm_up(split=split)
+    found = [result for result in engine.run(iter(wanted), split=split) if result is not None]
+    assert [request.owner for request, _ in found] == list(range(7))
+    for (request, region), (_, face) in zip(found, expected, strict=True):
+        difference = np.abs(region.astype(int) - paste_box(request.face, face, box))
+        assert difference.max() <= 1
+        assert (difference == 0).mean() > 0.99
+    if split:
+        assert engine.state.reused_features == 4
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_out_of_memory_halves_the_batch_and_keeps_what_is_done(
+    split: bool, weights: GeneratorWeights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = DeviceEngine._launch
+    calls: list[int] = []
+
+    def launch(self: Any, batch: list[Request], *, split: bool) -> Any:
+        calls.append(len(batch))
+        if len(batch) > 2:
+            raise torch.OutOfMemoryError
+        return original(self, batch, split=split)
+
+    monkeypatch.setattr(DeviceEngine, "_launch", launch)
+    engine = DeviceEngine(weights, Placement("cpu", "torch", "float32", ""), EngineOptions(batch_size=8))
+    found = [result for result in engine.run(iter(requests(5, 2)), split=split) if result is not None]
+    assert [request.owner for request, _ in found] == list(range(5))
+    assert calls == [5, 4, 2, 2, 1]
+    assert engine.state.batch == 2
+    assert len(engine.state.fallbacks) == 2
+    monkeypatch.setattr(DeviceEngine, "_launch", lambda *_, **__: (_ for _ in ()).throw(torch.OutOfMemoryError()))
+    with pytest.raises(OutOfMemory, match="Not even one"):
+        list(engine.run(iter(requests(2, 1)), split=split))
+
+
+def test_head_with_the_device_engine(
+    golden_file: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, weights96: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    """The golden pipeline through the device engine, on the CPU device."""
+    from tests.families.wav2lip.test_pipeline import golden_job
+
+    path = tmp_path / "w.safetensors"
+    write_safetensors(weights96, path)
+
+    def engine(self: Any, cache: Any) -> Any:
+        return DeviceEngine(
+            self.weights,
+            Placement("cpu", "torch", "float32", ""),
+            EngineOptions(batch_size=3),
+            finish=Finish(self.config.paste, self.config.feather, self.config.colour_match),
+        )
+
+    monkeypatch.setattr(Wav2LipHead, "_engine", engine)
+    data = golden_file("pipeline_generator")
+    head, avatar, speech = golden_job(data, monkeypatch, path)
+    written = np.stack(list(head.frames(avatar, speech)))[..., ::-1]
+    difference = np.abs(written.astype(int) - data["written"])
+    assert difference.max() <= 2
+    assert (difference == 0).mean() >= 0.99
