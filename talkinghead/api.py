@@ -142,19 +142,22 @@ def generate(
     else:
         head = model
     if isinstance(audio, Speech):
-        speech = audio
+        heard = [audio]
     else:
         before = time.perf_counter()
-        speech = listen(audio)
+        heard = [listen(audio)]
         times.append(StageTime("read-sound", time.perf_counter() - before, 0.0, 0.0, 1))
+    del audio
     if isinstance(face, Avatar):
         avatar = face
     else:
         if progress is not None:
             progress(ProgressEvent("prepare", 0, None))
-        options = replace(prepare_options or PrepareOptions(), speech=speech, render=render_options)
+        options = replace(prepare_options or PrepareOptions(), speech=heard[0], render=render_options)
         avatar = head.prepare(face, options, progress=progress, cancel=cancel)
         times.extend(avatar.times)
-    result = head.render(avatar, speech, output, render_options, progress=progress, cancel=cancel)
+        del options
+    # Handed over rather than lent, so that the samples are freed once they have been listened to.
+    result = head.render(avatar, heard.pop(), output, render_options, progress=progress, cancel=cancel)
     report = replace(result.report, stages=(*times, *result.report.stages), wall_s=time.perf_counter() - started)
     return replace(result, report=report)

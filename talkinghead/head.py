@@ -230,6 +230,8 @@ class Head(ABC):
         plan = self.plan(avatar, speech, options)
         _tell(progress, "listen", 0, 1)
         conditioning = self.condition(speech, plan.fps, len(plan))
+        soundtrack, start_s = speech.soundtrack, speech.start_s
+        del speech  # the samples of a long sound: freed here unless the caller keeps them
         listen_s = time.perf_counter() - started
         _tell(progress, "listen", 1, 1)
 
@@ -241,8 +243,8 @@ class Head(ABC):
                 output,
                 watched,
                 fps=plan.fps,
-                soundtrack=speech.soundtrack,
-                start_s=speech.start_s,
+                soundtrack=soundtrack,
+                start_s=start_s,
                 num_frames=len(plan),
                 options=encode,
                 overwrite=options.overwrite,

@@ -6,6 +6,7 @@ import gc
 import subprocess
 import sys
 import threading
+import weakref
 from fractions import Fraction
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from talkinghead.media import FrameOptions, open_frames, probe
 from talkinghead.registry import FAMILIES
 from talkinghead.timeline import source_indices
 from tests.conftest import ROOT
-from tests.stripes import FACTS
+from tests.stripes import FACTS, StripesHead
 from tests.synthetic_media import make_sound, make_video, read_code, tone
 
 
@@ -185,7 +186,7 @@ def test_a_report_is_json(video, speech, tmp_path):
 
 PEAK = """
 import sys
-from tests.stripes import FACTS
+from tests.stripes import FACTS, StripesHead
 from talkinghead.registry import FAMILIES
 FAMILIES[FACTS.name] = FACTS
 import talkinghead as th
@@ -217,3 +218,17 @@ def test_paths_may_be_text_with_spaces_and_dots(video, speech, tmp_path):
     result = th.generate(str(face), str(speech), str(folder / "out.v2.mp4"), model="stripes")
     assert result.path == Path(folder / "out.v2.mp4")
     assert result.path.is_file()
+
+
+def test_the_samples_are_freed_before_rendering(video, speech, tmp_path, monkeypatch):
+    """Ten minutes of sound are 38 MB that nobody needs once they have been listened to."""
+    clips, alive = [], []
+    condition, stages = StripesHead.condition, StripesHead.stages
+    monkeypatch.setattr(
+        StripesHead,
+        "condition",
+        lambda self, heard, *a: (clips.append(weakref.ref(heard.clip)), condition(self, heard, *a))[1],
+    )
+    monkeypatch.setattr(StripesHead, "stages", lambda self, *a: (alive.append(clips[-1]()), stages(self, *a))[1])
+    th.generate(video, speech, tmp_path / "o.mp4", model="stripes")
+    assert alive == [None]

@@ -341,7 +341,7 @@ class Work:
         started = time.perf_counter()
         times, self.times = list(self.times), ()  # loading counts once, for the first video
         with console.ProgressDisplay(quiet=self.quiet, label=label) as progress:
-            speech = api.listen(job.audio, start_s=self.start_s, duration_s=self.duration_s)
+            heard = [api.listen(job.audio, start_s=self.start_s, duration_s=self.duration_s)]
             times.append(StageTime("read-sound", time.perf_counter() - started, 0.0, 0.0, 1))
             face: Any = job.source
             if prepared is not None:
@@ -358,7 +358,7 @@ class Work:
                 job.output.parent.mkdir(parents=True, exist_ok=True)
             result = api.generate(
                 face,
-                speech,
+                heard.pop(),  # handed over: a long sound is freed once it has been listened to
                 job.output,
                 model=self.head,
                 prepare_options=self.prepare,
