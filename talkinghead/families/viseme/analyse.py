@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.contracts import FaceStatus, FaceTrack, FloatArray, Frame
-from talkinghead.families.viseme.anchors import Anchors, anchors_from_box, anchors_from_key_points
+from talkinghead.families.viseme.anchors import Anchors, anchors_from_box, anchors_from_key_points, refined
 from talkinghead.families.viseme.eyelids import usable_eyes
 from talkinghead.families.viseme.eyes import find_eye
 from talkinghead.families.viseme.follow import HeadFollower, HeadPath, pose_of, weighted_smooth
@@ -110,7 +110,7 @@ def anchors_at(frame: Frame, track: FaceTrack, index: int) -> Anchors:
 
 def analyse_picture(frame: Frame, track: FaceTrack) -> tuple[FacePath, tuple[EyeGeometry, EyeGeometry] | None]:
     """Geometry of a still picture, and its eyes if they may blink."""
-    anchors = anchors_at(frame, track, 0)
+    anchors = refined(frame, anchors_at(frame, track, 0), count=2500, rounds=7)
     mouth, _ = find_mouth(
         frame, anchors.left_eye, anchors.right_eye, prior=_prior(frame, anchors), count=6000, rounds=10
     )
@@ -128,7 +128,7 @@ def analyse_picture(frame: Frame, track: FaceTrack) -> tuple[FacePath, tuple[Eye
     )
     axis = np.array([np.cos(pose[3]), np.sin(pose[3])])
     left, right = (find_eye(frame, eye, axis, d) for eye in (anchors.left_eye, anchors.right_eye))
-    eyes = usable_eyes(left, right) if anchors.seen else None
+    eyes = usable_eyes(left, right, least=0.6 if anchors.seen else 0.8)
     return path, eyes
 
 
@@ -152,7 +152,11 @@ def analyse_video(
             break
         here = track.status[index] != FaceStatus.MISSING
         has_points = track.key_points is not None
-        anchors = anchors_at(frame, track, index) if here and (has_points or index % LOOK_EVERY == 0) else None
+        anchors = None
+        if here and (has_points or index % LOOK_EVERY == 0):
+            anchors = anchors_at(frame, track, index)
+            if index % LOOK_EVERY == 0:
+                anchors = refined(frame, anchors, count=600, rounds=4)
         corners.append(None if anchors is None else anchors.mouth_corners)
         follower.add(frame, anchors, _rough_pose(track, index, anchors))
         seen = index + 1

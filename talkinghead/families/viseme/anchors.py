@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,10 @@ NEAR = 0.10
 """An eye further than this from where it is expected, in box widths, is not believed."""
 PULL = 0.35
 """How far an eye that was seen is drawn back to where it is expected."""
+
+
+REFINE = 0.8
+"""How far anchors move to eyes whose lids were found with confidence."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,3 +129,28 @@ def _cascade() -> Any:
 
     folder = Path(cv2.__file__).parent / "data"
     return cv2.CascadeClassifier(str(folder / CASCADE))
+
+
+def refined(frame: Frame, anchors: Anchors, *, count: int = 1500, rounds: int = 5) -> Anchors:
+    """Anchors moved to where eyes are seen, if both are and make sense together."""
+    from talkinghead.families.viseme.eyes import find_eye
+
+    d = anchors.eye_distance
+    axis = (anchors.right_eye - anchors.left_eye) / max(d, 1e-6)
+    left, right = (
+        find_eye(frame, eye, axis, d, count=count, rounds=rounds) for eye in (anchors.left_eye, anchors.right_eye)
+    )
+    trust = min(left.confidence, right.confidence)
+    span = right.centre - left.centre
+    distance = float(np.hypot(span[0], span[1]))
+    turn = abs(float(np.arctan2(span[1] * axis[0] - span[0] * axis[1], span @ axis)))
+    widths = left.half_width / right.half_width
+    if trust < 0.5 or not 0.75 < distance / d < 1.35 or turn > 0.2 or not 0.7 < widths < 1.43:
+        return anchors
+    share = REFINE * min(1.0, (trust - 0.5) / 0.3)
+    return replace(
+        anchors,
+        left_eye=anchors.left_eye * (1 - share) + left.centre * share,
+        right_eye=anchors.right_eye * (1 - share) + right.centre * share,
+        seen=True,
+    )

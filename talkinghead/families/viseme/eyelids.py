@@ -24,7 +24,6 @@ LASH_WIDTH = 0.013
 """Eye distances; half thickness of the line of lashes."""
 LOWER_LID_RISE = 0.12
 """Of the opening, that the lower lid closes."""
-LEAST_CONFIDENCE = 0.6
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,12 +174,19 @@ def eye_reach(eye: EyeGeometry, eye_distance: float) -> float:
     return float(np.hypot(eye.half_width, height)) + 0.05 * eye_distance + 2
 
 
-def usable_eyes(left: EyeGeometry, right: EyeGeometry) -> tuple[EyeGeometry, EyeGeometry] | None:
-    """The eyes if both are seen, alike and open; a wrong blink is worse than none."""
-    if min(left.confidence, right.confidence) < LEAST_CONFIDENCE:
+def usable_eyes(left: EyeGeometry, right: EyeGeometry, *, least: float = 0.6) -> tuple[EyeGeometry, EyeGeometry] | None:
+    """The eyes if both are seen, alike and open; a wrong blink is worse than none.
+
+    Args:
+        least: confidence that both must have.
+    """
+    if min(left.confidence, right.confidence) < least:
         return None
     openings = [float((eye.lower_lid - eye.upper_lid).max()) / eye.half_width for eye in (left, right)]
     widths = [left.half_width, right.half_width]
+    turns = [float(np.arctan2(eye.axis[1], eye.axis[0])) for eye in (left, right)]
+    if abs(turns[0] - turns[1]) > 0.45:
+        return None
     if max(openings) > 2.2 * min(openings) or max(widths) > 1.5 * min(widths) or min(openings) < 0.25:
         return None
     return left, right

@@ -224,10 +224,18 @@ def eye_maps(patch: Patch) -> Values:
     return evidence(patch.pixels, skin, reach=(3, 5, 8)).stack()
 
 
-def find_eye(frame: Frame, eye: NDArray[np.float64], axis: NDArray[np.float64], eye_distance: float) -> EyeGeometry:
+def find_eye(
+    frame: Frame,
+    eye: NDArray[np.float64],
+    axis: NDArray[np.float64],
+    eye_distance: float,
+    *,
+    count: int = 2500,
+    rounds: int = 7,
+) -> EyeGeometry:
     """Find the lids around an eye centre [2] (pixels), given the direction of the line between the eyes."""
     patch = eye_patch(frame, eye, axis, eye_distance)
-    shapes, scores = search(eye_maps(patch))
+    shapes, scores = search(eye_maps(patch), count=count, rounds=rounds)
     weight = np.exp(-(scores - scores[0]))[:, None]
     shape = (shapes * weight).sum(axis=0) / weight.sum()
     half = float(shape[HALF_WIDTH]) * EYE_DISTANCE

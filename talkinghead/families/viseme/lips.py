@@ -56,6 +56,8 @@ _KINDS: tuple[tuple[float, tuple[float, ...], tuple[float, ...]], ...] = (
 )
 _SPREAD = np.array([0.05, 0.11, 0.08, 0.05, 0.13, 0.22, 0.08, 0.10], np.float32)
 
+TURN_FROM = 0.05
+"""Tilt of the mouth against the eyes from which the patch is turned."""
 SCORE_EVEN = -17.0
 SCORE_SLOPE = 2.5
 """Score at which a fit is as likely wrong as right, and how fast that changes."""
@@ -413,6 +415,19 @@ def find_mouth(
     """
     patch = mouth_patch(frame, left_eye, right_eye)
     maps = mouth_maps(patch)
+    if start is None:
+        # Columns of the patch should stand at right angles to the mouth: turn it once by the tilt that was found.
+        rough, _ = search(maps, prior=prior, count=count, rounds=max(rounds - 3, 3), per_round=per_round)
+        tilt = float(rough[0, TILT])
+        if abs(tilt) > TURN_FROM:
+            left_eye, right_eye = _turned(patch, rough[0], left_eye, right_eye)
+            patch = mouth_patch(frame, left_eye, right_eye)
+            maps = mouth_maps(patch)
+            if prior is not None:
+                prior = MouthPrior((*prior.mean[:3], prior.mean[3] - tilt), prior.deviation)
+            rough = rough.copy()
+            rough[:, TILT] -= tilt
+        start = rough
     shapes, scores = search(maps, prior=prior, start=start, count=count, rounds=rounds, per_round=per_round)
     # The mean over what is almost as good is steadier from frame to frame than the single best.
     weight = np.exp(-(scores - scores[0]))[:, None]
@@ -420,6 +435,18 @@ def find_mouth(
     weight = weight * same_kind
     shape = ((shapes * weight).sum(axis=0) / weight.sum())[None].astype(np.float32)
     return refine(frame, patch, shape, confidence(float(scores[0]))), shapes
+
+
+def _turned(
+    patch: Patch, shape: Values, left_eye: NDArray[np.float64], right_eye: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The eye centres, turned about the mouth by its tilt against them."""
+    middle = np.array(PATCH_MOUTH) + shape[[X, Y]].astype(np.float64) * EYE_DISTANCE
+    pivot = patch.into_picture(middle)
+    angle = float(np.arctan(shape[TILT]))
+    cos, sin = np.cos(angle), np.sin(angle)
+    turn = np.array([[cos, -sin], [sin, cos]])
+    return pivot + turn @ (left_eye - pivot), pivot + turn @ (right_eye - pivot)
 
 
 def confidence(best_score: float) -> float:
@@ -597,7 +624,7 @@ def face_sides(frame: Frame, mouth: MouthGeometry, eye_distance: float) -> tuple
             lab = cv2.GaussianBlur(lab[None], (0, 0), sigmaX=1.0, sigmaY=0.01)[0]
             skin = np.median(lab[:6], axis=0)
             apart = np.sqrt(((lab - skin) ** 2 * np.array([0.6, 1.5, 1.0])).sum(axis=1))
-            away = apart > 18 + 0.25 * float(skin[0])
+            away = apart > 13 + 0.12 * float(skin[0])
             lasting = away & np.roll(away, -1) & np.roll(away, -2)
             lasting[-2:] = False
             found.append(first + steps[int(lasting.argmax())] if lasting.any() else SIDE_AVERAGE)

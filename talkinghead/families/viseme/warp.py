@@ -42,10 +42,14 @@ CORNER_DROP = 0.34
 """Of the jaw's drop that the corners follow."""
 SEAL_SHARE = 0.42
 """Of an open source's gap that the upper lip closes; the lower lip closes the rest."""
+SEAL_MOST = 0.12
+"""Eye distances that it comes down for that at most."""
 ROUND_IN = 0.25
 """How far the corners move in at `width` = -1, in half widths."""
 OPEN_IN = 0.07
 """How far a wide opening draws the corners in."""
+MOST_STEEP = 0.36
+"""Of the cheek between a corner and the outline, that the corner's movement may use up."""
 SPREAD_OUT = 0.13
 """How far they move out at `width` = +1."""
 
@@ -109,7 +113,7 @@ def shape_mouth(face: FaceGeometry, pose: MouthPose) -> MouthShape:
     source_upper: Values = mouth.upper_inner
     source_lower: Values = mouth.lower_inner
     gap_px = source_lower - source_upper
-    seam = source_upper + SEAL_SHARE * gap_px
+    seam = source_upper + np.minimum(SEAL_SHARE * gap_px, np.float32(SEAL_MOST * face.eye_distance))
     # Where the source is open, its lips are taken a little away from the teeth.
     inset = openness(mouth) * np.minimum(np.float32(1.0 + 0.02 * unit), 0.2 * a) * np.minimum(arch * 3, 1)
     source_upper, source_lower = source_upper - inset, source_lower + inset
@@ -173,16 +177,27 @@ def _hill(t: Values) -> Values:
     return hill
 
 
+def _corner_move(shape: MouthShape, side: float, eye_distance: float) -> tuple[float, float]:
+    """How far a corner moves outwards, and where the cheek beside it rests; pixels.
+
+    Where the outline of the face is near (a head turned aside) the corner moves less, so that no skin folds.
+    """
+    a = shape.half_width
+    limit = max(side, a + 0.15 * eye_distance)
+    most = MOST_STEEP * (limit - a)
+    return float(np.clip(a * (shape.stretch - 1), -most, most)), limit
+
+
 def column_position(shape: MouthShape, face: FaceGeometry, x: Values, y: Values) -> Values:
     """Source x of target points: the corners move in and out, cheeks follow."""
-    a = shape.half_width
-    move = np.float32(a * (shape.stretch - 1))
-    if move == 0:
+    a = np.float32(shape.half_width)
+    if shape.stretch == 1:
         return x
     d = np.float32(face.eye_distance)
-    corner = np.float32(a * shape.stretch)
-    left, right = (np.float32(max(side, float(corner + 0.15 * d))) for side in face.sides)
-    limit = np.where(x < 0, left, right)
+    left, right = (_corner_move(shape, float(side), float(d)) for side in face.sides)
+    move = np.where(x < 0, np.float32(left[0]), np.float32(right[0]))
+    limit = np.where(x < 0, np.float32(left[1]), np.float32(right[1]))
+    corner = a + move
     side = 1 - _ease((np.abs(x) - corner) / (limit - corner))
     opening = np.float32(max(shape.gap, 0.0))
     top, bottom = 0.52 * d, 0.56 * d + 0.6 * opening
