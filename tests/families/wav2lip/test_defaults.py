@@ -1,0 +1,315 @@
+"""What is better than the published script: defaults, options, reuse, laws of the whole head."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from talkinghead import api  # noqa: E402
+from talkinghead.backends import Placement  # noqa: E402
+from talkinghead.cache import NullCache  # noqa: E402
+from talkinghead.cli.main import main  # noqa: E402
+from talkinghead.contracts import AudioClip, FaceStatus, Speech  # noqa: E402
+from talkinghead.errors import AudioTooShort, MissingWeights, NoFaceFound, OptionError, OutOfMemory  # noqa: E402
+from talkinghead.face import FaceOptions  # noqa: E402
+from talkinghead.families.wav2lip import tracking  # noqa: E402
+from talkinghead.families.wav2lip.config import Wav2LipConfig, parse_map  # noqa: E402
+from talkinghead.families.wav2lip.engine import Engine, EngineOptions, Request  # noqa: E402
+from talkinghead.families.wav2lip.listening import listen, speech_gate  # noqa: E402
+from talkinghead.families.wav2lip.pipeline import Wav2LipHead  # noqa: E402
+from talkinghead.families.wav2lip.weights import load_generator  # noqa: E402
+from talkinghead.head import LoadOptions, PrepareOptions, RenderOptions  # noqa: E402
+from talkinghead.media.arrays import ArraySource  # noqa: E402
+from talkinghead.weights import write_safetensors  # noqa: E402
+from tests.synthetic_media import make_sound, make_video, speech_like  # noqa: E402
+
+RNG = np.random.default_rng(0)
+PICTURE = RNG.integers(0, 256, (72, 80, 3), dtype=np.uint8)
+BOX = FaceOptions(box=(10, 8, 66, 64))
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory, weights96: dict[str, np.ndarray]) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "wav2lip.safetensors"
+    write_safetensors(weights96, path)
+    return path
+
+
+def load(checkpoint: Path, **family: Any) -> Wav2LipHead:
+    more = {key: family.pop(key) for key in ("compat", "precision", "backend") if key in family}
+    return Wav2LipHead(LoadOptions(checkpoint=checkpoint, device="cpu", family={"batch_size": 4, **family}, **more))
+
+
+def speech(seconds: float = 0.5) -> Speech:
+    clip = AudioClip(speech_like(seconds), 16_000)
+    return Speech(clip, clip)
+
+
+def prepare(head: Wav2LipHead, source: Any = PICTURE, **more: Any) -> Any:
+    return head.prepare(source, PrepareOptions(faces=BOX, cache=NullCache(), **more))
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_video(tmp_path_factory.mktemp("video") / "face.mp4", num_frames=6, size=(80, 72))
+
+
+def test_picture_and_sound_end_together(checkpoint: Path) -> None:
+    head = load(checkpoint)
+    for samples in (1, 100, 640, 641, 8000):
+        clip = AudioClip(np.full(samples, 0.1, np.float32), 16_000)
+        frames = list(head.frames(prepare(head), Speech(clip, clip)))
+        assert len(frames) == -(-samples // 640)
+
+
+def test_compat_needs_a_window_of_sound(checkpoint: Path) -> None:
+    head = load(checkpoint, compat=True)
+    clip = AudioClip(np.zeros(2900, np.float32), 16_000)
+    with pytest.raises(AudioTooShort):
+        list(head.frames(prepare(head), Speech(clip, clip)))
+
+
+def test_only_the_lower_face_changes_and_silence_shows_the_source(checkpoint: Path) -> None:
+    head = load(checkpoint)
+    sound = np.concatenate([np.zeros(16_000, np.float32), speech_like(0.5), np.zeros(16_000, np.float32)])
+    clip = AudioClip(sound, 16_000)
+    frames = np.stack(list(head.frames(prepare(head), Speech(clip, clip))))
+    changed = (frames != PICTURE).any(axis=3)
+    assert not changed[:10].any()
+    assert not changed[-10:].any()
+    assert changed[28:34].any(axis=(1, 2)).all()
+    assert not changed[:, :26].any()  # above the nose
+    assert not changed[:, 64:].any()
+    assert not changed[:, :, :10].any()
+    assert head.engine.state.generated < 30
+    ungated = load(checkpoint, silence_gate=False)
+    frames = np.stack(list(ungated.frames(prepare(ungated), Speech(clip, clip))))
+    assert (frames[5] != PICTURE).any()
+
+
+def test_gate_holds_over_short_pauses() -> None:
+    sound = np.concatenate([speech_like(0.6), np.zeros(1600, np.float32), speech_like(0.6), np.zeros(16_000)])
+    gate = speech_gate(AudioClip(sound.astype(np.float32), 16_000), Fraction(25), 57)
+    assert (gate[2:30] == 1).all()
+    assert gate[-1] == 0
+    assert gate.min() >= 0
+    assert gate.max() <= 1
+    assert np.abs(np.diff(gate)).max() <= 0.5
+
+
+def test_training_alignment_is_one_frame_early() -> None:
+    clip = speech(1.0).clip
+    options: dict[str, Any] = {"mel_padding": "zeros", "silence_gate": False}
+    early = listen(clip, Fraction(25), 25, align="training", **options)
+    late = listen(clip, Fraction(25), 25, align="published", **options)
+    np.testing.assert_array_equal(early.windows(np.arange(1, 25)), late.windows(np.arange(24)))
+    assert (early.windows(np.array([0]))[0, :, :4] == -4).all()
+    assert (late.windows(np.array([24]))[0, :, -11:] == -4).all()
+
+
+def test_reuse_changes_nothing(checkpoint: Path, video: Path) -> None:
+    sound = speech(0.8)
+    results, states = [], []
+    for reuse in (True, False):
+        head = load(checkpoint, reuse=reuse, precision="parity", backend="torch", silence_gate=False)
+        avatar = prepare(head, video)
+        results.append(np.stack(list(head.frames(avatar, sound))).astype(int))
+        states.append(head.engine.state)
+    assert np.abs(results[0] - results[1]).max() <= 1
+    assert (results[0] == results[1]).mean() > 0.999
+    assert states[0].reused_features > 0
+    assert states[1].reused_features == 0
+
+
+def test_equal_windows_over_a_picture_are_generated_once(checkpoint: Path) -> None:
+    head = load(checkpoint, silence_gate=False)
+    clip = AudioClip(np.zeros(32_000, np.float32), 16_000)
+    frames = list(head.frames(prepare(head), Speech(clip, clip)))
+    assert len(frames) == 50
+    assert head.engine.state.generated == 1
+    assert head.engine.state.encoded_windows == 1
+    assert all((frame == frames[0]).all() for frame in frames)
+
+
+def test_threads_and_batches_change_nothing(checkpoint: Path, video: Path) -> None:
+    sound = speech(0.6)
+    expected: np.ndarray | None = None
+    for family, overlap in (({}, True), ({}, False), ({"threads": 1}, True), ({"batch_size": 1}, True)):
+        head = load(checkpoint, precision="parity", **family)
+        frames = np.stack(list(head.frames(prepare(head, video), sound, RenderOptions(overlap=overlap))))
+        if expected is None:
+            expected = frames
+        difference = np.abs(frames.astype(int) - expected)
+        assert difference.max() <= (0 if family == {} else 1)
+
+
+def test_pingpong_by_default_and_wrap_under_compat(checkpoint: Path, video: Path) -> None:
+    head, compat = load(checkpoint), load(checkpoint, compat=True)
+    plans = [item.plan(prepare(item, video), speech(0.5), RenderOptions()).indices for item in (head, compat)]
+    assert plans[0].tolist() == [0, 1, 2, 3, 4, 5, 4, 3, 2, 1, 0, 1, 2]
+    assert plans[1].tolist()[:8] == [0, 1, 2, 3, 4, 5, 0, 1]
+    static = load(checkpoint, static=True)
+    assert set(static.plan(prepare(static, video), speech(), RenderOptions()).indices) == {0}
+
+
+class ScriptedDetector:
+    """Finds faces where a script says, left to right."""
+
+    name = "scripted"
+    has_key_points = False
+    description = identity = "scripted"
+    batch_size = 2
+    looks_at_pixels = True
+
+    def __init__(self, script: list[list[tuple[int, int, int, int]]]) -> None:
+        self._script = iter(script)
+
+    def detect(self, frames: Any) -> Any:
+        from talkinghead.contracts import Detection
+
+        return [[Detection(np.array(box, np.float32), 0.9) for box in next(self._script)] for _ in frames]
+
+
+def scripted_avatar(head: Wav2LipHead, script: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    frames = [PICTURE] * len(script)
+    source = ArraySource(frames, fps=Fraction(25))
+    monkeypatch.setattr("talkinghead.media.open_frames", lambda *_, **__: source)
+    monkeypatch.setattr("talkinghead.face.load_detector", lambda _: ScriptedDetector(script))
+    monkeypatch.setattr(tracking, "published_detector", lambda _: ScriptedDetector(script))
+    return head.prepare("x.mp4", PrepareOptions(faces=FaceOptions(smoothing=0), cache=NullCache()))
+
+
+def test_gaps_are_held_unless_compat(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script: Any = [[(10, 8, 60, 60)], [], [(12, 8, 62, 60)]]
+    head = load(checkpoint)
+    avatar = scripted_avatar(head, script, monkeypatch)
+    assert avatar.track.count(FaceStatus.HELD) == 1
+    assert len(list(head.frames(avatar, speech(0.2)))) == 5
+    compat = load(checkpoint, compat=True)
+    with pytest.raises(NoFaceFound, match="frame 1"):
+        scripted_avatar(compat, script, monkeypatch)
+
+
+def test_pads_are_added_inside_the_frame(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    avatar = scripted_avatar(load(checkpoint, pads=(1, 40, 2, 3)), [[(10, 8, 60, 60)]], monkeypatch)
+    np.testing.assert_array_equal(avatar.track.boxes_xyxy[0], [8, 7, 63, 72])
+
+
+def test_several_faces_with_different_sounds(checkpoint: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    make_sound(tmp_path / "a.wav", samples=speech_like(0.4, seed=1))
+    make_sound(tmp_path / "b.wav", samples=np.zeros(6400, np.float32))
+    head = load(checkpoint, map=f"0={tmp_path / 'a.wav'},1={tmp_path / 'b.wav'}")
+    avatar = scripted_avatar(head, [[(2, 10, 34, 60), (44, 10, 76, 60)]] * 3, monkeypatch)
+    assert [track.boxes_xyxy[0, 0] for track in avatar.tracks] == [2, 44]
+    frames = np.stack(list(head.frames(avatar, speech(0.4))))
+    changed = (frames != PICTURE).any(axis=(0, 1, 3))
+    assert changed[2:34].any()
+    assert not changed[44:].any()  # its sound is silent
+    single = load(checkpoint, face_index=1)
+    avatar = scripted_avatar(single, [[(2, 10, 34, 60), (44, 10, 76, 60)]] * 3, monkeypatch)
+    assert avatar.track.boxes_xyxy[0, 0] == 44
+
+
+def test_configuration_refuses_contradictions() -> None:
+    assert parse_map(" 0=a.wav, 1 = b c.wav ") == {0: Path("a.wav"), 1: Path("b c.wav")}
+    for text in ("a.wav", "0=", "0=a,0=b", "x=a.wav"):
+        with pytest.raises(OptionError):
+            parse_map(text)
+    for values in ({"feather": 0.9}, {"pads": (1, 2)}, {"batch_size": -1}, {"face_index": 0, "map": "0=a.wav"}):
+        with pytest.raises(OptionError):
+            Wav2LipConfig(**values)  # type: ignore[arg-type]
+
+
+def test_compat_names_the_detector_it_needs(checkpoint: Path) -> None:
+    head = load(checkpoint, compat=True)
+    with pytest.raises(MissingWeights, match="S3FD"):
+        head.prepare(PICTURE, PrepareOptions(cache=NullCache()))
+
+
+def test_out_of_memory_halves_and_says_so(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from talkinghead.backends.torch_backend import TorchSession
+
+    original = TorchSession.run
+    sizes: list[int] = []
+
+    def run(self: Any, inputs: Any) -> Any:
+        if "face" in inputs and "audio" in inputs:
+            sizes.append(len(inputs["face"]))
+            if sizes[-1] > 2:
+                raise OutOfMemory("no room")
+        return original(self, inputs)
+
+    monkeypatch.setattr(TorchSession, "run", run)
+    head = load(checkpoint, backend="torch", batch_size=8, reuse=False, silence_gate=False)
+    frames = list(head.frames(prepare(head), speech(0.24)))
+    assert len(frames) == 6
+    assert sizes == [6, 4, 2, 2, 2]
+    fallbacks = head.describe(prepare(head), head.condition(speech(0.24), Fraction(25), 6)).fallbacks
+    assert len(fallbacks) == 2
+    assert "batch of 8" in fallbacks[0]
+
+
+def test_long_silence_holds_few_frames(checkpoint: Path) -> None:
+    """Frames that wait for nobody leave at once: memory stays flat."""
+    head = load(checkpoint)
+    clip = AudioClip(np.concatenate([speech_like(0.3), np.zeros(16_000 * 6)]).astype(np.float32), 16_000)
+    avatar = prepare(head)
+    conditioning = head.condition(Speech(clip, clip), Fraction(25), 158)
+    plan = head.plan(avatar, Speech(clip, clip), RenderOptions())
+    taken = [0]
+
+    def indices() -> Any:
+        for index in range(len(plan)):
+            taken[0] = index
+            yield index
+
+    works = head._crop(avatar, conditioning, head._read(avatar, plan, indices()))
+    for count, _ in enumerate(head._generate(avatar, conditioning, works, split=True)):
+        assert taken[0] - count <= 2 * head.engine.in_flight + 1
+
+
+def test_engine_answers_in_order_with_flushes(checkpoint: Path) -> None:
+    engine = Engine(load_generator(checkpoint), Placement.choose("cpu", "auto", "parity"), EngineOptions(batch_size=2))
+    faces = RNG.integers(0, 256, (5, 96, 96, 3), dtype=np.uint8)
+    embeddings = RNG.standard_normal((5, 512)).astype(np.float32)
+    items: list[Any] = [Request(embeddings[i], faces[i], i, owner=i) for i in range(5)]
+    owners = [
+        "flush" if result is None else result[0].owner
+        for result in engine.run(iter([items[0], None, None, *items[1:4], None, items[4]]), split=False)
+    ]
+    assert owners == [0, "flush", "flush", 1, 2, 3, "flush", 4]
+
+
+def test_command_line_report_and_profile(
+    checkpoint: Path, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_sound(tmp_path / "s.wav", samples=speech_like(0.5))
+    out, report, trace = tmp_path / "o.mp4", tmp_path / "r.json", tmp_path / "t.json"
+    arguments = ["generate", "--model", "wav2lip", "--checkpoint", str(checkpoint), "--face", str(video)]
+    arguments += ["--audio", str(tmp_path / "s.wav"), "--box", "10,8,66,64", "-o", str(out), "--quiet"]
+    assert main([*arguments, "--report", str(report), "--profile", str(trace)]) == 0, capsys.readouterr().err
+    data = json.loads(report.read_text())
+    assert data["model"] == "wav2lip"
+    assert data["num_frames"] == 13
+    assert data["model_details"]["architecture"] == "wav2lip96"
+    assert data["model_details"]["placement"]
+    assert len(data["weights_sha256"]) == 64
+    events = json.loads(trace.read_text())["traceEvents"]
+    assert {"read", "crop", "paste", "audio encoder"} <= {event["name"] for event in events}
+    assert any("operators" in str(event.get("args")) for event in events if event["ph"] == "M")
+    assert main([*arguments, "--align", "sideways"]) == 2
+    assert main([*arguments[:3], "--face", str(video), "--audio", str(tmp_path / "s.wav"), "-o", str(out)]) == 2
+
+
+def test_api_loads_it(checkpoint: Path) -> None:
+    head = api.load("wav2lip", checkpoint=checkpoint, device="cpu", align="published")
+    assert isinstance(head, Wav2LipHead)
+    with pytest.raises(OptionError, match="aligned"):
+        api.load("wav2lip", checkpoint=checkpoint, aligned="published")
