@@ -94,6 +94,8 @@ class _Index:
     pts: Ticks | None
     """[n] int64 timestamp of each frame as the decoder gives it; None: frames are counted, not recognised."""
     segments: tuple[_Segment, ...]
+    damaged: frozenset[int] = frozenset()
+    """First frames of the segments that are known to be damaged."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -315,10 +317,11 @@ class VideoSource:
         self._lock = threading.Lock()
         self._idle: list[_Decoder] = []
         self._lost: set[int] = set()
-        self._damaged: set[int] = set()
+        self._damaged: set[int] = set()  # filled from the index below, and by the decoders
         self._notes: list[str] = []
         facts = describe_stream(path, options)
         self._index = facts.index
+        self._damaged.update(facts.index.damaged)
         self._notes.extend(facts.notes)
         first, aspect = facts.first, facts.pixel_aspect
         self._stored_size = (first.width, first.height)
@@ -765,11 +768,9 @@ def _index_of_frames(
     notes: list[str],
 ) -> _Index:
     """The index by decoding everything once: one segment, frames recognised by counting them."""
-    times: list[int | None] = []
-    container, stream = _open(path, stream_index)
-    with container:
-        for packet in _with_end(_packets(container, stream)):
-            times.extend(frame.pts for frame in _decode_packet(stream, packet)[0])
+    times, damaged = _times_of_frames(path, stream_index, threads=None)
+    if damaged:
+        times, _ = _times_of_frames(path, stream_index, threads=1)
     wanted = sum(not packet.is_hidden for packet in packets)
     if wanted > len(times):
         notes.append(f"{wanted - len(times)} of {wanted} frames cannot be decoded and are left out.")
@@ -784,7 +785,20 @@ def _index_of_frames(
             f"The timestamps are missing or broken; the frames are shown at an even {float(rate):g} per second."
         )
     segment = _Segment(packets[0], 0, len(times), None)
-    return _Index(found, None, (segment,))
+    return _Index(found, None, (segment,), frozenset({0} if damaged else ()))
+
+
+def _times_of_frames(path: Path, stream_index: int | None, threads: int | None) -> tuple[list[int | None], bool]:
+    """The timestamp of every frame that can be decoded, and whether anything is damaged."""
+    times: list[int | None] = []
+    damaged = False
+    container, stream = _open(path, stream_index, threads)
+    with container:
+        for packet in _with_end(_packets(container, stream)):
+            frames, failed = _decode_packet(stream, packet)
+            times.extend(frame.pts for frame in frames)
+            damaged = damaged or failed or any(frame.is_corrupt for frame in frames)
+    return times, damaged
 
 
 def _time_window(slots: NDArray[np.int64], fps: Fraction, options: FrameOptions, path: Path) -> NDArray[np.int64]:
