@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from pathlib import Path
 
@@ -63,19 +64,13 @@ def test_damaged_files(name: str, folder: Path) -> None:
     path = folder / f"damaged-{name}"
     for _ in range(ROUNDS):
         path.write_bytes(damaged(data, pick))
-        try:
+        with contextlib.suppress(MediaError):
             source = open_frames(path)
             frames = list(source.read())
             assert len(frames) == len(source) > 0
             assert {frame.shape[1::-1] for frame in frames} == {source.size}
             assert len(list(source.read(len(source) - 1, None, -1))) == len(source)
-        except MediaError as error:
-            assert str(error)
-        try:
+        with contextlib.suppress(MediaError):
             assert len(read_audio(path).samples) > 0
-        except MediaError as error:
-            assert str(error)
-        try:
+        with contextlib.suppress(MediaError):
             assert probe(path).to_dict()
-        except MediaError as error:
-            assert str(error)
