@@ -25,7 +25,7 @@ from talkinghead.families.viseme.lips import (
 )
 
 LOOK_EVERY = 4
-"""Without key points, eyes are looked for in every k-th frame of a video; between them the head is followed."""
+"""Eyes are looked for in every k-th frame of a video; between them the head is followed."""
 PLACE_SIGMA_S = 0.16
 """Smoothing of the mouth's place in the head over time."""
 SHAPE_SIGMA_S = 0.045
@@ -152,13 +152,12 @@ def analyse_video(
             break
         here = track.status[index] != FaceStatus.MISSING
         has_points = track.key_points is not None
-        anchors = None
-        if here and (has_points or index % LOOK_EVERY == 0):
-            anchors = anchors_at(frame, track, index)
-            if index % LOOK_EVERY == 0:
-                anchors = refined(frame, anchors, count=600, rounds=4)
-        corners.append(None if anchors is None else anchors.mouth_corners)
-        follower.add(frame, anchors, _rough_pose(track, index, anchors))
+        found = anchors_at(frame, track, index) if here and (has_points or index % LOOK_EVERY == 0) else None
+        corners.append(None if found is None else found.mouth_corners)
+        # Lids place the eyes better than any detector, and every few frames is enough.
+        looks = found is not None and index % LOOK_EVERY == 0
+        anchors = refined(frame, found, count=600, rounds=4) if found is not None and looks else None
+        follower.add(frame, anchors, _rough_pose(track, index, found))
         seen = index + 1
         if progress is not None:
             progress(seen)

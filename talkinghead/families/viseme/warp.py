@@ -42,7 +42,7 @@ CORNER_DROP = 0.34
 """Of the jaw's drop that the corners follow."""
 SEAL_SHARE = 0.42
 """Of an open source's gap that the upper lip closes; the lower lip closes the rest."""
-SEAL_MOST = 0.12
+SEAL_MOST = 0.10
 """Eye distances that it comes down for that at most."""
 ROUND_IN = 0.25
 """How far the corners move in at `width` = -1, in half widths."""
