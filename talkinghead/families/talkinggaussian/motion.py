@@ -85,9 +85,16 @@ def unit_quaternions(raw: Tensor) -> Tensor:
 
 
 class FaceDeformation:
-    """The face cloud with its network."""
+    """The face cloud with its network.
 
-    def __init__(self, cloud: CanonicalCloud, weights: Mapping[str, Tensor]) -> None:
+    Args:
+        dtype: of the large products; torch.bfloat16 is about twice as fast on processors that have it, and moves
+            Gaussians by less than a hundredth of a pixel.
+    """
+
+    def __init__(
+        self, cloud: CanonicalCloud, weights: Mapping[str, Tensor], dtype: torch.dtype = torch.float32
+    ) -> None:
         device = weights["sigma_net.net.0.weight"].device
         with torch.inference_mode():
             enc_x = network.encode_points(weights, FACE, cloud.xyz)
@@ -95,12 +102,13 @@ class FaceDeformation:
             eye_attention = torch.relu(network.mlp(weights, "eye_att_net", enc_x))
             first, second, third = (weights[f"sigma_net.net.{index}.weight"] for index in range(3))
             width = enc_x.shape[1]
-            self._static = enc_x @ first[:, :width].T  # [N, 64]
-            self._attention = torch.cat([audio_attention, eye_attention], dim=1)  # [N, 38]
+            self._dtype = dtype
+            self._static = (enc_x @ first[:, :width].T).to(dtype)  # [N, 64]
+            self._attention = torch.cat([audio_attention, eye_attention], dim=1).to(dtype)  # [N, 38]
             self._driven = first[:, width:].T.contiguous()  # [38, 64]
-            self._second = second.T.contiguous()
+            self._second = second.T.contiguous().to(dtype)
             keep = [0, 1, 2, 3, 4, 5, 6, 8, 9, 10]  # without d_opa, which nothing uses
-            self._third = third[keep].T.contiguous()
+            self._third = third[keep].T.contiguous().to(dtype)
             self._weights = weights
             self._xyz, self._rotation, self._scaling = (
                 torch.from_numpy(np.array(value)).to(device) for value in (cloud.xyz, cloud.rotation, cloud.scaling)
@@ -115,14 +123,14 @@ class FaceDeformation:
             enc_a: [32] code of the speech. au_exp: [6] action units.
         """
         factors = torch.cat([enc_a, network.expression_code(self._weights, au_exp)])
-        driven = factors[:, None] * self._driven  # [38, 64]
+        driven = (factors[:, None] * self._driven).to(self._dtype)  # [38, 64]
         out = self._static.new_empty(len(self._static), self._third.shape[1])
         for start in range(0, len(out), BLOCK):
             block = slice(start, start + BLOCK)
             hidden = torch.addmm(self._static[block], self._attention[block], driven).relu_()
             hidden = (hidden @ self._second).relu_()
             torch.mm(hidden, self._third, out=out[block])
-        return out
+        return out.float()
 
     @torch.inference_mode()
     def __call__(self, enc_a: Tensor, au_exp: Tensor) -> Deformed:

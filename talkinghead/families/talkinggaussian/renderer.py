@@ -61,14 +61,24 @@ class HeadRenderer:
     Args:
         head: the trained head.
         threads: threads of the rasteriser; None uses every core. The pictures do not depend on it.
+        device: where the networks run.
+        motion_dtype: of the face network's large products (see `FaceDeformation`).
     """
 
-    def __init__(self, head: TrainedHead, *, threads: int | None = None, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        head: TrainedHead,
+        *,
+        threads: int | None = None,
+        device: str = "cpu",
+        motion_dtype: torch.dtype = torch.float32,
+    ) -> None:
         self.device = torch.device(device)
         face, mouth = (torch_weights(weights, self.device) for weights in (head.face_motion, head.mouth_motion))
         self.threads = threads
         self._audio_face, self._audio_mouth = AudioBranch(face), AudioBranch(mouth)
-        self._face, self._mouth = FaceDeformation(head.face, face), MouthDeformation(head.mouth, mouth)
+        self._face = FaceDeformation(head.face, face, motion_dtype)
+        self._mouth = MouthDeformation(head.mouth, mouth)
         self._harmonics = (_harmonics(head.face), _harmonics(head.mouth))
         self._degrees = (head.face.sh_degree, head.mouth.sh_degree)
 

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from talkinghead.contracts import FloatArray, Frame
 from talkinghead.errors import MediaNotFound, UnreadableMedia
 from talkinghead.render.cameras import Camera, camera_from_pose
+from talkinghead.render.jit import kernel
 
 FPS = 25
 """Frames per second of every scene."""
@@ -185,7 +186,7 @@ def _decode(path: Path, flags: int) -> NDArray[Any]:
     return picture
 
 
-def lay_over(torso: NDArray[np.uint8], background: Frame) -> Frame:
+def lay_over_reference(torso: NDArray[np.uint8], background: Frame) -> Frame:
     """Straight-alpha torso over a background, as published: float64, then truncated to uint8.
 
     Args:
@@ -195,6 +196,23 @@ def lay_over(torso: NDArray[np.uint8], background: Frame) -> Frame:
     color = torso[..., :3].astype(np.float64)
     blended: Frame = (color * alpha / 255.0 + background * (1.0 - alpha / 255.0)).astype(np.uint8)
     return blended
+
+
+@kernel
+def _lay_over_pixels(torso: Any, background: Any, out: Any) -> None:
+    for pixel in range(len(out)):
+        alpha = np.float64(torso[pixel, 3])
+        through = 1.0 - alpha / 255.0
+        for channel in range(3):
+            value = np.float64(torso[pixel, channel]) * alpha / 255.0 + np.float64(background[pixel, channel]) * through
+            out[pixel, channel] = np.uint8(value)
+
+
+def lay_over(torso: NDArray[np.uint8], background: Frame) -> Frame:
+    """`lay_over_reference`, compiled; the same bytes."""
+    out = np.empty(background.shape, np.uint8)
+    _lay_over_pixels(torso.reshape(-1, 4), background.reshape(-1, 3), out.reshape(-1, 3))
+    return out
 
 
 class Backdrop:

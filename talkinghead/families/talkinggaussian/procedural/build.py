@@ -1,0 +1,302 @@
+"""Assemble the constructed head and its scene, and write both in the published formats."""
+
+# mypy: disable-error-code="no-any-return"
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from talkinghead.contracts import Frame, Phone
+from talkinghead.families.talkinggaussian.checkpoint import (
+    CanonicalCloud,
+    TrainedHead,
+    check_network,
+    write_published,
+)
+from talkinghead.families.talkinggaussian.network import FACE, MOUTH
+from talkinghead.families.talkinggaussian.procedural import UNIT, rig, sculpt
+from talkinghead.families.talkinggaussian.procedural.sculpt import Splats
+from talkinghead.families.talkinggaussian.scene import AU_COLUMNS, FPS
+from talkinghead.render.cameras import camera_from_pose
+from talkinghead.render.gaussians import GaussianCloud
+from talkinghead.render.rasterize_cpu import rasterize_cpu
+from talkinghead.render.spherical_harmonics import C0, num_coefficients
+
+SH_DEGREE = 2
+DISTANCE = 0.85
+"""Of the camera, world units."""
+FOCAL_PER_PIXEL = 2.3
+"""Focal length as a multiple of the picture's side."""
+AIM_Y = -0.16
+"""Height of the point in the middle of the picture, head units."""
+NECK_PIVOT = np.array([0.0, -0.9, -0.25]) * UNIT
+"""What the head turns about."""
+AU_NUMBERS = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45)
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ProceduralConfig:
+    """What is built."""
+
+    size: int = 512
+    """Side of the pictures in pixels."""
+    detail: float = 1.0
+    """1 gives about 60 000 Gaussians; their number grows with the square."""
+    num_frames: int = 0
+    """Frames of the recording; 0: as long as the sentence."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 32 <= self.size <= 4096:
+            raise ValueError(f"size is {self.size}, not 32 to 4096")
+        if not 0.1 <= self.detail <= 4:
+            raise ValueError(f"detail is {self.detail}, not 0.1 to 4")
+
+
+def quaternions(tangents: Values, normals: Values) -> Values:
+    """[N, 4] (w, x, y, z) whose axes are the tangent, the other tangent and the normal."""
+    second = np.cross(normals, tangents)
+    m = np.stack([tangents, second, normals], axis=2)
+    w = np.sqrt(np.clip(1 + m[:, 0, 0] + m[:, 1, 1] + m[:, 2, 2], 0, None)) / 2
+    x = np.sqrt(np.clip(1 + m[:, 0, 0] - m[:, 1, 1] - m[:, 2, 2], 0, None)) / 2
+    y = np.sqrt(np.clip(1 - m[:, 0, 0] + m[:, 1, 1] - m[:, 2, 2], 0, None)) / 2
+    z = np.sqrt(np.clip(1 - m[:, 0, 0] - m[:, 1, 1] + m[:, 2, 2], 0, None)) / 2
+    x = np.copysign(x, m[:, 2, 1] - m[:, 1, 2])
+    y = np.copysign(y, m[:, 0, 2] - m[:, 2, 0])
+    z = np.copysign(z, m[:, 1, 0] - m[:, 0, 1])
+    return np.stack([w, x, y, z], axis=1)
+
+
+def canonical(splats: Splats) -> CanonicalCloud:
+    """Gaussians as a checkpoint stores them."""
+    features = np.zeros((len(splats), num_coefficients(SH_DEGREE), 3))
+    features[:, 0] = (splats.colors - 0.5) / C0
+    scales = np.maximum(splats.sizes * UNIT, 1e-6)
+    return CanonicalCloud(
+        xyz=(splats.points * UNIT).astype(np.float32),
+        features=features.astype(np.float32),
+        scaling=np.log(np.expm1(scales)).astype(np.float32),
+        rotation=quaternions(splats.tangents, splats.normals).astype(np.float32),
+        opacity=np.log(splats.opacities / (1 - splats.opacities))[:, None].astype(np.float32),
+        sh_degree=SH_DEGREE,
+    )
+
+
+def build_head(config: ProceduralConfig) -> TrainedHead:
+    """The constructed head; the same for the same configuration."""
+    rng = np.random.default_rng(config.seed)
+    spacing = 0.017 / config.detail
+    face_network, mouth_network = rig.face_network(), rig.mouth_network()
+    skin = sculpt.skin(spacing, rng)
+    skin = replace(skin, points=rig.stored(skin.points, face_network))
+    face = sculpt.join(
+        skin, sculpt.eyes(0.45 * spacing), sculpt.lids(0.55 * spacing, rng), sculpt.hair(1.1 * spacing, rng)
+    )
+    still, moving = sculpt.mouth_inside(0.8 * spacing, rng)
+    mouth = sculpt.join(still, sculpt.fully_open(moving))
+    return TrainedHead(
+        face=canonical(face),
+        mouth=canonical(mouth),
+        face_motion=check_network("the constructed face", face_network, FACE, 29),
+        mouth_motion=check_network("the constructed mouth", mouth_network, MOUTH, 29),
+        extractor="deepspeech",
+    )
+
+
+# The scene ----------------------------------------------------------------------------------------------------------
+
+
+def head_poses(count: int, seed: int = 0) -> Values:
+    """Camera poses of a head that moves a little while it speaks: [count, 4, 4], smooth and periodic."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(count) / max(1, count)
+
+    def wave(degrees: float, cycles: Sequence[int]) -> Values:
+        total = sum(np.sin(2 * np.pi * (c * time + rng.uniform())) / (k + 1) for k, c in enumerate(cycles))
+        return math.radians(degrees) * np.asarray(total)
+
+    base = max(1, round(count / 75))
+    yaw, pitch, roll = wave(5.0, (base, 3 * base)), wave(2.5, (2 * base, 3 * base)), wave(1.6, (base, 2 * base))
+    poses = np.tile(np.eye(4), (count, 1, 1))
+    aim = np.array([0.0, AIM_Y * UNIT, DISTANCE])
+    for index in range(count):
+        rx, ry, rz = _rotation(pitch[index], 0), _rotation(yaw[index], 1), _rotation(roll[index], 2)
+        turn = rz @ ry @ rx  # of the head; the camera moves the other way
+        poses[index, :3, :3] = turn.T
+        poses[index, :3, 3] = turn.T @ (aim - NECK_PIVOT) + NECK_PIVOT
+    return poses
+
+
+def _rotation(angle: float, axis: int) -> Values:
+    c, s = math.cos(angle), math.sin(angle)
+    i, j = ((1, 2), (2, 0), (0, 1))[axis]
+    m = np.eye(3)
+    m[i, i] = m[j, j] = c
+    m[i, j], m[j, i] = -s, s
+    return m
+
+
+def action_units(count: int, seed: int = 0) -> Values:
+    """Expressions of the recording: blinks every few seconds, brows that move now and then; [count, 17]."""
+    rng = np.random.default_rng(seed)
+    table = np.zeros((count, len(AU_NUMBERS)))
+    blink = AU_NUMBERS.index(45)
+    at = 0.8
+    while at < count / FPS:
+        middle = at * FPS
+        phase = np.abs(np.arange(count) - middle) / 3.2
+        table[:, blink] = np.maximum(table[:, blink], rig.BLINK_FULL * np.clip(1.25 - phase, 0, 1))
+        at += rng.uniform(1.8, 4.0)
+    for unit, height in ((1, 1.6), (2, 1.2), (6, 0.9)):
+        at = rng.uniform(0.3, 1.5)
+        while at < count / FPS:
+            shape = np.exp(-0.5 * ((np.arange(count) / FPS - at) / 0.25) ** 2)
+            column = AU_NUMBERS.index(unit)
+            table[:, column] = np.maximum(table[:, column], height * rng.uniform(0.4, 1) * shape)
+            at += rng.uniform(1.2, 3.0)
+    return np.round(table, 2)
+
+
+def backdrop(size: int) -> Frame:
+    """A plain studio wall with a soft light on it."""
+    ys, xs = np.mgrid[:size, :size] / size
+    glow = np.exp(-(((xs - 0.40) / 0.55) ** 2 + ((ys - 0.34) / 0.6) ** 2))
+    color = np.array([52, 66, 84]) + glow[..., None] * np.array([78, 84, 84])
+    return np.clip(color, 0, 255).astype(np.uint8)
+
+
+def torso(size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Shoulders in a dark jumper, RGBA with straight alpha, as seen by the resting camera."""
+    spacing = 0.024
+
+    def distance(p: Values) -> Values:
+        q = sculpt.both_sides(p)
+        d = sculpt.capsule(p, sculpt.NECK_TOP, sculpt.NECK_BOTTOM, 0.32, 0.36)
+        body = sculpt.ellipsoid(p, (0, -2.40, -0.38), (1.15, 1.0, 0.52))
+        body = sculpt.union(body, sculpt.capsule(q, (0.22, -1.55, -0.32), (1.12, -1.90, -0.42), 0.24, 0.33), 0.3)
+        return sculpt.union(d, body, 0.14)
+
+    p = sculpt.surface_points(distance, (-1.9, -2.5, -0.95), (1.9, -0.75, 0.4), spacing, rng)
+    p = p[p[:, 2] > -0.75]
+    normals = sculpt.gradient(distance, p, step=3e-3)
+    collar = -1.235 - 0.20 * np.clip(p[:, 2] + 0.25, 0, 0.4)
+    cloth = rig.smoothstep((collar - p[:, 1]) / 0.012)
+    knit = 1 + 0.05 * np.sin(90 * p[:, 1] + 2 * np.sin(9 * p[:, 0]))
+    jumper = np.array([0.13, 0.20, 0.29]) * knit[:, None]
+    hem = np.exp(-(((p[:, 1] - collar + 0.035) / 0.035) ** 4))
+    jumper = jumper * (1 + 0.22 * hem)[:, None]
+    skin = (
+        sculpt.SKIN * sculpt.neck_shadow(p)[:, None] * (1 - 0.45 * np.exp(-(((p[:, 1] - collar) / 0.06) ** 2)))[:, None]
+    )
+    albedo = np.clip(np.where(cloth[:, None] > 0.5, jumper, skin), 0, 1)
+    colors = sculpt.shade(albedo, normals, soft=0.5)
+    count = len(p)
+    cloud = GaussianCloud(
+        means=(p * UNIT).astype(np.float32),
+        scales=np.tile(np.array([0.8, 0.8, 0.2]) * spacing * UNIT, (count, 1)).astype(np.float32),
+        rotations=quaternions(sculpt.tangent_of(normals, np.tile([1.0, 0.0, 0.0], (count, 1))), normals).astype(
+            np.float32
+        ),
+        opacities=np.full(count, 0.96, np.float32),
+        colors=colors.astype(np.float32),
+    )
+    pose = np.eye(4)
+    pose[:3, 3] = (0, AIM_Y * UNIT, DISTANCE)
+    drawn = rasterize_cpu(cloud, camera_from_pose(pose, FOCAL_PER_PIXEL * size, (size, size)), np.zeros(3, np.float32))
+    straight = drawn.color / np.maximum(drawn.alpha, 1e-3)
+    rgba = np.concatenate([np.clip(straight, 0, 1), drawn.alpha[None]]).transpose(1, 2, 0)
+    return np.ascontiguousarray((rgba * 255).round().astype(np.uint8))
+
+
+def write_scene(folder: Path, config: ProceduralConfig, phones: Sequence[Phone], duration_s: float) -> int:
+    """Write a dataset folder; returns its number of frames.
+
+    Args:
+        phones: what the recording says, with times.
+        duration_s: how long it lasts.
+    """
+    from talkinghead.contracts import AudioClip, Speech
+    from talkinghead.families.talkinggaussian.features.phones import phone_rows
+
+    clip = AudioClip(np.zeros(round(duration_s * 16_000), np.float32), 16_000)
+    rows = np.concatenate(list(phone_rows(Speech(clip, clip, phones=tuple(phones)))))
+    count = config.num_frames or len(rows)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "torso_imgs").mkdir(exist_ok=True)
+    poses = head_poses(count, config.seed)
+    split = int(count * 10 / 11)
+    for name, ids in (("train", range(split)), ("val", range(split, count))):
+        frames = [{"img_id": i, "aud_id": i, "transform_matrix": poses[i].tolist()} for i in ids]
+        data: dict[str, Any] = {
+            "focal_len": FOCAL_PER_PIXEL * config.size,
+            "cx": config.size / 2,
+            "cy": config.size / 2,
+            "frames": frames,
+        }
+        (folder / f"transforms_{name}.json").write_text(json.dumps(data), encoding="utf-8")
+    np.save(folder / "aud_ds.npy", rows.astype(np.float32))
+    _write_au(folder / "au.csv", action_units(count, config.seed))
+    _write_picture(folder / "bc.jpg", backdrop(config.size)[..., ::-1], ".jpg")
+    done, data_png = cv2.imencode(".png", torso(config.size, np.random.default_rng(config.seed))[..., [2, 1, 0, 3]])
+    assert done
+    for index in range(count):
+        (folder / "torso_imgs" / f"{index}.png").write_bytes(data_png.tobytes())
+    return count
+
+
+def _write_picture(path: Path, picture: NDArray[np.uint8], suffix: str) -> None:
+    done, data = cv2.imencode(suffix, picture, [cv2.IMWRITE_JPEG_QUALITY, 95])
+    assert done
+    path.write_bytes(data.tobytes())
+
+
+def _write_au(path: Path, table: Values) -> None:
+    names = [f"AU{number:02d}_r" for number in AU_NUMBERS]
+    assert set(AU_COLUMNS) <= set(names)
+    lines = [", ".join(["frame", "timestamp", "success", *names])]
+    for index, row in enumerate(table):
+        lines.append(", ".join([str(index + 1), f"{index / FPS:.3f}", "1", *(f"{value:.2f}" for value in row)]))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def write_model(folder: Path, head: TrainedHead) -> Path:
+    """Write `chkpnt_fuse_latest.pth` and `cfg_args`; returns the checkpoint."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "cfg_args").write_text("Namespace(sh_degree=2, audio_extractor='deepspeech')\n", encoding="utf-8")
+    path = folder / "chkpnt_fuse_latest.pth"
+    write_published(head, path)
+    return path
+
+
+@dataclass(frozen=True)
+class Example:
+    """What `write_example` made."""
+
+    data: Path
+    model: Path
+    gaussians: int
+    num_frames: int
+
+
+def write_example(folder: Path, config: ProceduralConfig | None = None) -> Example:
+    """Build head and scene from scratch: folder/data and folder/model. The recording says the bundled sentence."""
+    from talkinghead.assets import demo_phones_path, demo_speech_path
+    from talkinghead.audio.phones import read_phones
+    from talkinghead.media import read_audio
+
+    config = config or ProceduralConfig()
+    duration_s = float(read_audio(demo_speech_path(), 16_000).duration_s)
+    head = build_head(config)
+    num_frames = write_scene(folder / "data", config, read_phones(demo_phones_path()), duration_s)
+    write_model(folder / "model", head)
+    return Example(folder / "data", folder / "model", len(head.face) + len(head.mouth), num_frames)
