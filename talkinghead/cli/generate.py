@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,11 +30,36 @@ SEVERAL = ("--audio", "--face", "--template", "--scene", "--avatar")
 _FRAMES, _FACES, _ENCODE = "frames", "faces", "encoding"
 
 
-class SeveralValues(TyperCommand):
-    """Reads `--audio a.wav b.wav` as `--audio a.wav --audio b.wav`."""
+class GenerateCommand(TyperCommand):
+    """Reads `--audio a.wav b.wav` as `--audio a.wav --audio b.wav`; its help shows the options of one model."""
+
+    flags: tuple[Flag, ...] = ()
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if any(argument in ("-h", "--help") for argument in args):
+            self._show_only(_model_named(args))
         return super().parse_args(ctx, repeat_option(args, SEVERAL))
+
+    def _show_only(self, model: str) -> None:
+        """Hide the options of other models."""
+        others = [name for name in FAMILIES if name != model]
+        for parameter in self.params:
+            for flag in self.flags:
+                if flag.parameter == parameter.name:
+                    names = [name for name, _ in flag.owners]
+                    parameter.hidden = model not in names and any(name in others for name in names)  # type: ignore[attr-defined]
+        if others:
+            rest = " ".join(f"`--model {name} --help`" for name in others)
+            self.epilog = f"Options of the other models: {rest}"
+
+
+def _model_named(args: Sequence[str]) -> str:
+    for argument, following in pairwise([*args, ""]):
+        if argument in ("--model", "-m") and following in FAMILIES:
+            return following
+        if argument.partition("=")[0] == "--model" and argument.partition("=")[2] in FAMILIES:
+            return argument.partition("=")[2]
+    return DEFAULT_FAMILY
 
 
 def repeat_option(args: Sequence[str], several: Sequence[str]) -> list[str]:
@@ -469,7 +495,7 @@ def show_result(result: Result) -> None:
 def _build() -> Any:
     flags: tuple[Flag, ...] = make_flags(shared_groups(), _model_groups(), declared_flags(generate))
     built = with_flags(generate, flags)
-    built.command_class = SeveralValues  # type: ignore[attr-defined]
+    built.command_class = type("Command", (GenerateCommand,), {"flags": flags})  # type: ignore[attr-defined]
     return built
 
 

@@ -266,3 +266,15 @@ def test_names_of_several_videos(tmp_path):
     assert plan_jobs([face], sounds, "out", "vp9")[0].output.suffix == ".webm"
     with pytest.raises(OptionError, match="one file"):
         plan_jobs([face], sounds, "out.mp4")
+
+
+def test_help_shows_the_options_of_one_model(run):
+    for arguments in (("--model", "stripes"), ("-m", "stripes"), ("--model=stripes",)):
+        out = run("generate", *arguments, "--help").out
+        assert "--fail-at" in out
+        assert "--idle-motion" not in out
+        assert "--crf" in out
+    out = run("generate", "-h").out
+    assert "--fail-at" not in out
+    assert "--idle-motion" in out
+    assert "--model stripes --help" in " ".join(out.split())
