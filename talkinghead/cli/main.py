@@ -48,6 +48,13 @@ COMMANDS = (
         "Run TalkingGaussian with the flags of its published program.",
         MAKE,
     ),
+    Command("template", "talkinghead.cli.template:app", "Make and check the template folders of SyncTalk_2D.", MAKE),
+    Command(
+        "synctalk2d",
+        "talkinghead.cli.synctalk2d:app",
+        "Run SyncTalk_2D with the flags of its published script; export it.",
+        MAKE,
+    ),
     Command(
         "inspect-gaussians",
         "talkinghead.cli.inspect_gaussians:inspect_gaussians",

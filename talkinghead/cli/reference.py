@@ -83,6 +83,43 @@ def run(
     console.say(console.table(["output", "shape", "type"], rows))
 
 
+@app.command()
+def validate(
+    folder: Annotated[Path, typer.Argument(help="Folder of reference outputs, with manifest.json.")],
+    against: Annotated[
+        Path | None, typer.Option(help="Arrays of a port, NAME.npy: say at which seam the two part.")
+    ] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="Show it as JSON.")] = False,
+) -> int:
+    """Check a folder of reference outputs (hashes, and its graphs on its arrays), or compare a port's arrays with it.
+
+    The exit status is 1 when something differs by more than its tolerance.
+    """
+    from dataclasses import asdict
+
+    from talkinghead.reference_folder import check_folder, compare_folders, where_they_part
+
+    rows = compare_folders(folder, against) if against is not None else check_folder(folder)
+    parting = where_they_part(rows)
+    if json_output:
+        console.print_json({"ok": parting is None, "parts_at": parting, "seams": [asdict(row) for row in rows]})
+        return 0 if parting is None else 1
+    table = [
+        [
+            row.seam,
+            f"{row.max_difference:.3g}",
+            f"{row.mean_difference:.3g}",
+            f"{row.tolerance:.3g}",
+            "ok" if row.ok else "differs",
+            row.note,
+        ]
+        for row in rows
+    ]
+    console.say(console.table(["seam", "largest", "mean", "allowed", "", ""], table))
+    console.say("They agree." if parting is None else f"They part at: {parting}")
+    return 0 if parting is None else 1
+
+
 def read_arrays(path: Path) -> dict[str, Any]:
     """Arrays of an .npz file; none may hold Python objects.
 

@@ -8,12 +8,15 @@ from typing import Annotated, Any
 import typer
 
 from talkinghead.cli import console
+from talkinghead.cli.stage_gaussians import app as gaussians
 from talkinghead.cli.typers import new_typer
 
 app = new_typer(
     help="The seven steps of Wav2Lip as separate programs with files between them: extract-mel, chunk-mel, "
     "load-frames, detect-faces, run-wav2lip, paste-patches, encode-video; and run, all of them or a part."
 )
+
+app.add_typer(gaussians, name="gaussians", help="The five steps of TalkingGaussian as separate programs.")
 
 Four = tuple[int, int, int, int]
 Force = Annotated[bool, typer.Option("--force", help="Replace a result that is there.")]
@@ -229,6 +232,31 @@ def run(
     done = run_chain(options, until, told=told)
     if report is not None:
         _write(report, [{**step.report.to_dict(), "skipped": step.skipped} for step in done])
+
+
+@app.command("extract-features")
+def extract_features(
+    audio: Audio,
+    out: Annotated[Path, typer.Option("--out", help="Features, .npy: one row per video frame.")],
+    kind: Annotated[
+        str, typer.Option("--kind", help="ave, hubert (25 rows/s), wenet (20 rows/s), deepspeech or esperanto.")
+    ] = "ave",
+    encoder: Annotated[
+        Path | None,
+        typer.Option("--encoder", help="Its weights: a file, or a model folder; default: the models folder."),
+    ] = None,
+    convention: Annotated[
+        str, typer.Option("--convention", help="Of hubert: synctalk, udh-classic or ilg, as in training.")
+    ] = "synctalk",
+    device: Device = "cpu",
+    report: Report = None,
+    force: Force = False,
+) -> None:
+    """Sound to the speech features of SyncTalk_2D and TalkingGaussian."""
+    from talkinghead.stages.features import extract_features as extract
+
+    result = extract(audio, out, kind, encoder=encoder, convention=convention, device=device, force=force)
+    _show(result, report)
 
 
 def _show(result: Any, report: Path | None) -> None:

@@ -37,8 +37,9 @@ def paragraphs(text: str) -> str:
 
 
 def build_group(name: str, group: typer.Typer) -> Any:
-    """A parser for a group; without a subcommand it is a usage error."""
-    group.callback()(_nothing)  # a group of one stays a group
+    """A parser for a group; without a subcommand it is a usage error, unless the group has a callback of its own."""
+    if group.registered_callback is None:
+        group.callback()(_nothing)  # a group of one stays a group
     built = typer.main.get_command(group)
     built.name = name
     return built

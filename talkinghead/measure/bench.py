@@ -71,6 +71,10 @@ class BenchCase:
     description: str
     """What it is, for the report."""
     faces: FaceOptions | None = None
+    load: Mapping[str, Any] = field(default_factory=dict)
+    """Further arguments for `talkinghead.load`; those of the settings come first."""
+    load: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments for `talkinghead.load` that this case adds to the given ones."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +164,7 @@ def _measure(
     output = folder / f"{case.name}.mp4"
     tell("cold")
     started = time.perf_counter()
-    head = api.load(model, **settings.load)
+    head = api.load(model, **{**settings.load, **case.load})
     load_s = time.perf_counter() - started
     cold = api.generate(
         case.source, speech, output, model=head, prepare_options=prepare, render_options=render
