@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from talkinghead.backends.base import Array, Network, Session
@@ -20,6 +21,7 @@ def open_session(
     streams: int = 1,
     cache_folder: Path | None = None,
     profile: bool = False,
+    packed: Collection[str] = (),
     int8_samples: list[dict[str, Array]] | None = None,
 ) -> Session:
     """Build, compile and load a network.
@@ -31,6 +33,8 @@ def open_session(
         streams: calls that `run_many` may work on at once.
         cache_folder: where compiled artefacts are kept; None keeps none.
         profile: measure every operator (see `Session.profile`).
+        packed: inputs and outputs that only pass between sessions of one placement: they may come in whatever form
+            the runtime likes best ([B, ...], batch first), and are taken in that form.
         int8_samples: inputs for the calibration of the precision "int8".
     Raises:
         MissingDependency: the runtime is not installed. BackendError: it refused the network.
@@ -46,6 +50,7 @@ def open_session(
             streams=streams,
             cache_folder=cache_folder,
             profile=profile,
+            packed=packed,
             int8_samples=int8_samples,
         )
     if placement.backend == "onnx":

@@ -7,7 +7,7 @@ import os
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ class OpenVinoSession:
         streams: int = 1,
         cache_folder: Path | None = None,
         profile: bool = False,
+        packed: Collection[str] = (),
         int8_samples: list[dict[str, Array]] | None = None,
     ) -> None:
         try:
@@ -44,6 +45,8 @@ class OpenVinoSession:
         started = time.perf_counter()
         self._network = network
         self._batch = batch
+        self._packed = frozenset(packed)
+        self._bits = placement.precision == "bfloat16"
         threads = threads or available_cores()
         streams = max(1, min(streams, threads))
         hint = _HINTS[placement.precision]
@@ -62,6 +65,7 @@ class OpenVinoSession:
         artefact = None
         if cache_folder is not None:
             facts: tuple[Any, ...] = (network.key, openvino.__version__, _processor(core), batch, sorted(config))
+            facts += (sorted(self._packed),)
             if int8_samples is not None:
                 facts += (_samples_digest(int8_samples),)
             name = hashlib.sha256(repr((facts, placement.precision, list(config.values()))).encode()).hexdigest()
@@ -103,6 +107,7 @@ class OpenVinoSession:
                         batch if n is None and axis == 0 else -1 if n is None else n for axis, n in enumerate(shape)
                     ]
                 model.reshape(sizes)
+            model = self._pack(model)
             compiled = core.compile_model(model, "CPU", config)
         except RuntimeError as error:
             raise BackendError(
@@ -113,8 +118,25 @@ class OpenVinoSession:
             _keep(artefact, compiled)
         return compiled, False
 
+    def _pack(self, model: Any) -> Any:
+        """Let packed tensors come in the layout and number format in which the processor computes."""
+        if not self._packed:
+            return model
+        from openvino import Layout, Type
+        from openvino.preprocess import PrePostProcessor
+
+        process = PrePostProcessor(model)
+        ports = [(name, process.input(name)) for name in self._network.inputs]
+        ports += [(name, process.output(index)) for index, name in enumerate(self._network.outputs)]
+        for name, port in ports:
+            if name in self._packed:
+                port.tensor().set_layout(Layout("NHWC"))
+                port.tensor().set_element_type(Type.bf16 if self._bits else Type.f32)
+                port.model().set_layout(Layout("NCHW"))
+        return process.build()
+
     def run(self, inputs: Arrays) -> dict[str, Array]:
-        check_inputs(self._network, inputs)
+        check_inputs(self._network, inputs, self._packed)
         parts = [self._finish(*self._start(0, part)) for part in self._split(inputs)]
         if len(parts) == 1:
             return parts[0]
@@ -124,7 +146,7 @@ class OpenVinoSession:
         pending: deque[tuple[int, int, Arrays]] = deque()
         count = 0
         for inputs in batches:
-            check_inputs(self._network, inputs)
+            check_inputs(self._network, inputs, self._packed)
             if self._batch is not None and _size(inputs) > self._batch:
                 while pending:
                     yield self._finish(*pending.popleft())
@@ -152,10 +174,19 @@ class OpenVinoSession:
             inputs = {name: pad_batch(value, self._batch) for name, value in inputs.items()}
         inputs = {name: np.ascontiguousarray(value) for name, value in inputs.items()}
         try:
-            self._requests[slot].start_async(inputs, share_inputs=True)
+            tensors = {name: self._tensor(name, value) for name, value in inputs.items()}
+            self._requests[slot].start_async(tensors, share_inputs=True)
         except RuntimeError as error:
             raise BackendError(f"OpenVINO failed in {self._network.name}: {error}.") from error
         return slot, size, inputs
+
+    def _tensor(self, name: str, value: Array) -> Any:
+        """Packed bfloat16 travels as its bits."""
+        if name not in self._packed or not self._bits:
+            return value
+        from openvino import Tensor, Type
+
+        return Tensor(value, value.shape, Type.bf16)
 
     def _finish(self, slot: int, size: int, _inputs: Arrays) -> dict[str, Array]:
         request = self._requests[slot]
@@ -164,9 +195,13 @@ class OpenVinoSession:
         except RuntimeError as error:
             raise BackendError(f"OpenVINO failed in {self._network.name}: {error}.") from error
         return {
-            name: np.array(request.get_output_tensor(index).data[:size])
+            name: self._array(name, request.get_output_tensor(index))[:size].copy()
             for index, name in enumerate(self._network.outputs)
         }
+
+    def _array(self, name: str, tensor: Any) -> Array:
+        values: Array = tensor.data.view(np.uint16) if name in self._packed and self._bits else tensor.data
+        return values.reshape(tuple(tensor.shape))
 
     def profile(self) -> list[OperatorTime]:
         return [

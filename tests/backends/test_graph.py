@@ -145,3 +145,25 @@ def test_macs_are_counted() -> None:
     x = builder.conv_transpose(x, random(6, 2, 3, 3), random(2), stride=(2, 2), padding=1, output_padding=1)
     graph = builder.build([x])
     assert graph.macs({"x": (2, 4, 8, 8)}) == 2 * (6 * 4 * 9 * 16 + 6 * 2 * 9 * 16)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_packed_values_pass_between_sessions(backend: str, precision: str) -> None:
+    if precision == "bfloat16" and (backend == "onnx" or not cpu_has_bfloat16()):
+        pytest.skip("not offered here")
+    first = GraphBuilder("first", {"x": (None, 3, 6, 8)})
+    first_graph = first.build([first.conv("x", random(5, 3, 3, 3) / 5, random(5), padding=(1, 1, 1, 1), name="mid")])
+    second = GraphBuilder("second", {"mid": (None, 5, 6, 8)})
+    second_graph = second.build([second.conv("mid", random(2, 5, 1, 1), random(2), name="y")])
+    mid = {"mid": TensorSpec((None, 5, 6, 8))}
+    one = Network("first", {"x": TensorSpec((None, 3, 6, 8))}, mid, "1", graph=first_graph)
+    two = Network("second", mid, {"y": TensorSpec((None, 2, 6, 8))}, "2", graph=lambda: second_graph)
+    inputs = {"x": random(3, 3, 6, 8, seed=1)}
+    exact = open_session(two, place("torch"), threads=1).run(open_session(one, place("torch"), threads=1).run(inputs))
+    options: dict = {"threads": 1, "batch": 4, "packed": ("mid",)}
+    packed = open_session(one, place(backend, precision), **options).run(inputs)
+    assert len(packed["mid"]) == 3
+    found = open_session(two, place(backend, precision), **options).run(packed)
+    assert found["y"].shape == exact["y"].shape
+    np.testing.assert_allclose(found["y"], exact["y"], atol=1e-4 if precision == "float32" else 0.1)

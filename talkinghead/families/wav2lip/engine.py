@@ -139,7 +139,7 @@ class Engine:
         self._sessions: dict[str, Session] = {}
         bytes_per_frame = 4 * sum(int(np.prod(shape)) for shape in self.architecture.feature_shapes)
         self._features = Lru(max(1, FEATURE_CACHE_BYTES // bytes_per_frame))
-        self._stacked: tuple[tuple[Hashable, ...], dict[str, FloatArray]] | None = None
+        self._stacked: tuple[tuple[Hashable, ...], dict[str, NDArray[Any]]] | None = None
 
     @property
     def size(self) -> int:
@@ -186,6 +186,7 @@ class Engine:
                 streams=1 if part in ("audio", "face") else self.streams,
                 cache_folder=self.options.cache_folder,
                 profile=self.options.profile,
+                packed=feature_names(self.architecture),
                 int8_samples=samples,
             )
             self._sessions[part] = session
@@ -260,15 +261,15 @@ class Engine:
                 faces = list(to_faces_bgr(output["output"]))
             yield faces
 
-    def _inputs(self, batch: list[Request], *, split: bool) -> dict[str, FloatArray]:
+    def _inputs(self, batch: list[Request], *, split: bool) -> dict[str, NDArray[Any]]:
         with self.tracer.span("faces in", faces=len(batch)):
             audio = np.stack([request.embedding for request in batch]).reshape(-1, EMBEDDING, 1, 1)
             if split:
                 return {"audio": audio, **self._batch_features(batch)}
             return {"audio": audio, "face": network_faces(np.stack([request.face for request in batch]))}
 
-    def _batch_features(self, batch: list[Request]) -> dict[str, FloatArray]:
-        """Features of the batch's faces; those of new faces are computed and kept."""
+    def _batch_features(self, batch: list[Request]) -> dict[str, NDArray[Any]]:
+        """Features of the batch's faces; those of new faces are computed and kept. Packed as the runtime likes."""
         keys = tuple(request.key for request in batch)
         if self._stacked is not None and self._stacked[0] == keys:
             self.state.reused_features += len(keys)
