@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from fractions import Fraction
 from itertools import pairwise
 
@@ -12,6 +14,7 @@ import pytest
 from talkinghead.assets import demo_speech_path
 from talkinghead.measure.bench import draw_face
 from talkinghead.media import open_frames, probe, read_audio, write_png, write_video, write_wav
+from tests.conftest import ROOT
 from tests.synthetic_media import make_picture, make_sound
 
 
@@ -199,3 +202,24 @@ def test_bench(run):
     assert ran.status == 0, ran.err
     found = json.loads(ran.out)
     assert [case["warm"]["num_frames"] for case in found["runs"]] == [15, 15]
+
+
+def test_memory_of_the_real_command_does_not_grow_with_length(tmp_path):
+    """Ten times the speech, at most 15 % more memory."""
+    from talkinghead.measure.bench import BenchSettings, bench_speech, portrait
+
+    picture, _, _ = portrait(480, 270)
+    write_png(tmp_path / "me.png", picture)
+    peaks = []
+    for seconds in (4, 40):
+        sound = tmp_path / f"{seconds}.wav"
+        write_wav(sound, bench_speech(BenchSettings(seconds=seconds)))
+        done = subprocess.run(
+            [sys.executable, "-m", "talkinghead", "generate", "--face", str(tmp_path / "me.png"), "--audio", str(sound),
+             "-o", str(tmp_path / f"{seconds}.mp4"), "--json", "-q"],
+            cwd=ROOT, capture_output=True, text=True, check=True, timeout=240,
+        )  # fmt: skip
+        report = json.loads(done.stdout)
+        assert report["num_frames"] == 25 * seconds
+        peaks.append(report["peak_memory_bytes"])
+    assert peaks[1] <= 1.15 * peaks[0], peaks
