@@ -96,7 +96,8 @@ def vertex_normals(vertices: FloatArray, faces: IntArray) -> FloatArray:
         axis=1,
     )
     length = np.linalg.norm(total, axis=1, keepdims=True)
-    return (total / np.maximum(length, 1e-6)).astype(np.float32)
+    normals: FloatArray = (total / np.maximum(length, 1e-6)).astype(np.float32)
+    return normals
 
 
 def rasterize_mesh_reference(projected: FloatArray, faces: IntArray, size: int) -> MeshRaster:

@@ -32,6 +32,15 @@ RENAMED = {
     f"{POSITIONAL}weight_v": f"{POSITIONAL}parametrizations.weight.original1",
 }
 """Names of older PyTorch versions to those of today."""
+MIMI_MOVED = (
+    ("acoustic_model.encoder_transformer.", "acoustic_model.encoder.encoder_transformer."),
+    ("acoustic_model.decoder_transformer.", "acoustic_model.decoder.decoder_transformer."),
+    ("acoustic_model.downsample.", "acoustic_model.encoder.downsample."),
+    ("acoustic_model.upsample.", "acoustic_model.decoder.upsample."),
+    ("acoustic_model.encoder.layers.", "acoustic_model.encoder.encoder_seanet.layers."),
+    ("acoustic_model.decoder.layers.", "acoustic_model.decoder.decoder_seanet.layers."),
+)
+"""Beginnings of names in Mimi that newer transformers moved."""
 CONSTRUCTED = ("lvl_idx", "attn_bias_for_masking", "basic_vae.attn_mask", "style_encoder.PE.pe")
 """Buffers that follow from the architecture: a file may hold them or not, and must agree where it does."""
 UNUSED = ("masked_spec_embed",)
@@ -92,14 +101,22 @@ def load_strictly(network: nn.Module, weights: Mapping[str, torch.Tensor], origi
 
 def load_audio_encoder(network: nn.Module, weights: Mapping[str, torch.Tensor], origin: str) -> None:
     """Weights of the audio encoder by their names below `audio_encoder.`, older or newer."""
-    named = {RENAMED.get(name, name): value for name, value in weights.items()}
     current = network.state_dict()
+    named = {RENAMED.get(name, name): value for name, value in weights.items()}
+    named = {name if name in current else _moved(name): value for name, value in named.items()}
     for name in UNUSED:
         if name in current and name not in named:
             named[name] = torch.zeros(current[name].shape)
         elif name not in current:
             named.pop(name, None)
     load_strictly(network, named, origin)
+
+
+def _moved(name: str) -> str:
+    for old, new in MIMI_MOVED:
+        if name.startswith(old):
+            return new + name.removeprefix(old)
+    return name
 
 
 def load_generator(network: nn.Module, config: MotionConfig, weights: Mapping[str, torch.Tensor], origin: str) -> None:

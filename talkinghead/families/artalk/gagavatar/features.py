@@ -205,5 +205,5 @@ class FeatureNetwork(nn.Module):
         x: torch.Tensor = self.refinenet[0](maps[3], None, sizes[2])
         x = self.refinenet[1](x, maps[2], sizes[1])
         x = self.refinenet[2](x, maps[1], sizes[0])
-        x = self.refinenet[3](x, maps[0], (2 * height, 2 * width))
-        return x
+        out: torch.Tensor = self.refinenet[3](x, maps[0], (2 * height, 2 * width))
+        return out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -187,15 +188,11 @@ class StyleUNet(nn.Module):
         sizes = [config.size // 2**level for level in range(config.levels + 1)]  # 512 ... 4
         channels = [config.unet_channels(size) for size in sizes]
         self.conv_body_first = nn.Conv2d(config.in_channels, channels[0], 1)
-        self.conv_body_down = nn.ModuleList(
-            _ResBlock(wide, narrow, 0.5) for wide, narrow in zip(channels[:-1], channels[1:], strict=True)
-        )
+        self.conv_body_down = nn.ModuleList(_ResBlock(wide, narrow, 0.5) for wide, narrow in pairwise(channels))
         self.final_conv = nn.Conv2d(channels[-1], channels[-1], 3, padding=1)
         self.final_linear = nn.Linear(channels[-1] * 16, config.style_dim)
         ups = channels[::-1]
-        self.conv_body_up = nn.ModuleList(
-            _ResBlock(low, high, 2.0) for low, high in zip(ups[:-1], ups[1:], strict=True)
-        )
+        self.conv_body_up = nn.ModuleList(_ResBlock(low, high, 2.0) for low, high in pairwise(ups))
         self.toRGB = nn.ModuleList(nn.Conv2d(width, 3, 1) for width in ups[1:])  # in the checkpoint, unused
         outs = [config.decoder_channels(size) for size in sizes[::-1][1:]]
         self.condition_scale = nn.ModuleList(_condition(i, o) for i, o in zip(ups[1:], outs, strict=True))

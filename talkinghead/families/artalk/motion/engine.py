@@ -52,6 +52,8 @@ class MotionResult:
     """[T, 106] float32."""
     bits: NDArray[np.bool_]
     """[chunks, 181, C]."""
+    prev_bits: NDArray[np.bool_]
+    """[chunks, 181, C], bits of the motion before each chunk: the history that it saw."""
     logits: FloatArray
     """[chunks, 181, 2 C] float32."""
 
@@ -113,14 +115,15 @@ class MotionModel(nn.Module):
             features: one array [1, frames, cond_dim] per chunk.
         """
         token, state = self.start(style)
-        motions, bits, logits = [], [], []
+        motions, bits, prev_bits, logits = [], [], [], []
         for feature in features:
+            prev_bits.append(state.prev_bits[0].cpu().numpy())
             result, state = self.generator.generate_chunk(feature, token, state)
             motions.append(result.motion[0].float().cpu().numpy())
             bits.append(result.bits[0].cpu().numpy())
             logits.append(result.logits[0].float().cpu().numpy())
         motion = np.concatenate(motions)[: num_motion_frames(num_samples)]
-        return MotionResult(motion, np.stack(bits), np.stack(logits))
+        return MotionResult(motion, np.stack(bits), np.stack(prev_bits), np.stack(logits))
 
     @torch.inference_mode()
     def start(self, style: FloatArray | None = None) -> tuple[torch.Tensor, MotionState]:

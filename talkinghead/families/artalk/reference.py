@@ -1,0 +1,531 @@
+"""The family's networks and steps for `talkinghead reference`: golden names in, golden names out, float32."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from talkinghead.errors import InputError, OptionError, WrongCheckpoint, choices
+from talkinghead.reference import ReferenceNetwork, ReferenceOptions
+
+if TYPE_CHECKING:
+    import torch
+
+    from talkinghead.families.artalk.motion.config import MotionConfig, VAEConfig
+
+Array = NDArray[Any]
+Arrays = Mapping[str, Array]
+Outputs = dict[str, Array]
+
+
+def _float32(inputs: Arrays, name: str, shape: tuple[int | None, ...]) -> NDArray[np.float32]:
+    value = np.asarray(inputs[name], np.float32)
+    fits = value.ndim == len(shape) and all(
+        want is None or want == has for want, has in zip(shape, value.shape, strict=True)
+    )
+    if not fits:
+        raise InputError(
+            f"The input {name} is {list(value.shape)}.",
+            accepted=str([size if size is not None else "n" for size in shape]),
+        )
+    return np.ascontiguousarray(value)
+
+
+def _plain(inputs: Arrays) -> dict[str, Array]:
+    """Inputs by their names without a trailing number (`prev_motion32` is `prev_motion`)."""
+    return {re.sub(r"\d+$", "", name): value for name, value in inputs.items()}
+
+
+def _known(config: Mapping[str, Any], names: tuple[str, ...]) -> None:
+    unknown = set(config) - set(names)
+    if unknown:
+        raise OptionError(
+            f"The config has no {', '.join(sorted(unknown))}.", accepted=choices(names) if names else "{}"
+        )
+
+
+def _device(options: ReferenceOptions) -> str:
+    from talkinghead.backends.choose import choose_device
+
+    if options.backend != "torch" or options.precision != "float32":
+        raise OptionError(
+            f"This network runs on torch in float32, not on {options.backend} in {options.precision}.",
+            remedy="--backend torch --precision float32",
+        )
+    return choose_device(options.device)
+
+
+def _numpy_only(options: ReferenceOptions) -> None:
+    if options.device != "cpu" or options.precision != "float32":
+        raise OptionError("This step runs on the processor in float32.", remedy="--device cpu --precision float32")
+
+
+@contextmanager
+def _exact() -> Iterator[None]:
+    """Inference in true float32: no TF32 on GPUs."""
+    import torch
+
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def _tensor(value: Array, device: str) -> torch.Tensor:
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(value)).to(device)
+
+
+def _numpy(**values: torch.Tensor) -> Outputs:
+    return {name: value.detach().cpu().numpy() for name, value in values.items()}
+
+
+# Motion -------------------------------------------------------------------------------------------------------------
+
+
+def run_wav2vec(weights: Arrays, inputs: Arrays, config: Mapping[str, Any], options: ReferenceOptions) -> Outputs:
+    """The audio encoder; the config is that of the transformers model, default XLS-R 300M."""
+    from talkinghead.families.artalk.motion.audio_encoder import normalise_wave, wav2vec_encoder
+    from talkinghead.families.artalk.motion.config import XLS_R_300M
+    from talkinghead.families.artalk.weights import AUDIO_PREFIX, load_audio_encoder, to_tensors
+
+    device = _device(options)
+    network: Any = wav2vec_encoder(dict(config) or XLS_R_300M)
+    below = {name: value for name, value in weights.items() if name.startswith(AUDIO_PREFIX)}
+    named = {name.removeprefix(AUDIO_PREFIX): value for name, value in (below or weights).items()}
+    load_audio_encoder(network, to_tensors(named), "the weights")
+    network.to(device)
+    with _exact():
+        wave = normalise_wave(_tensor(_float32(inputs, "audio", (None, None)), device))
+        conv = network.feature_extractor(wave).transpose(1, 2)
+        projected, _ = network.feature_projection(conv)
+        out = network.encoder(projected).last_hidden_state
+    return _numpy(normalized=wave, conv_feat=conv, projected=projected, out=out)
+
+
+def run_style_encoder(weights: Arrays, inputs: Arrays, config: Mapping[str, Any], options: ReferenceOptions) -> Outputs:
+    """The style encoder; a whole checkpoint is accepted."""
+    from talkinghead.families.artalk.motion.style import StyleEncoder, sinusoids
+    from talkinghead.families.artalk.weights import load_strictly, to_tensors
+
+    _known(config, ())
+    device = _device(options)
+    tensors = to_tensors(_below(weights, "style_encoder."))
+    tensors["PE.pe"] = sinusoids()
+    network = StyleEncoder()
+    load_strictly(network, tensors, "the weights")
+    network.to(device)
+    with _exact():
+        return _numpy(feat=network(_tensor(_float32(inputs, "motion", (None, None, 106)), device)))
+
+
+def _below(weights: Arrays, prefix: str) -> Arrays:
+    """What stands below a prefix, or everything where nothing does."""
+    below = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+    return below or weights
+
+
+def _vae_config(config: Mapping[str, Any]) -> VAEConfig:
+    from talkinghead.families.artalk.motion.config import read_config
+
+    section = config.get("VAE_CONFIG", config)
+    return read_config({"AR_CONFIG": {}, "VAE_CONFIG": section}).vae
+
+
+def run_vae(weights: Arrays, inputs: Arrays, config: Mapping[str, Any], options: ReferenceOptions) -> Outputs:
+    """The motion autoencoder: motions to bits, bits to features and motion."""
+    import torch
+
+    from talkinghead.families.artalk.motion.quantise import multiscale_features, residual_bits, running_sums
+    from talkinghead.families.artalk.motion.vae import MotionVAE
+    from talkinghead.families.artalk.weights import load_strictly, to_tensors
+
+    device = _device(options)
+    settings = _vae_config(config)
+    tensors = to_tensors(_below(weights, "basic_vae."))
+    tensors["attn_mask"] = MotionVAE.history_mask(settings.chunk_frames)
+    network = MotionVAE(settings)
+    load_strictly(network, tensors, "the weights")
+    network.to(device)
+    given = _plain(inputs)
+    frames, patches = settings.chunk_frames, settings.patch_nums
+    wanted = (None, settings.num_codes, settings.code_dim)
+    with _exact():
+        motions = [_tensor(_float32(given, f"{name}_motion", (None, frames, 106)), device) for name in ("prev", "this")]
+        prev, this = (_tensor(_float32(given, f"{name}_bits_u", wanted), device) > 0 for name in ("prev", "this"))
+        single = network.features(motions[0])
+        pair = network.features(torch.cat(motions, dim=1))
+        bits = residual_bits(single, patches)
+        decoded = network.decode_pair(prev, this)
+        outputs = {
+            "enc_out_single": single,
+            "quantized_sum": running_sums(bits, patches)[-1],
+            "bits_single": bits,
+            "bits_pair_prev": residual_bits(pair[:, :frames], patches),
+            "bits_pair_this": residual_bits(pair[:, frames:], patches),
+            "ms_vqfeat": multiscale_features(prev, patches),
+            "sum_feat": running_sums(this, patches)[-1],
+            "motion_prev": decoded[:, :frames],
+            "motion_this": decoded[:, frames:],
+        }
+        for scale in range(len(patches) - 1):
+            part = this[:, : sum(patches[: scale + 1])]
+            outputs[f"ar_vqfeat_{scale}"] = multiscale_features(part, patches)
+    return _numpy(**outputs)
+
+
+def _motion_config(config: Mapping[str, Any]) -> MotionConfig:
+    from talkinghead.families.artalk.motion.config import MotionConfig, read_config
+
+    settings = {key: value for key, value in config.items() if key != "wav2vec2_config"}
+    _known(settings, ("config", "AR_CONFIG", "VAE_CONFIG", "mimi_config", *GOLDEN_KEYS))
+    if "config" in settings:
+        settings = settings["config"]
+    if "AR_CONFIG" not in settings:
+        return MotionConfig()
+    return read_config(settings, config.get("wav2vec2_config"))
+
+
+GOLDEN_KEYS = ("constructed", "uniform", "scale", "note")
+"""Other entries of a golden overrides file; they say how the weights were made and are not needed here."""
+
+
+def run_ar(weights: Arrays, inputs: Arrays, config: Mapping[str, Any], options: ReferenceOptions) -> Outputs:
+    """Sound (or features of it) to motion, before smoothing."""
+    from talkinghead.families.artalk.weights import motion_model
+
+    device = _device(options)
+    given = _plain(inputs)
+    features = sorted(name for name in inputs if name.startswith("feat"))
+    if "audio" not in given and not features:
+        raise InputError("artalk.ar needs audio [1, n].", accepted=", ".join(given) or "nothing was given")
+    model = motion_model(weights, _motion_config(config), audio_encoder=not features).to(device)
+    style = _float32(given, "style", (1, None, 106))[0] if "style" in given else None
+    with _exact():
+        if features:
+            chunks = [_tensor(_float32(inputs, name, (1, None, None)), device) for name in features]
+            default = len(chunks) * model.chunk_samples
+            samples = int(np.asarray(given.get("audio_samples", default)))
+            result = model.generate_from(iter(chunks), samples, style)
+        else:
+            result = model.generate(_float32(given, "audio", (1, None))[0], style)
+    return {
+        "motion": result.motion[None],
+        "bits": result.bits[:, None],
+        "prev_bits": result.prev_bits[:, None],
+        "last_logits": result.logits[-1:],
+    }
+
+
+# Head and mesh ------------------------------------------------------------------------------------------------------
+
+
+def run_flame(weights: Arrays, inputs: Arrays, config: Mapping[str, Any], options: ReferenceOptions) -> Outputs:
+    """FLAME vertices; landmarks where the weights hold their embedding."""
+    from talkinghead.families.artalk.flame import flame_from_arrays
+
+    _numpy_only(options)
+    _known(config, ("scale",))
+    model = flame_from_arrays(weights, "the weights")
+    parts = {name: np.asarray(inputs[name], np.float32) for name in ("shape", "exp", "pose", "eye") if name in inputs}
+    verts = model.vertices(
+        parts.get("shape"), parts.get("exp"), parts.get("pose"), parts.get("eye"), scale=float(config.get("scale", 1.0))
+    )
+    outputs: Outputs = {"verts": verts}
+    if "lmk_embeddings_mediapipe/lmk_face_idx" in model.landmarks:
+        outputs["lmk_dense105"] = model.mediapipe_landmarks(verts)
+    return outputs
+
+
+def run_mesh_render(
+    weights: Arrays,  # noqa: ARG001 (a renderer has none)
+    inputs: Arrays,
+    config: Mapping[str, Any],
+    options: ReferenceOptions,
+) -> Outputs:
+    """The published mesh renderer; images in [0, 255]."""
+    from talkinghead.render.mesh import MeshCamera, render_mesh, vertex_normals
+
+    _numpy_only(options)
+    _known(config, ("image_size", "focal", "transform"))
+    size = int(config.get("image_size", 512))
+    verts = np.asarray(inputs["verts"], np.float32)
+    faces = np.asarray(inputs["faces"], np.int32)
+    transform = inputs.get("transform", config.get("transform"))
+    camera = MeshCamera()
+    if transform is not None:
+        matrix = np.asarray(transform, np.float32).reshape(3, 4)
+        focal = float(np.asarray(inputs.get("focal", config.get("focal", camera.focal))))
+        camera = MeshCamera(np.ascontiguousarray(matrix[:, :3]), matrix[:, 3].copy(), focal)
+    drawn = [render_mesh(one, faces, size, camera=camera) for one in verts.reshape(-1, *verts.shape[-2:])]
+    return {
+        "images": np.stack([image.transpose(2, 0, 1) * np.float32(255) for image, _ in drawn]),
+        "alpha": np.stack([alpha[None] for _, alpha in drawn]),
+        "vertex_normals": vertex_normals(verts.reshape(-1, *verts.shape[-2:])[0], faces),
+    }
+
+
+# GAGAvatar ----------------------------------------------------------------------------------------------------------
+
+
+def run_dino(weights: Arrays, inputs: Arrays, config: Mapping[str, Any], options: ReferenceOptions) -> Outputs:
+    """Image features of an avatar; sizes are read from the weights."""
+    from talkinghead.families.artalk.gagavatar.features import FeatureConfig, FeatureNetwork, normalise_image
+    from talkinghead.families.artalk.weights import load_strictly, to_tensors
+
+    device = _device(options)
+    ignored = ("img_size", "mlp_ratio", "init_values", "block_chunks", "output_dim")
+    _known(config, (*(item.name for item in fields(FeatureConfig)), *ignored, "config", *GOLDEN_KEYS))
+    given = _below(weights, "base_model.")
+    settings = config.get("config", config)
+    image = _float32(inputs, "image", (None, 3, None, None))
+    try:
+        dim, heads = given["dino_model.patch_embed.proj.weight"].shape[0], int(settings.get("num_heads", 12))
+        depth = 1 + max(int(name.split(".")[2]) for name in given if name.startswith("dino_model.blocks."))
+        network = FeatureNetwork(
+            FeatureConfig(
+                image_size=image.shape[-1],
+                patch_size=given["dino_model.patch_embed.proj.weight"].shape[-1],
+                embed_dim=dim,
+                depth=depth,
+                num_heads=heads,
+                width=given["output_conv.weight"].shape[1],
+                out_dim=given["output_conv.weight"].shape[0],
+                project_dims=tuple(given[f"projects.{index}.weight"].shape[0] for index in range(4)),  # type: ignore[arg-type]
+            )
+        )
+    except (KeyError, ValueError) as error:
+        raise WrongCheckpoint(f"These are not the weights of GAGAvatar's image features: {error}.") from error
+    load_strictly(network, to_tensors(given), "the weights")
+    network.to(device)
+    with _exact():
+        picture = _tensor(image, device)
+        layers = network.dino_model(normalise_image(picture))
+        out, vector = network(picture)
+    return _numpy(layer0=layers[0], layer3=layers[3], out=out, **{"global": vector})
+
+
+def run_gaussians(weights: Arrays, inputs: Arrays, config: Mapping[str, Any], options: ReferenceOptions) -> Outputs:
+    """A Gaussian generator: on the head's points or on the picture plane, as the weights say."""
+    from talkinghead.families.artalk.gagavatar.generators import DIRECTION_DIM, PlaneGenerator, PointGenerator
+    from talkinghead.families.artalk.weights import load_strictly, to_tensors
+
+    _known(config, ())
+    device = _device(options)
+    tensors = to_tensors(weights)
+    network: Any
+    if "gaussian_conv.0.weight" in tensors:
+        network = PlaneGenerator(tensors["gaussian_conv.0.weight"].shape[1] - DIRECTION_DIM)
+        x = _float32(inputs, "x", (1, None, None, None))
+    elif "feature_layers.0.weight" in tensors:
+        network = PointGenerator(tensors["feature_layers.0.weight"].shape[1])
+        x = _float32(inputs, "x", (1, None, None))[0]
+    else:
+        raise WrongCheckpoint(
+            "These are not the weights of a Gaussian generator.", accepted="gs_generator_g, _l0 or _l1"
+        )
+    load_strictly(network, tensors, "the weights")
+    network.to(device)
+    with _exact():
+        found = network(_tensor(x, device), _tensor(_float32(inputs, "dir", (1, DIRECTION_DIM))[0], device))
+    return _numpy(**{name: value[None] for name, value in vars(found).items() if value is not None})
+
+
+def run_rasterize(
+    weights: Arrays,  # noqa: ARG001 (the rasteriser has none)
+    inputs: Arrays,
+    config: Mapping[str, Any],
+    options: ReferenceOptions,
+) -> Outputs:
+    """Gaussians of many channels to a picture."""
+    from talkinghead.families.artalk.gagavatar.generators import FOCAL
+    from talkinghead.families.artalk.gagavatar.geometry import avatar_camera
+    from talkinghead.render.cameras import Camera
+    from talkinghead.render.gaussians import GaussianCloud
+    from talkinghead.render.rasterize_cpu import rasterize_cpu
+
+    _numpy_only(options)
+    _known(config, ("size",))
+    size = np.asarray(inputs.get("size", config.get("size", (512, 512)))).reshape(2)
+    height, width = (int(value) for value in size)
+    if "cam_matrix" in inputs:
+        camera = avatar_camera(_float32(inputs, "cam_matrix", (3, 4)), (width, height))
+    elif "view" in inputs and "proj" in inputs:
+        camera = Camera(
+            np.asarray(inputs["view"], np.float32).reshape(4, 4),
+            np.asarray(inputs["proj"], np.float32).reshape(4, 4),
+            np.zeros(3, np.float32),
+            (1.0 / FOCAL, 1.0 / FOCAL),
+            (width, height),
+        )
+    else:
+        raise InputError("The rasteriser needs a camera.", accepted="cam_matrix [3, 4], or view and proj [4, 4]")
+    means = _float32(inputs, "xyz", (None, 3))
+    colors = _float32(inputs, "colors", (len(means), None))
+    cloud = GaussianCloud(
+        means,
+        _float32(inputs, "scales", (len(means), 3)),
+        _float32(inputs, "quat", (len(means), 4)),
+        np.ascontiguousarray(np.asarray(inputs["opac"], np.float32).reshape(len(means))),
+        colors,
+    )
+    background = np.asarray(inputs.get("bg", np.zeros(colors.shape[1])), np.float32)
+    drawn = rasterize_cpu(cloud, camera, background)
+    return {"image": drawn.color, "radii": drawn.radii, "alpha": drawn.alpha}
+
+
+def run_style_unet(weights: Arrays, inputs: Arrays, config: Mapping[str, Any], options: ReferenceOptions) -> Outputs:
+    """The upsampler with its stored noise."""
+    from talkinghead.families.artalk.gagavatar.upsampler import StyleUNet, UpsamplerConfig
+    from talkinghead.families.artalk.weights import load_strictly, to_tensors
+
+    _known(config, ("in_size", "in_dim", "out_dim", "out_size", "config", *GOLDEN_KEYS))
+    device = _device(options)
+    x = _float32(inputs, "x", (None, None, None, None))
+    network = StyleUNet(UpsamplerConfig(size=x.shape[-1], in_channels=x.shape[1]))
+    load_strictly(network, to_tensors(_below(weights, "upsampler.")), "the weights")
+    network.to(device)
+    with _exact():
+        tensor = _tensor(x, device)
+        raw = network.pre_sigmoid(tensor)
+        code, _, _ = network.encode(tensor)
+    return _numpy(out=raw.sigmoid(), pre_sigmoid=raw, style_code=code)
+
+
+_MOTION_CONFIG = "the `config` and `wav2vec2_config` objects of the model; default: the published ones"
+
+NETWORKS = (
+    ReferenceNetwork(
+        "artalk.wav2vec",
+        "Speech features of ARTalk (wav2vec 2.0).",
+        {"audio": "[B, n] float32, 16 kHz"},
+        {"normalized": "[B, n]", "conv_feat": "[B, T, C]", "projected": "[B, T, D]", "out": "[B, T, D]"},
+        run_wav2vec,
+        config="settings of the transformers model; default: XLS-R 300M",
+    ),
+    ReferenceNetwork(
+        "artalk.style_encoder",
+        "Style of a stretch of motion.",
+        {"motion": "[B, L, 106] float32"},
+        {"feat": "[B, 128]"},
+        run_style_encoder,
+    ),
+    ReferenceNetwork(
+        "artalk.vae",
+        "Motion to bits on five time scales, and back.",
+        {
+            "prev_motion": "[B, T, 106] float32; a number after any name is dropped (optional)",
+            "this_motion": "[B, T, 106] float32 (optional)",
+            "prev_bits_u": "[B, S, C] float32, the bits are u > 0",
+            "this_bits_u": "[B, S, C] float32, the bits are u > 0",
+        },
+        {
+            "enc_out_single": "[B, T, C]",
+            "quantized_sum": "[B, T, C]",
+            "bits_single": "[B, S, C] bool",
+            "bits_pair_prev": "[B, S, C] bool",
+            "bits_pair_this": "[B, S, C] bool",
+            "ms_vqfeat": "[B, S - 1, C]",
+            "ar_vqfeat_k": "[B, ., C] for each scale k but the last",
+            "sum_feat": "[B, T, C]",
+            "motion_prev": "[B, T, 106]",
+            "motion_this": "[B, T, 106]",
+        },
+        run_vae,
+        config="VAE_CONFIG; default: the published one",
+    ),
+    ReferenceNetwork(
+        "artalk.ar",
+        "Speech to motion at 25 frames a second, before smoothing.",
+        {
+            "audio": "[1, n] float32, 16 kHz; or feat0, feat1, ... [1, 199, 1024] and audio_samples (optional)",
+            "style": "[1, 50, 106] float32 (optional)",
+        },
+        {
+            "motion": "[1, T, 106]",
+            "bits": "[chunks, 1, 181, 32] bool",
+            "prev_bits": "[chunks, 1, 181, 32] bool, the history of each chunk",
+            "last_logits": "[1, 181, 64]",
+        },
+        run_ar,
+        config=_MOTION_CONFIG,
+    ),
+    ReferenceNetwork(
+        "artalk.flame",
+        "Vertices of a FLAME head; the weights are the model file's arrays.",
+        {
+            "shape": "[B or 1, 300] float32 (optional)",
+            "exp": "[B, 100] float32 (optional)",
+            "pose": "[B, 6] or [B, 3] float32, radians (optional)",
+            "eye": "[B, 6] float32, radians (optional)",
+        },
+        {"verts": "[B, V, 3]", "lmk_dense105": "[B, 105, 3] where the file has MediaPipe landmarks"},
+        run_flame,
+        config='{"scale": 1.0}',
+    ),
+    ReferenceNetwork(
+        "artalk.mesh_render",
+        "Pictures of a mesh as the published renderer draws them.",
+        {"verts": "[B, V, 3] float32", "faces": "[F, 3] int", "transform": "[3, 4] float32 (optional)"},
+        {"images": "[B, 3, S, S] in [0, 255]", "alpha": "[B, 1, S, S]", "vertex_normals": "[V, 3] of the first"},
+        run_mesh_render,
+        needs_weights=False,
+        config='{"image_size": 512, "transform": [[...]], "focal": 12.0}',
+    ),
+    ReferenceNetwork(
+        "gagavatar.dino",
+        "Image features of an avatar (DINOv2 and a DPT head).",
+        {"image": "[B, 3, S, S] float32 in [0, 1], S = 518"},
+        {"layer0": "[B, N, D]", "layer3": "[B, N, D]", "out": "[B, C, H, W]", "global": "[B, D]"},
+        run_dino,
+        config='{"num_heads": 12}; other sizes are read from the weights',
+    ),
+    ReferenceNetwork(
+        "gagavatar.gaussians",
+        "Gaussians from features: on the head's points or on the picture plane.",
+        {"x": "[1, N, 1024] or [1, 256, H, W] float32", "dir": "[1, 27] float32"},
+        {
+            "colors": "[1, N, 32]",
+            "opacities": "[1, N, 1]",
+            "scales": "[1, N, 3]",
+            "rotations": "[1, N, 4]",
+            "positions": "[1, N, 1] on the picture plane",
+        },
+        run_gaussians,
+    ),
+    ReferenceNetwork(
+        "gagavatar.rasterize",
+        "Gaussians of 32 channels to a picture.",
+        {
+            "xyz": "[N, 3] float32",
+            "colors": "[N, C] float32",
+            "opac": "[N, 1] float32",
+            "scales": "[N, 3] float32",
+            "quat": "[N, 4] float32 (w, x, y, z)",
+            "cam_matrix": "[3, 4] float32; or view and proj [4, 4] (optional)",
+            "bg": "[C] float32 (optional)",
+            "size": "[2] height, width (optional)",
+        },
+        {"image": "[C, H, W]", "radii": "[N] int32", "alpha": "[H, W]"},
+        run_rasterize,
+        needs_weights=False,
+        config='{"size": [512, 512]}',
+    ),
+    ReferenceNetwork(
+        "gagavatar.style_unet",
+        "Rendered channels to RGB.",
+        {"x": "[B, 32, S, S] float32"},
+        {"out": "[B, 3, S, S] in [0, 1]", "pre_sigmoid": "[B, 3, S, S]", "style_code": "[B, 512]"},
+        run_style_unet,
+    ),
+)

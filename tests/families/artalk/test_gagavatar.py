@@ -1,0 +1,168 @@
+"""GAGAvatar: every network and step gives the published numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from talkinghead.families.artalk import reference
+from talkinghead.families.artalk.flame import flame_from_arrays
+from talkinghead.families.artalk.gagavatar import avatar, features, generators, geometry
+from talkinghead.families.artalk.weights import gagavatar_model
+from talkinghead.reference import ReferenceOptions
+from tests.families.artalk.conftest import Golden, synthetic
+
+CPU = ReferenceOptions()
+
+
+def check_dino(name, tolerance):
+    golden = Golden(name)
+    out = reference.run_dino(golden.state(), golden.inputs(), golden.overrides.get("config") or {}, CPU)
+    for key in ("layer0", "layer3", "out", "global"):
+        golden.check(key, out[key], tolerance)
+
+
+def test_image_features_small():
+    check_dino("gagavatar/dino_small", 5e-5)
+
+
+@pytest.mark.large
+def test_image_features_published_size():
+    check_dino("gagavatar/dino_full", 2e-4)
+
+
+@pytest.mark.parametrize("name", ["gs_linear", "gs_conv"])
+def test_gaussian_generators(name):
+    golden = Golden(f"gagavatar/{name}")
+    out = reference.run_gaussians(golden.state(), golden.inputs(), {}, CPU)
+    assert ("positions" in out) == (name == "gs_conv")
+    for key, value in out.items():
+        golden.check(key, value, 1e-5)
+
+
+def test_geometry():
+    golden = Golden("gagavatar/geometry")
+    given = {name: torch.from_numpy(value) for name, value in golden.inputs().items()}
+    golden.check("harmonic", generators.direction_code(given["dirs"]), 5e-6)
+    translation = np.array([0.0, 0.0, 5000.0 / 512.0], np.float32)
+    vectors = golden["rotvec_in"]
+    before = vectors.copy()
+    cameras = np.stack([geometry.head_transform(vector, translation) for vector in vectors])
+    golden.check("emoca_to_p3d", cameras, 5e-6)
+    assert np.array_equal(vectors, before), "the caller's motion is not changed"
+    matrix = torch.from_numpy(golden["transform"])
+    points, direction = generators.image_plane(matrix, 8)
+    golden.check("plane_points_8", points, 5e-6)
+    golden.check("plane_dirs_8", direction, 5e-6)
+    golden.check("plane_points_296", generators.image_plane(matrix, 296)[0], 5e-6)
+    camera = geometry.avatar_camera(golden["transform"], (512, 512))
+    golden.check("view", camera.world_view[None], 5e-6)
+    golden.check("proj", camera.full_projection[None], 5e-6)
+    assert np.array_equal(geometry.FOREHEAD, golden["forehead"])
+
+
+@pytest.mark.parametrize("name", ["raster_a", "raster_b"])
+def test_rasterizer_of_32_channels(name):
+    golden = Golden(f"gagavatar/{name}")
+    given = golden.inputs()
+    inputs = {**given, **{key: golden[key] for key in ("xyz", "opac", "quat", "bg", "size", "cam_matrix")}}
+    out = reference.run_rasterize({}, inputs, {}, CPU)
+    golden.check("image", out["image"], 2e-5)
+    golden.check("radii", out["radii"], 0)
+
+
+def test_upsampler_small():
+    golden = Golden("gagavatar/style_unet_small")
+    out = reference.run_style_unet(golden.state(), golden.inputs(), {}, CPU)
+    for key in ("out", "pre_sigmoid", "style_code"):
+        golden.check(key, out[key], 2e-5)
+
+
+@pytest.mark.large
+def test_upsampler_published_size():
+    golden = Golden("gagavatar/style_unet_full")
+    out = reference.run_style_unet(golden.state(), golden.inputs(), {}, CPU)
+    for key in ("out", "pre_sigmoid", "style_code"):
+        golden.check(key, out[key], 2e-4)
+
+
+def test_picture_operations():
+    golden = Golden("gagavatar/image_ops")
+    given = {name: torch.from_numpy(value) for name, value in golden.inputs().items()}
+    logo = avatar.resize_logo(np.floor(given["logo"].numpy()).astype(np.uint8))
+    golden.check("resized_logo", logo, 2e-6)
+    golden.check("out", avatar.add_watermark(given["image"], logo), 2e-6)
+    golden.check("resize518", features.resize_image(given["src"][None], (518, 518))[0], 2e-6)
+    small = features.normalise_image(given["src"][None, :, :70, :70])
+    for size in (20, 10, 5, 3):
+        golden.check(f"resize_antialias_{size}", features.resize_image(small, (size, size)), 2e-6)
+
+
+def synthetic_flame(seed):
+    def u(name, shape, low, high):
+        return synthetic.uniform(f"flame5023/{name}", shape, low, high, seed)
+
+    regressor = u("J_regressor", (5, 5023), 0, 1) ** 4
+    weights = u("weights", (5023, 5), 0, 1) ** 3
+    parents = np.array([[-1, 0, 1, 1, 1], range(5)])
+    return flame_from_arrays(
+        {
+            "f": np.zeros((9976, 3), np.int64),
+            "v_template": u("v_template", (5023, 3), -0.1, 0.1),
+            "shapedirs": u("shapedirs", (5023, 3, 400), -0.002, 0.002),
+            "posedirs": u("posedirs", (5023, 3, 36), -0.003, 0.003),
+            "J_regressor": (regressor / regressor.sum(axis=1, keepdims=True)).astype(np.float32),
+            "weights": (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32),
+            "kintree_table": parents,
+        },
+        "synthetic",
+    )
+
+
+def test_forehead_follows_slowly():
+    golden = Golden("gagavatar/forehead")
+    motions = golden.inputs()["motions"]
+    shape = synthetic.uniform("gaga/shapecode", (300,), -1, 1, golden.seed)
+    tracked = Golden("gagavatar/gagavatar")["transform_matrix"]
+    points = geometry.HeadPoints(synthetic_flame(golden.seed), shape)
+    found = np.stack([points.step(motion)[geometry.FOREHEAD] for motion in motions])
+    golden.check("points", found, 5e-6)
+    cameras = np.stack([geometry.head_transform(motion[100:103], tracked[:, 3]) for motion in motions])
+    golden.check("transforms", cameras, 5e-6)
+
+
+@pytest.mark.large
+def test_whole_avatar():
+    golden = Golden("gagavatar/gagavatar")
+    seed = golden.seed
+    weights = {**golden.state(), "percep_loss.features.0.weight": np.zeros((2, 2), np.float32)}
+    model = gagavatar_model(weights)
+    head = avatar.TrackedHead(
+        image=synthetic.uniform("gaga/image", (3, 512, 512), 0, 1, seed),
+        transform=golden["transform_matrix"],
+        shape=synthetic.uniform("gaga/shapecode", (300,), -1, 1, seed),
+    )
+    gaussians = model.build(head)
+    logo = avatar.resize_logo(np.floor(synthetic.uniform("gaga/logo", (4, 100, 300), 0, 256, seed)).astype(np.uint8))
+    points = geometry.HeadPoints(synthetic_flame(seed), head.shape)
+    from talkinghead.render.rasterize_cpu import rasterize_cpu
+
+    for number, motion in enumerate(golden.inputs()["motions"]):
+        vertices = points.step(motion)
+        golden.check(f"t_points_{number}", vertices[None], 5e-6)
+        camera = geometry.head_transform(motion[100:103], head.transform[:, 3])
+        golden.check(f"t_transform_{number}", camera[None], 5e-6)
+        channels = model.draw(gaussians, vertices, camera, rasterize_cpu)
+        difference = golden.difference(f"features_{number}", channels[None])
+        assert np.quantile(difference, 0.99) <= 1e-4
+        assert difference.max() <= 2e-2
+        rgb = avatar.add_watermark(model.upsample(channels[None]), logo)
+        difference = golden.difference(f"rgb_{number}", rgb)
+        assert np.quantile(difference, 0.99) <= 5e-4
+        assert difference.max() <= 5e-3
+    golden.check("gs_colors", gaussians.colors[None], 2e-4)
+    golden.check("gs_opacities", gaussians.opacities[None, :, None], 2e-4)
+    golden.check("gs_scales", gaussians.scales[None], 2e-4)
+    golden.check("gs_rotations", gaussians.rotations[None], 2e-4)
+    golden.check("gs_xyz", gaussians.cloud(vertices).means[None], 2e-4)
