@@ -183,8 +183,10 @@ class ProgressDisplay:
             parts.append(f"{event.done}/{event.total}")
             if rate:
                 parts.append(f"{rate:.1f} frames/s")
-                left_s = (event.total - event.done) / rate
-                parts.append(f"{left_s:.0f} s left" if not ended else "done")
+            if ended:
+                parts.append("done")
+            elif rate:
+                parts.append(f"{(event.total - event.done) / rate:.0f} s left")
         elif event.done:
             parts.append(f"{event.done}" if event.total is None else "done")
         note("  ".join(parts))
