@@ -17,6 +17,7 @@ from talkinghead.families.viseme.follow import HeadFollower, HeadPath, pose_of, 
 from talkinghead.families.viseme.geometry import NUM_COLUMNS, EyeGeometry, FaceGeometry, MouthGeometry
 from talkinghead.families.viseme.lips import (
     CHIN_AVERAGE,
+    CHIN_BELOW_LIP,
     MouthPrior,
     face_sides,
     find_mouth,
@@ -252,7 +253,8 @@ def _contours(mouth: MouthGeometry, d: float) -> FloatArray:
 def _chin(frame: Frame, track: FaceTrack, index: int, mouth: MouthGeometry, d: float) -> float:
     """Eye distances from the mouth to the chin: average anatomy and, unless it was cut, the box."""
     bottom = float(track.boxes_xyxy[index][3])
-    if bottom >= frame.shape[0]:
-        return CHIN_AVERAGE
-    box = (bottom - float(mouth.centre[1])) / max(float(mouth.down[1]), 0.5) / d
-    return 0.5 * CHIN_AVERAGE + 0.5 * float(np.clip(box, 0.5, 1.0))
+    chin = CHIN_AVERAGE
+    if bottom < frame.shape[0]:
+        box = (bottom - float(mouth.centre[1])) / max(float(mouth.down[1]), 0.5) / d
+        chin = 0.5 * CHIN_AVERAGE + 0.5 * float(np.clip(box, 0.5, 1.0))
+    return max(chin, float(mouth.lower_outer.max()) / d + CHIN_BELOW_LIP)

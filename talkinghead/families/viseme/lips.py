@@ -598,6 +598,8 @@ def _cheapest_path(price: Values, bend: float) -> NDArray[np.intp]:
 
 CHIN_AVERAGE = 0.72
 """Eye distances from the middle of the mouth to the tip of the chin."""
+CHIN_BELOW_LIP = 0.32
+"""At least, from the lower border of the lower lip: an open mouth takes its chin along."""
 SIDE_AVERAGE = 0.80
 """Distance from the middle of the mouth to the outline of the face, eye distances, where the picture shows none."""
 

@@ -36,6 +36,8 @@ WIDEST_GAP = 0.66
 """Between the lips at `lips` = 1, in neutral half widths."""
 JAW_DROP = 0.50
 """Of the chin at `jaw` = 1, in neutral half widths."""
+SEALED_JAW = 0.5
+"""The widest `jaw` that lips can still close over."""
 LIFT_SHARE = 0.16
 """Of the opening that the upper lip makes by rising."""
 CORNER_DROP = 0.34
@@ -117,7 +119,7 @@ def shape_mouth(face: FaceGeometry, pose: MouthPose) -> MouthShape:
     # Where the source is open, its lips are taken a little away from the teeth.
     inset = openness(mouth) * np.minimum(np.float32(1.0 + 0.02 * unit), 0.2 * a) * np.minimum(arch * 3, 1)
     source_upper, source_lower = source_upper - inset, source_lower + inset
-    source_jaw = max(0.0, float(gap_px.max()) - 0.45 * unit) * 0.75
+    source_jaw = max(0.0, float(gap_px.max()) - 0.35 * unit) * 0.85
 
     rounded, spread = max(0.0, -pose.width), max(0.0, pose.width)
     stretch = 1 - ROUND_IN * rounded * (1 - 0.15 * pose.jaw) + SPREAD_OUT * spread
@@ -125,7 +127,9 @@ def shape_mouth(face: FaceGeometry, pose: MouthPose) -> MouthShape:
     # A smiling mouth is spread already.
     smile = float(np.clip(mouth.half_width / unit - 1.12, 0, 0.5))
     stretch -= smile * (0.12 * min(1.0, 3 * pose.lips) - 0.15 * rounded)
-    jaw = JAW_DROP * pose.jaw * unit
+    # Lips that touch hold the jaw.
+    parting = pose.lips * (1 - min(1.0, pose.tuck))
+    jaw = JAW_DROP * min(pose.jaw, SEALED_JAW + 1.2 * parting) * unit
     opening = WIDEST_GAP * pose.lips * unit * (1 - 0.25 * rounded)
     # The lips part over a stretch that grows with the opening and shrinks with rounding.
     parted = 0.80 + 0.16 * min(1.0, pose.lips * 1.5) + 0.04 * spread - 0.34 * rounded * (1 - 0.4 * pose.lips)
@@ -245,7 +249,8 @@ def fields(shape: MouthShape, face: FaceGeometry, x: Values, y: Values) -> tuple
     rim_move = 0.88 * edge_move - (shape.upper_thicken - 1) * height * _hill(u)
     rim = upper - height * (1 + (edge_move - rim_move) / np.maximum(height, 1e-3))
     rise = NOSE_ABOVE + (CHEEK_ABOVE - NOSE_ABOVE) * _ease((np.abs(x) / a - 0.55) / 0.9)
-    top = -rise * d
+    # Over a wide open source the upper lip is high, and so is what must rest.
+    top = np.maximum(np.minimum(-rise * d, over(shape.source_upper_outer) - 0.18 * d), -CHEEK_ABOVE * d)
     rim = np.maximum(rim, top + 0.12 * d)
     to_rim = _ease((upper - y) / np.maximum(upper - rim, 0.02 * d))
     to_top = _ease((rim - y) / (rim - top))
@@ -255,6 +260,8 @@ def fields(shape: MouthShape, face: FaceGeometry, x: Values, y: Values) -> tuple
     edge_move = lower - source_lower
     thickness = np.maximum(over(shape.source_lower_outer) - source_lower, 0.05 * d)
     jaw_move = shape.jaw_drop * side
+    # A lip that rises far while the jaw falls would tear the chin: the jaw gives way.
+    jaw_move = np.minimum(jaw_move, edge_move + 0.36 * (face.chin - over(shape.source_lower_outer)))
     rim_move = 0.62 * edge_move + 0.38 * jaw_move + (shape.lower_thicken - 1) * thickness * _hill(u)
     rim = lower + np.maximum(thickness + rim_move - edge_move, 0.03 * d)
     chin = np.maximum(face.chin + jaw_move, rim + 0.15 * d)

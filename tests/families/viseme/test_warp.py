@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from talkinghead.families.viseme.geometry import COLUMNS, FaceGeometry, MouthGeometry
+from talkinghead.families.viseme.lips import CHIN_AVERAGE, CHIN_BELOW_LIP
 from talkinghead.families.viseme.warp import (
     JAW_DROP,
     MouthPose,
@@ -23,12 +24,15 @@ quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCh
 
 D = 100.0
 HALF = 38.0
+WIDEST = 50.0
+"""Opening of a shouting mouth: half the distance of the eyes."""
 
 
 def face(
     gap: float = 0.0, *, half: float = HALF, hang: float = 2.0, sides: tuple[float, float] = (80, 80)
 ) -> FaceGeometry:
     """A face of eye distance 100 with the mouth at the origin, level; `gap` in half widths."""
+    gap = min(gap, WIDEST / half)
     arch = (1 - COLUMNS**2).astype(np.float32)
     upper = (hang - gap * half / 2) * arch
     lower = (hang + gap * half / 2) * arch
@@ -42,7 +46,8 @@ def face(
         lower_outer=(lower + 0.42 * half * arch).astype(np.float32),
         confidence=1.0,
     )
-    return FaceGeometry(D, mouth, 0.72 * D, sides)
+    chin = max(CHIN_AVERAGE * D, float(mouth.lower_outer.max()) + CHIN_BELOW_LIP * D)
+    return FaceGeometry(D, mouth, chin, sides)
 
 
 unit = st.floats(0, 1, width=32)
