@@ -38,6 +38,8 @@ FACE_CACHE_ITEMS = 1024
 CPU_BATCH = 8
 """Best on CPUs: activations stay in the cache (measured, docs/performance.md)."""
 CPU_LATENCY_BATCH = 2
+CALIBRATION_FACES = 16
+CHECKED_FACES = 8
 MOST_STREAMS = 4
 """Batches that a CPU works on at once, a core or more for each: more would only hold more frames in memory."""
 GPU_BATCH = 64
@@ -90,6 +92,8 @@ class EngineState:
     reused_features: int = 0
     encoded_windows: int = 0
     reused_windows: int = 0
+    int8_psnr_db: float | None = None
+    """What 8 bits lose on the user's own faces, against float32."""
 
 
 class Lru(OrderedDict[Any, Any]):
@@ -176,7 +180,7 @@ class Engine:
             samples = None
             if placement.precision == "int8":
                 samples = self.int8_samples if part == "generator" else None
-                if samples is None:  # only the generator is quantised; the encoders cost little
+                if samples is None:  # only the generator is quantised; the audio encoder costs little
                     placement = Placement(placement.device, placement.backend, "float32", placement.why)
             session = open_session(
                 network(part, self.architecture, lambda: self.weights.folded, self.weights.sha256),
@@ -221,6 +225,9 @@ class Engine:
             OutOfMemory: not even one face fits.
         """
         source: Iterator[Any] = iter(requests)
+        if self.placement.precision == "int8":
+            split = False  # the quantised form is the whole generator
+            source = self._calibrated(source)
         ended = False
         while not ended:
             pending: deque[list[Request]] = deque()
@@ -236,6 +243,27 @@ class Engine:
             ended = stop[0] is _END
             if not ended:
                 yield None
+
+    def _calibrated(self, source: Iterator[Any]) -> Iterator[Any]:
+        """Calibrate on the first faces, measure what is lost on others, and give them all back."""
+        if self.int8_samples is not None:
+            return source
+        taken: list[Any] = []
+        for request in source:
+            taken.append(request)
+            if request is None or len(taken) == CALIBRATION_FACES + CHECKED_FACES:
+                break
+        faces = [request for request in taken if request is not None]
+        if faces:
+            self.int8_samples = [self._inputs([request], split=False) for request in faces[:CALIBRATION_FACES]]
+            checked = self._inputs(faces[-CHECKED_FACES:], split=False)
+            place = Placement(self.placement.device, self.placement.backend, "float32", "")
+            net = network("generator", self.architecture, lambda: self.weights.folded, self.weights.sha256)
+            exact = open_session(net, place, batch=len(checked["audio"])).run(checked)["output"]
+            found = self.session("generator").run(checked)["output"]
+            error = float(np.mean((found - exact) ** 2))
+            self.state.int8_psnr_db = round(-10 * np.log10(max(error, 1e-12)), 2)
+        return itertools.chain(taken, source)
 
     def _batches(
         self, source: Iterator[Any], pending: deque[list[Request]], stop: list[Any]

@@ -418,6 +418,7 @@ class Wav2LipHead(Head):
             "features_reused": state.reused_features,
             "windows_encoded": state.encoded_windows,
             "windows_reused": state.reused_windows,
+            "int8_psnr_db": state.int8_psnr_db,
             "network_open_s": round(self.engine.open_s, 4),
             "compiled_from_cache": self.engine.from_cache,
             "checkpoint_read_s": round(self.read_s, 4),

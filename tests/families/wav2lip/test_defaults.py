@@ -256,6 +256,24 @@ def test_out_of_memory_halves_and_says_so(checkpoint: Path, monkeypatch: pytest.
     assert "batch of 8" in fallbacks[0]
 
 
+def test_eight_bits_are_calibrated_on_the_clip_and_their_loss_is_said(
+    checkpoint: Path, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setattr("talkinghead.families.wav2lip.engine.CALIBRATION_FACES", 2)
+    monkeypatch.setattr("talkinghead.families.wav2lip.engine.CHECKED_FACES", 2)
+    head = load(checkpoint, precision="int8", silence_gate=False)
+    exact = load(checkpoint, precision="parity", silence_gate=False)
+    sound = speech(0.3)
+    frames, expected = (np.stack(list(item.frames(prepare(item, video), sound))) for item in (head, exact))
+    assert frames.shape == expected.shape
+    loss = head.engine.state.int8_psnr_db
+    assert loss is not None
+    assert 20 < loss < 60
+    assert head.describe(prepare(head), None).model_details["int8_psnr_db"] == loss
+    assert np.abs(frames.astype(int) - expected).mean() < 12
+
+
 def test_long_silence_holds_few_frames(checkpoint: Path) -> None:
     """Frames that wait for nobody leave at once: memory stays flat."""
     head = load(checkpoint)
