@@ -1,0 +1,216 @@
+"""The family behind the public interface: prepare, condition, frames, describe."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import talkinghead as th
+from talkinghead.contracts import AudioClip, FaceStatus, FaceTrack, Phone, Speech
+from talkinghead.errors import OptionError, UnreadableMedia
+from talkinghead.face import FaceOptions
+from talkinghead.families.viseme.animator import VisemeAvatar, mouth_poses
+from talkinghead.families.viseme.compose import animated_region
+from talkinghead.families.viseme.config import VisemeConfig
+from talkinghead.families.viseme.pipeline import ArraySource, VisemeHead
+from talkinghead.head import PrepareOptions, RenderOptions
+from tests.families.viseme.faces import Drawing, draw_face
+
+PHONES = (
+    Phone(0.0, 0.2, "SIL"),
+    Phone(0.2, 0.3, "M"),
+    Phone(0.3, 0.6, "AA"),
+    Phone(0.6, 0.7, "P"),
+    Phone(0.7, 0.9, "IY"),
+    Phone(0.9, 1.2, "SIL"),
+)
+
+
+def speech() -> Speech:
+    rng = np.random.default_rng(0)
+    samples = (0.2 * rng.normal(size=19_200)).astype(np.float32)
+    samples[:3200] *= 0.001
+    samples[14_400:] *= 0.001
+    clip = AudioClip(samples, 16_000)
+    return Speech(clip=clip, soundtrack=clip, phones=PHONES)
+
+
+FACE = draw_face(Drawing(eye_distance=44))
+
+
+def options(box: np.ndarray | None = None) -> PrepareOptions:
+    where = FACE.box_xyxy if box is None else box
+    return PrepareOptions(faces=FaceOptions(box=tuple(int(v) for v in where)))  # type: ignore[arg-type]
+
+
+def head(**family: object) -> VisemeHead:
+    loaded = th.load("viseme", **family)
+    assert isinstance(loaded, VisemeHead)
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def avatar() -> VisemeAvatar:
+    return head().prepare(FACE.frame, options())
+
+
+def test_prepared_picture(avatar: VisemeAvatar) -> None:
+    assert avatar.is_still
+    assert avatar.size == (FACE.frame.shape[1], FACE.frame.shape[0])
+    assert avatar.fps is None
+    assert [stage.name for stage in avatar.times] == ["open", "faces", "geometry"]
+    assert len(avatar.eyes) == 2
+
+
+def test_one_frame_per_frame_of_sound(avatar: VisemeAvatar) -> None:
+    frames = list(head().frames(avatar, speech()))
+    assert len(frames) == 30
+    assert all(frame.shape == FACE.frame.shape and frame.dtype == np.uint8 for frame in frames)
+
+
+def test_silence_without_idle_motion_is_the_picture_and_speech_is_not(avatar: VisemeAvatar) -> None:
+    frames = list(head(idle_motion=False).frames(avatar, speech()))
+    assert avatar.path is not None
+    region = animated_region(avatar.path.at(0), avatar.size)
+    outside = np.ones(FACE.frame.shape[:2], bool)
+    outside[region.slices] = False
+    changed = []
+    for frame in frames:
+        assert np.array_equal(frame[outside], FACE.frame[outside])
+        changed.append(float((frame != FACE.frame).mean()))
+    assert changed[0] == 0
+    assert changed[-1] < 0.25 * max(changed)
+    assert max(changed) > 0.02
+
+
+def test_idle_motion_moves_the_head_even_in_silence(avatar: VisemeAvatar) -> None:
+    frames = list(head(idle_motion=True).frames(avatar, speech()))
+    assert not np.array_equal(frames[0], frames[4])
+
+
+def test_same_seed_same_frames(avatar: VisemeAvatar) -> None:
+    first, second = (list(head(seed=3).frames(avatar, speech())) for _ in range(2))
+    other = list(head(seed=4).frames(avatar, speech()))
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+    assert any(not np.array_equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+@pytest.mark.parametrize("overlap", [True, False])
+def test_overlapped_and_sequential_runs_agree(avatar: VisemeAvatar, overlap: bool) -> None:
+    frames = list(head().frames(avatar, speech(), RenderOptions(overlap=overlap)))
+    expected = list(head().frames(avatar, speech()))
+    assert all(np.array_equal(a, b) for a, b in zip(frames, expected, strict=True))
+
+
+def test_strength_and_factors() -> None:
+    model = head()
+    motion = model.condition(speech(), Fraction(25), 30).motion
+    plain = mouth_poses(motion, VisemeConfig())
+    assert max(pose.lips for pose in plain) > 0.2
+    assert not any(pose.lips or pose.jaw for pose in mouth_poses(motion, VisemeConfig(strength=0.0)))
+    half = mouth_poses(motion, VisemeConfig(strength=0.5))
+    for a, b in zip(plain, half, strict=True):
+        assert b.lips == pytest.approx(0.5 * a.lips, abs=1e-6)
+        assert b.jaw == pytest.approx(0.5 * a.jaw, abs=1e-6)
+    big = mouth_poses(motion, VisemeConfig(strength=2.0, jaw=2.0, width=2.0))
+    assert max(pose.jaw for pose in big) < 1.6001
+    assert all(abs(pose.width) < 1.2501 for pose in big)
+
+
+def test_description_says_what_ran(avatar: VisemeAvatar) -> None:
+    model = head(idle_motion=False)
+    conditioning = model.condition(speech(), Fraction(25), 30)
+    described = model.describe(avatar, conditioning)
+    assert described.model_details["phones"] == "given"
+    assert described.model_details["idle_motion"] is False
+    assert described.model_details["own_teeth"] is False
+    assert described.warnings == ()
+
+
+def test_a_featureless_picture_is_warned_about() -> None:
+    blank = np.full((200, 180, 3), 128, np.uint8)
+    model = head()
+    avatar = model.prepare(blank, options(np.array([40, 30, 140, 165])))
+    described = model.describe(avatar, model.condition(speech(), Fraction(25), 30))
+    assert any("mouth" in warning for warning in described.warnings)
+    assert any("blink" in warning for warning in described.warnings)
+    assert len(list(model.frames(avatar, speech()))) == 30
+
+
+def test_frames_without_a_face_are_left_alone(avatar: VisemeAvatar) -> None:
+    track = FaceTrack(
+        FACE.box_xyxy[None], np.full(1, FaceStatus.MISSING, np.uint8), np.zeros(1, np.float32), None, "none"
+    )
+    frames = list(head().frames(replace(avatar, track=track), speech()))
+    assert all(frame is frames[0] or np.array_equal(frame, FACE.frame) for frame in frames)
+
+
+def test_video(tmp_path: Path) -> None:
+    """Eight frames, written and read back, shown to and fro; the cache gives the same geometry."""
+    from talkinghead.cache import Cache
+    from talkinghead.media import write_video
+
+    file = tmp_path / "a face.mp4"
+    silence = AudioClip(np.zeros(16_000 * 8 // 25, np.float32), 16_000)
+    write_video(file, (FACE.frame for _ in range(8)), fps=Fraction(25), soundtrack=silence, num_frames=8)
+    model = head()
+    cached = replace(options(), cache=Cache(tmp_path / "cache"))
+    first = model.prepare(file, cached)
+    again = model.prepare(file, cached)
+    assert not first.is_still
+    assert first.eyes == ()
+    assert first.path is not None
+    assert again.path is not None
+    assert np.array_equal(first.path.contours, again.path.contours)
+    frames = list(model.frames(first, speech()))
+    assert len(frames) == 30
+    height, width = frames[0].shape[:2]
+    assert (width, height) == first.size
+    opened = max(float(np.abs(f.astype(int) - frames[0]).max()) for f in frames)
+    assert opened > 40
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        np.zeros((10, 10), np.uint8),
+        np.zeros((10, 10, 4), np.uint8),
+        np.zeros((10, 10, 3)),
+        np.zeros((0, 4, 3), np.uint8),
+    ],
+)
+def test_arrays_that_are_no_picture(picture: np.ndarray) -> None:
+    with pytest.raises(UnreadableMedia, match="array"):
+        ArraySource(picture)
+
+
+def test_array_source() -> None:
+    source = ArraySource(FACE.frame)
+    assert len(source) == 1
+    assert len(list(source.read())) == 1
+    assert len(list(source.read(0, 1))) == 1
+    assert not list(source.read(1, 5))
+    assert source.content_hash != ArraySource(FACE.frame[:, ::-1]).content_hash
+    assert source.info.kind == "image"
+
+
+@pytest.mark.parametrize(
+    "options_",
+    [
+        {"strength": -0.1},
+        {"strength": 3.0},
+        {"jaw": 2.5},
+        {"width": float("nan")},
+        {"head_motion": -1.0},
+        {"blinks_per_minute": 100.0},
+        {"seed": -1},
+        {"no_such_option": 1},
+    ],
+)
+def test_options_out_of_range(options_: dict[str, float]) -> None:
+    with pytest.raises(OptionError):
+        th.load("viseme", **options_)
