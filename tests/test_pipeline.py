@@ -255,11 +255,11 @@ def test_times_are_measured_at_the_seams(overlap):
     quick, slow = run.times
     assert (quick.name, slow.name) == ("quick", "slow")
     assert quick.items == slow.items == 15
-    assert 0.3 <= slow.busy_s < 0.6
-    assert 0.03 <= quick.busy_s < 0.2
+    assert slow.busy_s >= 15 * 0.02
+    assert 15 * 0.002 <= quick.busy_s < slow.busy_s
     if overlap:  # the slow stage sets the pace: the quick one waits for room, the slow one hardly for input
+        assert quick.wait_output_s > slow.wait_output_s
         assert quick.wait_output_s > 0.1
-        assert slow.wait_input_s < 0.1
 
 
 def test_stages_overlap():
