@@ -4,8 +4,9 @@ A model that takes a face is measured on a portrait of the wanted size, once as 
 family with other needs has a module `bench` beside its `pipeline` with
 
     def cases(settings: BenchSettings, folder: Path) -> Sequence[BenchCase]
+    def tables(settings: BenchSettings, folder: Path, tell: Callable[[str], None]) -> Sequence[BenchTable]  # optional
 
-which may write its inputs into `folder`. Nothing is cached between cold runs; encoding is included.
+which may write their inputs into `folder`. Nothing is cached between cold runs; encoding is included.
 """
 
 from __future__ import annotations
@@ -72,9 +73,17 @@ class BenchCase:
     """What it is, for the report."""
     faces: FaceOptions | None = None
     load: Mapping[str, Any] = field(default_factory=dict)
-    """Further arguments for `talkinghead.load`; those of the settings come first."""
-    load: Mapping[str, Any] = field(default_factory=dict)
     """Arguments for `talkinghead.load` that this case adds to the given ones."""
+
+
+@dataclass(frozen=True)
+class BenchTable:
+    """What a family measures of its own."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -109,6 +118,7 @@ class BenchResult:
     runs: tuple[BenchRun, ...]
     peak_memory_bytes: int | None
     """Of the whole process, all runs together."""
+    tables: tuple[BenchTable, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "runs": [run.to_dict() for run in self.runs]}
@@ -132,6 +142,7 @@ def bench_model(
     with tempfile.TemporaryDirectory(prefix="talkinghead-bench-") as name:
         folder = Path(name)
         runs = [_measure(model, case, speech, settings, folder, progress) for case in _cases(model, settings, folder)]
+        tables = _tables(model, settings, folder, progress)
     machine = examine_machine()
     return BenchResult(
         model=model,
@@ -140,6 +151,7 @@ def bench_model(
         processor=machine.processor,
         runs=tuple(runs),
         peak_memory_bytes=peak_memory_bytes(),
+        tables=tuple(tables),
     )
 
 
@@ -187,6 +199,19 @@ def _measure(
         warm_wall_s=tuple(round(wall, 4) for wall in walls),
         prepare_s=prepare_s,
     )
+
+
+def _tables(
+    model: str, settings: BenchSettings, folder: Path, progress: Callable[[str], None] | None
+) -> Sequence[BenchTable]:
+    from talkinghead.registry import family
+
+    own = family(model).module.rpartition(".")[0] + ".bench"
+    if importlib.util.find_spec(own) is None:
+        return []
+    make = getattr(import_module(own), "tables", None)
+    found: Sequence[BenchTable] = make(settings, folder, progress or (lambda _: None)) if make is not None else []
+    return found
 
 
 def _cases(model: str, settings: BenchSettings, folder: Path) -> Sequence[BenchCase]:

@@ -189,7 +189,7 @@ def _strangers(folder: Path) -> list[str]:
     return sorted(
         item.name
         for item in folder.iterdir()
-        if item.name != RECORD_SUFFIX and not (item.suffix == ".png" and item.stem.isdigit())
+        if item.name != RECORD_SUFFIX and not (item.suffix in (".png", ".npz") and item.stem.isdigit())
     )
 
 

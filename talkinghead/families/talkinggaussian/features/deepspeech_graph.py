@@ -8,7 +8,6 @@ shape, and anything that does not fit exactly is refused.
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,12 +159,8 @@ def read_deepspeech(path: Path) -> DeepSpeech:
             remedy="--features FILE.npy if the features were computed before, or --audio-features phones",
         )
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            view = memoryview(mapped)
-            try:
-                constants = {name: value.copy() for name, value in graph_constants(view).items()}
-            finally:
-                view.release()
+        stored = np.memmap(path, np.uint8, mode="r")
+        constants = {name: value.copy() for name, value in graph_constants(memoryview(stored)).items()}
     except (ValueError, IndexError, OSError, UnicodeDecodeError) as error:
         raise WrongCheckpoint(f"{path} is not a frozen TensorFlow graph: {error}.", accepted=ACCEPTED) from error
     return build_deepspeech(constants, path)
