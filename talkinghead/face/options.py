@@ -42,8 +42,9 @@ class FaceOptions:
     """Pixels added to the box at the top, bottom, left and right; negative ones shrink it."""
     smoothing: int = 11
     """Length in frames of the centred window over which boxes and key points are smoothed; 0 or 1: not at all."""
-    every: int = 1
-    """Look for faces in every k-th frame only and interpolate between; 1 looks at each."""
+    every: int | None = None
+    """Look for faces in every k-th frame only and interpolate between; 1 looks at each. By default each, or fewer
+    where the model follows the face by itself."""
     no_face: str = "hold"
     """Frames without a face: "hold" uses the last box again, "pass" leaves the frame alone, "fail" stops the job."""
     min_score: float | None = None
@@ -81,7 +82,7 @@ class FaceOptions:
             )
         if self.smoothing < 0:
             raise OptionError(f"Smoothing is {self.smoothing}.", accepted="0 (off) or a window in frames.")
-        if self.every < 1:
+        if self.every is not None and self.every < 1:
             raise OptionError(f"Detection on every {self.every}-th frame was asked for.", accepted="1 or more.")
         if self.no_face not in NO_FACE_POLICIES:
             raise OptionError(
@@ -101,6 +102,11 @@ class FaceOptions:
             )
         if len(box) != 4 or box[2] <= box[0] or box[3] <= box[1]:
             raise OptionError(f"The box {box!r} is empty.", accepted="x1,y1,x2,y2 in pixels with x1 < x2 and y1 < y2.")
+
+    @property
+    def step(self) -> int:
+        """Frames from one detection to the next."""
+        return self.every or 1
 
     @property
     def selection(self) -> Selection:

@@ -336,7 +336,7 @@ def track_faces(
         _require_all(source, track)
     track, status = interpolate_skipped(track)
     track = smooth_track(track, options.smoothing)
-    described = detector.description + (f", every {options.every} frames" if options.every > 1 else "")
+    described = detector.description + (f", every {options.step} frames" if options.step > 1 else "")
     return finish_track(
         track,
         status,
@@ -356,15 +356,15 @@ def _cached_log(
     stop: int | None,
 ) -> DetectionLog:
     if cache is None or not detector.looks_at_pixels:
-        return detect_faces(source, detector, every=options.every, stop=stop, progress=progress)
-    key = cache_key(CACHE_KIND, source=source.content_hash, detector=detector.identity, every=options.every, stop=stop)
+        return detect_faces(source, detector, every=options.step, stop=stop, progress=progress)
+    key = cache_key(CACHE_KIND, source=source.content_hash, detector=detector.identity, every=options.step, stop=stop)
     stored = cache.get(key)
     if stored is not None:
         log = DetectionLog.from_arrays(stored)
         if progress is not None:
             progress(log.num_frames, log.num_frames)
         return log
-    log = detect_faces(source, detector, every=options.every, stop=stop, progress=progress)
+    log = detect_faces(source, detector, every=options.step, stop=stop, progress=progress)
     cache.put(key, log.to_arrays())
     return log
 

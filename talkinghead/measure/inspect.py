@@ -99,7 +99,7 @@ def inspect_media(
     try:
         # Between looks the box is interpolated: the mouth is followed well enough for a correlation.
         track = track_faces(
-            source, replace(options, every=max(options.every, SYNC_EVERY)), progress=_part(progress, "mouth")
+            source, replace(options, every=max(options.step, SYNC_EVERY)), progress=_part(progress, "mouth")
         )
         sync = estimate_sync(source, track, read_audio(path, 16_000))
     except (MediaError, FaceError) as error:

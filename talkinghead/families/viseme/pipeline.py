@@ -39,6 +39,8 @@ CACHE_KIND = "viseme-geometry/1"
 DOUBTFUL = 0.35
 """Mean confidence in the mouth below which the report warns."""
 PALETTE_FRAMES = 9
+DETECT_EVERY = 3
+"""Frames from one face detection to the next: in between, optical flow follows the head."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +94,10 @@ class VisemeHead(Head):
             cancel.check()
             _tell(progress, "faces", done, total)
 
-        track = track_faces(frames, options.faces or FaceOptions(), cache=cache, progress=detecting, stop=stop)
+        faces = options.faces or FaceOptions()
+        if faces.every is None and faces.no_face != "fail":
+            faces = replace(faces, every=DETECT_EVERY)
+        track = track_faces(frames, faces, cache=cache, progress=detecting, stop=stop)
         tracked = time.perf_counter()
         avatar = _analysed(frames, track, cache, progress, cancel)
         done = time.perf_counter()

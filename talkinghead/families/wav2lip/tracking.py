@@ -167,12 +167,12 @@ def published_detector(options: FaceOptions) -> Detector:
 def _cached_log(
     source: FrameSource, options: FaceOptions, detector: Detector, cache: Cache, stop: int, progress: Told | None
 ) -> DetectionLog:
-    parts = {"source": source.content_hash, "detector": detector.identity, "stop": stop, "every": options.every}
+    parts = {"source": source.content_hash, "detector": detector.identity, "stop": stop, "every": options.step}
     key = cache_key("wav2lip-faces/1", **parts)
     stored = cache.get(key)
     if stored is not None:
         return DetectionLog.from_arrays(stored)
-    log = detect_faces(source, detector, every=options.every, stop=stop, progress=progress)
+    log = detect_faces(source, detector, every=options.step, stop=stop, progress=progress)
     cache.put(key, log.to_arrays())
     return log
 
