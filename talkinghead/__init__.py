@@ -23,6 +23,7 @@ _LAZY = {
     "frames": "talkinghead.api",
     "generate": "talkinghead.api",
     "models": "talkinghead.api",
+    "say": "talkinghead.api",
     "AudioClip": "talkinghead.contracts",
     "Avatar": "talkinghead.head",
     "Head": "talkinghead.head",
@@ -54,10 +55,11 @@ __all__ = [
     "models",
     "prepare",
     "render",
+    "say",
 ]
 
 if TYPE_CHECKING:
-    from talkinghead.api import frames, generate, listen, load, models, prepare, render
+    from talkinghead.api import frames, generate, listen, load, models, prepare, render, say
     from talkinghead.contracts import AudioClip, Report, Result, Speech
     from talkinghead.errors import TalkingHeadError
     from talkinghead.head import Avatar, Head, Progress, RenderOptions

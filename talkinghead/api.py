@@ -1,4 +1,4 @@
-"""The public functions: load, listen, prepare, render, frames, generate.
+"""The public functions: load, listen, say, prepare, render, frames, generate.
 
     head = load("wav2lip", checkpoint="wav2lip_gan.pth")
     avatar = head.prepare("me.mp4")
@@ -90,6 +90,31 @@ def listen(
     path = Path(sound)
     clip = read_audio(path, SPEECH_RATE_HZ, start_s=start_s, duration_s=duration_s)
     return Speech(clip=clip, soundtrack=path, start_s=start_s, phones=phones)
+
+
+def say(text: str, *, lang: str = "en", voice: str | None = None, engine: str = "auto", speed: float = 1.0) -> Speech:
+    """Speak a text; what comes out can be given to `render`, `frames` and `generate` as the audio.
+
+    Args:
+        text: what to say; long texts are spoken sentence by sentence.
+        lang: language, such as "en", "de" or "zh".
+        voice: a variant of espeak-ng ("f2"), or a Piper voice file (.onnx).
+        engine: "auto", "espeak" (offline), "gtts" (online: the text is sent to Google) or "piper".
+        speed: pace; 2 is double.
+    Returns:
+        The sound, and with espeak-ng the exact time of every phone, which the built-in animator then follows.
+    Raises:
+        OptionError: no such language, voice or engine. InputError: nothing to say, or too long.
+        MissingDependency: the engine is not installed. BackendError: it failed, or is forbidden offline.
+    """
+    from talkinghead.media import resample_clip
+    from talkinghead.media.speech import SpeechOptions
+    from talkinghead.media.speech import say as speak_whole
+    from talkinghead.options import build_config
+
+    values = {"lang": lang, "voice": voice, "engine": engine, "speed": speed}
+    spoken = speak_whole(text, build_config(SpeechOptions, values, owner="Speech"))
+    return Speech(clip=resample_clip(spoken.clip, SPEECH_RATE_HZ), soundtrack=spoken.clip, phones=spoken.phones)
 
 
 def prepare(head: Head, source: str | Path | Frame, options: PrepareOptions | None = None) -> Avatar:

@@ -1,0 +1,136 @@
+"""`talkinghead say`: speech from text."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from talkinghead.cli import console
+from talkinghead.errors import InputError, OptionError
+from talkinghead.media.speech.options import MAX_CHARACTERS, SpeechOptions
+from talkinghead.options import build_config, option_fields
+
+_HELP = {field.name: field.help for field in option_fields(SpeechOptions)}
+
+
+def say(
+    text: Annotated[str | None, typer.Argument(help="What to say; - reads it from stdin.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Sound file to write, .wav.")] = None,
+    text_file: Annotated[Path | None, typer.Option(help="Read the text from this file (UTF-8) instead.")] = None,
+    lang: Annotated[str, typer.Option("--lang", "-l", help=_HELP["lang"])] = "en",
+    voice: Annotated[str | None, typer.Option(help=_HELP["voice"])] = None,
+    engine: Annotated[str, typer.Option(metavar="auto|espeak|gtts|piper", help=_HELP["engine"])] = "auto",
+    speed: Annotated[float, typer.Option(help=_HELP["speed"])] = 1.0,
+    phones: Annotated[
+        Path | None, typer.Option(help="Write the sounds with their times as JSON (espeak only).")
+    ] = None,
+    voices: Annotated[bool, typer.Option("--voices", help="List engines, languages and voices, and end.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite/--no-overwrite", help="Replace a file that exists.")] = True,
+    json_output: Annotated[bool, typer.Option("--json", help="Show the result as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+) -> None:
+    """Speak a text into a sound file, sentence by sentence.
+
+    Needs the extra `tts` or an installed espeak-ng; nothing is downloaded, and only --engine gtts uses the network.
+    """
+    from talkinghead.media.files import PendingOutput, write_bytes
+    from talkinghead.media.speech import open_voice, speak, write_speech
+
+    if voices:
+        _show_voices(json_output)
+        return
+    if output is None:
+        raise OptionError("No output is given.", accepted="-o speech.wav")
+    words = given_text(text, text_file)
+    options = build_config(
+        SpeechOptions, {"lang": lang, "voice": voice, "engine": engine, "speed": speed}, owner="Speech"
+    )
+    chosen = open_voice(options)
+    if phones is not None:
+        if chosen.engine != "espeak":
+            raise OptionError(
+                f"The engine {chosen.engine} does not tell when each sound begins.", remedy="leave --phones out"
+            )
+        PendingOutput(phones).discard()
+    seconds, found = write_speech(output, speak(words, voice=chosen, progress=_counter(quiet)), overwrite=overwrite)
+    if phones is not None and found is not None:
+        write_bytes(phones, phones_json(found))
+    if json_output:
+        console.print_json(
+            {"output": str(output), "seconds": seconds, "engine": chosen.engine, "voice": chosen.name,
+             "phones": None if found is None else len(found)}
+        )  # fmt: skip
+        return
+    exact = f", {len(found)} sounds with exact times" if found is not None else ""
+    console.say(f"{output}: {seconds:.2f} s, {chosen.engine} ({chosen.name}){exact}")
+
+
+def _counter(quiet: bool) -> Callable[[int, int], None] | None:
+    """Says now and then on stderr how far a long text is."""
+    if quiet:
+        return None
+    last_s = time.monotonic()
+
+    def count(done: int, total: int) -> None:
+        nonlocal last_s
+        if time.monotonic() - last_s >= 5.0:
+            last_s = time.monotonic()
+            console.note(f"{done}/{total} sentences")
+
+    return count
+
+
+def given_text(text: str | None, text_file: Path | None) -> str:
+    """The text of an argument, of stdin ("-") or of a file.
+
+    Raises:
+        OptionError: none or both are given. InputError: the file cannot be read as text.
+    """
+    if (text is None) == (text_file is None):
+        raise OptionError(
+            "No text is given." if text is None else "Both a text and a file are given.",
+            accepted="a text, - for stdin, or --text-file",
+        )
+    limit = 4 * MAX_CHARACTERS + 4
+    try:
+        if text_file is not None:
+            with text_file.open("rb") as file:
+                raw = file.read(limit)
+            return raw.decode("utf-8-sig")
+        if text == "-":
+            return sys.stdin.buffer.read(limit).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError("The text is not UTF-8.", remedy="save it as UTF-8 text") from error
+    except OSError as error:
+        raise InputError(f"{text_file} cannot be read: {error.strerror or error}.") from error
+    assert text is not None
+    return text
+
+
+def phones_json(found: Any) -> bytes:
+    """{"phones": [[start_s, end_s, "AA"], ...]}, as `talkinghead.audio.phones.read_phones` reads."""
+    rows = ",\n".join(json.dumps([round(p.start_s, 6), round(p.end_s, 6), p.label]) for p in found)
+    return f'{{"phones": [\n{rows}\n]}}\n'.encode()
+
+
+def _show_voices(json_output: bool) -> None:
+    from dataclasses import asdict
+
+    from talkinghead.media.speech import available_engines
+
+    rows = available_engines()
+    if json_output:
+        console.print_json([asdict(row) for row in rows])
+        return
+    for row in rows:
+        console.say(f"{row.name}: {row.summary}" + ("" if row.usable else f" (not usable: {row.why_not})"))
+        if row.languages:
+            console.say("  languages: " + " ".join(row.languages))
+        if row.variants:
+            console.say("  voices: " + " ".join(row.variants))
