@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.contracts import Frame
-from talkinghead.families.viseme.eyelids import Eye, LidField, eye_reach, lid_field, paint_lid, to_eye
+from talkinghead.families.viseme.eyelids import Eye, LidField, eye_reach, lash_points, lid_field, paint_lid, to_eye
 from talkinghead.families.viseme.geometry import COLUMNS, EyeGeometry, FaceGeometry, Values
 from talkinghead.families.viseme.idle import HEAD_REACH, HeadPose, head_field, head_weight
 from talkinghead.families.viseme.mouth_interior import OwnTeeth, Palette, paint
@@ -166,7 +166,7 @@ def animate(frame: Frame, face: Face, pose: Pose, *, teeth: bool = True) -> Fram
         moved = sample(frame, layer.map, face.fine)
         for lid in lids:
             if lid is not None:
-                _paint_lid(moved, lid, face.palette.softness)
+                _paint_lid(moved, frame, lid, face.palette)
         if mouth is not None and shape is not None:
             _paint_mouth(moved, frame, face, shape, pose.mouth, mouth, teeth=teeth)
         result[box.slices] = moved
@@ -316,6 +316,8 @@ class _LidPixels:
     eye: Eye
     field: LidField
     closing: float
+    lashes: Values
+    """[h, w, 2] points of the still picture where its lashes are looked for."""
 
 
 def _move_lid(layer: _Layer, eye_box: Region, eye: Eye, closing: float) -> _LidPixels | None:
@@ -327,16 +329,19 @@ def _move_lid(layer: _Layer, eye_box: Region, eye: Eye, closing: float) -> _LidP
     points = layer.map[view]
     x, y = to_eye(eye.geometry, points[..., 0], points[..., 1])
     field = lid_field(eye, closing, x, y)
+    lashes = lash_points(eye, field, points)
     move = np.where(np.abs(field.u) < 1, field.move, np.float32(0))
     ax, ay = (np.float32(v) for v in eye.geometry.axis)
     points[..., 0] -= move * ay
     points[..., 1] += move * ax
-    return _LidPixels(view, eye, field, closing)
+    return _LidPixels(view, eye, field, closing, lashes)
 
 
-def _paint_lid(moved: Frame, lid: _LidPixels, softness: float) -> None:
+def _paint_lid(moved: Frame, frame: Frame, lid: _LidPixels, palette: Palette) -> None:
     """Draw the lid, in place."""
-    piece = paint_lid(lid.eye, lid.closing, lid.field, moved[lid.box].astype(np.float32), softness)
+    pixels = moved[lid.box].astype(np.float32)
+    lashes = sample(frame, lid.lashes).astype(np.float32)
+    piece = paint_lid(lid.eye, lid.closing, lid.field, pixels, lashes, palette.softness, palette.grain)
     moved[lid.box] = np.rint(piece).astype(np.uint8)
 
 

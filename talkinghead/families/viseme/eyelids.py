@@ -13,14 +13,17 @@ import numpy as np
 
 from talkinghead.contracts import Frame
 from talkinghead.families.viseme.geometry import COLUMNS, NUM_COLUMNS, EyeGeometry, Values
+from talkinghead.families.viseme.grain import noise
 
 FOLD_ABOVE = 0.10
 """Eye distances from the open lid up to where the skin no longer follows it; the brow lies above."""
 FOLD_FOLLOWS = 0.22
 """Of the lid's fall, that the skin above it follows."""
-LASH_COVER = 0.030
-"""Eye distances above the open lid that the drawn lid covers: its own lashes are there in the picture."""
-LASH_WIDTH = 0.013
+LASH_REACH = 0.145
+"""Eye distances above the open lid up to which lashes and make-up may reach."""
+LASH_LENGTH = 0.085
+"""Eye distances above the open lid in which lashes are looked for."""
+LASH_WIDTH = 0.012
 """Eye distances; half thickness of the line of lashes."""
 LOWER_LID_RISE = 0.12
 """Of the opening, that the lower lid closes."""
@@ -45,6 +48,8 @@ class Eye:
     geometry: EyeGeometry
     colours: LidColours
     eye_distance: float
+    plain: float
+    """Eye distances above the open lid where plain skin begins: there the drawn lid ends."""
 
 
 def read_lid(frame: Frame, eye: EyeGeometry, eye_distance: float) -> Eye:
@@ -62,7 +67,13 @@ def read_lid(frame: Frame, eye: EyeGeometry, eye_distance: float) -> Eye:
     upper, lower = eye.upper_lid.astype(np.float64), eye.lower_lid.astype(np.float64)
     d = eye_distance
     luma = np.array([0.299, 0.587, 0.114])
-    over = np.stack([pick(upper - share * d) for share in (0.05, 0.06, 0.07, 0.08, 0.09)])
+    # The plainest skin above the eye: beyond lashes and make-up, below the brow.
+    heights = np.arange(0.035, LASH_REACH + 0.001, 0.01)
+    middle = np.abs(COLUMNS) < 0.6
+    rows = np.stack([pick(upper - share * d) for share in heights])
+    best = int(np.argmax((rows @ luma)[:, middle].mean(axis=1)))
+    plain = float(heights[best])
+    over = np.stack([pick(upper - (plain + share) * d) for share in (-0.01, -0.005, 0.0, 0.005, 0.01)])
     under = np.stack([pick(lower + share * d) for share in (0.06, 0.075, 0.09, 0.105)])
     above = _smooth_columns(_bright_median(over, luma))
     below = _smooth_columns(_bright_median(under, luma))
@@ -74,7 +85,7 @@ def read_lid(frame: Frame, eye: EyeGeometry, eye_distance: float) -> Eye:
     brightness = line @ luma
     lash = line[brightness <= np.percentile(brightness, 30)].mean(axis=0)
     lash = np.minimum(lash, 0.55 * below.mean(axis=0))
-    return Eye(eye, LidColours(above.astype(np.float32), below.astype(np.float32), lash.astype(np.float32)), d)
+    return Eye(eye, LidColours(above.astype(np.float32), below.astype(np.float32), lash.astype(np.float32)), d, plain)
 
 
 def _bright_median(samples: Values, luma: Values) -> Values:
@@ -130,12 +141,34 @@ def lid_field(eye: Eye, closing: float, x: Values, y: Values) -> LidField:
     return LidField(move.astype(np.float32), u, y, upper, edge, lower)
 
 
-def paint_lid(eye: Eye, closing: float, field: LidField, pixels: Values, softness: float) -> Values:
-    """Draw the lid over `pixels` [h, w, 3] float32; returns new pixels."""
+def lash_points(eye: Eye, field: LidField, points: Values) -> Values:
+    """Where in the still picture the lashes are that hang at these points [h, w, 2] below a falling lid.
+
+    Lashes that point up from an open lid point down from a shut one: they are mirrored at its edge.
+    """
+    below = field.y - field.edge
+    shift = (field.upper - below) - field.y
+    ax, ay = (np.float32(v) for v in eye.geometry.axis)
+    moved = np.stack([points[..., 0] - shift * ay, points[..., 1] + shift * ax], axis=-1)
+    return moved.astype(np.float32)
+
+
+def paint_lid(
+    eye: Eye, closing: float, field: LidField, pixels: Values, lashes: Values, softness: float, grain: float
+) -> Values:
+    """Draw the lid over `pixels`.
+
+    Args:
+        pixels: [h, w, 3] float32, 0..255. lashes: [h, w, 3] float32, the picture at `lash_points`.
+    Returns:
+        New pixels.
+    """
     d = np.float32(eye.eye_distance)
     soft = np.float32(max(softness, 1.0))
     y, upper, edge, lower = field.y, field.upper, field.edge, field.lower
-    inside = np.clip((1 - np.abs(field.u)) * np.float32(eye.geometry.half_width) / soft, 0, 1)
+    half = np.float32(eye.geometry.half_width)
+    inside = np.clip((1 - np.abs(field.u)) * half / (np.float32(0.20) * half + soft), 0, 1)
+    inside = inside * inside * (3 - 2 * inside)
     shown = np.float32(min(1.0, closing / 0.12))
 
     # Shadow of the lid on the eyeball.
@@ -152,17 +185,28 @@ def paint_lid(eye: Eye, closing: float, field: LidField, pixels: Values, softnes
         return value
 
     t = np.clip((y - upper) / np.maximum(lower - upper, 1), 0, 1)
-    skin = column(table.above) * (1 - t)[..., None] + column(table.below) * t[..., None]
+    above = column(table.above)
+    skin = above * (1 - t)[..., None] + column(table.below) * t[..., None]
     # A ball under skin: darker in the fold, lightest a little below the middle.
-    ball = 0.90 + 0.12 * np.exp(-(((t - 0.55) / 0.38) ** 2)) * (1 - 0.35 * field.u**2)
+    ball = 0.95 + 0.06 * np.exp(-(((t - 0.55) / 0.38) ** 2)) * (1 - 0.35 * field.u**2)
     skin = skin * ball[..., None]
-    cover = np.float32(LASH_COVER) * d * inside
-    top = np.clip((y - (upper - cover)) / (0.6 * cover + soft), 0, 1)
+    if grain > 0.5:
+        skin = skin + noise(*y.shape)[..., None] * np.float32(0.7 * grain)
+    # Above the open lid the drawn skin fades in, over the lashes that the picture shows there.
+    cover = np.float32(eye.plain) * d * np.sqrt(inside) * np.float32(min(1.0, closing / 0.5))
+    top = np.clip((y - (upper - cover)) / (0.45 * cover + soft), 0, 1)
+    top = top * top * (3 - 2 * top)
     lid = top * np.clip((edge - y) / soft + 0.5, 0, 1) * inside * shown
     result = result + (skin - result) * lid[..., None]
 
+    # Lashes darken what is below the edge as they darkened the skin above it; further down only their tips are left.
+    hang = np.clip((y - edge) / (np.float32(LASH_LENGTH) * d), 0, 1)
+    density = (1 - hang) * (y > edge) * inside * np.float32(max(0.0, (closing - 0.35) / 0.65))
+    factor = np.clip(lashes / np.maximum(above, 1), 0.25, 1)
+    result = result * (1 - (1 - factor) * (0.8 * density)[..., None])
+
     width = np.maximum(np.float32(LASH_WIDTH) * d, 0.6 * soft)
-    line = np.exp(-(((y - edge) / width) ** 2)) * np.sqrt(inside) * shown * 0.85
+    line = np.exp(-(((y - edge) / width) ** 2)) * np.sqrt(inside) * shown * 0.72
     result = result + (table.lash - result) * line[..., None]
     drawn: Values = np.clip(result, 0, 255)
     return drawn
@@ -170,7 +214,8 @@ def paint_lid(eye: Eye, closing: float, field: LidField, pixels: Values, softnes
 
 def eye_reach(eye: EyeGeometry, eye_distance: float) -> float:
     """Radius around the eye's centre inside which a blink changes pixels."""
-    height = max(-float(eye.upper_lid.min()) + FOLD_ABOVE * eye_distance, float(eye.lower_lid.max()))
+    above, below = max(FOLD_ABOVE, LASH_REACH) * eye_distance, LASH_LENGTH * eye_distance
+    height = max(-float(eye.upper_lid.min()) + above, float(eye.lower_lid.max()) + below)
     return float(np.hypot(eye.half_width, height)) + 0.05 * eye_distance + 2
 
 

@@ -8,7 +8,6 @@ go with the jaw, and the lips uncover what lies behind them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from talkinghead.contracts import FloatArray, Frame
 from talkinghead.families.viseme.geometry import COLUMNS, NUM_COLUMNS, FaceGeometry, Values
+from talkinghead.families.viseme.grain import noise
 from talkinghead.families.viseme.warp import JAW_DROP, NEUTRAL_HALF_WIDTH, MouthPose, MouthShape
 
 UPPER_TEETH = np.array([0.0, 0.335, 0.575, 0.765, 0.90, 1.02], np.float32)
@@ -299,19 +299,8 @@ def paint(
     shade = shade * (1 - 0.50 * _ease((X - np.float32(0.50)) / np.float32(0.65)))
     painted = _shaded(colour, shade, palette.warmth)
     if palette.grain > 0.5:
-        rows = np.arange(x.shape[0])[:, None] % NOISE_SIDE
-        columns = np.arange(x.shape[1])[None, :] % NOISE_SIDE
-        painted = painted + (_noise()[rows, columns] * np.float32(0.6 * palette.grain))[..., None]
+        painted = painted + noise(*x.shape)[..., None] * np.float32(0.6 * palette.grain)
     return painted
-
-
-NOISE_SIDE = 128
-
-
-@lru_cache(maxsize=1)
-def _noise() -> FloatArray:
-    """[128, 128] of standard deviation 1, the same in every run."""
-    return np.random.default_rng(20).normal(size=(NOISE_SIDE, NOISE_SIDE)).astype(np.float32)
 
 
 def _row_of_teeth(
