@@ -12,6 +12,7 @@ from talkinghead.audio.sinc_resample import sinc_resample
 from talkinghead.errors import MissingDependency
 
 MIMI_RATE_HZ = 24_000
+UNLIMITED_WINDOW = 1 << 20
 
 
 def _transformers() -> Any:
@@ -53,7 +54,9 @@ class MimiEncoder(nn.Module):
     def __init__(self, settings: Mapping[str, Any]) -> None:
         super().__init__()
         transformers = _transformers()
-        self.acoustic_model = transformers.MimiModel(transformers.MimiConfig(**settings)).eval()
+        # The published program's transformers ignored the attention window on every path but one.
+        unlimited = {**settings, "sliding_window": UNLIMITED_WINDOW}
+        self.acoustic_model = transformers.MimiModel(transformers.MimiConfig(**unlimited)).eval()
 
     def codes(self, chunks: torch.Tensor) -> torch.Tensor:
         """[B, n] at 16 kHz to [B, quantizers, frames] int64 at 12.5 per second."""

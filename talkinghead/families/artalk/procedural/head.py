@@ -1,0 +1,502 @@
+"""The procedural head as FLAME arrays: template, directions, joints, weights, landmarks, and colours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from talkinghead.contracts import FloatArray
+from talkinghead.families.artalk.flame import (
+    JAW,
+    LEFT_EYE,
+    NECK,
+    NUM_EXPRESSION,
+    NUM_JOINTS,
+    NUM_SHAPE,
+    PARENTS,
+    RIGHT_EYE,
+    ROOT,
+    FlameModel,
+    flame_from_arrays,
+)
+from talkinghead.families.artalk.procedural import parts as pieces
+from talkinghead.families.artalk.procedural.surface import (
+    EYE_CENTRE,
+    EYE_RADIUS,
+    LOWER_LID_HEIGHT,
+    UPPER_LID_HEIGHT,
+    Points,
+    Skin,
+    build_skin,
+    bump,
+    lift_lids,
+    onto_eyeballs,
+    smoothstep,
+)
+
+EXPRESSIONS = (
+    "press", "part", "spread", "round", "tuck", "smile", "blink", "blink left", "blink right", "brows up",
+    "brows together", "squint", "raise upper lip", "tongue up", "cheeks", "nose",
+)  # fmt: skip
+"""Names of the first expression directions; the others are zero."""
+SHAPES = (
+    "width", "height", "depth", "jaw width", "chin", "nose length", "nose width", "lip fullness", "brow ridge",
+    "cheeks", "neck width", "ear size",
+)  # fmt: skip
+"""Names of the first shape directions; the others are zero."""
+JAW_OPEN = 0.10
+"""Radians of jaw that one unit of "press" closes the lips over."""
+
+JOINTS = np.array(
+    [
+        [0.0, -0.160, -0.045],
+        [0.0, -0.105, -0.040],
+        [0.0, -0.028, -0.012],
+        EYE_CENTRE,
+        EYE_CENTRE * [-1.0, 1.0, 1.0],
+    ]
+)
+
+SKIN, LIPS, MOUTH, EYE = range(4)
+"""Region labels, as in the published runtime."""
+
+_COLOURS: Mapping[str, tuple[float, float, float]] = {
+    "skin": (0.860, 0.660, 0.560),
+    "warm": (0.830, 0.520, 0.450),
+    "lips": (0.700, 0.360, 0.345),
+    "rim": (0.330, 0.190, 0.160),
+    "hair": (0.175, 0.125, 0.105),
+    "white": (0.930, 0.915, 0.900),
+    "iris": (0.270, 0.400, 0.430),
+    "ring": (0.130, 0.180, 0.200),
+    "pupil": (0.030, 0.025, 0.025),
+    "mouth": (0.280, 0.085, 0.085),
+    "deep": (0.075, 0.020, 0.022),
+    "teeth": (0.930, 0.900, 0.850),
+    "gum": (0.700, 0.370, 0.370),
+    "tongue": (0.730, 0.360, 0.360),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class ProceduralHead:
+    """The head and what a plain FLAME file does not say."""
+
+    flame: FlameModel
+    colours: FloatArray
+    """[V, 3] float32 RGB in [0, 1]."""
+    regions: NDArray[np.uint8]
+    """[V] uint8: 0 skin, 1 lips, 2 inside of the mouth, 3 eye."""
+    arrays: Mapping[str, NDArray[np.generic]]
+    """As in FLAME_with_eye.pt, named "group/key"."""
+
+
+@cache
+def procedural_head() -> ProceduralHead:
+    """Build the head (a fraction of a second) and keep it."""
+    skin = build_skin()
+    bag, bag_upper, bag_on = pieces.mouth_bag(skin)
+    parts = [
+        bag,
+        pieces.teeth(upper=True),
+        pieces.teeth(upper=False),
+        pieces.tongue(),
+        *(pieces.eyeball(side) for side in (1, -1)),
+        *(pieces.ear(side) for side in (1, -1)),
+        *(pieces.eyebrow(side, skin) for side in (1, -1)),
+    ]
+    names = ["skin"] * len(skin.points)
+    faces = [skin.faces]
+    start = len(skin.points)
+    slices: dict[str, list[slice]] = {}
+    for part in parts:
+        names += [part.name] * len(part.points)
+        faces.append(part.faces + start)
+        slices.setdefault(part.name, []).append(slice(start, start + len(part.points)))
+        start += len(part.points)
+    points = np.concatenate([skin.points, *(part.points for part in parts)])
+    label = np.array(names)
+    build = _Build(skin, points, label, slices, bag_upper, bag_on)
+    expression = build.expressions()
+    weights = build.weights()
+    shape = build.shapes()
+    directions = np.zeros((len(points), 3, NUM_SHAPE + NUM_EXPRESSION), np.float32)
+    directions[:, :, : shape.shape[2]] = shape
+    directions[:, :, NUM_SHAPE : NUM_SHAPE + expression.shape[2]] = expression
+    all_faces = np.concatenate(faces)
+    arrays: dict[str, NDArray[np.generic]] = {
+        "flame_model/f": all_faces,
+        "flame_model/v_template": points.astype(np.float32),
+        "flame_model/shapedirs": directions,
+        "flame_model/posedirs": np.zeros((len(points), 3, 9 * (NUM_JOINTS - 1)), np.float32),
+        "flame_model/J_regressor": _regressor(points),
+        "flame_model/kintree_table": np.array([PARENTS, range(NUM_JOINTS)], np.int64),
+        "flame_model/weights": weights.astype(np.float32),
+        **_landmarks(points, all_faces, skin),
+    }
+    return ProceduralHead(
+        flame=flame_from_arrays(arrays, "the procedural head"),
+        colours=build.colours(),
+        regions=build.regions(),
+        arrays=arrays,
+    )
+
+
+def _regressor(points: Points) -> FloatArray:
+    """Each joint as a weighted mean of its nearest vertices, exact for the template."""
+    regressor = np.zeros((NUM_JOINTS, len(points)))
+    for number, joint in enumerate(JOINTS):
+        near = np.argsort(((points - joint) ** 2).sum(axis=1))[:400]
+        rows = np.vstack([points[near].T, np.ones(len(near))])
+        regressor[number, near] = np.linalg.pinv(rows) @ np.append(joint, 1.0)
+    return regressor.astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class _Build:
+    skin: Skin
+    points: Points
+    label: NDArray[np.str_]
+    slices: Mapping[str, list[slice]]
+    bag_upper: NDArray[np.bool_]
+    bag_on: NDArray[np.int64]
+
+    @property
+    def _num_skin(self) -> int:
+        return len(self.skin.points)
+
+    def _spread_to_bag(self, values: Points, fade: bool = True) -> Points:
+        """Values of the skin continued on the mouth's inside, where each vertex hangs on the lips."""
+        result = np.zeros((len(self.points), *values.shape[1:]))
+        result[: self._num_skin] = values
+        [bag] = self.slices["mouth"]
+        depth = self.points[self.bag_on, 2] - self.points[bag, 2]
+        keep = 1.0 - smoothstep(depth / 0.022) if fade else np.ones(len(depth))
+        result[bag] = values[self.bag_on] * keep.reshape(-1, *([1] * (values.ndim - 1)))
+        return result
+
+    # Weights
+
+    def weights(self) -> Points:
+        """[V, 5]."""
+        count = len(self.points)
+        jaw = self._spread_to_bag(self._jaw_of_skin(), fade=False)
+        [bag] = self.slices["mouth"]
+        jaw[bag] = np.where(self.bag_upper, np.minimum(jaw[bag], 0.5), jaw[bag])
+        for name in ("lower teeth", "tongue"):
+            for part in self.slices[name]:
+                jaw[part] = 1.0
+        eyes = {LEFT_EYE: "left eye", RIGHT_EYE: "right eye"}
+        result = np.zeros((count, NUM_JOINTS))
+        result[:, JAW] = jaw
+        for joint, name in eyes.items():
+            for part in self.slices[name]:
+                result[part] = 0.0
+                result[part, joint] = 1.0
+        rest = 1.0 - result.sum(axis=1)
+        up = smoothstep((self.points[:, 1] + 0.19) / 0.09)
+        result[:, NECK] = rest * up
+        result[:, ROOT] = rest * (1.0 - up)
+        return result
+
+    def _jaw_of_skin(self) -> Points:
+        skin = self.skin
+        x, y, z = skin.points.T
+        across = np.abs(x)
+        # A line from the joint to the corner of the mouth; below it hangs the jaw.
+        corner_y = skin.points[skin.mouth_upper[0], 1]
+        slope = (corner_y - JOINTS[JAW, 1]) / (0.055 - JOINTS[JAW, 2])
+        line = JOINTS[JAW, 1] + slope * (z - JOINTS[JAW, 2])
+        line = np.where(z > 0.055, corner_y, line)
+        weight = smoothstep((line - y) / 0.036 + 0.5)
+        weight *= smoothstep((z - JOINTS[JAW, 2] + 0.012) / 0.045)  # nothing behind the joint
+        throat = smoothstep((y + 0.150) / 0.030)  # the neck stays
+        weight *= throat * smoothstep((z + 0.02) / 0.05)
+        half = np.abs(skin.points[skin.mouth_upper, 0]).max()
+        inside = np.clip(1.0 - (across / (half * 1.02)) ** 2, 0.0, 1.0) ** 0.5 * (skin.front > 0.4)
+        near = np.exp(-(((y - skin.line_height) / 0.016) ** 2))
+        sharp = inside * near
+        lip = np.where(skin.side_of_mouth > 0, 0.0, 1.0)
+        weight = weight * (1 - sharp) + lip * sharp
+        above = smoothstep((y - skin.line_height) / 0.012)
+        weight = weight * (1.0 - above * (across < 0.05) * (skin.front > 0.4))
+        return np.clip(weight, 0.0, 1.0)
+
+    # Directions
+
+    def expressions(self) -> FloatArray:
+        """[V, 3, n], in the order of EXPRESSIONS."""
+        skin = self.skin
+        base = skin.points
+        x, y, z = base.T
+        across = np.abs(x)
+        sign = np.sign(x)
+        away = y - skin.line_height
+        face = skin.front
+        half = np.abs(base[skin.mouth_upper, 0]).max()
+        upper = skin.side_of_mouth > 0
+        mouth = np.exp(-((across / 0.030) ** 4)) * np.exp(-((away / 0.020) ** 2)) * face
+        lips = np.exp(-((across / 0.0235) ** 4)) * np.exp(-((away / 0.0095) ** 2)) * face
+        middle = np.clip(1.0 - (across / (half * 1.0)) ** 2, 0.0, 1.0) ** 0.5
+
+        def field(dx: Points | float = 0.0, dy: Points | float = 0.0, dz: Points | float = 0.0) -> Points:
+            out = np.zeros_like(base)
+            out[:, 0], out[:, 1], out[:, 2] = dx, dy, dz
+            return out
+
+        lever = base[:, 2] - JOINTS[JAW, 2]
+        drop = JAW_OPEN * lever  # how far the jaw takes the lower lip down
+        found: dict[str, Points] = {}
+        lower_lip = lips * (~upper) * middle
+        upper_lip = lips * upper * middle
+        seal = np.clip(1.0 - (across / (1.02 * half)) ** 2, 0.0, 1.0) ** 0.5 * np.exp(-((away / 0.0140) ** 2)) * face
+        found["press"] = field(dy=np.where(upper, -0.34, 0.66) * drop * seal, dz=-0.0010 * lips)
+        found["part"] = field(dy=np.where(upper, 0.0022, -0.0042) * lips * middle, dz=0.0006 * lips)
+        corner = np.exp(-(((across - half) / 0.0135) ** 2)) * np.exp(-((away / 0.0160) ** 2)) * face
+        stretch = np.clip(across / half, 0.0, 1.0) * mouth + corner
+        found["spread"] = field(dx=0.0050 * sign * np.minimum(stretch, 1.2), dy=0.0004 * corner, dz=-0.0026 * corner)
+        found["round"] = field(
+            dx=-0.0078 * sign * np.minimum(np.clip(across / half, 0.0, 1.0) * mouth + 0.45 * corner, 1.1),
+            dy=np.where(upper, 0.0006, -0.0012) * lips * middle,
+            dz=0.0068 * lips + 0.0020 * mouth,
+        )
+        found["tuck"] = field(
+            dy=0.0052 * lower_lip + 0.0014 * upper_lip, dz=-0.0058 * lower_lip * np.exp(-((away / 0.0070) ** 2))
+        )
+        found["smile"] = field(dx=0.0040 * sign * corner, dy=0.0052 * corner, dz=-0.0030 * corner)
+        closed = self._closed_lids()
+        for name, sides in (("blink", (-1, 1)), ("blink left", (1,)), ("blink right", (-1,))):
+            near = sum((np.sign(base[:, 0]) == side).astype(float) for side in sides)
+            found[name] = (closed - base) * np.asarray(near)[:, None]
+        brow = bump(across, y, (0.0300, 0.0260), 0.0220, 0.0110) * face
+        found["brows up"] = field(dy=0.0062 * brow, dz=0.0006 * brow)
+        inner = bump(across, y, (0.0140, 0.0225), 0.0110, 0.0090) * face
+        found["brows together"] = field(dx=-0.0026 * sign * inner, dy=-0.0036 * inner, dz=0.0012 * inner)
+        found["squint"] = (
+            onto_eyeballs(lift_lids(skin.shut, skin, 0.70 * UPPER_LID_HEIGHT, -0.55 * LOWER_LID_HEIGHT), face) - base
+        )
+        found["raise upper lip"] = field(dy=0.0034 * upper_lip)
+        found["tongue up"] = field()
+        cheek = bump(across, y, (0.0400, -0.0300), 0.0180, 0.0160) * face
+        found["cheeks"] = field(dy=0.0020 * cheek, dz=0.0030 * cheek)
+        wings = bump(across, y, (0.0130, -0.0420), 0.0080, 0.0080) * face
+        found["nose"] = field(dx=0.0016 * sign * wings, dy=0.0012 * wings)
+
+        result = np.stack([self._spread_to_bag(found[name]) for name in EXPRESSIONS], axis=2)
+        for part in self.slices["brow"]:
+            place = self.points[part]
+            hill = bump(np.abs(place[:, 0]), place[:, 1], (0.0300, 0.0260), 0.0220, 0.0110)
+            result[part, 1, EXPRESSIONS.index("brows up")] = 0.0062 * hill
+            knit = bump(np.abs(place[:, 0]), place[:, 1], (0.0140, 0.0225), 0.0110, 0.0090)
+            result[part, 0, EXPRESSIONS.index("brows together")] = -0.0026 * np.sign(place[:, 0]) * knit
+            result[part, 1, EXPRESSIONS.index("brows together")] = -0.0036 * knit
+        [part] = self.slices["tongue"]
+        place = self.points[part]
+        tip = smoothstep((place[:, 2] - place[:, 2].min()) / np.ptp(place[:, 2]))
+        result[part, 1, EXPRESSIONS.index("tongue up")] = 0.0095 * tip**2
+        result[part, 2, EXPRESSIONS.index("tongue up")] = 0.0022 * tip**2
+        return result.astype(np.float32)
+
+    def _closed_lids(self) -> Points:
+        """The skin with both eyes shut: the upper lid comes down most of the way, along the eyeball."""
+        skin = self.skin
+        meet = -0.55 * LOWER_LID_HEIGHT
+        return onto_eyeballs(lift_lids(skin.shut, skin, meet, meet), skin.front, 0.0003)
+
+    def shapes(self) -> FloatArray:
+        """[V, 3, n], in the order of SHAPES."""
+        p = self.points
+        x, y, z = p.T
+        across, sign = np.abs(x), np.sign(x)
+        front = smoothstep((z - 0.0) / 0.04)
+        zero = np.zeros_like(x)
+        ears = np.isin(self.label, ["left ear", "right ear"])
+        nose = np.exp(-((across / 0.018) ** 2)) * np.exp(-(((y + 0.030) / 0.020) ** 2)) * front
+        jaw = smoothstep((-0.040 - y) / 0.03) * smoothstep((y + 0.150) / 0.03)
+        away = y + 0.0695
+        lips = np.exp(-((across / 0.023) ** 4)) * np.exp(-((away / 0.011) ** 2)) * front * (self.label == "skin")
+        fields = {
+            "width": (0.035 * x, zero, zero),
+            "height": (zero, 0.035 * (y + 0.03), zero),
+            "depth": (zero, zero, 0.035 * (z + 0.03)),
+            "jaw width": (0.060 * x * jaw, zero, zero),
+            "chin": (zero, -0.0030 * bump(x, y, (0, -0.11), 0.028, 0.018) * front, 0.0036 * bump(x, y, (0, -0.108), 0.024, 0.016) * front),
+            "nose length": (zero, -0.0020 * nose, 0.0036 * nose),
+            "nose width": (0.0018 * sign * np.clip(across / 0.008, 0, 1) * nose, zero, zero),
+            "lip fullness": (zero, 0.0009 * np.sign(away) * lips, 0.0016 * lips),
+            "brow ridge": (zero, zero, 0.0026 * bump(across, y, (0.025, 0.027), 0.028, 0.009) * front),
+            "cheeks": (0.0014 * sign * bump(across, y, (0.05, -0.03), 0.02, 0.02), zero, 0.0026 * bump(across, y, (0.042, -0.028), 0.02, 0.018) * front),
+            "neck width": (0.060 * x * smoothstep((-0.115 - y) / 0.02), zero, zero),
+            "ear size": (zero, 0.06 * (y + 0.0085) * ears, 0.06 * (z + 0.029) * ears),
+        }  # fmt: skip
+        return np.stack([np.stack(fields[name], axis=1) for name in SHAPES], axis=2).astype(np.float32)
+
+    # Colours
+
+    def regions(self) -> NDArray[np.uint8]:
+        """[V] uint8."""
+        result = np.full(len(self.points), SKIN, np.uint8)
+        result[: self._num_skin][self._lip_share() > 0.5] = LIPS
+        result[np.isin(self.label, ["mouth", "upper teeth", "lower teeth", "tongue"])] = MOUTH
+        result[np.isin(self.label, ["left eye", "right eye"])] = EYE
+        return result
+
+    def _lip_share(self) -> Points:
+        skin = self.skin
+        x, y, _ = skin.points.T
+        across = np.abs(x)
+        half = np.abs(skin.points[skin.mouth_upper, 0]).max()
+        away = y - skin.line_height
+        arch = np.clip(1.0 - (across / (half * 1.03)) ** 2, 0.0, 1.0)
+        bow = 1.0 - 0.16 * np.exp(-((x / 0.0032) ** 2)) + 0.10 * np.exp(-(((across - 0.006) / 0.004) ** 2))
+        limit = np.where(skin.side_of_mouth > 0, 0.0082 * bow * arch**0.62, 0.0100 * arch**0.5)
+        share = smoothstep((limit - np.abs(away)) / 0.0016 + 0.5)
+        result: Points = share * (skin.front > 0.6) * (arch > 0)
+        return result
+
+    def colours(self) -> FloatArray:
+        """[V, 3] float32: skin with warm cheeks, nose and ears, lips, short hair, eyes and the mouth's inside."""
+        tones = {name: np.array(value) for name, value in _COLOURS.items()}
+        skin = self.skin
+        x, y, z = skin.points.T
+        across = np.abs(x)
+        colours = np.zeros((len(self.points), 3))
+
+        def blend(base: Points, name: str, share: Points) -> Points:
+            mixed: Points = base + share[:, None] * (tones[name] - base)
+            return mixed
+
+        tone = np.broadcast_to(tones["skin"], skin.points.shape).copy()
+        warm = 0.34 * bump(across, y, (0.040, -0.030), 0.020, 0.018) * skin.front
+        warm += 0.30 * bump(x, y, (0.0, -0.040), 0.014, 0.012) * skin.front
+        warm += 0.22 * bump(across, y, (0.031, 0.008), 0.018, 0.012) * skin.front
+        tone = blend(tone, "warm", np.clip(warm, 0, 1))
+        nostril = bump(across, y, (0.0068, -0.0478), 0.0034, 0.0024) * skin.front
+        tone = blend(tone, "rim", np.clip(0.85 * nostril, 0, 1))
+        tone = blend(tone, "lips", self._lip_share())
+        hairline = np.interp(z, [-0.13, -0.06, -0.025, 0.005, 0.02, 0.045, 0.075],
+                             [-0.060, -0.060, 0.004, 0.012, 0.058, 0.074, 0.083])  # fmt: skip
+        hair = smoothstep((y - hairline) / 0.013 + 0.5)
+        tone = blend(tone, "hair", hair)
+        for edges, share in ((skin.lids_upper, 0.80), (skin.lids_lower, 0.30)):
+            for edge in edges:
+                rim = np.zeros(len(tone))
+                rim[edge[1:-1]] = share
+                tone = blend(tone, "rim", rim)
+        rim = np.zeros(len(tone))
+        rim[skin.mouth_upper] = 0.45
+        rim[skin.mouth_lower] = 0.25
+        colours[: self._num_skin] = blend(tone, "rim", rim)
+        [bag] = self.slices["mouth"]
+        depth = self.points[self.bag_on, 2] - self.points[bag, 2]
+        inside = tones["mouth"] + smoothstep(depth / 0.03)[:, None] * (tones["deep"] - tones["mouth"])
+        lip_side = (1.0 - smoothstep(depth / 0.0045))[:, None]
+        colours[bag] = inside + lip_side * (0.85 * tones["lips"] - inside)
+        for name, upper in (("upper teeth", True), ("lower teeth", False)):
+            [part] = self.slices[name]
+            edge, root = (pieces.UPPER_TEETH_Y[1], pieces.UPPER_TEETH_Y[0]) if upper else pieces.LOWER_TEETH_Y
+            share = np.clip((self.points[part, 1] - edge) / (root - edge), 0, 1)
+            gum = smoothstep((share - 0.62) / 0.12)[:, None]
+            fade = (0.55 + 0.45 * np.exp(-((self.points[part, 0] / 0.017) ** 2)))[:, None]
+            colours[part] = (tones["teeth"] + gum * (tones["gum"] - tones["teeth"])) * fade
+        [part] = self.slices["tongue"]
+        colours[part] = tones["tongue"] * (0.65 + 0.35 * smoothstep((self.points[part, 2] - 0.03) / 0.025))[:, None]
+        for name, side in (("left eye", 1), ("right eye", -1)):
+            [part] = self.slices[name]
+            local = (self.points[part] - EYE_CENTRE * [side, 1, 1]) / EYE_RADIUS
+            angle = np.degrees(np.arctan2(np.hypot(local[:, 0], local[:, 1]), local[:, 2]))
+            ball = np.broadcast_to(tones["white"], local.shape).copy()
+            ball[angle < 29] = tones["ring"]
+            ball[angle < 24] = tones["iris"]
+            ball[angle < 11] = tones["pupil"]
+            ball *= (1.0 - 0.16 * smoothstep((local[:, 1] - 0.05) / 0.5))[:, None]  # the lid's shadow
+            colours[part] = ball
+        for name in ("left ear", "right ear"):
+            for part in self.slices[name]:
+                colours[part] = tones["skin"] + 0.30 * (tones["warm"] - tones["skin"])
+        for part in self.slices["brow"]:
+            colours[part] = tones["hair"] * 1.1 + 0.10 * tones["skin"]
+        return np.clip(colours, 0, 1).astype(np.float32)
+
+
+def _landmarks(points: Points, faces: NDArray[np.int64], skin: Skin) -> dict[str, NDArray[np.generic]]:
+    """Embeddings in FLAME's groups: a face and weights per landmark."""
+    of_vertex = np.zeros(len(points), np.int64)
+    corner_of = np.zeros(len(points), np.int64)
+    for corner in (2, 1, 0):
+        of_vertex[faces[:, corner]] = np.arange(len(faces))
+        corner_of[faces[:, corner]] = corner
+
+    def nearest(x: float, y: float) -> int:
+        distance = (skin.points[:, 0] - x) ** 2 + (skin.points[:, 1] - y) ** 2
+        distance[skin.front < 0.5] = np.inf
+        return int(np.argmin(distance))
+
+    def embed(vertices: list[int]) -> tuple[NDArray[np.int64], FloatArray]:
+        chosen = np.array(vertices)
+        return of_vertex[chosen], np.eye(3, dtype=np.float32)[corner_of[chosen]]
+
+    def along(edge: NDArray[np.int64], count: int) -> list[int]:
+        return [int(edge[round(place)]) for place in np.linspace(0, len(edge) - 1, count)]
+
+    jaw = [nearest(0.070 * np.sin(a), -0.035 - 0.080 * np.cos(a) ** 2) for a in np.linspace(-1.5, 1.5, 17)]
+    brows = [nearest(s * x, y) for s, xs in ((-1, range(5)), (1, range(4, -1, -1)))
+             for x, y in [((0.047, 0.022), (0.040, 0.027), (0.031, 0.028), (0.022, 0.026), (0.013, 0.023))[k] for k in xs]]  # fmt: skip
+    nose = [nearest(0.0, y) for y in (0.008, -0.008, -0.023, -0.038)]
+    nose += [nearest(x, -0.048) for x in (-0.012, -0.006, 0.0, 0.006, 0.012)]
+    eyes: list[int] = []
+    for upper, lower in zip(skin.lids_upper, skin.lids_lower, strict=True):
+        top, bottom = along(upper, 4), along(lower, 4)
+        eyes += [*top, *bottom[2:0:-1]]
+    half = float(np.abs(skin.points[skin.mouth_upper, 0]).max())
+    line = float(skin.points[skin.mouth_upper, 1].mean())
+    outer_top = [nearest(half * t, line + 0.0075 * (1 - t * t) ** 0.5) for t in np.linspace(-1, 1, 7)]
+    outer_bottom = [nearest(half * t, line - 0.0095 * (1 - t * t) ** 0.5) for t in np.linspace(0.67, -0.67, 5)]
+    inner = [*along(skin.mouth_upper, 5), *along(skin.mouth_lower, 5)[3:0:-1]]
+    mouth = [*outer_top, *outer_bottom, *inner]
+    pupils = [len(points) - 1, len(points) - 1]
+    static = [*brows, *nose, *eyes, *mouth]
+    full = [*jaw, *static, *pupils]
+    static_faces, static_weights = embed(static)
+    full_faces, full_weights = embed(full)
+    jaw_faces, jaw_weights = embed(jaw)
+
+    lips = {
+        61: skin.mouth_upper[0], 291: skin.mouth_upper[-1], 13: along(skin.mouth_upper, 3)[1], 14: along(skin.mouth_lower, 3)[1],
+        0: outer_top[3], 17: outer_bottom[2], 78: skin.mouth_upper[1], 308: skin.mouth_upper[-2],
+    }  # fmt: skip
+    ids = {**{k: int(v) for k, v in lips.items()}}
+    lip_ids = (82, 312, 87, 317, 81, 311, 88, 318)
+    ids |= dict(zip(lip_ids, along(skin.mouth_upper, 6)[1:5] + along(skin.mouth_lower, 6)[1:5], strict=True))
+    for corner_ids, upper, lower in (
+        ((33, 133, 159, 145, 158, 153, 160, 144), skin.lids_upper[0], skin.lids_lower[0]),
+        ((362, 263, 386, 374, 385, 380, 387, 373), skin.lids_upper[1], skin.lids_lower[1]),
+    ):
+        top, bottom = along(upper, 5), along(lower, 5)
+        chosen = [top[0], top[-1], top[2], bottom[2], top[1], bottom[1], top[3], bottom[3]]
+        ids |= dict(zip(corner_ids, chosen, strict=True))
+    ids |= {1: nose[3], 168: nose[0], 6: nose[1], 197: nose[2]}
+    ids |= dict(zip((46, 53, 52, 65, 55, 285, 295, 282, 283, 276), brows, strict=True))
+    spare = [number for number in range(468) if number not in ids]
+    grid = [nearest(x, y) for y in np.linspace(-0.10, 0.09, 10) for x in np.linspace(-0.05, 0.05, 9)]
+    for number, vertex in zip(spare, grid, strict=False):
+        if len(ids) == 105:
+            break
+        ids[number] = vertex
+    media_faces, media_weights = embed(list(ids.values()))
+    turns = 79
+    return {
+        "lmk_embeddings/static_lmk_faces_idx": static_faces,
+        "lmk_embeddings/static_lmk_bary_coords": static_weights,
+        "lmk_embeddings/dynamic_lmk_faces_idx": np.tile(jaw_faces, (turns, 1)),
+        "lmk_embeddings/dynamic_lmk_bary_coords": np.tile(jaw_weights, (turns, 1, 1)),
+        "lmk_embeddings/full_lmk_faces_idx_with_eye": full_faces[None],
+        "lmk_embeddings/full_lmk_bary_coords_with_eye": full_weights[None],
+        "lmk_embeddings_mediapipe/lmk_face_idx": media_faces,
+        "lmk_embeddings_mediapipe/lmk_b_coords": media_weights,
+        "lmk_embeddings_mediapipe/landmark_indices": np.array(list(ids), np.int64),
+    }
