@@ -91,6 +91,10 @@ def as_text(result: BenchResult) -> str:
             f"cold: {cold.wall_s:.2f} s with loading and preparing ({cold.realtime_factor:.2f} times real time); "
             f"preparing again takes {run.prepare_s:.2f} s"
         )
+    for table in result.tables:
+        lines += ["", table.title, console.table(table.columns, table.rows)]
+        if table.note:
+            lines.append(table.note)
     if result.peak_memory_bytes is not None:
         lines += ["", f"peak memory of the process: {console.size_text(result.peak_memory_bytes)}"]
     return "\n".join(lines)

@@ -1,0 +1,197 @@
+"""What `talkinghead bench wav2lip` measures besides the whole run: the network on every runtime and precision.
+
+Without a checkpoint the weights are random numbers of the real size: the time does not depend on their values.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from talkinghead.backends import Placement, Session, open_session
+from talkinghead.backends.choose import available_cores, choose_device, cpu_has_bfloat16, installed
+from talkinghead.errors import TalkingHeadError
+from talkinghead.families.wav2lip.architecture import GENERATOR_96, Architecture
+from talkinghead.families.wav2lip.engine import CPU_BATCH, GPU_BATCH
+from talkinghead.families.wav2lip.graphs import feature_names, network
+from talkinghead.families.wav2lip.weights import GeneratorWeights, load_generator
+from talkinghead.measure.bench import BenchCase, BenchSettings, BenchTable, portrait_cases
+
+CALLS = 12
+"""Timed calls; the fastest quarter's median counts, which other programs on the machine disturb least."""
+
+
+def random_weights(architecture: Architecture, seed: int = 0) -> dict[str, NDArray[np.float32]]:
+    """Weights of the published names and sizes that keep activations in a usual range."""
+    rng = np.random.default_rng(seed)
+    tensors: dict[str, NDArray[np.float32]] = {}
+    for name, shape in architecture.expected():
+        if name.endswith("running_var"):
+            value: NDArray[Any] = rng.uniform(0.5, 1.5, shape)
+        elif len(shape) == 4:
+            value = rng.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
+        elif name.endswith("1.weight"):
+            value = rng.uniform(0.8, 1.2, shape)
+        else:
+            value = 0.05 * rng.standard_normal(shape)
+        tensors[name] = value.astype(np.float32)
+    last = f"{architecture.output_conv}.weight"
+    tensors[last] = tensors[last] * np.float32(0.002)
+    return tensors
+
+
+def cases(settings: BenchSettings, folder: Path) -> Sequence[BenchCase]:
+    """A picture and a video; with random weights where no checkpoint is given."""
+    from dataclasses import replace
+
+    load: dict[str, Any] = {}
+    if "checkpoint" not in settings.load:
+        load["checkpoint"] = _written(folder)
+    return [replace(case, load=load) for case in portrait_cases(settings, folder)]
+
+
+def _written(folder: Path) -> Path:
+    from talkinghead.weights import write_safetensors
+
+    path = folder / "wav2lip-random.safetensors"
+    if not path.exists():
+        write_safetensors(random_weights(GENERATOR_96), path)
+    return path
+
+
+def tables(settings: BenchSettings, folder: Path, tell: Callable[[str], None]) -> Sequence[BenchTable]:
+    """The generator alone, per runtime and precision, against the machine's ceiling."""
+    checkpoint = settings.load.get("checkpoint") or _written(folder)
+    weights = load_generator(checkpoint)
+    ceilings: dict[tuple[str, str], float] = {}
+    rows = []
+    exact: dict[str, NDArray[np.float32]] = {}
+    for placement in _placements():
+        tell(f"{placement.backend}, {placement.precision}")
+        key = (placement.device, placement.precision)
+        if key not in ceilings:
+            ceilings[key] = matmul_ceiling(placement.device, placement.precision)
+        try:
+            rows += list(_measure(weights, placement, ceilings[key], exact, folder))
+        except TalkingHeadError as error:
+            rows.append([placement.backend, placement.precision, "-", *["-"] * 7, str(error.what)])
+    columns = ["runtime", "numbers", "part", "batch", "cold open s", "warm open s", "ms/frame", "frames/s"]
+    columns += ["GFLOP/s", "of ceiling", "PSNR dB"]
+    macs = weights.architecture.macs()
+    note = (
+        f"{weights.architecture.name}, {available_cores()} cores. FLOP are those of the published network "
+        f"({2 * (sum(macs.values()) - macs['audio_encoder']) / 1e9:.2f} G per frame without the audio encoder, two per "
+        "multiply-add), so what is computed once and kept counts as done. Ceiling: the fastest matrix product of "
+        "512 to 2048 rows by PyTorch in the same precision: "
+        + ", ".join(f"{numbers} on {device} {value / 1e9:.0f} GFLOP/s" for (device, numbers), value in ceilings.items())
+        + ". PSNR is that of the network's output against float32 of the first runtime."
+    )
+    return [BenchTable("The generator alone", tuple(columns), tuple(tuple(row) for row in rows), note)]
+
+
+def _placements() -> Iterator[Placement]:
+    device = choose_device("auto")
+    if device != "cpu":
+        for precision in ("float32", "float16"):
+            yield Placement(device, "torch", precision, "")
+    for backend in ("openvino", "onnx", "torch"):
+        if installed(backend):
+            yield Placement("cpu", backend, "float32", "")
+    if cpu_has_bfloat16():
+        for backend in ("openvino", "torch"):
+            if installed(backend):
+                yield Placement("cpu", backend, "bfloat16", "")
+
+
+def _measure(
+    weights: GeneratorWeights,
+    placement: Placement,
+    ceiling: float,
+    exact: dict[str, NDArray[np.float32]],
+    folder: Path,
+) -> Iterator[list[Any]]:
+    architecture = weights.architecture
+    batch = CPU_BATCH if placement.device == "cpu" else GPU_BATCH
+    rng = np.random.default_rng(0)
+    face = rng.random((batch, 6, architecture.size, architecture.size), dtype=np.float32)
+    face[:, :3, architecture.size // 2 :] = 0
+    audio = np.abs(rng.standard_normal((batch, 512, 1, 1))).astype(np.float32)
+    packed = feature_names(architecture)
+    cache = folder / "compiled"
+
+    def opened(part: str) -> tuple[Session, float, float]:
+        net = network(part, architecture, lambda: weights.folded, weights.sha256)
+        times = []
+        for _ in range(2):
+            started = time.perf_counter()
+            session = open_session(net, placement, batch=batch, cache_folder=cache, packed=packed)
+            times.append(time.perf_counter() - started)
+        return session, times[0], times[1]
+
+    macs = architecture.macs()
+    flop = 2 * (macs["face_encoder"] + macs["face_decoder"] + macs["output"])
+    encoder, _, _ = opened("face")
+    features = encoder.run({"face": face})
+    for part, inputs in (("generator", {"audio": audio, "face": face}), ("decoder", {"audio": audio, **features})):
+        session, cold_s, warm_s = opened(part)
+        output = session.run(inputs)["output"]
+        exact.setdefault(architecture.name, output)
+        error = float(np.mean((output - exact[architecture.name]) ** 2))
+        seconds = fastest(lambda s=session, i=inputs: s.run(i)) / batch  # type: ignore[misc]
+        rate = flop / seconds
+        yield [
+            placement.backend,
+            placement.precision,
+            "whole" if part == "generator" else "features kept",
+            batch,
+            f"{cold_s:.2f}",
+            f"{warm_s:.2f}",
+            f"{1000 * seconds:.2f}",
+            f"{1 / seconds:.1f}",
+            f"{rate / 1e9:.0f}",
+            f"{rate / ceiling:.0%}",
+            f"{-10 * np.log10(max(error, 1e-13)):.1f}",
+        ]
+        session.close()
+
+
+def fastest(call: Callable[[], Any], calls: int = CALLS) -> float:
+    """Seconds of a call: median of the fastest quarter, after one that warms up."""
+    call()
+    times = []
+    for _ in range(calls):
+        started = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - started)
+    return statistics.median(sorted(times)[: max(1, calls // 4)])
+
+
+def matmul_ceiling(device: str, precision: str) -> float:
+    """FLOP per second of the fastest matrix product on a device in a precision."""
+    try:
+        import torch
+    except ImportError:
+        if precision != "float32":
+            return float("nan")
+        one, other = (np.random.default_rng(0).random((1024, 1024), dtype=np.float32) for _ in range(2))
+        return 2 * 1024**3 / fastest(lambda: one @ other)
+    from talkinghead.backends.torch_backend import DTYPES
+
+    torch.set_num_threads(available_cores())
+    best = 0.0
+    for size in (512, 1024, 2048) if device == "cpu" else (2048, 4096, 8192):
+        a, b = (torch.rand(size, size, device=device).to(DTYPES[precision]) for _ in range(2))
+
+        def product(a: Any = a, b: Any = b) -> None:
+            a @ b
+            if device != "cpu":
+                torch.cuda.synchronize()
+
+        best = max(best, 2 * size**3 / fastest(product))
+    return best
