@@ -241,7 +241,10 @@ class OnnxEngine(Engine):
 
 
 class OpenVinoEngine(Engine):
-    """OpenVINO on the CPU. Maps stay in the layout and precision in which they are computed."""
+    """OpenVINO on the CPU. Maps stay in the layout and precision in which they are computed.
+
+    In bfloat16 the small maps are computed in float32: that alone keeps 45 dB, at a tenth of the time.
+    """
 
     backend = "openvino"
     device = "cpu"
@@ -265,53 +268,59 @@ class OpenVinoEngine(Engine):
         self.batch = streams
         self._ov = openvino
         types = openvino.Type
-        self._type = {"float32": types.f32, "bfloat16": types.bf16, "float16": types.f16}[precision]
-        core = openvino.Core()
-        settings: dict[str, Any] = {
-            "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}[precision],
-            "NUM_STREAMS": streams,
-        }
+        fast = {"float32": types.f32, "bfloat16": types.bf16, "float16": types.f16}[precision]
+        self._core = openvino.Core()
+        self._settings: dict[str, Any] = {"NUM_STREAMS": streams}
         if threads:
-            settings["INFERENCE_NUM_THREADS"] = threads
+            self._settings["INFERENCE_NUM_THREADS"] = threads
 
-        def compiled(model: Any, inputs: bool, outputs: bool) -> Any:
-            read = core.read_model(model=model.SerializeToString())
-            return core.compile_model(self._native(read, inputs, outputs), "CPU", settings)
-
-        model, _ = onnx_graph.picture_graph(net, self.form)
-        picture = compiled(model, False, True)
-        speech = compiled(onnx_graph.speech_graph(net, self.form, SPEECH_BATCH), False, True)
-        rendering = compiled(onnx_graph.render_graph(net, self.form), True, False)
+        model, num_states = onnx_graph.picture_graph(net, self.form)
+        self._num_deep = 1 + num_states // 2 if precision == "bfloat16" else 0
+        self._types = [types.f32 if k < self._num_deep else fast for k in range(num_states)]
+        self._heard_type = types.f32 if self._num_deep else fast
+        picture = self._compiled(model, precision, outputs=self._types)
+        speech_model = onnx_graph.speech_graph(net, self.form, SPEECH_BATCH)
+        speech = self._compiled(speech_model, precision, outputs=[self._heard_type])
+        if self._num_deep:
+            deep_model, shallow_model = onnx_graph.render_parts(net, self.form, self._num_deep)
+            inputs = [self._heard_type, *self._types[: self._num_deep]]
+            deep = self._compiled(deep_model, "float32", inputs=inputs, outputs=[types.f32])
+            last = self._compiled(shallow_model, precision, inputs=[types.f32, *self._types[self._num_deep :]])
+            self._deep = [deep.create_infer_request() for _ in range(streams)]
+        else:
+            render_model = onnx_graph.render_graph(net, self.form)
+            last = self._compiled(render_model, precision, inputs=[self._heard_type, *self._types])
+            self._deep = []
         self._shapes = [list(out.shape) for out in picture.outputs]
         self._heard_shape = list(speech.outputs[0].shape)
         self._picture = picture.create_infer_request()
         self._speech = speech.create_infer_request()
-        self._render = [rendering.create_infer_request() for _ in range(streams)]
+        self._last = [last.create_infer_request() for _ in range(streams)]
 
-    def _native(self, model: Any, inputs: bool, outputs: bool) -> Any:
-        """Take or give the maps as [B, H, W, C] in the engine's own precision, so that nothing is converted."""
+    def _compiled(self, model: Any, precision: str, *, inputs: Sequence[Any] = (), outputs: Sequence[Any] = ()) -> Any:
+        """Compile a graph; its maps come and go as [B, H, W, C] of the given types, so that nothing is converted."""
         from openvino import Layout
         from openvino.preprocess import PrePostProcessor
 
-        steps = PrePostProcessor(model)
-        if inputs:
-            for k in range(len(model.inputs)):
-                steps.input(k).tensor().set_element_type(self._type).set_layout(Layout("NHWC"))
-                steps.input(k).model().set_layout(Layout("NCHW"))
-        if outputs:
-            for k in range(len(model.outputs)):
-                steps.output(k).model().set_layout(Layout("NCHW"))
-                steps.output(k).tensor().set_element_type(self._type).set_layout(Layout("NHWC"))
-        return steps.build()
+        from talkinghead.graph.compiled import OPENVINO_PRECISIONS
 
-    def _tensors(self, shapes: Sequence[Sequence[int]]) -> list[Any]:
-        return [self._ov.Tensor(self._type, self._ov.Shape(shape)) for shape in shapes]
+        steps = PrePostProcessor(self._core.read_model(model=model.SerializeToString()))
+        for k, kind in enumerate(inputs):
+            steps.input(k).tensor().set_element_type(kind).set_layout(Layout("NHWC"))
+            steps.input(k).model().set_layout(Layout("NCHW"))
+        for k, kind in enumerate(outputs):
+            steps.output(k).model().set_layout(Layout("NCHW"))
+            steps.output(k).tensor().set_element_type(kind).set_layout(Layout("NHWC"))
+        settings = {**self._settings, "INFERENCE_PRECISION_HINT": OPENVINO_PRECISIONS[precision]}
+        return self._core.compile_model(steps.build(), "CPU", settings)
 
     def state_bytes(self) -> int:
-        return sum(int(np.prod(shape)) for shape in self._shapes) * int(self._type.size)
+        sizes = zip(self._shapes, self._types, strict=True)
+        return sum(int(np.prod(shape)) * int(kind.size) for shape, kind in sizes)
 
     def picture(self, picture_bgr: Picture) -> Any:
-        state = self._tensors(self._shapes)
+        sizes = zip(self._shapes, self._types, strict=True)
+        state = [self._ov.Tensor(kind, self._ov.Shape(shape)) for shape, kind in sizes]
         self._picture.set_input_tensor(self._ov.Tensor(np.ascontiguousarray(picture_bgr)[None]))
         for k, tensor in enumerate(state):
             self._picture.set_output_tensor(k, tensor)
@@ -321,7 +330,7 @@ class OpenVinoEngine(Engine):
     def speech(self, windows: FloatArray) -> list[Any]:
         heard: list[Any] = []
         for part, count in _batches(windows, SPEECH_BATCH):
-            (found,) = self._tensors([self._heard_shape])
+            found = self._ov.Tensor(self._heard_type, self._ov.Shape(self._heard_shape))
             self._speech.set_input_tensor(self._ov.Tensor(part))
             self._speech.set_output_tensor(0, found)
             self._speech.infer()
@@ -332,14 +341,27 @@ class OpenVinoEngine(Engine):
 
     def render(self, states: Sequence[Any], heard: Sequence[Any]) -> list[Picture]:
         pictures: list[Picture] = []
-        for start in range(0, len(states), len(self._render)):
-            part = list(zip(states[start:], heard[start:], self._render, strict=False))
-            for state, sound, request in part:
-                request.set_input_tensor(0, sound)
-                for k, tensor in enumerate(state):
-                    request.set_input_tensor(k + 1, tensor)
-                request.start_async()
-            for _, _, request in part:
-                request.wait()
-                pictures.append(np.array(request.get_output_tensor(0).data[0]))
+        streams = len(self._last)
+        for start in range(0, len(states), streams):
+            part = list(zip(states[start : start + streams], heard[start : start + streams], strict=True))
+            given = [[sound, *state] for state, sound in part]
+            if self._num_deep:
+                split = self._num_deep + 1
+                self._run(self._deep, [tensors[:split] for tensors in given])
+                deep = [request.get_output_tensor(0) for request in self._deep]
+                given = [[deep[i], *tensors[split:]] for i, tensors in enumerate(given)]
+            self._run(self._last, given)
+            pictures += [np.array(request.get_output_tensor(0).data[0]) for request in self._last[: len(part)]]
         return pictures
+
+    @staticmethod
+    def _run(requests: Sequence[Any], given: Sequence[Sequence[Any]]) -> None:
+        """Run requests side by side, each on its tensors."""
+        busy = []
+        for request, tensors in zip(requests, given, strict=False):
+            for k, tensor in enumerate(tensors):
+                request.set_input_tensor(k, tensor)
+            request.start_async()
+            busy.append(request)
+        for request in busy:
+            request.wait()

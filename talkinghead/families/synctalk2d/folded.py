@@ -204,19 +204,37 @@ def speech_state(ops: Ops[T], net: FoldedUNet, form: Form, windows: T) -> T:
 
 def render(ops: Ops[T], net: FoldedUNet, form: Form, state: Sequence[T], heard: T) -> T:
     """The talking picture: [B, 3, H, W] in (0, 1), BGR."""
+    deep = 1 + len(net.ups) // 2
+    return render_shallow(ops, net, form, state[deep:], render_deep(ops, net, form, state[:deep], heard))
+
+
+def render_deep(ops: Ops[T], net: FoldedUNet, form: Form, state: Sequence[T], heard: T) -> T:
+    """The small maps of `render`: from the bottleneck up, as many up blocks as there are states besides the first."""
     fuse = net.fuse
     if form == "joined":
         x = _block(ops, fuse[0], ops.concat(state[0], heard))
     else:
         x = _after_expand(ops, fuse[0], ops.add(state[0], heard, relu=True), None)
     x = _blocks(ops, fuse[1:], x)
-    for k, up in enumerate(net.ups):
-        skip = state[k + 1]
-        if form == "joined":
-            x = _block(ops, up.first, ops.concat(ops.upsample(x), skip))
-        else:
-            term = ops.conv(skip, up.skip) if k == len(net.ups) - 1 else skip
-            hidden = ops.add(ops.upsample(ops.conv(x, up.deep)), term, relu=True)
-            x = _after_expand(ops, up.first, hidden, None)
-        x = _block(ops, up.second, x)
+    for k, skip in enumerate(state[1:]):
+        x = _up(ops, net, form, k, x, skip)
+    return x
+
+
+def render_shallow(ops: Ops[T], net: FoldedUNet, form: Form, state: Sequence[T], x: T) -> T:
+    """The large maps of `render`: the remaining up blocks and the output."""
+    first = len(net.ups) - len(state)
+    for k, skip in enumerate(state, start=first):
+        x = _up(ops, net, form, k, x, skip)
     return ops.sigmoid(ops.conv(x, net.out))
+
+
+def _up(ops: Ops[T], net: FoldedUNet, form: Form, k: int, x: T, skip: T) -> T:
+    up = net.ups[k]
+    if form == "joined":
+        x = _block(ops, up.first, ops.concat(ops.upsample(x), skip))
+    else:
+        term = ops.conv(skip, up.skip) if k == len(net.ups) - 1 else skip
+        hidden = ops.add(ops.upsample(ops.conv(x, up.deep)), term, relu=True)
+        x = _after_expand(ops, up.first, hidden, None)
+    return _block(ops, up.second, x)

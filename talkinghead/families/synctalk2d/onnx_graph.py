@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from onnx import ModelProto, TensorProto
 
-from talkinghead.families.synctalk2d.folded import FoldedUNet, Form, picture_state, render, six_channels, speech_state
+from talkinghead.families.synctalk2d.folded import (
+    FoldedUNet,
+    Form,
+    picture_state,
+    render,
+    render_deep,
+    render_shallow,
+    six_channels,
+    speech_state,
+)
 from talkinghead.families.synctalk2d.shapes import heard_shape, state_shapes
 from talkinghead.graph.onnx_ops import OnnxOps, build_model
 
@@ -38,3 +47,24 @@ def render_graph(net: FoldedUNet, form: Form, batch: int = 1) -> ModelProto:
     inputs = [("heard", TensorProto.FLOAT, heard_shape(net, form, batch))]
     inputs += [(name, TensorProto.FLOAT, shape) for name, shape in zip(names, shapes, strict=True)]
     return build_model(ops, "render", inputs, [(out, TensorProto.UINT8, (batch, side, side, 3))])
+
+
+def render_parts(net: FoldedUNet, form: Form, num_deep: int) -> tuple[ModelProto, ModelProto]:
+    """`render_graph` in two: the small maps (with `num_deep` states), whose result `deep` the large ones take.
+
+    Rounding the small maps costs the most accuracy and computing them the least time, so they can stay in float32.
+    """
+    side = net.variant.size.inner_px
+    shapes = state_shapes(net, form, 1)
+    states = [(f"state{k}", TensorProto.FLOAT, shape) for k, shape in enumerate(shapes)]
+    names = [name for name, _, _ in states]
+    small = side >> (len(shapes) - num_deep)
+    deep = ("deep", TensorProto.FLOAT, (1, net.variant.size.up_widths[num_deep - 2], small, small))
+    ops = OnnxOps()
+    ops.named(render_deep(ops, net, form, names[:num_deep], "heard"), "deep")
+    heard = ("heard", TensorProto.FLOAT, heard_shape(net, form, 1))
+    first = build_model(ops, "render_deep", [heard, *states[:num_deep]], [deep])
+    ops = OnnxOps()
+    out = ops.named(ops.picture(render_shallow(ops, net, form, names[num_deep:], "deep")), "picture")
+    picture = (out, TensorProto.UINT8, (1, side, side, 3))
+    return first, build_model(ops, "render_shallow", [deep, *states[num_deep:]], [picture])
