@@ -160,7 +160,7 @@ def animate(frame: Frame, face: Face, pose: Pose, *, teeth: bool = True) -> Fram
     result = frame.copy()
     shape = shape_mouth(geometry, pose.mouth) if mouth_moves else None
     for box in boxes:
-        layer = _Layer(box, geometry, size, pose.head)
+        layer = _Layer(box, geometry, size, pose.head, face.fine)
         mouth = _move_mouth(layer, mouth_box, geometry, shape) if shape is not None else None
         lids = [_move_lid(layer, eye_box, eye, pose.lids) for eye, eye_box in zip(eyes, eye_boxes, strict=True)]
         moved = sample(frame, layer.map, face.fine)
@@ -174,34 +174,47 @@ def animate(frame: Frame, face: Face, pose: Pose, *, teeth: bool = True) -> Fram
 
 
 def sample(frame: Frame, points: Values, fine: FinePicture | None = None) -> Frame:
-    """Colours at points [h, w, 2] float32 (x, y), which are used up; whole points give the frame's pixels exactly."""
+    """Colours at points [h, w, 2] float32 (x, y); whole points give the frame's pixels exactly.
+
+    Args:
+        points: pixels of the frame, or of the fine picture where one is given.
+    """
     import cv2
 
-    if fine is not None:
-        box = fine.box
-        points *= np.float32(2)
-        points -= np.array([2 * box.x1, 2 * box.y1], np.float32)
-        moved = cv2.remap(fine.pixels, points, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
-    else:
-        small = points.shape[0] * points.shape[1] <= CUBIC_MAX_PIXELS
-        kind = cv2.INTER_CUBIC if small else cv2.INTER_LINEAR
-        moved = cv2.remap(frame, points, None, kind, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+    small = points.shape[0] * points.shape[1] <= CUBIC_MAX_PIXELS
+    kind = cv2.INTER_CUBIC if small and fine is None else cv2.INTER_LINEAR
+    source = frame if fine is None else fine.pixels
+    moved = cv2.remap(source, points, None, kind, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
     return np.asarray(moved, np.uint8)
 
 
 class _Layer:
     """A box of output pixels and, for each, the source point that shows there."""
 
-    def __init__(self, box: Region, face: FaceGeometry, size: tuple[int, int], head: HeadPose | None) -> None:
+    def __init__(
+        self,
+        box: Region,
+        face: FaceGeometry,
+        size: tuple[int, int],
+        head: HeadPose | None,
+        fine: FinePicture | None,
+    ) -> None:
         self.box = box
         self.face = face
         self.step = max(1, round(face.eye_distance / NODES_PER_EYE_DISTANCE))
         self.head = None if head is None else (head, size)
+        # Points are kept in pixels of the picture that they are read from.
+        self.scale = np.float32(1 if fine is None else 2)
+        self.origin = np.zeros(2, np.float32) if fine is None else np.array([fine.box.x1, fine.box.y1], np.float32)
         step = 2 * self.step
-        gx, gy = node_positions(box, step)
-        x, y = self.still(gx, gy)
-        self.map = enlarge(np.stack([x, y], axis=-1), box, step)
+        x, y = self.still(*node_positions(box, step))
+        self.map = enlarge((np.stack([x, y], axis=-1) - self.origin) * self.scale, box, step)
         """[h, w, 2] float32, x and y."""
+
+    def points(self, view: tuple[slice, slice]) -> Values:
+        """Points of the still picture [h, w, 2], pixels of the frame; a copy."""
+        points: Values = self.map[view] / self.scale + self.origin
+        return points
 
     def still(self, x: Values, y: Values) -> tuple[Values, Values]:
         """Points of the still picture that show at output points."""
@@ -238,7 +251,8 @@ def enlarge(nodes: Values, box: Region, step: int) -> Values:
     full = nodes
     if step > 1:
         full = np.asarray(cv2.resize(nodes, (columns * step, rows * step), interpolation=cv2.INTER_LINEAR), np.float32)
-    return np.ascontiguousarray(full[step : step + box.y2 - box.y1, step : step + box.x2 - box.x1])
+    part: Values = full[step : step + box.y2 - box.y1, step : step + box.x2 - box.x1]
+    return part
 
 
 @dataclass(frozen=True, eq=False)
@@ -275,9 +289,9 @@ def _move_mouth(layer: _Layer, mouth_box: Region, face: FaceGeometry, shape: Mou
     ax, ay = (np.float32(v) for v in face.mouth.axis)
     dx, up, down = source_x - x, above - y, below - y
     nodes = np.stack([dx * ax - up * ay, dx * ay + up * ax, dx * ax - down * ay, dx * ay + down * ax], axis=-1)
-    full = enlarge(nodes, grown, layer.step)
+    full = enlarge(nodes * layer.scale, grown, layer.step)
 
-    points = layer.map[view]
+    points = layer.points(view)
     mx, my = to_mouth(face, points[..., 0], points[..., 1])
     is_above = my < np.float32(shape.corner_drop)
     lips = None
@@ -293,7 +307,7 @@ def _move_mouth(layer: _Layer, mouth_box: Region, face: FaceGeometry, shape: Mou
         split = np.where(np.abs(u) >= 1, np.float32(shape.corner_drop), (upper + lower) / 2)
         is_above[inner] = y_in < split
         lips = _MouthPixels(lips_view, points[inner].copy(), x_in, y_in, u, upper, lower)
-    points += np.where(is_above[..., None], full[..., :2], full[..., 2:])
+    layer.map[view] += np.where(is_above[..., None], full[..., :2], full[..., 2:])
     return lips
 
 
@@ -326,14 +340,13 @@ def _move_lid(layer: _Layer, eye_box: Region, eye: Eye, closing: float) -> _LidP
     view = layer.view(_grown(eye_box, margin))
     if view is None:
         return None
-    points = layer.map[view]
+    points = layer.points(view)
     x, y = to_eye(eye.geometry, points[..., 0], points[..., 1])
     field = lid_field(eye, closing, x, y)
     lashes = lash_points(eye, field, points)
     move = np.where(np.abs(field.u) < 1, field.move, np.float32(0))
     ax, ay = (np.float32(v) for v in eye.geometry.axis)
-    points[..., 0] -= move * ay
-    points[..., 1] += move * ax
+    layer.map[view] += np.stack([-move * ay, move * ax], axis=-1) * layer.scale
     return _LidPixels(view, eye, field, closing, lashes)
 
 
