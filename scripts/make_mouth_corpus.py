@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -171,6 +172,9 @@ FIT_VOICES = (
     Voice("espeak", "en-us+f2", rate=175, pitch=60),
     Voice("espeak", "en+m3", rate=165, pitch=40),
     Voice("espeak", "en-us+klatt2", rate=160),
+    Voice("espeak", "en-us+m7", rate=155, pitch=35),
+    Voice("espeak", "en+f5", rate=170, pitch=65),
+    Voice("espeak", "en-us-nyc+m1", rate=180, pitch=48),
     Voice("flite", "slt"),
     Voice("flite", "slt", stretch=0.85),
     Voice("flite", "awb"),
@@ -210,17 +214,20 @@ IPA = {
     "aɪə": "AY", "aʊə": "AW", "aɪ": "AY", "aʊ": "AW", "eɪ": "EY", "oʊ": "OW", "əʊ": "OW", "ɔɪ": "OY", "ɔø": "OY",
     "tʃ": "CH", "dʒ": "JH", "tɕ": "CH", "dʑ": "JH", "ts": "S", "dz": "Z", "pf": "F", "ɑ": "AA", "ɒ": "AA", "a": "AA",
     "æ": "AE", "ɐ": "AH", "ʌ": "AH", "ə": "AH", "ɜ": "ER", "ɚ": "ER", "ɝ": "ER", "ɤ": "AH", "ɔ": "AO", "o": "AO",
-    "e": "EH", "ɛ": "EH", "ɪ": "IH", "ɨ": "IH", "i": "IY", "ᵻ": "IH", "ʊ": "UH", "u": "UW", "ʉ": "UW", "ɯ": "UH", "y": "UW",
+    "e": "EH", "ɛ": "EH", "ɪ": "IH", "ɨ": "IH", "i": "IY", "ᵻ": "IH", "ʊ": "UH", "u": "UW", "ʉ": "UW", "ɯ": "UH",
+    "y": "UW",
     "ʏ": "UH", "ø": "ER", "œ": "ER", "p": "P", "b": "B", "m": "M", "f": "F", "v": "V", "ʋ": "V", "β": "B", "ɸ": "F",
     "θ": "TH", "ð": "DH", "t": "T", "d": "D", "ɾ": "D", "ʔ": "HH", "s": "S", "z": "Z", "ʃ": "SH", "ʒ": "ZH",
     "ɕ": "SH", "ʑ": "ZH", "ʂ": "SH", "ʐ": "ZH", "ç": "HH", "x": "HH", "χ": "HH", "h": "HH", "ɦ": "HH", "k": "K",
-    "ɡ": "G", "g": "G", "ɣ": "G", "n": "N", "ɲ": "N", "ɴ": "NG", "ŋ": "NG", "l": "L", "ɫ": "L", "ʎ": "L", "ɭ": "L",
+    "ɡ": "G", "g": "G", "ɣ": "G", "n": "N", "ɲ": "N", "ɴ": "NG", "ŋ": "NG", "l": "L", "ɫ": "L", "ʎ": "L", "ɬ": "L",
+    "ɭ": "L",
     "r": "R", "ɹ": "R", "ʁ": "R", "ɻ": "R", "ɽ": "R", "j": "Y", "ʝ": "Y", "ɥ": "W", "w": "W", "ʍ": "W", "ɕʰ": "SH",
 }  # fmt: skip
 IGNORED = "ˈˌːˑ‿ʰʲˠ|'-˥˦˧˨˩0123456789"
 """Marks of stress, length, secondary articulation and tone."""
 RADIO = {
-    "pau": "SIL", "ssil": "SIL", "brth": "SIL", "h#": "SIL", "sil": "SIL", "_": "SIL", "#": "SIL", "##": "SIL", "ax": "AH",
+    "pau": "SIL", "ssil": "SIL", "brth": "SIL", "h#": "SIL", "sil": "SIL", "_": "SIL", "#": "SIL", "##": "SIL",
+    "ax": "AH",
     "axr": "ER", "dx": "D", "nx": "N", "el": "L", "em": "M", "en": "N", "ix": "IH", "ux": "UW", "hv": "HH",
 }  # fmt: skip
 """Symbols of flite and of festival's English voices that ARPAbet lacks."""
@@ -233,8 +240,8 @@ LETTERS = {
     "L": "L", "LL": "L", "q": "K", "rr": "R", "th": "TH", "dh": "DH", "bb": "B", "dd": "D", "gg": "G",
 }  # fmt: skip
 """Symbols of festival's voices for other languages, after marks of length and stress are taken off."""
-CZECH = {"c~": "CH", "s~": "SH", "z~": "ZH", "r~": "ZH", "n~": "N", "d~": "D", "t~": "T", "ch": "HH", "h": "HH", "c": "S",
-         "j": "Y", "x": "HH", "dz~": "JH", "dz": "Z", "N*": "NG"}  # fmt: skip
+CZECH = {"c~": "CH", "s~": "SH", "z~": "ZH", "r~": "ZH", "n~": "N", "d~": "D", "t~": "T", "ch": "HH", "h": "HH",
+         "c": "S", "j": "Y", "x": "HH", "dz~": "JH", "dz": "Z", "N*": "NG"}  # fmt: skip
 
 
 def ipa_to_arpabet(symbol: str) -> str | None:
@@ -380,6 +387,18 @@ def festival_speak(voice: Voice, text: str) -> tuple[np.ndarray, int, list[tuple
     return samples, rate, phones
 
 
+def dictionary_sentences(count: int, words: int = 7) -> list[str]:
+    """Meaningless rows of words from the dictionary that comes with pocketsphinx: every sound in every context."""
+    import pocketsphinx
+
+    path = Path(pocketsphinx.get_model_path("en-us/cmudict-en-us.dict"))
+    plain = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    plain = [word for word in plain if re.fullmatch(r"[a-z]{3,9}", word)]
+    chosen = np.random.default_rng(1).choice(len(plain), size=count * words, replace=False)
+    rows = [[plain[i] for i in chosen[k * words : (k + 1) * words]] for k in range(count)]
+    return [" ".join(row[:4]) + ", " + " ".join(row[4:]) + "." for row in rows]
+
+
 def utterances(which: str) -> Iterator[tuple[Voice, str, str]]:
     """(voice, name, text) of a set."""
     if which == "fit":
@@ -387,6 +406,10 @@ def utterances(which: str) -> Iterator[tuple[Voice, str, str]]:
             for k, text in enumerate(FIT_SENTENCES):
                 if (k + number) % 2 == 0 or voice.engine != "espeak":
                     yield voice, f"{voice.slug}-{k:02d}", text
+        rows = dictionary_sentences(24 * len(FIT_VOICES))
+        for number, voice in enumerate(FIT_VOICES):
+            for k, text in enumerate(rows[24 * number : 24 * (number + 1)]):
+                yield voice, f"{voice.slug}-words-{k:02d}", text
         for voice in FIT_OTHER_VOICES:
             for k, text in enumerate(OTHER_SENTENCES[voice.language]):
                 yield voice, f"{voice.slug}-{k:02d}", text

@@ -51,7 +51,7 @@ class MouthConfig:
 
     openness: float = 1.0
     """Factor on jaw and lip opening; 0.5 mumbles, 1.3 articulates; in [0, 2]."""
-    lead_s: float = 0.02
+    lead_s: float = 0.01
     """How far the mouth runs ahead of the sound, as mouths do; in [-0.2, 0.2]."""
     attack_s: float = 0.055
     """Reach of a phone backwards in time: anticipation."""

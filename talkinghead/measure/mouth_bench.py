@@ -9,7 +9,9 @@ A corpus is a folder of NAME.flac (or .wav) with NAME.json beside it, as `script
 - **false closures**: share of the frames of other sounds, more than 40 ms away from any p, b, m or pause, that show
   sealed lips;
 - **silence**: mean opening in pauses of at least 0.1 s and its ratio to the mean opening in vowels;
-- **loudness** and **height**: correlation of a vowel's opening with its level and with its textbook openness;
+- **loudness**: correlation of a vowel's opening with its level, each vowel once as spoken and once faded by up to
+  18 dB (synthetic voices hardly vary on their own);
+- **height**: correlation of a vowel's opening with its textbook openness;
 - **lag** and **drift**: the offset of the mouth against the sound as `talkinghead inspect` measures it.
 """
 
@@ -65,8 +67,8 @@ class MouthScores:
     """Opening of every frame in a pause."""
     vowels: tuple[tuple[float, float, float], ...] = ()
     """(opening, level in dB relative to the utterance, height) of every vowel."""
-    loudness_pairs: tuple[tuple[float, float], ...] = ()
-    """(opening, level) of every frame in speech."""
+    faded_vowels: tuple[tuple[float, float, float], ...] = ()
+    """The same vowels where the voice fades."""
     lags_ms: tuple[float, ...] = ()
     seconds: float = 0.0
     listening_s: float = 0.0
@@ -99,8 +101,8 @@ class MouthScores:
 
     @property
     def loudness_correlation(self) -> float:
-        """Of opening and level over all frames of speech."""
-        return _correlation(self.loudness_pairs)
+        """Of a vowel's opening and its level."""
+        return _correlation([(v[0], v[1]) for v in (*self.vowels, *self.faded_vowels)])
 
     @property
     def height_correlation(self) -> float:
@@ -174,15 +176,10 @@ def score_motion(motion: MouthMotion, clip: AudioClip, phones: Sequence[Phone]) 
     n = len(motion)
     frame_s = motion.fps.denominator / motion.fps.numerator
     middles = (np.arange(n) + 0.5) * frame_s
-    level = frame_level_db(clip)
-    frame_level = level[np.minimum(np.rint(middles / 0.01).astype(np.int64), len(level) - 1)]
-    loud = float(np.percentile(level, 95))
-
     closed = total = 0
     near = np.zeros(n, dtype=np.bool_)
     silent = np.zeros(n, dtype=np.bool_)
     speech = np.zeros(n, dtype=np.bool_)
-    vowels: list[tuple[float, float, float]] = []
     for phone in phones:
         inside = (middles >= phone.start_s) & (middles < phone.end_s)
         if phone.label in BILABIAL:
@@ -196,10 +193,6 @@ def score_motion(motion: MouthMotion, clip: AudioClip, phones: Sequence[Phone]) 
             speech |= inside
         if phone.label == SILENCE and phone.end_s - phone.start_s >= LONG_PAUSE_S:
             silent |= inside
-        if is_vowel(phone.label) and np.any(inside):
-            vowels.append(
-                (float(np.max(lips[inside])), float(np.max(frame_level[inside])) - loud, vowel_height(phone.label))
-            )
     others = speech & ~near
     lag: tuple[float, ...] = ()
     if float(clip.duration_s) >= 1.0 and n / float(motion.fps) >= 1.0:
@@ -212,13 +205,32 @@ def score_motion(motion: MouthMotion, clip: AudioClip, phones: Sequence[Phone]) 
         other_frames=int(np.count_nonzero(others)),
         other_frames_closed=int(np.count_nonzero(lips[others] <= SEALED)),
         silence=tuple(float(v) for v in lips[silent]),
-        vowels=tuple(vowels),
-        loudness_pairs=tuple(
-            (float(a), float(b)) for a, b in zip(lips[speech], frame_level[speech] - loud, strict=True)
-        ),
+        vowels=vowel_openings(motion, clip, phones),
         lags_ms=lag,
         seconds=float(clip.duration_s),
     )
+
+
+def vowel_openings(
+    motion: MouthMotion, clip: AudioClip, phones: Sequence[Phone]
+) -> tuple[tuple[float, float, float], ...]:
+    """(opening, level in dB, height) of every vowel that a frame shows."""
+    middles = (np.arange(len(motion)) + 0.5) * (motion.fps.denominator / motion.fps.numerator)
+    level = frame_level_db(clip)
+    out = []
+    for phone in phones:
+        inside = (middles >= phone.start_s) & (middles < phone.end_s)
+        if is_vowel(phone.label) and np.any(inside):
+            heard = level[round(phone.start_s * 100) : max(round(phone.end_s * 100), round(phone.start_s * 100) + 1)]
+            out.append((float(np.max(motion.lips[inside])), float(np.max(heard)), vowel_height(phone.label)))
+    return tuple(out)
+
+
+def faded(clip: AudioClip, depth_db: float = 18.0, period_s: float = 3.0) -> AudioClip:
+    """The same sound, swelling and fading between 0 and -depth_db."""
+    swing = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(len(clip.samples)) / (period_s * clip.sample_rate_hz))
+    gain = 10.0 ** (-depth_db * swing / 20.0)
+    return AudioClip((clip.samples * gain).astype(np.float32), clip.sample_rate_hz)
 
 
 def score_utterance(
@@ -237,7 +249,10 @@ def score_utterance(
     listening_s = time.perf_counter() - started
     motion = mouth_motion(found.phones, utterance.clip, fps, utterance.clip.num_frames(fps), config)
     scores = score_motion(motion, utterance.clip, utterance.phones)
-    return scores + MouthScores(listening_s=listening_s, methods=(found.method,))
+    quieter = faded(utterance.clip)
+    motion = mouth_motion(found.phones, quieter, fps, utterance.clip.num_frames(fps), config)
+    swept = vowel_openings(motion, quieter, utterance.phones)
+    return scores + MouthScores(faded_vowels=swept, listening_s=listening_s, methods=(found.method,))
 
 
 def score_corpus(
@@ -311,13 +326,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         utterances = read_corpus(chosen.corpus)[:: chosen.every]
     except InputError as error:
-        print(error, file=sys.stderr)
+        sys.stderr.write(f"{error}\n")
         return error.exit_status
     scores = score_corpus(utterances, chosen.fps, listen=recognise_phones if chosen.phones == "recognised" else None)
     if chosen.json:
-        print(json.dumps({name: row.to_dict() for name, row in scores.items()}, indent=2))
+        text = json.dumps({name: row.to_dict() for name, row in scores.items()}, indent=2)
     else:
-        print(format_table(scores))
+        text = format_table(scores)
+    sys.stdout.write(text + "\n")
     return 0
 
 
