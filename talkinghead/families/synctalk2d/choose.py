@@ -135,3 +135,25 @@ def psnr_db(a: Picture, b: Picture) -> float:
     """Peak signal-to-noise ratio of two pictures; infinite if they are equal."""
     error = float(np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2))
     return float("inf") if error == 0 else 10 * float(np.log10(255.0**2 / error))
+
+
+def runtime_identity(backend: str) -> str:
+    """Version of a back end's package and the processor: what its rounding depends on."""
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        found = version(_PACKAGES[backend])
+    except PackageNotFoundError:
+        found = "?"
+    return f"{backend} {found} {platform.machine()} {_processor_name()}"
+
+
+def _processor_name() -> str:
+    if installed("openvino"):
+        import openvino
+
+        return str(openvino.Core().get_property("CPU", "FULL_DEVICE_NAME"))
+    import platform
+
+    return platform.processor()

@@ -270,7 +270,7 @@ class OpenVinoEngine(Engine):
         types = openvino.Type
         fast = {"float32": types.f32, "bfloat16": types.bf16, "float16": types.f16}[precision]
         self._core = openvino.Core()
-        self._settings: dict[str, Any] = {"NUM_STREAMS": streams}
+        self._settings: dict[str, Any] = {"NUM_STREAMS": streams, "ENABLE_CPU_PINNING": False}
         if threads:
             self._settings["INFERENCE_NUM_THREADS"] = threads
 

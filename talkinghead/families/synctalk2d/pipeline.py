@@ -10,13 +10,20 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from talkinghead.contracts import FloatArray, Frame, Speech, StageTime
 from talkinghead.errors import InputError, UnreadableMedia
-from talkinghead.families.synctalk2d.choose import MIN_PSNR_DB, EngineChoice, build_engine, candidates, psnr_db
+from talkinghead.families.synctalk2d.choose import (
+    MIN_PSNR_DB,
+    EngineChoice,
+    build_engine,
+    candidates,
+    psnr_db,
+    runtime_identity,
+)
 from talkinghead.families.synctalk2d.config import SyncTalk2DConfig
 from talkinghead.families.synctalk2d.crop import (
     CropBox,
@@ -32,7 +39,7 @@ from talkinghead.families.synctalk2d.crop import (
 )
 from talkinghead.families.synctalk2d.engine import SPEECH_BATCH, Engine, StateCache
 from talkinghead.families.synctalk2d.features import Features, features_of, load_array, smoothed_features
-from talkinghead.families.synctalk2d.folded import fold
+from talkinghead.families.synctalk2d.folded import FoldedUNet, fold
 from talkinghead.families.synctalk2d.speech import SpeechListener
 from talkinghead.families.synctalk2d.template import TemplateFolder, open_template, read_image, template_order
 from talkinghead.families.synctalk2d.variants import AUDIO_VARIANTS, Variant
@@ -50,6 +57,9 @@ from talkinghead.options import build_config
 from talkinghead.pipeline import CancelToken, Stage
 from talkinghead.registry import family
 from talkinghead.timeline import FramePlan, source_indices
+
+if TYPE_CHECKING:
+    from talkinghead.cache import Cache, NullCache
 
 NAME = "synctalk2d"
 MAX_ROWS_MISSING = 5
@@ -201,6 +211,7 @@ class SyncTalk2DHead(Head):
         self._psnr_db: float | None = None
         self._fallbacks: list[str] = []
         self._states: tuple[TemplateFolder, StateCache] | None = None
+        self._cache: Cache | NullCache | None = None
 
     def reconfigured(self, **changes: Any) -> SyncTalk2DHead:
         """A head with other options that shares weights and generator with this one."""
@@ -236,15 +247,16 @@ class SyncTalk2DHead(Head):
     def prepare(
         self,
         source: str | Path | Frame,
-        options: PrepareOptions | None = None,  # noqa: ARG002 - the interface of every head
+        options: PrepareOptions | None = None,
         *,
-        progress: Progress | None = None,  # noqa: ARG002
+        progress: Progress | None = None,  # noqa: ARG002 - the interface of every head
         cancel: CancelToken | None = None,  # noqa: ARG002
     ) -> TemplateAvatar:
         """Look through a template folder; frames are decoded when they are shown."""
         if not isinstance(source, (str, Path)):
             raise InputError("A picture is not a template.", accepted=self.facts.face_source)
         started = time.perf_counter()
+        self._cache = options.cache if options is not None else None
         folder = open_template(source)
         if not 0 <= self.config.start_frame < folder.num_frames:
             template_order(folder.num_frames, 0, self.config.start_frame)
@@ -351,15 +363,12 @@ class SyncTalk2DHead(Head):
             return self._engine
         net = fold(self.weights.tensors, self.variant)
         trusted = self.options.precision not in ("auto", "fast") or self.options.compat
-        wanted: Picture | None = None
         engine: Engine | None = None
         for choice in self._choices:
             engine = build_engine(choice, net)
             if trusted or choice.precision == "float32":
                 break
-            if wanted is None:
-                wanted = build_engine(replace(choice, precision="float32"), net)(picture, window)
-            self._psnr_db = psnr_db(engine(picture, window), wanted)
+            self._psnr_db = self._faithfulness_db(choice, engine, net, picture, window)
             if self._psnr_db >= MIN_PSNR_DB:
                 break
             self._fallbacks.append(
@@ -369,6 +378,26 @@ class SyncTalk2DHead(Head):
         assert engine is not None
         self._engine = engine
         return engine
+
+    def _faithfulness_db(
+        self, choice: EngineChoice, engine: Engine, net: FoldedUNet, picture: Picture, window: FloatArray
+    ) -> float:
+        """How near a fast engine comes to float32 on one frame; remembered per checkpoint, runtime and processor."""
+        from talkinghead.cache import Cache, cache_key
+
+        cache = self._cache or Cache()
+        key = None
+        if self.weights.sha256 is not None:
+            facts = {"network": self.variant.name, "engine": choice.name, "runtime": runtime_identity(choice.backend)}
+            key = cache_key("synctalk2d-precision", weights=self.weights.sha256, **facts)
+            known = cache.get(key)
+            if known is not None:
+                return float(known["psnr_db"])
+        wanted = build_engine(replace(choice, precision="float32"), net)(picture, window)
+        found = psnr_db(engine(picture, window), wanted)
+        if key is not None:
+            cache.put(key, {"psnr_db": np.array(found)})
+        return found
 
     def stages(self, avatar: Avatar, conditioning: Any, plan: FramePlan) -> Sequence[Stage]:
         assert isinstance(avatar, TemplateAvatar)

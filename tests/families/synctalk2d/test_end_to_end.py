@@ -13,10 +13,11 @@ import pytest
 
 import talkinghead as th
 from talkinghead.audio.encoders import ave
+from talkinghead.cache import Cache
 from talkinghead.contracts import AudioClip
 from talkinghead.errors import InputError, MissingWeights, OptionError, UnreadableMedia
 from talkinghead.families.synctalk2d.template import landmark_text
-from talkinghead.head import RenderOptions
+from talkinghead.head import PrepareOptions, RenderOptions
 from talkinghead.media import EncodeOptions, open_frames, probe, write_wav
 
 from .conftest import golden, golden_weights, write_checkpoint, write_template
@@ -134,7 +135,7 @@ def test_fast_precision_is_checked_and_reported(models: Path, template160: Path)
 
 
 def test_a_precision_that_loses_too_much_is_left(
-    models: Path, template160: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, models: Path, template160: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from talkinghead.families.synctalk2d import pipeline
 
@@ -142,12 +143,17 @@ def test_a_precision_that_loses_too_much_is_left(
     if head._choices[0].precision == "float32":
         pytest.skip("this processor has no fast precision")
     monkeypatch.setattr(pipeline, "psnr_db", lambda a, b: 30.0)
-    avatar, speech = head.prepare(template160), th.listen(tone(0.1))
+    cache = Cache(tmp_path / "cache")
+    avatar, speech = head.prepare(template160, PrepareOptions(cache=cache)), th.listen(tone(0.1))
     list(head.frames(avatar, speech))
     found = head.describe(avatar, head.condition(speech, Fraction(25), 3))
     assert found.precision == "float32"
-    assert found.fallbacks
     assert "30.0 dB" in found.fallbacks[0]
+    assert len(cache) == len(found.fallbacks)
+
+    monkeypatch.setattr(pipeline, "psnr_db", lambda a, b: pytest.fail("the verdict is remembered"))
+    again = th.load("synctalk2d", checkpoint=models / "160.pth", mode="ave")
+    list(again.frames(again.prepare(template160, PrepareOptions(cache=cache)), speech))
 
 
 def test_one_template_works(models: Path, head160: Any, fresh_template: Make) -> None:
