@@ -9,7 +9,7 @@ the one with the lower number wins, whatever the number of threads.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,17 +86,13 @@ class MeshRaster:
 
 def vertex_normals(vertices: FloatArray, faces: IntArray) -> FloatArray:
     """Area-weighted normals: [V, 3] and [F, 3] to [V, 3] float32 unit vectors."""
-    a, b, c = (vertices[faces[:, corner]] for corner in range(3))
-    cross = np.cross(c - b, a - b)
-    total = np.stack(
-        [
-            np.bincount(faces.ravel(), weights=np.repeat(cross[:, axis], 3), minlength=len(vertices))
-            for axis in range(3)
-        ],
-        axis=1,
-    )
-    length = np.linalg.norm(total, axis=1, keepdims=True)
-    normals: FloatArray = (total / np.maximum(length, 1e-6)).astype(np.float32)
+    from talkinghead.render.mesh_kernels import face_normals, sum_normals
+
+    faces = np.ascontiguousarray(faces, dtype=np.int32)
+    of_faces = np.empty((len(faces), 3), dtype=np.float32)
+    normals = np.empty((len(vertices), 3), dtype=np.float32)
+    face_normals(0, len(faces), np.ascontiguousarray(vertices, dtype=np.float32), faces, of_faces)
+    sum_normals(faces, of_faces, normals)
     return normals
 
 
@@ -233,3 +229,72 @@ def render_mesh(
 def to_frame(image: FloatArray) -> Frame:
     """[S, S, 3] float32 in [0, 1] to uint8 by truncation, as published."""
     return (image * np.float32(255.0)).astype(np.uint8)
+
+
+def orbit_camera(camera: MeshCamera, *, yaw: float = 0.0, pitch: float = 0.0, zoom: float = 1.0) -> MeshCamera:
+    """The camera moved around the world's origin.
+
+    Args:
+        yaw: radians to the right of the picture. pitch: radians upwards. zoom: factor on the picture's scale.
+    """
+    cy, sy, cp, sp = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch)
+    turn = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]]) @ np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
+    rotation = np.ascontiguousarray((turn @ camera.rotation).astype(np.float32))
+    return MeshCamera(rotation, camera.translation, camera.focal * zoom)
+
+
+@dataclass(frozen=True, eq=False)
+class MeshRenderer:
+    """Draws one mesh again and again."""
+
+    faces: IntArray
+    """[F, 3] int32."""
+    size: int = 512
+    """Pixels per side."""
+    camera: MeshCamera = field(default_factory=MeshCamera)
+    shading: MeshShading = field(default_factory=MeshShading)
+    colours: FloatArray | None = None
+    """[V, 3] float32 RGB in [0, 1], or None for one colour."""
+    antialias: int = 1
+    """Samples per pixel along each side; 1 is the published picture."""
+    background: Frame | None = None
+    """[S, S, 3] uint8 picture behind the mesh, or None for the shading's colour."""
+    threads: int | None = None
+
+    def frame(self, vertices: FloatArray) -> Frame:
+        """[V, 3] world vertices to a picture, RGB uint8 [S, S, 3]."""
+        from talkinghead.render.jit import available_threads, chunks, spread
+        from talkinghead.render.mesh_kernels import resolve_rows
+
+        threads = self.threads or available_threads()
+        vertices = np.ascontiguousarray(vertices, dtype=np.float32)
+        fine = self.size * self.antialias
+        raster = rasterize_mesh(self.camera.project(vertices), self.faces, fine, threads=threads)
+        image = shade_mesh(
+            raster, vertices, self.faces, self.camera, self.shading, self.colours, threads=threads
+        )
+        behind = (
+            np.empty((0, 0, 3), np.float32) if self.background is None else self.background / np.float32(255.0)
+        )
+        out = np.empty((self.size, self.size, 3), dtype=np.uint8)
+        pieces = [
+            (start, stop, self.antialias, image, raster.face, behind, out)
+            for start, stop in chunks(self.size, 4 * threads)
+        ]
+        spread(resolve_rows, pieces, threads)
+        return out
+
+    def with_alpha(self, vertices: FloatArray) -> Frame:
+        """The same with transparency instead of a background: RGBA uint8 [S, S, 4], colours not premultiplied."""
+        white = self._on(vertices, 1.0)
+        black = self._on(vertices, 0.0)
+        alpha = 1.0 - (white - black).mean(axis=2)
+        colour = np.where(alpha[..., None] > 0, black / np.maximum(alpha[..., None], 1e-6), 0.0)
+        stacked = np.concatenate([np.clip(colour, 0, 1), np.clip(alpha, 0, 1)[..., None]], axis=2)
+        rgba: Frame = np.round(stacked * 255).astype(np.uint8)
+        return rgba
+
+    def _on(self, vertices: FloatArray, level: float) -> NDArray[np.float64]:
+        shading = replace(self.shading, background=(level, level, level))
+        plain: NDArray[np.float64] = replace(self, shading=shading, background=None).frame(vertices) / 255.0
+        return plain

@@ -156,3 +156,73 @@ def shade_rows(
                 else:
                     base_colour = parameters[9 + channel]
                 image[row, column, channel] = light * base_colour + specular * shine
+
+
+@kernel(contract=True)
+def face_normals(start: int, stop: int, vertices: Any, faces: Any, out: Any) -> None:
+    """Cross products (C - B) x (A - B) of faces [start, stop): twice the area along the normal."""
+    for number in range(start, stop):
+        ia, ib, ic = faces[number, 0], faces[number, 1], faces[number, 2]
+        ux, uy, uz = (
+            vertices[ic, 0] - vertices[ib, 0],
+            vertices[ic, 1] - vertices[ib, 1],
+            vertices[ic, 2] - vertices[ib, 2],
+        )
+        vx, vy, vz = (
+            vertices[ia, 0] - vertices[ib, 0],
+            vertices[ia, 1] - vertices[ib, 1],
+            vertices[ia, 2] - vertices[ib, 2],
+        )
+        out[number, 0] = uy * vz - uz * vy
+        out[number, 1] = uz * vx - ux * vz
+        out[number, 2] = ux * vy - uy * vx
+
+
+@kernel
+def sum_normals(faces: Any, of_faces: Any, out: Any) -> None:
+    """Add the faces' normals at their vertices and make them unit vectors (length at least 1e-6)."""
+    sums = np.zeros((out.shape[0], 3), np.float64)
+    for number in range(faces.shape[0]):
+        for corner in range(3):
+            vertex = faces[number, corner]
+            for axis in range(3):
+                sums[vertex, axis] += of_faces[number, axis]
+    for vertex in range(out.shape[0]):
+        x, y, z = sums[vertex, 0], sums[vertex, 1], sums[vertex, 2]
+        norm = 1.0 / max(np.sqrt(x * x + y * y + z * z), 1e-6)
+        out[vertex, 0] = x * norm
+        out[vertex, 1] = y * norm
+        out[vertex, 2] = z * norm
+
+
+@kernel(contract=True)
+def resolve_rows(
+    row_start: int, row_stop: int, samples: int, image: Any, face: Any, background: Any, out: Any
+) -> None:
+    """Mean of samples x samples colours per pixel, as uint8; uncovered samples show the background.
+
+    Args:
+        image: [S * samples, S * samples, 3] float32 in [0, 1].
+        face: [S * samples, S * samples] int32, -1 where nothing is seen.
+        background: [S, S, 3] float32 in [0, 1], or empty to take the colours as they are.
+        out: [S, S, 3] uint8; truncated with one sample (as published), rounded with more.
+    """
+    share = np.float32(255.0 / (samples * samples))
+    half = np.float32(0.0) if samples == 1 else np.float32(0.5)
+    has_background = background.shape[0] > 0
+    for row in range(row_start, row_stop):
+        for column in range(out.shape[1]):
+            red, green, blue = np.float32(0.0), np.float32(0.0), np.float32(0.0)
+            for i in range(row * samples, (row + 1) * samples):
+                for j in range(column * samples, (column + 1) * samples):
+                    if has_background and face[i, j] < 0:
+                        red += background[row, column, 0]
+                        green += background[row, column, 1]
+                        blue += background[row, column, 2]
+                    else:
+                        red += image[i, j, 0]
+                        green += image[i, j, 1]
+                        blue += image[i, j, 2]
+            out[row, column, 0] = np.uint8(min(red * share + half, np.float32(255.0)))
+            out[row, column, 1] = np.uint8(min(green * share + half, np.float32(255.0)))
+            out[row, column, 2] = np.uint8(min(blue * share + half, np.float32(255.0)))

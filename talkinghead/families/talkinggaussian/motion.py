@@ -28,7 +28,7 @@ from talkinghead.families.talkinggaussian.network import FACE, MOUTH, MOUTH_SIDE
 from talkinghead.families.talkinggaussian.windows import NO_ROW, ROWS, window_rows
 
 Array = NDArray[Any]
-BLOCK = 8192
+BLOCK = 4096
 """Gaussians that go through the network together: their activations stay in the processor's cache."""
 
 
@@ -79,9 +79,13 @@ class AudioBranch:
         return network.attend(self._weights, windows)
 
 
+MIN_LENGTH = 1e-12
+"""Quaternions are divided by at least this."""
+
+
 def unit_quaternions(raw: Tensor) -> Tensor:
-    """Divide by the length, at least 1e-12."""
-    return functional.normalize(raw, dim=1, eps=1e-12)
+    """Divide by the length."""
+    return functional.normalize(raw, dim=1, eps=MIN_LENGTH)
 
 
 class FaceDeformation:
@@ -115,33 +119,44 @@ class FaceDeformation:
             )
             self._opacities = torch.sigmoid(torch.from_numpy(np.array(cloud.opacity)).to(device))[:, 0]
 
+    def _driven_weights(self, enc_a: Tensor, au_exp: Tensor) -> Tensor:
+        """First layer behind the attentions for one frame: [38, 64]."""
+        factors = torch.cat([enc_a, network.expression_code(self._weights, au_exp)])
+        return (factors[:, None] * self._driven).to(self._dtype)
+
+    def _outputs(self, driven: Tensor, block: slice) -> Tensor:
+        """d_xyz (not scaled), d_rot, d_scale of some Gaussians: [n, 10]."""
+        hidden = torch.addmm(self._static[block], self._attention[block], driven).relu_()
+        hidden = (hidden @ self._second).relu_()
+        return (hidden @ self._third).float()
+
     @torch.inference_mode()
     def outputs(self, enc_a: Tensor, au_exp: Tensor) -> Tensor:
-        """d_xyz (not scaled), d_rot, d_scale of one frame: [N, 10].
+        """What the network says about one frame: d_xyz (not scaled), d_rot, d_scale, [N, 10].
 
         Args:
             enc_a: [32] code of the speech. au_exp: [6] action units.
         """
-        factors = torch.cat([enc_a, network.expression_code(self._weights, au_exp)])
-        driven = (factors[:, None] * self._driven).to(self._dtype)  # [38, 64]
-        out = self._static.new_empty(len(self._static), self._third.shape[1])
-        for start in range(0, len(out), BLOCK):
-            block = slice(start, start + BLOCK)
-            hidden = torch.addmm(self._static[block], self._attention[block], driven).relu_()
-            hidden = (hidden @ self._second).relu_()
-            torch.mm(hidden, self._third, out=out[block])
-        return out.float()
+        driven = self._driven_weights(enc_a, au_exp)
+        return torch.cat([self._outputs(driven, block) for block in _blocks(len(self._xyz))])
 
     @torch.inference_mode()
     def __call__(self, enc_a: Tensor, au_exp: Tensor) -> Deformed:
-        """The cloud at one moment."""
-        h = self.outputs(enc_a, au_exp)
-        return Deformed(
-            means=torch.add(self._xyz, h[:, :3], alpha=MOVE_SCALE),
-            scales=functional.softplus(self._scaling + h[:, 7:10]),
-            rotations=unit_quaternions(self._rotation + h[:, 3:7]),
-            opacities=self._opacities,
-        )
+        """The cloud at one moment; block by block, so that a block stays in the cache from network to activation."""
+        driven = self._driven_weights(enc_a, au_exp)
+        means, scales, rotations = (torch.empty_like(v) for v in (self._xyz, self._scaling, self._rotation))
+        for block in _blocks(len(means)):
+            h = self._outputs(driven, block)
+            torch.add(self._xyz[block], h[:, :3], alpha=MOVE_SCALE, out=means[block])
+            scales[block] = functional.softplus(self._scaling[block] + h[:, 7:10])
+            turned = self._rotation[block] + h[:, 3:7]
+            length = torch.linalg.vector_norm(turned, dim=1, keepdim=True).clamp_min_(MIN_LENGTH)
+            torch.div(turned, length, out=rotations[block])
+        return Deformed(means, scales, rotations, self._opacities)
+
+
+def _blocks(count: int) -> list[slice]:
+    return [slice(start, start + BLOCK) for start in range(0, count, BLOCK)]
 
 
 class MouthDeformation:
