@@ -45,6 +45,10 @@ class FamilyFacts:
     """Extra of the package that the family needs, or None for the base install."""
     reference_module: str | None = None
     """Module with `NETWORKS`, the family's rows of `talkinghead reference`, or None."""
+    default_source: str | None = None
+    """What `prepare` takes when nothing is given, where the family has something of its own."""
+    source_is_path: bool = True
+    """The source is a file or folder; False where it is a name."""
 
 
 FAMILIES: Mapping[str, FamilyFacts] = {
@@ -113,6 +117,24 @@ FAMILIES: Mapping[str, FamilyFacts] = {
             extra="models",
             reference_module="talkinghead.families.synctalk2d.reference",
         ),
+        FamilyFacts(
+            name="artalk",
+            title="ARTalk",
+            summary="A 3D head that speaks, as a mesh or a Gaussian avatar; the mesh needs no weights.",
+            kind="scene",
+            module="talkinghead.families.artalk.pipeline",
+            face_source='"mesh", or the id of a tracked Gaussian avatar',
+            source_option="--avatar",
+            needs_checkpoint=False,
+            fps=None,
+            look_ahead_s=4.16,
+            can_stream=False,
+            config="talkinghead.families.artalk.config:ARTalkConfig",
+            extra="models",
+            reference_module="talkinghead.families.artalk.reference",
+            default_source="mesh",
+            source_is_path=False,
+        ),
     )
 }
 
@@ -137,10 +159,12 @@ def build(name: str, options: LoadOptions) -> Head:
     """Import the family's module and build its head."""
     facts = family(name)
     if facts.needs_checkpoint and options.checkpoint is None:
+        from talkinghead.weights.store import missing_checkpoint
+
         raise OptionError(
             f"The model {name!r} needs a checkpoint and none was given.",
             accepted=f"--checkpoint FILE ({facts.title})",
-            remedy=f"give the checkpoint, or leave out --model to use the built-in {DEFAULT_FAMILY!r}",
+            remedy=f"{missing_checkpoint(name)}; or leave out --model to use the built-in {DEFAULT_FAMILY!r}",
         )
     module: Any = import_module(facts.module)
     head: Head = module.build(options)

@@ -414,7 +414,7 @@ def check_before(jobs: Sequence[Job], facts: FamilyFacts, render: RenderOptions,
     if len(jobs) > 1:
         return
     job = jobs[0]
-    if not job.source.exists():
+    if facts.source_is_path and not job.source.exists():
         raise MediaNotFound(f"There is no file {str(job.source)!r}.", accepted=facts.face_source)
     existing_file(job.audio)
     check_output(job.output, overwrite=render.overwrite, options=render.encode or EncodeOptions())
@@ -430,6 +430,8 @@ def _sources(facts: FamilyFacts, options: dict[str, list[Path] | None]) -> list[
                 accepted=f"{facts.source_option}: {facts.face_source}",
                 remedy=f"--model {choices(others)}" if others else None,
             )
+    if not wanted and facts.default_source is not None:
+        return [Path(facts.default_source)]
     if not wanted:
         raise OptionError(
             f"The model {facts.name} needs {facts.source_option}, and it is missing.", accepted=facts.face_source

@@ -270,12 +270,8 @@ class MeshRenderer:
         vertices = np.ascontiguousarray(vertices, dtype=np.float32)
         fine = self.size * self.antialias
         raster = rasterize_mesh(self.camera.project(vertices), self.faces, fine, threads=threads)
-        image = shade_mesh(
-            raster, vertices, self.faces, self.camera, self.shading, self.colours, threads=threads
-        )
-        behind = (
-            np.empty((0, 0, 3), np.float32) if self.background is None else self.background / np.float32(255.0)
-        )
+        image = shade_mesh(raster, vertices, self.faces, self.camera, self.shading, self.colours, threads=threads)
+        behind = np.empty((0, 0, 3), np.float32) if self.background is None else self.background / np.float32(255.0)
         out = np.empty((self.size, self.size, 3), dtype=np.uint8)
         pieces = [
             (start, stop, self.antialias, image, raster.face, behind, out)

@@ -196,9 +196,7 @@ def sum_normals(faces: Any, of_faces: Any, out: Any) -> None:
 
 
 @kernel(contract=True)
-def resolve_rows(
-    row_start: int, row_stop: int, samples: int, image: Any, face: Any, background: Any, out: Any
-) -> None:
+def resolve_rows(row_start: int, row_stop: int, samples: int, image: Any, face: Any, background: Any, out: Any) -> None:
     """Mean of samples x samples colours per pixel, as uint8; uncovered samples show the background.
 
     Args:
