@@ -10,7 +10,7 @@ import typer
 
 from talkinghead.cli import console
 
-_UNITS = {"psnr_db": "PSNR", "ssim": "SSIM", "lpips": "LPIPS", "lmd_px": "LMD"}
+_NAMES = {"psnr_db": "PSNR", "ssim": "SSIM", "lpips": "LPIPS", "lmd_px": "LMD", "psnr_region_db": "PSNR of the lips"}
 
 
 def evaluate(
@@ -25,6 +25,11 @@ def evaluate(
     landmarks: Annotated[
         Path | None, typer.Option(help="PFLD landmark checkpoint (mean_face.txt beside it), for the landmark distance.")
     ] = None,
+    scene: Annotated[
+        Path | None,
+        typer.Option(help="Dataset folder of a Gaussian head: PSNR inside the recorded lips too (ori_imgs/*.lms)."),
+    ] = None,
+    poses: Annotated[str, typer.Option(help="With --scene: which list the videos show, train or val.")] = "val",
     report: Annotated[Path | None, typer.Option(help="Write every measure of every frame as JSON.")] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Show that on stdout instead of the means.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
@@ -47,6 +52,7 @@ def evaluate(
             truth,
             lpips=Lpips.read(lpips) if lpips else None,
             landmarks=PfldMouth.read(landmarks) if landmarks is not None else None,
+            regions=_lips(scene, poses) if scene is not None else None,
             on_frame=lambda done, total: progress(ProgressEvent("compare", done, total)),
         )
     if report is not None:
@@ -59,4 +65,17 @@ def evaluate(
     console.say(f"{found.num_frames} frames")
     for name, value in found.mean.items():
         shown = "none" if value is None else "infinite (equal)" if math.isinf(value) else f"{value:.4f}"
-        console.say(f"{_UNITS[name]:<6} {shown}")
+        console.say(f"{_NAMES[name]:<16} {shown}")
+
+
+def _lips(scene: Path, poses: str) -> list[tuple[int, int, int, int]]:
+    """Square around the lips in each frame of a recording."""
+    from talkinghead.families.talkinggaussian.annotations import lips_rect, read_landmarks
+    from talkinghead.families.talkinggaussian.pipeline import poses_path
+    from talkinghead.families.talkinggaussian.scene import read_poses
+
+    boxes = []
+    for frame in read_poses(poses_path(scene, poses)).frames:
+        row0, row1, column0, column1 = lips_rect(read_landmarks(scene / "ori_imgs" / f"{frame.img_id}.lms"))
+        boxes.append((column0, row0, column1, row1))
+    return boxes

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from talkinghead.face.landmarks.pfld import PfldLandmarks
 
+Box = tuple[int, int, int, int]
+"""(x1, y1, x2, y2) in pixels, half open."""
+
 SSIM_SIGMA = 1.5
 SSIM_RADIUS = 5
 SSIM_K1, SSIM_K2 = 0.01, 0.03
@@ -249,10 +252,13 @@ def compare_frames(
     *,
     lpips: Callable[[Frame, Frame], float] | None = None,
     landmarks: MouthLandmarks | None = None,
+    regions: Sequence[Box] | None = None,
     on_frame: Callable[[int], None] | None = None,
 ) -> dict[str, tuple[float | None, ...]]:
     """Measures of each pair of frames, until the shorter ends; one pair at a time is held.
 
+    Args:
+        regions: a box per frame inside which PSNR is taken too; frames beyond the last one have none.
     Raises:
         UnreadableMedia: the frames differ in size.
     """
@@ -261,6 +267,8 @@ def compare_frames(
         values["lpips"] = []
     if landmarks is not None:
         values["lmd_px"] = []
+    if regions is not None:
+        values["psnr_region_db"] = []
     for done, (a, b) in enumerate(zip(predicted, truth, strict=False), start=1):
         if a.shape != b.shape:
             raise UnreadableMedia(
@@ -275,9 +283,19 @@ def compare_frames(
             points = landmarks.find(a), landmarks.find(b)
             known = points[0] is not None and points[1] is not None
             values["lmd_px"].append(landmark_distance(*points) if known else None)  # type: ignore[arg-type]
+        if regions is not None:
+            values["psnr_region_db"].append(_region_psnr(a, b, regions[done - 1] if done <= len(regions) else None))
         if on_frame is not None:
             on_frame(done)
     return {name: tuple(series) for name, series in values.items()}
+
+
+def _region_psnr(a: Frame, b: Frame, box: Box | None) -> float | None:
+    if box is None:
+        return None
+    x1, y1, x2, y2 = (max(0, value) for value in box)
+    part = np.s_[y1:y2, x1:x2]
+    return psnr(a[part], b[part]) if a[part].size else None
 
 
 def evaluate_videos(
@@ -286,6 +304,7 @@ def evaluate_videos(
     *,
     lpips: Callable[[Frame, Frame], float] | None = None,
     landmarks: MouthLandmarks | None = None,
+    regions: Sequence[Box] | None = None,
     on_frame: Callable[[int, int], None] | None = None,
 ) -> QualityReport:
     """Compare two videos frame by frame.
@@ -310,6 +329,7 @@ def evaluate_videos(
         sources[1].read(0, total),
         lpips=lpips,
         landmarks=landmarks,
+        regions=regions,
         on_frame=(lambda done: on_frame(done, total)) if on_frame is not None else None,
     )
     if landmarks is not None:

@@ -160,7 +160,7 @@ def read_deepspeech(path: Path) -> DeepSpeech:
         )
     try:
         stored = np.memmap(path, np.uint8, mode="r")
-        constants = {name: value.copy() for name, value in graph_constants(memoryview(stored)).items()}
+        constants = {name: value.copy() for name, value in graph_constants(memoryview(stored.data)).items()}
     except (ValueError, IndexError, OSError, UnicodeDecodeError) as error:
         raise WrongCheckpoint(f"{path} is not a frozen TensorFlow graph: {error}.", accepted=ACCEPTED) from error
     return build_deepspeech(constants, path)
