@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from talkinghead.backends.base import Array, Network, Session
 from talkinghead.backends.choose import Placement
+from talkinghead.errors import OptionError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +23,7 @@ def open_session(
     cache_folder: Path | None = None,
     profile: bool = False,
     packed: Collection[str] = (),
+    compile: bool = False,
     int8_samples: list[dict[str, Array]] | None = None,
 ) -> Session:
     """Build, compile and load a network.
@@ -35,10 +37,15 @@ def open_session(
         profile: measure every operator (see `Session.profile`).
         packed: inputs and outputs that only pass between sessions of one placement: they may come in whatever form
             the runtime likes best ([B, ...], batch first), and are taken in that form.
+        compile: use torch.compile, where the runtime is PyTorch.
         int8_samples: inputs for the calibration of the precision "int8".
     Raises:
         MissingDependency: the runtime is not installed. BackendError: it refused the network.
     """
+    if compile and placement.backend != "torch":
+        raise OptionError(
+            f"torch.compile was asked for, and {placement.backend} runs the network.", remedy="--backend torch"
+        )
     if placement.backend == "openvino":
         from talkinghead.backends.openvino_backend import OpenVinoSession
 
@@ -61,4 +68,4 @@ def open_session(
         )
     from talkinghead.backends.torch_backend import TorchSession
 
-    return TorchSession(network, placement, threads=threads, profile=profile)
+    return TorchSession(network, placement, threads=threads, profile=profile, compile=compile)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from typing import cast
 
 import numpy as np
 import torch
@@ -143,7 +144,13 @@ class TorchSession:
     """See `Session`."""
 
     def __init__(
-        self, network: Network, placement: Placement, *, threads: int | None = None, profile: bool = False
+        self,
+        network: Network,
+        placement: Placement,
+        *,
+        threads: int | None = None,
+        profile: bool = False,
+        compile: bool = False,
     ) -> None:
         started = time.perf_counter()
         self._network = network
@@ -154,6 +161,9 @@ class TorchSession:
         threads = threads or available_cores()
         self._threads = threads if placement.device == "cpu" else 0
         self.module = place_module(build_module(network), placement.device, placement.precision)
+        self._compiled = compile
+        if compile:
+            self.module = cast(nn.Module, torch.compile(self.module, dynamic=False))
         self._channels_last = placement.device != "cpu" or placement.precision != "float32"
         if placement.device != "cpu":
             torch.backends.cudnn.benchmark = True
@@ -194,7 +204,10 @@ class TorchSession:
         except RuntimeError as error:
             if "can't allocate memory" in str(error) or "out of memory" in str(error):
                 raise OutOfMemory(f"{self._network.name} does not fit into memory.") from error
-            raise BackendError(f"PyTorch failed in {self._network.name}: {error}.") from error
+            raise BackendError(
+                f"PyTorch failed in {self._network.name}: {str(error).strip().splitlines()[0]}.",
+                remedy="leave out --compile, or install a C++ compiler" if self._compiled else None,
+            ) from error
 
     def _profiled(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         from torch.profiler import ProfilerActivity, profile

@@ -227,7 +227,7 @@ def run_wav2lip(
             precision=network.precision,
             backend=network.backend,
             compat=True,
-            family={"batch_size": network.batch_size, "static": static},
+            family={"batch_size": network.batch_size or "auto", "static": static},
         )
     )
     count = 0

@@ -38,14 +38,16 @@ class Wav2LipConfig:
     """Use the first frame of a video only."""
     mel_padding: Literal["zeros", "reflect"] = "zeros"
     """How the sound is continued at its ends for the spectrogram: as current librosa does, or as before 0.9."""
-    batch_size: int = 0
-    """Frames per call of the network; 0 chooses for throughput."""
+    batch_size: str = "auto"
+    """Frames per call of the network: a number, or "auto" for the best throughput of the device."""
     latency: bool = False
     """Choose small batches, so that the first frames come early."""
     reuse: bool = True
     """Compute what depends on the source frame alone, and what repeats, once."""
     threads: int = 0
     """Threads of the network on the CPU; 0 takes every core."""
+    compile: bool = False
+    """Compile the network with torch.compile, where it runs on PyTorch; needs a C++ compiler on CPUs."""
     profile: Path | None = None
     """Write a trace of every stage and operator for chrome://tracing or ui.perfetto.dev, .json."""
 
@@ -54,13 +56,20 @@ class Wav2LipConfig:
             raise OptionError(f"pads are {self.pads}.", accepted="four whole numbers: top, bottom, left, right")
         if not 0 <= self.feather <= 0.4:
             raise OptionError(f"feather is {self.feather}.", accepted="0 to 0.4")
-        if self.batch_size < 0 or self.threads < 0:
-            raise OptionError("batch_size and threads must not be negative.", accepted="0 to choose, or more")
+        if self.threads < 0:
+            raise OptionError(f"threads is {self.threads}.", accepted="0 to choose, or more")
+        if str(self.batch_size) != "auto" and (not str(self.batch_size).isdigit() or int(self.batch_size) < 1):
+            raise OptionError(f"batch_size is {self.batch_size!r}.", accepted="auto, or a number from 1")
         if self.face_index is not None and self.face_index < 0:
             raise OptionError(f"face_index is {self.face_index}.", accepted="0 or more")
         if self.map and self.face_index is not None:
             raise OptionError("face_index and map were both given.", remedy="leave one of them out")
         self.sounds()
+
+    @property
+    def batch(self) -> int:
+        """`batch_size` as a number, 0 for "auto"."""
+        return 0 if str(self.batch_size) == "auto" else int(self.batch_size)
 
     def sounds(self) -> Mapping[int, Path]:
         """`map`, parsed: face number to sound file; empty for a single face."""

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -282,7 +282,10 @@ class DeviceEngine(Engine):
         from talkinghead.backends.torch_backend import build_module, place_module
 
         net = network(part, self.architecture, lambda: self.weights.folded, self.weights.sha256)
-        return place_module(build_module(net), self.placement.device, self.placement.precision)
+        module = place_module(build_module(net), self.placement.device, self.placement.precision)
+        if self.options.compile:  # CUDA graphs are recorded here already
+            module = cast(torch.nn.Module, torch.compile(module, dynamic=False, mode="max-autotune-no-cudagraphs"))
+        return module
 
     def _encoder(self) -> torch.nn.Module:
         if self._encoder_module is None:

@@ -71,6 +71,7 @@ class EngineOptions:
     threads: int = 0
     cache_folder: Path | None = None
     profile: bool = False
+    compile: bool = False
 
     def batch(self, device: str) -> int:
         """Frames per call."""
@@ -191,6 +192,7 @@ class Engine:
                 cache_folder=self.options.cache_folder,
                 profile=self.options.profile,
                 packed=feature_names(self.architecture),
+                compile=self.options.compile,
                 int8_samples=samples,
             )
             self._sessions[part] = session

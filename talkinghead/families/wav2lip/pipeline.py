@@ -111,7 +111,8 @@ class Wav2LipHead(Head):
     def _engine(self, cache: Cache | None) -> Engine:
         folder = None if isinstance(cache, NullCache) else (cache or Cache()).folder / "compiled"
         options = EngineOptions(
-            batch_size=self.config.batch_size,
+            batch_size=self.config.batch,
+            compile=self.config.compile,
             latency=self.config.latency,
             threads=self.config.threads,
             cache_folder=folder,

@@ -222,7 +222,13 @@ def test_configuration_refuses_contradictions() -> None:
     for text in ("a.wav", "0=", "0=a,0=b", "x=a.wav"):
         with pytest.raises(OptionError):
             parse_map(text)
-    for values in ({"feather": 0.9}, {"pads": (1, 2)}, {"batch_size": -1}, {"face_index": 0, "map": "0=a.wav"}):
+    for values in (
+        {"feather": 0.9},
+        {"pads": (1, 2)},
+        {"batch_size": "0"},
+        {"batch_size": "many"},
+        {"face_index": 0, "map": "0=a.wav"},
+    ):
         with pytest.raises(OptionError):
             Wav2LipConfig(**values)  # type: ignore[arg-type]
 
