@@ -18,7 +18,7 @@ from typing import Any
 from talkinghead.contracts import AudioClip, Frame, Phone, Result, Speech, StageTime
 from talkinghead.head import Avatar, Head, LoadOptions, PrepareOptions, Progress, ProgressEvent, RenderOptions
 from talkinghead.pipeline import CancelToken
-from talkinghead.registry import DEFAULT_FAMILY, FAMILIES, FamilyFacts, build
+from talkinghead.registry import DEFAULT_FAMILY, FAMILIES, FamilyFacts, build, family
 
 SPEECH_RATE_HZ = 16_000
 """Every speech encoder and the phone recogniser listen at this rate."""
@@ -43,7 +43,8 @@ def load(
 
     Args:
         model: a name from `models()`.
-        checkpoint: the model's weights, where it has any; never unpickled.
+        checkpoint: the model's weights, where it has any; never unpickled. A name of the model store is accepted, and
+            None takes the first installed one.
         device: "auto", "cpu", "cuda" or "cuda:N".
         precision: "auto" (fast where it keeps 45 dB), "parity" (float32) or "fast".
         backend: "auto", "torch", "onnx" or "openvino".
@@ -53,8 +54,14 @@ def load(
         OptionError: unknown model or option. CheckpointError: the file is not a checkpoint of this model or is unsafe.
         MissingDependency: the extra that the model needs is not installed.
     """
+    facts = family(model)
+    path = Path(checkpoint) if checkpoint is not None else None
+    if facts.needs_checkpoint:
+        from talkinghead.weights.store import checkpoint_for
+
+        path = checkpoint_for(model, checkpoint)
     options = LoadOptions(
-        checkpoint=Path(checkpoint) if checkpoint is not None else None,
+        checkpoint=path,
         device=device,
         precision=precision,
         backend=backend,

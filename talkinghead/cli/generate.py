@@ -21,7 +21,7 @@ from talkinghead.registry import DEFAULT_FAMILY, FAMILIES, FamilyFacts, family
 from talkinghead.timeline import LOOP_POLICIES
 
 if TYPE_CHECKING:
-    from talkinghead.contracts import Result, StageTime
+    from talkinghead.contracts import Result, Speech, StageTime
     from talkinghead.head import Avatar, Head, PrepareOptions, RenderOptions
 
 SEVERAL = ("--audio", "--face", "--template", "--scene", "--avatar")
@@ -197,8 +197,14 @@ def generate(
         str, typer.Option("-o", "--output", help="Video to write; its suffix chooses the format. A folder for several.")
     ],
     audio: Annotated[
-        list[Path], typer.Option("--audio", "-a", help="Speech: any audio or video file. Several: --audio *.wav")
-    ],
+        list[Path] | None,
+        typer.Option("--audio", "-a", help="Speech: any audio or video file. Several: --audio *.wav"),
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option("--text", help="Speech from text instead (extra tts): what to say.")
+    ] = None,
+    lang: Annotated[str, typer.Option("--lang", help="Language of --text: en, de, zh. See: talkinghead say")] = "en",
+    voice: Annotated[str | None, typer.Option("--voice", help="Voice of --text. See: talkinghead say --voices")] = None,
     face: Annotated[
         list[Path] | None, typer.Option("--face", "-f", help="Picture or video of a face. Several are allowed.")
     ] = None,
@@ -211,9 +217,18 @@ def generate(
     ] = None,
     avatar: Annotated[list[Path] | None, typer.Option("--avatar", help="Avatar, for models that render one.")] = None,
     model: Annotated[
-        str, typer.Option("--model", "-m", help=f"Model: {', '.join(FAMILIES)}. See: talkinghead models list")
-    ] = DEFAULT_FAMILY,
-    checkpoint: Annotated[Path | None, typer.Option(help="Weights of the model.")] = None,
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help=f"Model: {', '.join(FAMILIES)}. See: talkinghead models list",
+            show_default=DEFAULT_FAMILY,
+        ),
+    ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="Weights of the model: a file, or a name of the model store; default: the installed ones."),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, parity (float32, as published) or fast.")] = "auto",
     backend: Annotated[str, typer.Option(help="auto, torch, onnx or openvino, where the model has them.")] = "auto",
@@ -258,7 +273,13 @@ def generate(
     from talkinghead.head import PrepareOptions, RenderOptions
     from talkinghead.media.options import EncodeOptions, FrameOptions
 
+    if model is None:
+        model = DEFAULT_FAMILY
+        if not quiet and not json_output:
+            tell_models(model)
     facts = family(model)
+    spoken = speech_from_text(text, lang, voice, audio, start, duration)
+    sounds = [SPOKEN] if spoken is not None else audio or []
     given.refuse_all_but(model, list(FAMILIES))
     sources = _sources(facts, {"--face": face, "--template": template, "--scene": scene, "--avatar": avatar})
     if facts.kind == "scene" and (unused := given.flags_of([_FRAMES, _FACES])):
@@ -279,7 +300,7 @@ def generate(
         render=render,
     )
     family_options = given.of(model)
-    jobs = plan_jobs(sources, audio, output, encode.codec)
+    jobs = plan_jobs(sources, sounds, output, encode.codec)
     check_before(jobs, facts, render, report)
 
     started = time.perf_counter()
@@ -293,7 +314,7 @@ def generate(
         **family_options,
     )
     load_time = StageTime("load", time.perf_counter() - started, 0.0, 0.0, 1)
-    work = Work(head, prepare, render, start, duration, (load_time,), quiet=quiet)
+    work = Work(head, prepare, render, start, duration, (load_time,), quiet=quiet, spoken=spoken)
     outcomes = work.run(jobs)
     results = [outcome.to_dict() for outcome in outcomes]
     shown = results[0]["report"] if len(jobs) == 1 else {"items": results}
@@ -304,6 +325,49 @@ def generate(
     else:
         show_outcomes(outcomes)
     return 1 if any(outcome.error is not None for outcome in outcomes) else 0
+
+
+SPOKEN = Path("text")
+"""Stands where a job names its sound file, when the sound is made from text."""
+
+
+def speech_from_text(
+    text: str | None, lang: str, voice: str | None, audio: list[Path] | None, start_s: float, duration_s: float | None
+) -> Speech | None:
+    """Speak `--text`, or None where sound files are given.
+
+    Raises:
+        OptionError: both, neither, or an option that has no effect.
+    """
+    from talkinghead import api
+
+    if (text is None) == (not audio):
+        raise OptionError(
+            "Neither --audio nor --text is given." if text is None else "Both --audio and --text are given.",
+            accepted="--audio FILE, or --text with what to say",
+        )
+    if text is None:
+        if voice is not None or lang != "en":
+            raise OptionError("--lang and --voice have no effect without --text.", remedy="leave them out")
+        return None
+    if start_s or duration_s is not None:
+        raise OptionError("--start and --duration have no effect with --text.", remedy="shorten the text")
+    return api.say(text, lang=lang, voice=voice)
+
+
+def tell_models(default: str) -> None:
+    """Say which model runs when none is named, and which others have their weights installed."""
+    from talkinghead.weights.store import installed
+
+    have: dict[str, list[str]] = {}
+    for record in installed().values():
+        if record.model is not None:
+            have.setdefault(record.model, []).append(record.name)
+    others = "; ".join(f"--model {name} ({', '.join(names)})" for name, names in have.items())
+    console.note(
+        f"No --model is given: the built-in {default} runs. "
+        + (f"Installed: {others}." if others else "No checkpoint is installed; see: talkinghead models list")
+    )
 
 
 @dataclass(frozen=True)
@@ -340,6 +404,8 @@ class Work:
     times: tuple[StageTime, ...] = ()
     """What loading cost."""
     quiet: bool = False
+    spoken: Speech | None = None
+    """Speech from text, which takes the place of every sound file."""
 
     def run(self, jobs: Sequence[Job]) -> list[Outcome]:
         """Do all jobs. With one only, its error is raised; with several, the work goes on after an error."""
@@ -367,7 +433,10 @@ class Work:
         started = time.perf_counter()
         times, self.times = list(self.times), ()  # loading counts once, for the first video
         with console.ProgressDisplay(quiet=self.quiet, label=label) as progress:
-            heard = [api.listen(job.audio, start_s=self.start_s, duration_s=self.duration_s)]
+            if self.spoken is not None:
+                heard = [self.spoken]
+            else:
+                heard = [api.listen(job.audio, start_s=self.start_s, duration_s=self.duration_s)]
             times.append(StageTime("read-sound", time.perf_counter() - started, 0.0, 0.0, 1))
             face: Any = job.source
             if prepared is not None:
@@ -416,7 +485,8 @@ def check_before(jobs: Sequence[Job], facts: FamilyFacts, render: RenderOptions,
     job = jobs[0]
     if facts.source_is_path and not job.source.exists():
         raise MediaNotFound(f"There is no file {str(job.source)!r}.", accepted=facts.face_source)
-    existing_file(job.audio)
+    if job.audio is not SPOKEN:
+        existing_file(job.audio)
     check_output(job.output, overwrite=render.overwrite, options=render.encode or EncodeOptions())
 
 

@@ -1,16 +1,22 @@
-"""`talkinghead models`: the model families and what they need."""
+"""`talkinghead models`: the model families, and the store of their checkpoints."""
 
 from __future__ import annotations
 
+import sys
+import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from talkinghead.cli import console
 from talkinghead.cli.typers import new_typer
 
-app = new_typer(help="List models and what they need; convert checkpoints.")
+if TYPE_CHECKING:
+    from talkinghead.weights.catalogue import CatalogueEntry
+    from talkinghead.weights.store import Installed
+
+app = new_typer(help="List models; download, file, check, convert and remove their checkpoints.")
 
 
 @app.command("convert")
@@ -41,9 +47,10 @@ def convert(
 
 @app.command("list")
 def list_models(json_output: Annotated[bool, typer.Option("--json", help="Show it as JSON.")] = False) -> None:
-    """List the models: what each takes, needs and gives."""
+    """List the models (what each takes, needs and gives) and the checkpoints (what is there, what can be had)."""
     from talkinghead.options import config_class, option_fields
     from talkinghead.registry import DEFAULT_FAMILY, FAMILIES
+    from talkinghead.weights import store
 
     if not json_output:
         rows = [
@@ -58,7 +65,10 @@ def list_models(json_output: Annotated[bool, typer.Option("--json", help="Show i
             for facts in FAMILIES.values()
         ]
         console.say(console.table(["model", "takes", "needs", "frames/s", "extra", "what it does"], rows))
+        console.say()
+        console.say(_checkpoint_table())
         return
+    have = store.installed()
     found: list[dict[str, Any]] = []
     for facts in FAMILIES.values():
         options = [
@@ -84,7 +94,231 @@ def list_models(json_output: Annotated[bool, typer.Option("--json", help="Show i
                 "look_ahead_s": facts.look_ahead_s,
                 "can_stream": facts.can_stream,
                 "extra": facts.extra,
+                "installed": [record.name for record in have.values() if record.model == facts.name],
                 "options": options,
             }
         )
     console.print_json(found)
+
+
+def _checkpoint_table() -> str:
+    from talkinghead.weights import store
+    from talkinghead.weights.catalogue import CATALOGUE
+
+    have = store.installed()
+    rows: list[list[object]] = []
+    for entry in CATALOGUE.values():
+        if entry.name.startswith("artalk-style-") and entry.name not in have:
+            continue
+        state = "installed" if entry.name in have else "pull" if entry.urls else "by hand"
+        size = console.size_text(entry.size_bytes) if entry.size_bytes is not None else "-"
+        rows.append([entry.name, entry.model or "-", state, size, entry.licence.name, entry.purpose])
+    for record in have.values():
+        if record.name not in CATALOGUE:
+            size = console.size_text(record.size_bytes)
+            rows.append([record.name, record.model or "-", "installed", size, record.licence, record.kind])
+    return console.table(["checkpoint", "model", "state", "size", "licence", "what it is"], rows)
+
+
+@app.command("show")
+def show(
+    name: Annotated[str, typer.Argument(help="A checkpoint of `talkinghead models list`.")],
+    json_output: Annotated[bool, typer.Option("--json", help="Show it as JSON.")] = False,
+) -> None:
+    """Say everything about one checkpoint: purpose, licence, size, hash, where it is from, and whether it is here."""
+    from dataclasses import asdict
+
+    from talkinghead.weights import store
+    from talkinghead.weights.catalogue import CATALOGUE, entry_named
+
+    record = store.installed().get(name)
+    entry = CATALOGUE.get(name)
+    if entry is None and record is None:
+        entry_named(name)
+    if json_output:
+        console.print_json(
+            {
+                "name": name,
+                "catalogue": asdict(entry) if entry is not None else None,
+                "installed": {**asdict(record), "file": str(record.file)} if record is not None else None,
+            }
+        )
+        return
+    if entry is not None:
+        _show_entry(entry)
+    if record is not None:
+        console.say(f"installed:  {record.file} ({console.size_text(record.size_bytes)}, sha256 {record.sha256})")
+        console.say(f"            from {record.origin}, {record.added}")
+    elif entry is not None:
+        console.say(f"installed:  no. {store.how_to_get(entry)}")
+
+
+def _show_entry(entry: CatalogueEntry) -> None:
+    size = console.size_text(entry.size_bytes) if entry.size_bytes is not None else "not known"
+    console.say(f"{entry.name}: {entry.purpose}")
+    console.say(f"model:      {entry.model or '-'}")
+    console.say(f"licence:    {entry.licence.name}. {entry.licence.summary} {entry.licence.url}".rstrip())
+    console.say(f"size:       {size}")
+    console.say(f"sha256:     {entry.sha256 or 'not known; recorded when it first arrives'}")
+    for index, url in enumerate(entry.urls):
+        console.say(("address:    " if index == 0 else "            ") + url)
+    console.say(f"facts from: {entry.found_in}")
+
+
+@app.command("pull")
+def pull(
+    names: Annotated[list[str], typer.Argument(help="Checkpoints of `talkinghead models list`.")],
+    accept_license: Annotated[
+        bool, typer.Option("--accept-license", help="You have read the licence and accept it (for scripts).")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Fetch it again, even if it changed at its source.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+) -> None:
+    """Download checkpoints, verify them and file them; an interrupted download goes on where it ended.
+
+    Asks to accept the licence first. HF_HOME, HF_ENDPOINT and TALKINGHEAD_HOME are respected; TALKINGHEAD_OFFLINE=1
+    and HF_HUB_OFFLINE=1 forbid the network.
+    """
+    from talkinghead.weights import store
+    from talkinghead.weights.catalogue import entry_named
+
+    entries = [entry_named(name) for name in names]
+    for entry in entries:
+        there = store.installed().get(entry.name)
+        if there is not None and not force:
+            console.say(f"{entry.name} is installed: {there.file}")
+            continue
+        accepted = accept_license or (bool(entry.urls) and _ask(entry))
+        with _ByteProgress(entry.name, quiet=quiet) as progress:
+            record = store.pull(
+                entry.name,
+                accept_licence=accepted,
+                progress=progress,
+                force=force,
+                waiting=lambda: console.note("another process is fetching it; waiting"),
+            )
+        _say_filed(record)
+
+
+def _say_filed(record: Installed) -> None:
+    use = f" (now `--model {record.model}` needs no path)" if record.model is not None else ""
+    console.say(f"{record.name}: {record.file}, {console.size_text(record.size_bytes)}, sha256 {record.sha256}{use}")
+
+
+def _ask(entry: CatalogueEntry) -> bool:
+    """Show the licence and ask, where there is somebody to ask."""
+    if not sys.stdin.isatty():
+        return False
+    _show_entry(entry)
+    return typer.confirm("Do you accept this licence?", err=True)
+
+
+class _ByteProgress:
+    """Progress of a download on stderr: a bar on a terminal, else a line every few seconds."""
+
+    def __init__(self, name: str, *, quiet: bool) -> None:
+        self._name, self._quiet = name, quiet
+        self._bar: Any = None
+        self._task: Any = None
+        self._last_s = time.monotonic()
+
+    def __enter__(self) -> _ByteProgress:
+        if not self._quiet and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+            from rich.progress import TransferSpeedColumn as Speed
+
+            columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), Speed(), TimeRemainingColumn())
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, done: int, total: int | None) -> None:
+        if self._bar is not None:
+            if self._task is None:
+                self._task = self._bar.add_task(self._name, total=total)
+            self._bar.update(self._task, completed=done, total=total)
+        elif not self._quiet and time.monotonic() - self._last_s >= 5.0:
+            self._last_s = time.monotonic()
+            whole = f" of {console.size_text(total)}" if total is not None else ""
+            console.note(f"{self._name}: {console.size_text(done)}{whole}")
+
+
+@app.command("import")
+def import_file(
+    file: Annotated[Path, typer.Argument(help="A checkpoint, detector or archive that you have.")],
+    name: Annotated[str | None, typer.Option(help="Under which name; default: found from what it is.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is there under that name.")] = False,
+) -> None:
+    """File a checkpoint that you have; what it is is recognised from its content. Your file stays where it is."""
+    from talkinghead.weights import store
+
+    record = store.import_file(file, name=name, force=force)
+    console.say(f"{file.name} is {record.kind or record.name}.")
+    _say_filed(record)
+
+
+@app.command("verify")
+def verify(
+    names: Annotated[list[str] | None, typer.Argument(help="Checkpoints; default: all that are installed.")] = None,
+) -> int:
+    """Read installed checkpoints again and compare their hashes."""
+    from talkinghead.errors import CheckpointError
+    from talkinghead.weights import store
+
+    wrong = 0
+    for name in names or list(store.installed()):
+        try:
+            console.say(f"{name}: sha256 {store.verify(name)}, as filed")
+        except CheckpointError as error:
+            wrong += 1
+            console.show_failure(error)
+    if not names and not store.installed():
+        console.say("Nothing is installed.")
+    return 2 if wrong else 0
+
+
+@app.command("remove")
+def remove(names: Annotated[list[str], typer.Argument(help="Installed checkpoints.")]) -> None:
+    """Delete checkpoints from the store."""
+    from talkinghead.weights import store
+
+    for name in names:
+        console.say(f"{name}: removed, {console.size_text(store.remove(name))} freed")
+
+
+@app.command("licenses")
+def licenses(json_output: Annotated[bool, typer.Option("--json", help="Show it as JSON.")] = False) -> None:
+    """List the licence of every checkpoint and what it forbids."""
+    from talkinghead.weights import store
+    from talkinghead.weights.catalogue import CATALOGUE
+
+    have = store.installed()
+    if json_output:
+        console.print_json(
+            [
+                {
+                    "name": entry.name,
+                    "licence": entry.licence.name,
+                    "summary": entry.licence.summary,
+                    "url": entry.licence.url,
+                    "commercial": entry.licence.commercial,
+                    "installed": entry.name in have,
+                    "accepted": entry.name in have and have[entry.name].licence_accepted,
+                }
+                for entry in CATALOGUE.values()
+            ]
+        )
+        return
+    groups: dict[Any, list[str]] = {}
+    for entry in CATALOGUE.values():
+        groups.setdefault(entry.licence, []).append(entry.name)
+    for licence, names in groups.items():
+        commercial = {True: "yes", False: "no", None: "not stated"}[licence.commercial]
+        console.say(f"{licence.name} (commercial use: {commercial})")
+        console.say(f"  {licence.summary} {licence.url}".rstrip())
+        console.say(f"  {', '.join(names)}")

@@ -1,0 +1,536 @@
+"""The model store: files below the model folder, each with a record of what it is and where it came from.
+
+`TALKINGHEAD_HOME`/models (or the user's data folder):
+
+    wav2lip/wav2lip_gan.safetensors       the files, where the models and detectors look for them
+    .records/wav2lip-gan.json             what each is: hashes, origin, licence accepted, time
+    .records/hashes.json                  the hash of each file as it first arrived, kept when it is removed
+    .incoming/wav2lip-gan/                what is under way; one process at a time, others wait
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import sys
+import time
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from talkinghead.errors import (
+    CheckpointError,
+    MissingWeights,
+    OptionError,
+    OutputExists,
+    UnwritableOutput,
+    WrongCheckpoint,
+    choices,
+)
+from talkinghead.face.detectors.base import model_folder
+from talkinghead.media.files import unwritable, write_bytes
+from talkinghead.weights.catalogue import CATALOGUE, CatalogueEntry, Licence, entry_named
+from talkinghead.weights.checkpoint import read_checkpoint
+from talkinghead.weights.download import DownloadOptions, Progress, download
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+MAX_UNPACKED_BYTES = 4_000_000_000
+
+
+@dataclass(frozen=True)
+class Installed:
+    """One file of the store."""
+
+    name: str
+    kind: str
+    """A kind of `talkinghead.weights.recognise`, or "" for files whose content does not tell."""
+    model: str | None
+    """Name in the registry of the model whose checkpoint it is."""
+    path: str
+    """Below the model folder, with forward slashes."""
+    sha256: str
+    """Of the file as it is kept."""
+    size_bytes: int
+    source_sha256: str
+    """Of the file as it came."""
+    origin: str
+    """Address or path that it came from."""
+    licence: str = ""
+    licence_accepted: bool = False
+    added: str = ""
+    """ISO time, UTC."""
+    notes: tuple[str, ...] = field(default_factory=tuple)
+
+    @property
+    def file(self) -> Path:
+        """Where it lies."""
+        return model_folder() / self.path
+
+
+# Looking ------------------------------------------------------------------------------------------------------------
+
+
+def installed() -> dict[str, Installed]:
+    """Files of the store by name, those of the catalogue first; records whose file is gone are left out."""
+    found: dict[str, Installed] = {}
+    folder = model_folder() / ".records"
+    paths = sorted(folder.glob("*.json")) if folder.is_dir() else []
+    for path in paths:
+        if path.name != "hashes.json" and (record := _read_record(path)) is not None and record.file.is_file():
+            found[record.name] = record
+    order = {name: index for index, name in enumerate(CATALOGUE)}
+    return dict(sorted(found.items(), key=lambda item: (order.get(item[0], len(order)), item[0])))
+
+
+def _read_record(path: Path) -> Installed | None:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        record = Installed(**{**data, "notes": tuple(data.get("notes", ()))})
+        _check_name(record.name)
+        _check_relative(record.path)
+    except (OSError, ValueError, TypeError, OptionError):
+        return None
+    return record
+
+
+def find(name: str) -> Installed:
+    """A file of the store.
+
+    Raises:
+        MissingWeights: it is not installed; says how to get it. OptionError: no such name at all.
+    """
+    have = installed()
+    if name in have:
+        return have[name]
+    entry = entry_named(name) if name in CATALOGUE or not have else None
+    if entry is None:
+        raise OptionError(
+            f"There is no file {name!r} in the model store.", accepted=choices(list(have)), remedy="models list"
+        )
+    raise MissingWeights(f"{name} is not installed.", remedy=how_to_get(entry))
+
+
+def how_to_get(entry: CatalogueEntry) -> str:
+    """The command or the steps that bring a file."""
+    return f"talkinghead models pull {entry.name}" if entry.urls else entry.obtain
+
+
+def for_model(model: str) -> list[Installed]:
+    """Checkpoints of a model that are installed, the preferred one first."""
+    return [record for record in installed().values() if record.model == model]
+
+
+def checkpoint_for(model: str, given: str | os.PathLike[str] | None) -> Path | None:
+    """The checkpoint that a model is to be loaded from.
+
+    Args:
+        given: what the user named: a path, or a name in the store; None takes the first installed one.
+    Returns:
+        A path; None if nothing was given and nothing is installed.
+    """
+    if given is not None:
+        path = Path(given)
+        name = os.fspath(given)
+        if not path.exists() and _NAME.fullmatch(name) and name in (have := installed()):
+            return have[name].file
+        return path
+    found = for_model(model)
+    return found[0].file if found else None
+
+
+def missing_checkpoint(model: str) -> str:
+    """How to get a checkpoint of a model, as one sentence for an error."""
+    entries = [entry for entry in CATALOGUE.values() if entry.model == model]
+    commands = [f"talkinghead models pull {entry.name}" for entry in entries if entry.urls]
+    if commands:
+        return f"{commands[0]}, then the model needs no path"
+    return "give the file that training wrote, or file it once: talkinghead models import FILE"
+
+
+# Bringing -----------------------------------------------------------------------------------------------------------
+
+
+def pull(
+    name: str,
+    *,
+    accept_licence: bool,
+    progress: Progress | None = None,
+    force: bool = False,
+    options: DownloadOptions | None = None,
+    waiting: Callable[[], None] | None = None,
+) -> Installed:
+    """Download, verify and file one entry of the catalogue; nothing happens if it is there already.
+
+    Safe to run twice at once: the second waits and finds the file there.
+
+    Args:
+        accept_licence: whether the user has accepted the entry's licence.
+        force: fetch it again, and accept it even if it differs from what first arrived under this name.
+        waiting: called once if another process is at work on it.
+    Raises:
+        OptionError: no such entry, or the licence is not accepted. MissingWeights: it may not be fetched by a program.
+        DownloadFailed, WrongCheckpoint, UnwritableOutput: as `download`.
+    """
+    entry = entry_named(name)
+    if not force and (there := installed().get(name)) is not None:
+        return there
+    if not entry.urls:
+        raise MissingWeights(f"{name} may not be fetched by a program ({entry.licence.name}).", remedy=entry.obtain)
+    if not accept_licence:
+        raise OptionError(
+            f"{name} comes under: {entry.licence.name}. {entry.licence.summary}",
+            accepted="--accept-license, once you have read it"
+            + (f" ({entry.licence.url})" if entry.licence.url else ""),
+        )
+    with _incoming(name, waiting) as folder:
+        if not force and (there := installed().get(name)) is not None:
+            return there
+        arrived = folder / PurePosixPath(entry.path).name
+        packed = folder / f"{arrived.name}.zip" if entry.archive_member else arrived
+        expected = entry.sha256 or ("" if force else _first_hashes().get(name, ""))
+        sha256, origin = download(
+            entry.urls, packed, sha256=expected, size_bytes=entry.size_bytes, progress=progress, options=options
+        )
+        try:
+            if entry.archive_member:
+                unpack_member(packed, entry.archive_member, arrived, sha1=entry.member_sha1)
+            _check_kind(entry, arrived)
+            _remember_hash(name, sha256)
+            record = _file_away(entry, arrived, sha256, origin, accepted=True)
+        except (CheckpointError, UnwritableOutput):
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+    return record
+
+
+def import_file(path: str | os.PathLike[str], *, name: str | None = None, force: bool = False) -> Installed:
+    """File something that the user has; what it is is recognised from its content.
+
+    Args:
+        path: a checkpoint of any public container, a detector in ONNX, or the zip of DeepSpeech.
+        name: under which name; needed for models of one person, where the file's own name is taken if it is fit.
+        force: replace what is there under that name.
+    Raises:
+        WrongCheckpoint, UnsafeCheckpoint: not a file that this package knows. OutputExists: the name is taken.
+    """
+    from talkinghead.media.files import file_sha256
+    from talkinghead.weights.recognise import KINDS, recognise
+
+    source = Path(path)
+    if not source.is_file():
+        raise WrongCheckpoint(f"There is no file {str(source)!r}.", accepted="a checkpoint file")
+    sha256 = file_sha256(source)
+    packed = _packed_entry(source)
+    exact = next((entry for entry in CATALOGUE.values() if entry.sha256 == sha256), packed)
+    kind = exact.kind if exact is not None else recognise(source)
+    entry = exact or _entry_for(kind, source, name)
+    final = name or (entry.name if entry is not None else _fit_name(source.stem, kind))
+    _check_name(final)
+    if entry is not None and final != entry.name:
+        entry = None
+    if final in CATALOGUE and (entry is None or entry.name != final):
+        raise OptionError(f"{final!r} is the name of another file in the catalogue.", remedy="--name with another name")
+    with _incoming(final, None) as folder:
+        there = installed().get(final)
+        if there is not None and not force:
+            if there.source_sha256 == sha256:
+                return there
+            raise OutputExists(f"{final} is installed already.", remedy="--force replaces it, or --name files it apart")
+        if entry is None:
+            model = KINDS[kind].model if kind in KINDS else None
+            suffix = "".join(source.suffixes[-2:]) if source.name.endswith(".pth.tar") else source.suffix
+            entry = CatalogueEntry(
+                name=final,
+                purpose=KINDS[kind].title if kind in KINDS else kind,
+                path=f"{final}/{final}{suffix}",
+                licence=_OWN,
+                found_in="",
+                kind=kind,
+                model=model,
+            )
+        arrived = folder / PurePosixPath(entry.path).name
+        try:
+            if packed is not None:
+                unpack_member(source, entry.archive_member, arrived, sha1=entry.member_sha1)
+            else:
+                shutil.copyfile(source, arrived)
+        except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise unwritable(arrived, error) from error
+        return _file_away(entry, arrived, sha256, str(source.absolute()), accepted=False)
+
+
+def unpack_member(archive: Path, member: str, target: Path, *, sha1: str = "", limit: int = MAX_UNPACKED_BYTES) -> None:
+    """Take the one wanted file out of a zip archive.
+
+    Names in the archive are only compared with the wanted one, never used as paths, so that a hostile name does
+    nothing; a member of absurd size, a link or a second member of the same name is refused.
+
+    Raises:
+        WrongCheckpoint: not an archive, or it does not hold the file as expected. UnwritableOutput: disk full.
+    """
+    digest = hashlib.sha1(usedforsecurity=False)
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            found = [info for info in opened.infolist() if info.filename == member]
+            if len(found) != 1 or found[0].is_dir() or (found[0].external_attr >> 16) & 0o170000 == 0o120000:
+                raise WrongCheckpoint(
+                    f"{archive.name} does not hold exactly one file {member!r}.", remedy="download it again"
+                )
+            if found[0].file_size > limit:
+                raise WrongCheckpoint(f"{member} in {archive.name} would be {found[0].file_size} bytes.")
+            written = 0
+            with opened.open(found[0]) as source, target.open("wb") as file:
+                while block := source.read(1 << 20):
+                    written += len(block)
+                    if written > min(limit, found[0].file_size):
+                        raise WrongCheckpoint(f"{member} in {archive.name} is larger than it says.")
+                    digest.update(block)
+                    file.write(block)
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+        target.unlink(missing_ok=True)
+        raise WrongCheckpoint(f"{archive.name} is not a readable zip archive: {error}.") from error
+    except OSError as error:
+        target.unlink(missing_ok=True)
+        raise unwritable(target, error) from error
+    except WrongCheckpoint:
+        target.unlink(missing_ok=True)
+        raise
+    if sha1 and digest.hexdigest() != sha1:
+        target.unlink(missing_ok=True)
+        raise WrongCheckpoint(f"{member} has the SHA-1 {digest.hexdigest()}.", accepted=sha1)
+
+
+# Keeping ------------------------------------------------------------------------------------------------------------
+
+
+def verify(name: str) -> str:
+    """Read a file of the store again and compare its hash.
+
+    Returns:
+        Its SHA-256.
+    Raises:
+        WrongCheckpoint: it changed since it was filed. MissingWeights: not installed.
+    """
+    record = find(name)
+    with record.file.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != record.sha256:
+        raise WrongCheckpoint(
+            f"{record.file} has changed since it was filed: SHA-256 {found}.",
+            accepted=record.sha256,
+            remedy=f"talkinghead models remove {name}, then pull or import it again",
+        )
+    return found
+
+
+def remove(name: str) -> int:
+    """Delete a file of the store with its record and whatever is left of downloads.
+
+    Returns:
+        Bytes that became free.
+    """
+    folder = model_folder()
+    record = installed().get(name)
+    leftovers = folder / ".incoming" / name if _NAME.fullmatch(name) else None
+    if record is None and not (leftovers is not None and leftovers.is_dir()):
+        find(name)
+    freed = 0
+    with _incoming(name, None) as incoming:
+        if record is not None:
+            freed += record.file.stat().st_size
+            record.file.unlink()
+            (folder / ".records" / f"{name}.json").unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                record.file.parent.rmdir()  # only if it is empty
+        freed += sum(path.stat().st_size for path in incoming.glob("*") if path.is_file())
+        shutil.rmtree(incoming, ignore_errors=True)
+    return freed
+
+
+_OWN = Licence("your own file", "Its own terms apply.")
+
+
+def _file_away(entry: CatalogueEntry, arrived: Path, source_sha256: str, origin: str, *, accepted: bool) -> Installed:
+    """Convert if wanted, move into place, write the record."""
+    notes: tuple[str, ...] = ()
+    relative = entry.path
+    if entry.convert and arrived.suffix != ".safetensors":
+        arrived = _converted(arrived, source_sha256)
+        notes = ("kept as safetensors, without optimiser states",)
+    if arrived.suffix == ".safetensors":
+        relative = f"{entry.path.rpartition('.')[0]}.safetensors" if "." in entry.path else entry.path
+    _check_relative(relative)
+    target = model_folder() / relative
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with arrived.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        size = arrived.stat().st_size
+        arrived.replace(target)
+    except OSError as error:
+        raise unwritable(target, error) from error
+    record = Installed(
+        name=entry.name,
+        kind=entry.kind,
+        model=entry.model,
+        path=relative,
+        sha256=sha256,
+        size_bytes=size,
+        source_sha256=source_sha256,
+        origin=origin,
+        licence=entry.licence.name,
+        licence_accepted=accepted,
+        added=datetime.now(UTC).isoformat(timespec="seconds"),
+        notes=notes,
+    )
+    _write_json(model_folder() / ".records" / f"{entry.name}.json", asdict(record))
+    shutil.rmtree(model_folder() / ".incoming" / entry.name, ignore_errors=True)
+    return record
+
+
+def _converted(arrived: Path, source_sha256: str) -> Path:
+    from talkinghead.weights.safetensors import write_safetensors
+
+    checkpoint = read_checkpoint(arrived)
+    target = arrived.with_suffix(".safetensors")
+    metadata = {"source_sha256": source_sha256, "source_container": checkpoint.container}
+    write_safetensors(checkpoint.tensors, target, metadata=metadata, overwrite=True)
+    del checkpoint
+    arrived.unlink()
+    return target
+
+
+def _check_kind(entry: CatalogueEntry, arrived: Path) -> None:
+    """A file of unknown hash must at least be what the row says."""
+    from talkinghead.weights.recognise import recognise
+
+    if not entry.kind or entry.sha256 or entry.member_sha1:
+        return
+    kind = recognise(arrived)
+    if kind != entry.kind:
+        raise WrongCheckpoint(f"{entry.name} turned out to be {kind}.", accepted=entry.kind)
+
+
+def _entry_for(kind: str, source: Path, name: str | None) -> CatalogueEntry | None:
+    """The row under which a recognised file of unknown hash is filed, if it is a public one.
+
+    Of several rows of a kind the one whose file is called like this takes it; a kind with one row takes that.
+    """
+    rows = [entry for entry in CATALOGUE.values() if entry.kind == kind]
+    if name is not None:
+        rows = [entry for entry in rows if entry.name == name]
+    same = [entry for entry in rows if PurePosixPath(entry.path).stem.lower() == source.name.split(".")[0].lower()]
+    if same:
+        return same[0]
+    return rows[0] if len(rows) == 1 else None
+
+
+def _packed_entry(source: Path) -> CatalogueEntry | None:
+    """The row whose archive this is."""
+    if not zipfile.is_zipfile(source):
+        return None
+    with contextlib.suppress(zipfile.BadZipFile, OSError), zipfile.ZipFile(source) as opened:
+        names = set(opened.namelist())
+        return next((e for e in CATALOGUE.values() if e.archive_member and e.archive_member in names), None)
+    return None
+
+
+def _fit_name(stem: str, kind: str) -> str:
+    made = re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).strip("-._")[:48]
+    return made if _NAME.fullmatch(made) and made not in CATALOGUE else f"my-{kind}"
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name) or name in ("hashes", "records") or ".." in name:
+        raise OptionError(f"{name!r} cannot be a name.", accepted="small letters, digits, '-', '_' and '.', at most 64")
+
+
+def _check_relative(path: str) -> None:
+    pure = PurePosixPath(path)
+    if pure.is_absolute() or ".." in pure.parts or "\\" in path or not pure.parts or pure.parts[0].startswith("."):
+        raise OptionError(f"{path!r} is not a path inside the model folder.")
+
+
+def _first_hashes() -> Mapping[str, str]:
+    try:
+        data = json.loads((model_folder() / ".records" / "hashes.json").read_text(encoding="utf-8"))
+        return {str(key): str(value) for key, value in data.items()}
+    except (OSError, ValueError, AttributeError):
+        return {}
+
+
+def _remember_hash(name: str, sha256: str) -> None:
+    _write_json(model_folder() / ".records" / "hashes.json", {**_first_hashes(), name: sha256})
+
+
+def _write_json(path: Path, data: Any) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    write_bytes(path, (json.dumps(data, indent=2) + "\n").encode("utf-8"))
+
+
+@contextmanager
+def _incoming(name: str, waiting: Callable[[], None] | None) -> Iterator[Path]:
+    """The folder in which a file arrives, for one process at a time; what is left in it is resumed later."""
+    base = model_folder() / ".incoming"
+    folder = base / name
+    try:
+        base.mkdir(parents=True, exist_ok=True)
+        lock = (base / f"{name}.lock").open("a+b")
+    except OSError as error:
+        raise unwritable(base, error) from error
+    with lock:
+        told = False
+        while not _try_lock(lock.fileno()):
+            if not told and waiting is not None:
+                waiting()
+            told = True
+            time.sleep(0.1)
+        try:
+            folder.mkdir(exist_ok=True)
+            yield folder
+        finally:
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # only if it is empty
+            _unlock(lock.fileno())
+
+
+if sys.platform != "win32":
+    import fcntl
+
+    def _try_lock(descriptor: int) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def _unlock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+else:
+    import msvcrt
+
+    def _try_lock(descriptor: int) -> bool:
+        try:
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+    def _unlock(descriptor: int) -> None:
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
