@@ -58,7 +58,7 @@ _SPREAD = np.array([0.05, 0.11, 0.08, 0.05, 0.13, 0.22, 0.08, 0.10], np.float32)
 
 TURN_FROM = 0.05
 """Tilt of the mouth against the eyes from which the patch is turned."""
-SCORE_EVEN = -17.0
+SCORE_EVEN = -13.0
 SCORE_SLOPE = 2.5
 """Score at which a fit is as likely wrong as right, and how fast that changes."""
 
@@ -118,49 +118,58 @@ def curves(shapes: Values, u: Values = _U) -> Curves:
 
 WEIGHTS: Mapping[str, float] = MappingProxyType(
     {
-        "line dark, upper": 0.57,
-        "line dark, lower": 1.95,
-        "line unbroken": 0.9,
-        "line reaches corners": -1.52,
-        "line ends at corners": 1.07,
-        "lips redder than skin": -1.58,
-        "upper lip redder": -1.22,
-        "lower lip redder": -0.23,
-        "upper edge dark": -2.03,
-        "lower edge dark": -3.37,
-        "upper lip darker": -0.64,
-        "lower lip darker": 3.69,
-        "inside darker": 2.74,
-        "inside paler": -2.84,
-        "inside grey": 1.2,
-        "gap": 0.5,
-        "inside lined": 5.36,
-        "upper edge steep": -0.75,
-        "lower edge steep": -2.0,
-        "upper rim slope": 0.61,
-        "lower rim slope": -1.97,
-        "gap upper slope": -0.15,
-        "gap lower slope": -4.14,
-        "inside darker or paler": 0.79,
-        "closed line": 0.29,
-        "both lines": -5.27,
-        "inside unlike upper lip": 2.07,
-        "inside unlike lower lip": -3.4,
-        "upper lip unlike skin": -8.3,
-        "lower lip unlike skin": -5.43,
-        "lips unlike each other": 0.99,
-        "skin unlike itself": -0.15,
-        "upper lip uneven": 1.62,
-        "lower lip uneven": 2.95,
-        "inside uneven": -3.71,
-        "inside unlike skin": -1.05,
-        "inside unlike lips": 0.43,
-        "off centre": -0.06,
-        "too high or low": -0.0,
-        "odd width": -0.11,
-        "tilted": -0.06,
-        "odd kind": 0.38,
-        "parted": -4.04,
+        "line dark, upper": -0.54,
+        "line dark, lower": 2.12,
+        "line unbroken": 1.54,
+        "line reaches corners": -1.34,
+        "line ends at corners": -0.71,
+        "lips redder than skin": -0.91,
+        "upper lip redder": -0.17,
+        "lower lip redder": -1.24,
+        "upper edge dark": -1.98,
+        "lower edge dark": -0.9,
+        "upper lip darker": -1.32,
+        "lower lip darker": 3.09,
+        "inside darker": -2.82,
+        "inside paler": -1.15,
+        "inside grey": 0.56,
+        "gap": -1.3,
+        "inside lined": -0.83,
+        "upper edge steep": -4.51,
+        "lower edge steep": -1.81,
+        "upper rim slope": 0.34,
+        "lower rim slope": -0.08,
+        "gap upper slope": -1.94,
+        "gap lower slope": 1.71,
+        "inside darker or paler": 0.44,
+        "closed line": -1.21,
+        "both lines": -1.81,
+        "inside unlike upper lip": 2.38,
+        "inside unlike lower lip": -1.76,
+        "upper lip unlike skin": -8.01,
+        "lower lip unlike skin": -4.92,
+        "lips unlike each other": -0.67,
+        "skin unlike itself": 1.1,
+        "upper lip uneven": 0.46,
+        "lower lip uneven": 0.01,
+        "inside uneven": -1.78,
+        "inside unlike skin": -0.14,
+        "inside unlike lips": 1.4,
+        "inside top unlike upper lip": -2.11,
+        "inside bottom unlike lower lip": -2.32,
+        "inside darkest": 0.56,
+        "inside greyest": -2.12,
+        "line below": 0.81,
+        "line above": -1.69,
+        "line below stronger": 0.3,
+        "lips barely redder": -1.51,
+        "upper lip below nose": 2.54,
+        "off centre": -0.03,
+        "too high or low": 0.11,
+        "odd width": 0.07,
+        "tilted": 0.04,
+        "odd kind": 0.51,
+        "parted": 0.65,
     }
 )
 """Evidence and its weight; the score of a shape is the sum, and exp(-score) its relative probability."""
@@ -227,6 +236,16 @@ def measure(maps: Values, shapes: Values) -> dict[str, Values]:
         axis=0,
     )
 
+    def line_at(offsets: tuple[float, ...]) -> Values:
+        """Strongest dark line of the mouth's own width at these eye distances from the line of the lips."""
+        middle = (c.upper_inner + c.lower_inner) / 2
+        across = [sample(c.x, c.line + middle + d * EYE_DISTANCE)[VALLEY] for d in offsets]
+        strongest: Values = np.max([_mean(np.minimum(row, np.float32(1))) for row in across], axis=0)
+        return strongest
+
+    line_below = line_at((0.18, 0.22, 0.26, 0.30, 0.35, 0.40))
+    line_above = line_at((-0.20, -0.25, -0.30, -0.35, -0.40))
+
     one = np.float32(1)
     open_ = np.minimum(shapes[:, GAP] / np.float32(0.25), one)
     seen: Values = (inside[0] + inside[1] + inside[2]) / np.float32(3)
@@ -276,6 +295,15 @@ def measure(maps: Values, shapes: Values) -> dict[str, Values]:
         "inside uneven": open_ * inside[1][COLOUR][0].std(axis=-1),
         "inside unlike skin": open_ * _mean(_distance(seen[COLOUR], above[COLOUR])),
         "inside unlike lips": open_ * np.minimum(inside_upper, inside_lower),
+        "inside top unlike upper lip": open_ * _mean(_distance(inside[0][COLOUR], lip_upper[COLOUR])),
+        "inside bottom unlike lower lip": open_ * _mean(_distance(inside[2][COLOUR], lip_lower[COLOUR])),
+        "inside darkest": open_ * np.max([_mean(part[DARKNESS]) for part in inside], axis=0),
+        "inside greyest": open_ * np.max([_mean(part[GREYNESS]) for part in inside], axis=0),
+        "line below": line_below,
+        "line above": line_above,
+        "line below stronger": np.maximum(line_below - np.minimum(_mean(valley_upper), _mean(valley_lower)), 0),
+        "lips barely redder": np.minimum(lip_red - skin_red, np.float32(0.25)),
+        "upper lip below nose": _mean(np.minimum(edge_upper[VALLEY], one)) * line_above,
         "off centre": deviation[:, X] ** 2,
         "too high or low": deviation[:, Y] ** 2,
         "odd width": deviation[:, HALF_WIDTH] ** 2,
