@@ -74,9 +74,6 @@ def test_border_of_the_region_does_not_show(drawn: Drawn, name: str, pose: str) 
     result = animate(frame, face, Pose(POSES[pose]))
     region = animated_region(face.geometry, (frame.shape[1], frame.shape[0]))
     assert boundary_gradient_ratio(frame, result, mask_of(region, frame)) <= 1.15
-    changed = (result != frame).any(axis=-1)
-    if changed.any():
-        assert boundary_gradient_ratio(frame, result, changed) <= 1.15
 
 
 @pytest.mark.parametrize("pose", POSES)
