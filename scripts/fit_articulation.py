@@ -153,7 +153,7 @@ def recognition_table(utterances: list[tuple[np.ndarray, list[list], str]]) -> n
     recogniser = AllPhones()
     for x, phones, _ in utterances:
         num = 1 + len(x) // articulation.HOP_SAMPLES
-        np.add.at(counts, (frame_labels(phones, num), recogniser.frames(x)), 1)
+        np.add.at(counts, (frame_labels(phones, num), recogniser.frames(x).labels), 1)
     return np.log(counts / counts.sum(axis=0, keepdims=True))
 
 

@@ -18,6 +18,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,9 @@ from talkinghead.audio.articulation import HOP_S, LABELS, RATE_HZ, Tables, phone
 from talkinghead.audio.energy import frame_level_db, runs, voice_activity
 from talkinghead.contracts import AudioClip, FloatArray, Phone
 from talkinghead.errors import MediaNotFound, OptionError, UnreadableMedia
+
+if TYPE_CHECKING:
+    from talkinghead.audio.recogniser import Heard
 
 SILENCE = "SIL"
 SILENT = LABELS.index(SILENCE)
@@ -42,7 +46,7 @@ class ListeningConfig:
     """Listen for English words too: better in English, at two thirds of the time."""
     phones_weight: float = 0.8
     """Of all-phone recognition."""
-    words_weight: float = 1.0
+    words_weight: float = 1.6
     """Of words that agree with the sounds."""
     prior_weight: float = 0.6
     """How far what is frequent is discounted for each further witness."""
@@ -52,7 +56,10 @@ class ListeningConfig:
     """Of how likely one phone follows another, and with it the cost of every change."""
     change_cost: float = 1.0
     """Further cost of every change."""
-    word_trust_at: float = -2.6
+    word_trust_at: float = 15.0
+    """Mean over words of their probability times their length, in hundredths of a second, at which words are half
+    believed. English gives 20 to 40; where words are forced on another language they are short and doubtful."""
+    word_agreement_at: float = -3.3
     """Mean log probability of the words' phones by the other witnesses at which the words are half believed."""
     silence_bonus: float = 4.0
     """For silence where the level says silence, against it elsewhere."""
@@ -103,17 +110,19 @@ def recognise_phones(clip: AudioClip, config: ListeningConfig | None = None) -> 
         first = block.start * 100 // RATE_HZ
         rows = slice(first, first + 1 + (block.stop - block.start) * 100 // RATE_HZ)
         seen = posteriors[rows].astype(np.float32)
-        phone_labels = all_phones.block(clip.samples, block)[: len(seen)]
+        phone_labels = all_phones.block(clip.samples, block).labels[: len(seen)]
         evidence = combine_phones(seen, phone_labels, fitted, config)
+        trust = np.zeros(len(seen), dtype=np.float32)
         if words is not None:
-            word_labels = words.block(clip.samples, block)[: len(seen)]
-            trust = word_trust(evidence, word_labels, config)
-            evidence = add_words(evidence, word_labels, trust, fitted, config)
+            said = words.block(clip.samples, block)
+            trust = word_trust(evidence, said, config)
+            evidence = add_words(evidence, said.labels[: len(seen)], trust, fitted, config)
             understood += int(np.sum((trust > 0.5) & active[rows][: len(trust)]))
         here = active[rows][: len(seen)]
         heard += int(np.sum((phone_labels > SILENT) & here))
         spoken += int(np.sum(here))
-        labels = decode(with_silence(evidence, here, config), fitted, config)
+        evidence = with_silence(with_bilabials(evidence, trust, config), here, config)
+        labels = decode(evidence, fitted, config)
         found += to_phones(labels, block.start / RATE_HZ, block.stop / RATE_HZ)
     notes = []
     method = "pocketsphinx" if heard >= 0.5 * spoken else "energy"
@@ -142,16 +151,25 @@ def combine_phones(
     return log_normalised(seen + np.where(phone_labels[:, None] >= 0, told, 0.0))
 
 
-def word_trust(evidence: FloatArray, word_labels: NDArray[np.int16], config: ListeningConfig) -> FloatArray:
-    """How far words are to be believed, from how likely their phones are by the other witnesses around; [n] float32."""
-    rows = np.arange(len(evidence))
-    heard = word_labels > SILENT
-    agreement = np.where(heard, evidence[rows, np.maximum(word_labels, 0)], 0.0)
-    kernel = np.hanning(103)[1:-1]  # one second
-    weight = np.convolve(heard.astype(np.float64), kernel, mode="full")[50:-50]
-    mean = np.convolve(agreement, kernel, mode="full")[50:-50] / np.maximum(weight, 1e-6)
-    trust = 1.0 / (1.0 + np.exp(-(mean - config.word_trust_at) / 0.25))
-    return np.where(word_labels >= 0, np.where(weight > 1e-6, trust, 0.5), 0.0).astype(np.float32)
+def word_trust(evidence: FloatArray, words: Heard, config: ListeningConfig) -> FloatArray:
+    """How far words are to be believed, from how sure the recogniser is of them and how well they suit the other
+    witnesses in the seconds around; [n] float32 in [0, 1], 0 where no word is heard."""
+    n = len(evidence)
+    labels = words.labels[:n]
+    heard = labels > SILENT
+    agreement = np.where(heard, evidence[np.arange(n), np.maximum(labels, 0)], 0.0)
+    count = np.maximum(_around(words.rate[:n]), 1e-3)
+    sure = _around(words.confidence[:n] * (words.rate[:n] > 0)) / count
+    suits = _around(agreement) / np.maximum(_around(heard), 1e-3)
+    trust = 1.0 / (1.0 + np.exp(-(sure - config.word_trust_at) / 2.5))
+    trust *= 1.0 / (1.0 + np.exp(-(suits - config.word_agreement_at) / 0.25))
+    return np.where(labels >= 0, trust, 0.0).astype(np.float32)
+
+
+def _around(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Sum over the three seconds around, faded; same length."""
+    kernel = np.hanning(303)[1:-1]
+    return np.convolve(values.astype(np.float64), kernel, mode="full")[150:-150]
 
 
 def add_words(
@@ -166,6 +184,13 @@ def add_words(
     table = np.log(0.8 * np.eye(len(LABELS)) + 0.2 * prior) - config.prior_weight * fitted.log_prior
     told = config.words_weight * trust[:, None] * table[:, np.maximum(word_labels, 0)].T
     return log_normalised(evidence + told.astype(np.float32))
+
+
+def with_bilabials(evidence: FloatArray, trust: FloatArray, config: ListeningConfig) -> FloatArray:
+    """Evidence with the bonus for p, b, m, the smaller the better the words are known; a copy."""
+    out = evidence.copy()
+    out[:, BILABIALS] += (config.bilabial_bonus * (1.0 - 0.7 * trust))[:, None]
+    return out
 
 
 def with_silence(evidence: FloatArray, active: NDArray[np.bool_], config: ListeningConfig) -> FloatArray:
@@ -192,8 +217,6 @@ def decode(evidence: FloatArray, fitted: Tables, config: ListeningConfig) -> NDA
     n, count = evidence.shape
     shortest = np.array([SHORTEST_FRAMES.get(label, 3) for label in LABELS])
     depth = int(shortest.max())
-    scores = evidence.copy()
-    scores[:, BILABIALS] += config.bilabial_bonus
     change = config.sequence_weight * (fitted.log_follows - fitted.log_prior) - config.change_cost
     change = change - config.sequence_weight
     np.fill_diagonal(change, -np.inf)
@@ -201,7 +224,7 @@ def decode(evidence: FloatArray, fitted: Tables, config: ListeningConfig) -> NDA
     state = np.full((depth, count), -np.inf)
     entry = depth - shortest  # phones that may be short begin at a later stage
     columns = np.arange(count)
-    state[entry, columns] = scores[0]
+    state[entry, columns] = evidence[0]
     came_from = np.zeros((n, count), dtype=np.int8)
     moved = np.zeros((n, depth, count), dtype=np.bool_)
     for t in range(1, n):
@@ -220,7 +243,7 @@ def decode(evidence: FloatArray, fitted: Tables, config: ListeningConfig) -> NDA
         step[entry[better], columns[better]] = entered[better]
         moved[t, entry[better], columns[better]] = False
         # Entering is told from looping by the stage: only phones of one stage could mix them up, and there are none.
-        state = step + scores[t]
+        state = step + evidence[t]
     return _trace_back(state, came_from, moved, entry, n)
 
 

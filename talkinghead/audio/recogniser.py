@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -70,32 +69,50 @@ def cut_blocks(level_db: FloatArray, active: NDArray[np.bool_], num_samples: int
     return blocks
 
 
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """What a recogniser says about a stretch of sound, per hundredth of a second."""
+
+    labels: NDArray[np.int16]
+    """[n] int16, indices into LABELS or NOT_HEARD."""
+    confidence: FloatArray
+    """[n] float32 in [0, 1]: posterior probability of the word; 1 where only phones are heard, 0 where nothing."""
+    rate: FloatArray
+    """[n] float32: words per hundredth of a second, 1 / length of the word; 0 where there is none."""
+
+
 class _Recogniser:
     """A pocketsphinx decoder that labels every hundredth of a second."""
 
     def __init__(self, decoder: Any) -> None:
         self._decoder = decoder
 
-    def frames(self, samples: FloatArray) -> NDArray[np.int16]:
-        """Labels of a whole sound that is short enough for one block; [1 + n // 160] int16, NOT_HEARD where none."""
+    def frames(self, samples: FloatArray) -> Heard:
+        """What is heard in a whole sound that is short enough for one block; [1 + n // 160]."""
         return self.block(samples, Block(0, len(samples)))
 
-    def block(self, samples: FloatArray, block: Block) -> NDArray[np.int16]:
-        """Labels of one block; [1 + (stop - start) // 160] int16, indices into LABELS or NOT_HEARD."""
+    def block(self, samples: FloatArray, block: Block) -> Heard:
+        """What is heard in one block; [1 + (stop - start) // 160]."""
         margin = round(MARGIN_S * RATE_HZ)
         low, high = max(block.start - margin, 0), min(block.stop + margin, len(samples))
         piece = samples[low:high]
         peak = float(np.max(np.abs(piece), initial=0.0))
         pcm = np.rint(piece * (32767.0 * PEAK / max(peak, 1e-4))).astype("<i2").tobytes()
         first = (block.start - low) // HOP_SAMPLES
-        out = np.full(1 + (block.stop - block.start) // HOP_SAMPLES, NOT_HEARD, dtype=np.int16)
-        for start, stop, name in self._decode(pcm):
-            label = LABEL_INDEX.get(name, SILENT)
-            out[max(start - first, 0) : max(stop - first, 0)] = label
-        return out
+        count = 1 + (block.stop - block.start) // HOP_SAMPLES
+        labels = np.full(count, NOT_HEARD, dtype=np.int16)
+        confidence, rate = np.zeros(count, dtype=np.float32), np.zeros(count, dtype=np.float32)
+        phones, words = self._decode(pcm)
+        for start, stop, name in phones:
+            labels[max(start - first, 0) : max(stop - first, 0)] = LABEL_INDEX.get(name, SILENT)
+        for start, stop, probability in words:
+            span = slice(max(start - first, 0), max(stop - first, 0))
+            confidence[span] = min(probability, 1.0)
+            rate[span] = 1.0 / max(stop - start, 1)
+        return Heard(labels, confidence, rate)
 
-    def _decode(self, pcm: bytes) -> Sequence[tuple[int, int, str]]:
-        """(first frame, last frame + 1, phone) of everything found."""
+    def _decode(self, pcm: bytes) -> tuple[list[tuple[int, int, str]], list[tuple[int, int, float]]]:
+        """(first frame, last frame + 1, phone) of every phone, and (first, last + 1, probability) of every word."""
         raise NotImplementedError
 
     def _run(self, pcm: bytes) -> None:
@@ -124,12 +141,13 @@ class AllPhones(_Recogniser):
             )
         )
 
-    def _decode(self, pcm: bytes) -> Sequence[tuple[int, int, str]]:
+    def _decode(self, pcm: bytes) -> tuple[list[tuple[int, int, str]], list[tuple[int, int, float]]]:
         try:
             self._run(pcm)
-            return [(s.start_frame, s.end_frame + 1, s.word) for s in self._decoder.seg() or ()]
+            phones = [(s.start_frame, s.end_frame + 1, s.word) for s in self._decoder.seg() or ()]
         except RuntimeError:  # nothing survived the search
-            return []
+            return [], []
+        return phones, [(start, stop, 1.0) for start, stop, _ in phones]
 
 
 class Words(_Recogniser):
@@ -159,17 +177,22 @@ class Words(_Recogniser):
         super().__init__(decoder)
         self._search = decoder.current_search()
 
-    def _decode(self, pcm: bytes) -> Sequence[tuple[int, int, str]]:
+    def _decode(self, pcm: bytes) -> tuple[list[tuple[int, int, str]], list[tuple[int, int, float]]]:
         try:
             self._run(pcm)
             if self._decoder.hyp() is None:
-                return []
+                return [], []
+            words = [
+                (s.start_frame, s.end_frame + 1, float(s.prob))
+                for s in self._decoder.seg() or ()
+                if s.word[0] not in "<[+"  # silence and noises
+            ]
             self._decoder.set_alignment()
             self._run(pcm)
             found = self._decoder.get_alignment()
-            return [(p.start, p.start + p.duration, p.name) for word in found or () for p in word]
+            return [(p.start, p.start + p.duration, p.name) for word in found or () for p in word], words
         except RuntimeError:  # nothing survived the search, or the words cannot be aligned
-            return []
+            return [], []
         finally:
             self._decoder.activate_search(self._search)
 
