@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated
 
@@ -28,7 +27,15 @@ def build(
             "a standard face is placed on the detected one."
         ),
     ] = None,
-    ave_encoder: Annotated[Path | None, typer.Option(help="AVE encoder, to compute aud_ave.npy.")] = None,
+    min_score: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help="Least confidence of a face; published: 0.1.")
+    ] = None,
+    encoder: Annotated[
+        Path | None,
+        typer.Option(
+            help="Speech encoder of the mode, to compute its features: AVE checkpoint, HuBERT folder, encoder.onnx."
+        ),
+    ] = None,
     no_face: Annotated[
         str, typer.Option(help="Frames without a face: hold (use the landmarks before) or trim (longest stretch only).")
     ] = "hold",
@@ -47,26 +54,22 @@ def build(
     """
     from dataclasses import asdict
 
-    from talkinghead.errors import OptionError, choices
     from talkinghead.face import FaceOptions
     from talkinghead.families.synctalk2d.build import BuildOptions, build_template
-    from talkinghead.families.synctalk2d.variants import AUDIO_VARIANTS, MODES
     from talkinghead.head import ProgressEvent
 
-    if mode not in MODES:
-        raise OptionError(f"There is no mode {mode!r}.", accepted=choices(MODES))
     options = BuildOptions(
-        fps=Fraction(AUDIO_VARIANTS[mode].fps),
+        mode=mode,
         no_face=no_face,  # type: ignore[arg-type]
         smooth=smooth,
         landmark_model=landmark_model,
-        ave_encoder=ave_encoder,
+        encoder=encoder,
         workers=workers,
         quality=quality,
         start_s=start,
         duration_s=duration,
     )
-    faces = FaceOptions(detector=detector, detector_model=detector_model)
+    faces = FaceOptions(detector=detector, detector_model=detector_model, min_score=min_score)
     with console.ProgressDisplay(quiet=quiet) as display:
         made = build_template(
             video, output, options, faces, force=force, tell=lambda step, n, of: display(ProgressEvent(step, n, of))

@@ -205,7 +205,38 @@ class AveEncoder:
         Returns:
             [num_rows(n), 512] float32, 25 rows per second: what `aud_ave.npy` holds.
         """
-        return with_repeated_ends(self.encode(encoder_windows(samples)))
+        rows = self.lazy_features(samples)
+        rows.fill(len(rows.rows))
+        return rows.rows
+
+    def lazy_features(self, samples: FloatArray) -> AveRows:
+        """The same, computed as far as it is asked for: speech can begin before all of it is encoded."""
+        return AveRows(self, encoder_windows(samples))
+
+
+class AveRows:
+    """Features of a sound that are computed from the front."""
+
+    def __init__(self, encoder: AveEncoder, windows: FloatArray) -> None:
+        self._encoder = encoder
+        self._windows = windows
+        self._done = 0
+        self.rows: FloatArray = np.zeros((len(windows) + 2, FEATURE_WIDTH), np.float32)
+        """[num_rows, 512]; rows that were not asked for yet are zeros."""
+
+    def fill(self, stop: int) -> None:
+        """Compute all rows before `stop`: the first window, every window, the last window again."""
+        count = len(self._windows)
+        wanted = min(count, -(-stop // BATCH) * BATCH)
+        if wanted <= self._done:
+            return
+        encoded = self._encoder.encode(self._windows[self._done : wanted])
+        self.rows[1 + self._done : 1 + wanted] = encoded
+        if self._done == 0:
+            self.rows[0] = encoded[0]
+        if wanted == count:
+            self.rows[-1] = encoded[-1]
+        self._done = wanted
 
 
 def encoder_graph(

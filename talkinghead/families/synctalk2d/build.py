@@ -48,6 +48,7 @@ from talkinghead.families.synctalk2d.template import (
     parse_landmarks,
     read_image,
 )
+from talkinghead.families.synctalk2d.variants import AUDIO_VARIANTS, MODES
 
 BUILD = ".build"
 JPEG_QUALITY = 95
@@ -63,8 +64,8 @@ Tell = Callable[[str, int, int | None], None]
 class BuildOptions:
     """How a template folder is made."""
 
-    fps: Fraction = Fraction(25)
-    """Frames per second; 20 for wenet."""
+    mode: str = "ave"
+    """Speech features that it is for: ave and hubert have 25 frames per second, wenet 20."""
     no_face: Literal["hold", "trim"] = "hold"
     """Frames without a face: use the nearest landmarks, or keep only the longest stretch with a face."""
     smooth: bool = False
@@ -72,8 +73,8 @@ class BuildOptions:
     landmark_model: Path | None = None
     """The landmark network's checkpoint (checkpoint_epoch_335.pth.tar, mean_face.txt beside it); without it a
     standard face is placed on the detected one."""
-    ave_encoder: Path | None = None
-    """AVE encoder for aud_ave.npy; without one, no features are computed."""
+    encoder: Path | None = None
+    """Speech encoder of the mode: AVE checkpoint, HuBERT folder or WeNet encoder.onnx; without it, no features."""
     workers: int = 0
     """Threads; 0 takes one per core."""
     quality: int = JPEG_QUALITY
@@ -92,8 +93,13 @@ class BuildOptions:
             raise OptionError(f"quality {self.quality} is out of range.", accepted="1 to 100")
         if self.workers < 0:
             raise OptionError(f"workers {self.workers} is negative.", accepted="0 or more")
-        if not 0 < self.fps <= 120:
-            raise OptionError(f"fps {self.fps} is out of range.", accepted="25, or 20 for wenet")
+        if self.mode not in MODES:
+            raise OptionError(f"There is no mode {self.mode!r}.", accepted=choices(MODES))
+
+    @property
+    def fps(self) -> Fraction:
+        """Frames per second."""
+        return AUDIO_VARIANTS[self.mode].fps
 
 
 @dataclass(frozen=True)
@@ -366,17 +372,30 @@ def _sound_and_features(
         warnings.append("The video has no sound: no aud.wav and no features.")
         return ()
     write_wav(output / "aud.wav", clip)
-    if options.ave_encoder is None:
+    if options.encoder is None:
         return ()
     if tell is not None:
         tell("features", 0, 1)
-    from talkinghead.audio.encoders.ave import read_ave_encoder
-
-    features = read_ave_encoder(options.ave_encoder).features(clip.samples)
-    write_whole(output / FEATURE_FILES["ave"], npy_bytes(features))
+    name = FEATURE_FILES[options.mode]
+    write_whole(output / name, npy_bytes(encode_speech(clip.samples, options.mode, options.encoder)))
     if tell is not None:
         tell("features", 1, 1)
-    return (FEATURE_FILES["ave"],)
+    return (name,)
+
+
+def encode_speech(samples: FloatArray, mode: str, encoder: Path) -> FloatArray:
+    """Features of a mode, as its training reads them."""
+    if mode == "ave":
+        from talkinghead.audio.encoders.ave import read_ave_encoder
+
+        return read_ave_encoder(encoder).features(samples)
+    if mode == "wenet":
+        from talkinghead.audio.encoders.wenet import WenetEncoder
+
+        return WenetEncoder(encoder).features(samples)
+    from talkinghead.audio.encoders.hubert import read_hubert
+
+    return read_hubert(encoder).features(samples)
 
 
 # Checking -----------------------------------------------------------------------------------------------------------
@@ -594,8 +613,3 @@ def write_contact_sheet(folder: Path, output: Path) -> None:
     columns = min(SHEET_COLUMNS, len(cells))
     sheet = np.vstack([np.hstack([*row, *[blank] * (columns - len(row))]) for row in rows])
     write_png(output, np.ascontiguousarray(sheet))
-
-
-def feature_modes() -> str:
-    """The modes that have feature files, for messages."""
-    return choices(list(FEATURE_FILES))

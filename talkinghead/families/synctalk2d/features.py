@@ -6,7 +6,7 @@ frame i hears rows i-8 .. i+7: row 8 of its window is its own; rows that do not 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ class Features:
     ready: FloatArray | None = None
     """[N, *input_shape] float32: windows that were cut before."""
     source: str = ""
+    fill: Callable[[int], None] | None = None
+    """Called with k before rows below k are read, where rows are computed as they are needed."""
 
     def __len__(self) -> int:
         found = self.ready if self.ready is not None else self.rows
@@ -52,6 +54,8 @@ class Features:
             return self.ready[np.clip(index, 0, len(self.ready) - 1)]
         assert self.rows is not None
         rows = window_rows(len(self.rows), index, self.audio.window_rows, edges=edges)
+        if self.fill is not None:
+            self.fill(int(rows.max(initial=-1)) + 1)
         cut = self.rows[np.maximum(rows, 0)]  # [n, window_rows, row_size]
         cut[rows < 0] = 0
         return cut.reshape(len(index), *self.audio.input_shape)
@@ -85,6 +89,8 @@ def smoothed_features(features: Features) -> Features:
     """Every row averaged with its neighbours (ILG2021 fork)."""
     if features.rows is None:
         raise OptionError("Ready windows cannot be smoothed.", accepted="features as rows")
+    if features.fill is not None:
+        features.fill(len(features.rows))
     return Features(features.audio, smoothed(features.rows), None, features.source)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from talkinghead.audio.encoders import ave, hubert, wenet
-from talkinghead.contracts import AudioClip, FloatArray
+from talkinghead.contracts import AudioClip
 from talkinghead.errors import MissingWeights
 from talkinghead.families.synctalk2d.config import SyncTalk2DConfig
 from talkinghead.families.synctalk2d.features import Features, features_of
@@ -63,14 +63,16 @@ class SpeechListener:
         samples = clip.samples
         if min_rows is not None and self.num_rows(len(samples)) < min_rows:
             samples = np.pad(samples, (0, max(0, self.samples_for_rows(min_rows) - len(samples))))
-        return features_of(self._features(samples), self.audio, self.encoder_name)
-
-    def _features(self, samples: FloatArray) -> FloatArray:
         if self._encoder is None:
             self._encoder = self._load()
+        if isinstance(self._encoder, ave.AveEncoder):
+            lazy = self._encoder.lazy_features(samples)
+            return Features(self.audio, lazy.rows, None, self.encoder_name, lazy.fill)
         if isinstance(self._encoder, hubert.HubertEncoder):
-            return self._encoder.features(samples, self._config.hubert_convention)
-        return self._encoder.features(samples)
+            rows = self._encoder.features(samples, self._config.hubert_convention)
+        else:
+            rows = self._encoder.features(samples)
+        return features_of(rows, self.audio, self.encoder_name)
 
     def _load(self) -> ave.AveEncoder | hubert.HubertEncoder | wenet.WenetEncoder:
         if self.audio.mode == "ave":

@@ -105,6 +105,17 @@ def test_golden_window_counts() -> None:
     assert ave.num_windows(384) == 116
 
 
+def test_rows_are_computed_as_far_as_asked_for(ave_weights: Any) -> None:
+    encoder = ave.AveEncoder(ave_weights)
+    samples = synthetic.uniform("long", (60_000,), -0.3, 0.3, 0)
+    whole = encoder.features(samples)
+    lazy = encoder.lazy_features(samples)
+    assert len(lazy.rows) == len(whole) == ave.num_rows(60_000)
+    for stop in (1, 5, 33, 34, 70, len(whole)):
+        lazy.fill(stop)
+        np.testing.assert_array_equal(lazy.rows[:stop], whole[:stop])
+
+
 def test_short_sounds_are_padded(ave_weights: Any) -> None:
     encoder = ave.AveEncoder(ave_weights)
     for count in (1, 160, 2999):
