@@ -167,3 +167,15 @@ def test_packed_values_pass_between_sessions(backend: str, precision: str) -> No
     found = open_session(two, place(backend, precision), **options).run(packed)
     assert found["y"].shape == exact["y"].shape
     np.testing.assert_allclose(found["y"], exact["y"], atol=1e-4 if precision == "float32" else 0.1)
+
+
+def test_compiling_is_for_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    called = []
+    monkeypatch.setattr(torch, "compile", lambda module, **settings: called.append(settings) or module)
+    session = open_session(every_operator(), place("torch"), threads=1, compile=True)
+    assert called == [{"dynamic": False}]
+    assert session.run({"x": random(1, 4, 7, 9), "y": random(1, 4, 7, 9)})
+    for backend in BACKENDS:
+        if backend != "torch":
+            with pytest.raises(OptionError, match=r"torch\.compile"):
+                open_session(every_operator(), place(backend), compile=True)

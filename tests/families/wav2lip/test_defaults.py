@@ -222,15 +222,17 @@ def test_configuration_refuses_contradictions() -> None:
     for text in ("a.wav", "0=", "0=a,0=b", "x=a.wav"):
         with pytest.raises(OptionError):
             parse_map(text)
-    for values in (
+    refused: list[dict[str, Any]] = [
         {"feather": 0.9},
         {"pads": (1, 2)},
         {"batch_size": "0"},
         {"batch_size": "many"},
         {"face_index": 0, "map": "0=a.wav"},
-    ):
+        {"threads": -1},
+    ]
+    for values in refused:
         with pytest.raises(OptionError):
-            Wav2LipConfig(**values)  # type: ignore[arg-type]
+            Wav2LipConfig(**values)
 
 
 def test_compat_names_the_detector_it_needs(checkpoint: Path) -> None:
