@@ -57,6 +57,13 @@ COMMANDS = (
         MAKE,
     ),
     Command(
+        "artalk",
+        "talkinghead.cli.artalk:artalk",
+        "Run ARTalk with the flags of its published program.",
+        MAKE,
+    ),
+    Command("artalk-step", "talkinghead.cli.artalk:steps", "Run the steps of ARTalk one by one; export for 3D.", MAKE),
+    Command(
         "inspect-gaussians",
         "talkinghead.cli.inspect_gaussians:inspect_gaussians",
         "Say what a trained Gaussian head holds, show and export it.",

@@ -1,0 +1,129 @@
+"""The steps of ARTalk one by one, with files between them: features, motion, smoothing, vertices, frames, video.
+
+`motions` are .npy or .pt files of [T, 106] float32 at 25 frames a second; `vertices.npz` holds `verts` [T, V, 3],
+`faces` [F, 3] and `fps`.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from talkinghead.contracts import FloatArray, Frame, IntArray
+from talkinghead.errors import OptionError, StaleStage, WrongCheckpoint
+from talkinghead.families.artalk.config import ARTalkConfig
+from talkinghead.families.artalk.pipeline import ARTalkHead, HeadAvatar, build
+from talkinghead.head import LoadOptions
+from talkinghead.media.files import write_bytes
+
+FPS = Fraction(25)
+
+
+def open_head(config: ARTalkConfig, checkpoint: Path | None = None, device: str = "auto") -> ARTalkHead:
+    """A head for single steps."""
+    family = {name: getattr(config, name) for name in config.__dataclass_fields__}
+    return build(LoadOptions(checkpoint=checkpoint, device=device, family=family))
+
+
+def write_array(path: Path, values: NDArray[Any]) -> None:
+    """.npy, or .pt for programs that read torch files."""
+    buffer = io.BytesIO()
+    if path.suffix == ".pt":
+        import torch
+
+        torch.save(torch.from_numpy(np.ascontiguousarray(values)).clone(), buffer)
+    elif path.suffix == ".npy":
+        np.save(buffer, values)
+    else:
+        raise OptionError(f"{path.name} has no known suffix.", accepted=".npy or .pt")
+    write_bytes(path, buffer.getvalue())
+
+
+def read_motion(path: Path) -> FloatArray:
+    """[T, 106] float32 from .npy or .pt.
+
+    Raises:
+        StaleStage: not motion.
+    """
+    try:
+        if path.suffix == ".npy":
+            values = np.load(path, allow_pickle=False)
+        else:
+            from talkinghead.weights.checkpoint import read_checkpoint
+
+            [values] = read_checkpoint(path).tensors.values()
+    except (OSError, ValueError, WrongCheckpoint) as error:
+        raise StaleStage(f"{path} is not a motion file: {error}", accepted="[T, 106] in .npy or .pt") from error
+    if values.ndim != 2 or values.shape[1] != 106 or not np.isfinite(values).all():
+        raise StaleStage(f"{path} holds an array {list(values.shape)}.", accepted="[T, 106] finite numbers")
+    return np.ascontiguousarray(values, dtype=np.float32)
+
+
+def audio_features(head: ARTalkHead, samples: FloatArray) -> FloatArray:
+    """[chunks, 199, 1024] features of 4 s chunks."""
+    import torch
+
+    if head._model is None:
+        raise OptionError("Audio features belong to the artalk driver.", remedy="--assets with ARTalk_wav2vec.pt")
+    with torch.inference_mode():
+        found: FloatArray = head._model.audio_features(head._model.chunks(samples).to(head.device)).cpu().numpy()
+    return found
+
+
+def raw_motion(head: ARTalkHead, features: FloatArray, num_samples: int) -> FloatArray:
+    """Motion of features, before smoothing."""
+    import torch
+
+    if head._model is None:
+        raise OptionError("Motion of audio features belongs to the artalk driver.")
+    rows = (torch.from_numpy(features[index : index + 1]).to(head.device) for index in range(len(features)))
+    return head._model.generate_from(rows, num_samples, head.style).motion
+
+
+def smoothed(motion: FloatArray, *, clip_length: int | None = None, fix_pose: bool = False) -> FloatArray:
+    """The published smoothing and clearing."""
+    from talkinghead.families.artalk.motion.engine import postprocess_motion
+
+    return postprocess_motion(motion, clip_length=clip_length, fix_pose=fix_pose)
+
+
+def write_vertices(path: Path, head: ARTalkHead, motion: FloatArray, avatar: HeadAvatar) -> None:
+    """vertices.npz of a motion."""
+    buffer = io.BytesIO()
+    np.savez(buffer, verts=head.vertices(motion, avatar), faces=head.flame.faces, fps=np.array([FPS.numerator, 1]))
+    write_bytes(path, buffer.getvalue())
+
+
+def read_vertices(path: Path) -> tuple[FloatArray, IntArray]:
+    """verts [T, V, 3] and faces [F, 3].
+
+    Raises:
+        StaleStage: not such a file.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            verts, faces = data["verts"].astype(np.float32), data["faces"].astype(np.int32)
+    except (OSError, ValueError, KeyError) as error:
+        raise StaleStage(f"{path} holds no vertices: {error}", accepted="vertices.npz of the step before") from error
+    if verts.ndim != 3 or faces.max(initial=0) >= verts.shape[1]:
+        raise StaleStage(f"The vertices of {path} do not fit its faces.")
+    return verts, faces
+
+
+def draw(verts: FloatArray, faces: IntArray, head: ARTalkHead, avatar: HeadAvatar) -> Iterator[Frame]:
+    """Frames of vertices.
+
+    Raises:
+        StaleStage: they belong to another head.
+    """
+    assert avatar.renderer is not None
+    if not np.array_equal(faces, head.flame.faces):
+        raise StaleStage("The vertices belong to another head than the one that is drawn.", remedy="the same --flame")
+    for vertices in verts:
+        yield avatar.renderer.frame(vertices)
