@@ -133,9 +133,12 @@ def checkpoint_for(model: str, given: str | os.PathLike[str] | None) -> Path | N
     """The checkpoint that a model is to be loaded from.
 
     Args:
-        given: what the user named: a path, or a name in the store; None takes the first installed one.
+        given: what the user named: a path, or a name in the store; None takes the first installed one of the
+            catalogue, or the only one that was imported.
     Returns:
         A path; None if nothing was given and nothing is installed.
+    Raises:
+        OptionError: several were imported and none is of the catalogue: the user has to say which.
     """
     if given is not None:
         path = Path(given)
@@ -144,6 +147,11 @@ def checkpoint_for(model: str, given: str | os.PathLike[str] | None) -> Path | N
             return have[name].file
         return path
     found = for_model(model)
+    if len(found) > 1 and found[0].name not in CATALOGUE:
+        raise OptionError(
+            f"Several checkpoints of {model} are installed, each for its own person.",
+            accepted="--checkpoint with one of " + choices([record.name for record in found]),
+        )
     return found[0].file if found else None
 
 
@@ -233,7 +241,7 @@ def import_file(path: str | os.PathLike[str], *, name: str | None = None, force:
     exact = next((entry for entry in CATALOGUE.values() if entry.sha256 == sha256), packed)
     kind = exact.kind if exact is not None else recognise(source)
     entry = exact or _entry_for(kind, source, name)
-    final = name or (entry.name if entry is not None else _fit_name(source.stem, kind))
+    final = name if name is not None else entry.name if entry is not None else _fit_name(source.stem, kind)
     _check_name(final)
     if entry is not None and final != entry.name:
         entry = None
