@@ -67,6 +67,10 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="kernel")
 
 
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not live on in a child
+
+
 def spread(work: Callable[..., Any], pieces: Iterable[tuple[Any, ...]], threads: int) -> None:
     """Call `work(*piece)` for every piece, in at most `threads` threads, and wait for all.
 

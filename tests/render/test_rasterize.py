@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from talkinghead.render import jit
 from talkinghead.render.gaussians import GaussianCloud, Raster, tile_grid, well_formed
 from talkinghead.render.rasterize_cpu import rasterize_cpu
 from talkinghead.render.rasterize_reference import project, rasterize_reference, tile_lists
@@ -278,3 +279,38 @@ def test_grid_covers_the_picture() -> None:
     assert tile_grid((70, 50)) == (5, 4)
     assert tile_grid((64, 16)) == (4, 1)
     assert tile_grid((1, 1)) == (1, 1)
+
+
+def test_kernels_are_compiled_without_a_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """numba refuses to cache where it may write nowhere; the kernel works all the same."""
+    from numba import njit
+
+    asked = []
+
+    def refusing(cache: bool = False, **flags: object) -> object:
+        asked.append(cache)
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return njit(**flags)
+
+    monkeypatch.setattr("numba.njit", refusing)
+    doubled = jit.kernel(lambda x: x + x)
+    assert doubled(21) == 42
+    assert asked == [True, False]
+
+
+@given(st.integers(0, 1000), st.integers(-3, 50))
+def test_chunks_cover_everything_once(count: int, pieces: int) -> None:
+    found = jit.chunks(count, pieces)
+    assert [i for a, b in found for i in range(a, b)] == list(range(count))
+    assert max((b - a for a, b in found), default=0) - min((b - a for a, b in found), default=0) <= 1
+
+
+def test_errors_in_pieces_reach_the_caller() -> None:
+    def work(number: int) -> None:
+        if number == 3:
+            raise ValueError("piece 3")
+
+    for threads in (1, 4):
+        with pytest.raises(ValueError, match="piece 3"):
+            jit.spread(work, [(number,) for number in range(6)], threads)

@@ -29,7 +29,7 @@ from talkinghead.families.talkinggaussian.windows import NO_ROW, ROWS, window_ro
 
 Array = NDArray[Any]
 BLOCK = 4096
-"""Gaussians that go through the network together: their activations stay in the processor's cache."""
+"""Gaussians that go through the network together on a processor: their activations stay in its cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,14 +138,16 @@ class FaceDeformation:
             enc_a: [32] code of the speech. au_exp: [6] action units.
         """
         driven = self._driven_weights(enc_a, au_exp)
-        return torch.cat([self._outputs(driven, block) for block in _blocks(len(self._xyz))])
+        if not len(self._xyz):
+            return self._xyz.new_empty(0, self._third.shape[1])
+        return torch.cat([self._outputs(driven, block) for block in _blocks(len(self._xyz), self._xyz.device)])
 
     @torch.inference_mode()
     def __call__(self, enc_a: Tensor, au_exp: Tensor) -> Deformed:
         """The cloud at one moment; block by block, so that a block stays in the cache from network to activation."""
         driven = self._driven_weights(enc_a, au_exp)
         means, scales, rotations = (torch.empty_like(v) for v in (self._xyz, self._scaling, self._rotation))
-        for block in _blocks(len(means)):
+        for block in _blocks(len(means), means.device):
             h = self._outputs(driven, block)
             torch.add(self._xyz[block], h[:, :3], alpha=MOVE_SCALE, out=means[block])
             scales[block] = functional.softplus(self._scaling[block] + h[:, 7:10])
@@ -155,8 +157,10 @@ class FaceDeformation:
         return Deformed(means, scales, rotations, self._opacities)
 
 
-def _blocks(count: int) -> list[slice]:
-    return [slice(start, start + BLOCK) for start in range(0, count, BLOCK)]
+def _blocks(count: int, device: torch.device) -> list[slice]:
+    """Blocks of Gaussians; one for all of them on a GPU."""
+    size = BLOCK if device.type == "cpu" else max(1, count)
+    return [slice(start, start + size) for start in range(0, count, size)]
 
 
 class MouthDeformation:
@@ -184,8 +188,7 @@ class MouthDeformation:
         """The cloud at one moment; enc_a is [32]."""
         out = torch.empty_like(self._xyz)
         shared = enc_a @ self._driven
-        for start in range(0, len(out), BLOCK):
-            block = slice(start, start + BLOCK)
+        for block in _blocks(len(out), out.device):
             hidden = (self._static[block] + shared).relu_()
             hidden = (hidden @ self._second).relu_()
             torch.mm(hidden, self._third, out=out[block])

@@ -39,7 +39,7 @@ from talkinghead.families.talkinggaussian.frames import (
 )
 from talkinghead.families.talkinggaussian.listen import FeatureSource, check_rows, feature_source, stored_source
 from talkinghead.families.talkinggaussian.pipeline import make_renderer
-from talkinghead.families.talkinggaussian.renderer import DrawnHead, HeadRenderer, SpeechCodes
+from talkinghead.families.talkinggaussian.renderer import HeadRenderer, SpeechCodes
 from talkinghead.families.talkinggaussian.scene import (
     FPS,
     Backdrop,
@@ -50,7 +50,6 @@ from talkinghead.families.talkinggaussian.scene import (
     read_rgb,
 )
 from talkinghead.pipeline import CancelToken, run_stages
-from talkinghead.render.gaussians import Raster
 
 if TYPE_CHECKING:
     from talkinghead.media import VideoWriter
@@ -267,7 +266,7 @@ def _pictures(
 ) -> Iterator[tuple[str, Frame]]:
     drawn = item.drawn
     if options.white_background:
-        drawn = DrawnHead(_without(drawn.face, background), _without(drawn.mouth, background))
+        drawn = renderer.without_background(drawn, background)
     yield names[0], renderer.compose(drawn, item.backdrop, dilate_mouth=options.dilate)
     if options.fast:
         return
@@ -283,9 +282,3 @@ def _pictures(
                 remedy="--fast does not need the recording's pictures",
             )
         yield "gt/out.mp4", picture
-
-
-def _without(raster: Raster, background: FloatArray) -> Raster:
-    """Take the background out again: the composite puts its own behind the clouds."""
-    left = np.float32(1) - raster.alpha
-    return Raster(raster.color - background[:, None, None] * left, raster.alpha, raster.depth, raster.radii)

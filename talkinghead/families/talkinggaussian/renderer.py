@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -119,6 +119,15 @@ class HeadRenderer:
         mouth_alpha = dilate(drawn.mouth.alpha) if dilate_mouth else drawn.mouth.alpha
         face, mouth = drawn.face, drawn.mouth
         return compose(face.color, face.alpha, mouth.color, mouth_alpha, backdrop, threads=self.threads)
+
+    def without_background(self, drawn: DrawnHead, background: FloatArray) -> DrawnHead:
+        """Take the colour behind the clouds out again: `compose` puts its own there."""
+
+        def on_black(raster: Raster) -> Raster:
+            left = np.float32(1) - raster.alpha
+            return replace(raster, color=raster.color - background[:, None, None] * left)
+
+        return DrawnHead(on_black(drawn.face), on_black(drawn.mouth))
 
     @staticmethod
     def alone(raster: Raster) -> Frame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -61,6 +61,15 @@ class CudaHeadRenderer(HeadRenderer):
         behind = torch.from_numpy(np.ascontiguousarray(backdrop)).to(self.device).permute(2, 0, 1).float() / 255
         inner = drawn.mouth.color + behind * (1 - mouth_alpha)
         return _bytes(drawn.face.color + inner * (1 - drawn.face.alpha))
+
+    @torch.inference_mode()
+    def without_background(  # type: ignore[override]
+        self, drawn: DrawnOnDevice, background: FloatArray
+    ) -> DrawnOnDevice:
+        behind = torch.from_numpy(background).to(self.device)[:, None, None]
+        return DrawnOnDevice(
+            *(replace(part, color=part.color - behind * (1 - part.alpha)) for part in (drawn.face, drawn.mouth))
+        )
 
     @staticmethod
     def alone(raster: TorchRaster) -> Frame:  # type: ignore[override]

@@ -37,6 +37,7 @@ from talkinghead.families.talkinggaussian.scene import read_poses
 from talkinghead.families.talkinggaussian.steps import _count
 from talkinghead.head import PrepareOptions, RenderOptions
 from talkinghead.measure.bench import BenchSettings
+from talkinghead.measure.memory import peak_memory_bytes
 from talkinghead.measure.quality import psnr
 from talkinghead.media import open_frames, probe, read_picture, write_wav
 
@@ -214,6 +215,24 @@ def test_the_steps_give_the_same_pixels(scene: SimpleNamespace, tmp_path: Path) 
     assert main([*step, "render", "--motion", m, *given, "--out", r, "--force"]) == 2
     with pytest.raises(StaleStage):
         _count(tmp_path / "motion", "deformed Gaussians")
+
+
+def test_memory_does_not_grow_with_the_length(scene: SimpleNamespace) -> None:
+    """700 frames after 100: the process's peak hardly rises. Kept, their pictures alone would take 150 MB."""
+    head = load(scene)
+    avatar = head.prepare(scene.data)
+
+    def run(seconds: float) -> int:
+        speech = th.listen(tone(seconds), phones=(Phone(0, seconds, "AA"),))
+        return sum(1 for _ in head.frames(avatar, speech))
+
+    run(4)
+    before = peak_memory_bytes()
+    assert run(28) == 700
+    after = peak_memory_bytes()
+    assert before is not None
+    assert after is not None
+    assert after - before < 40_000_000
 
 
 # The constructed head -------------------------------------------------------------------------------------------------
