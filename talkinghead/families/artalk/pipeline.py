@@ -18,7 +18,7 @@ from talkinghead.errors import MediaNotFound, MissingDependency, MissingWeights,
 from talkinghead.families.artalk.assets import NO_STYLE, AssetFolder, asset_folder
 from talkinghead.families.artalk.config import ARTalkConfig
 from talkinghead.families.artalk.flame import NUM_SHAPE, FlameModel, load_flame
-from talkinghead.families.artalk.look import backdrop, region_colours, read_shape
+from talkinghead.families.artalk.look import backdrop, read_shape, region_colours
 from talkinghead.families.artalk.procedural.head import EXPRESSIONS, procedural_head
 from talkinghead.families.artalk.viseme_driver import Liveliness, at_rate, motion_from_mouth
 from talkinghead.head import (
@@ -514,4 +514,4 @@ def batched(values: Iterator[Any], size: int) -> Iterator[list[Any]]:
         yield batch
 
 
-__all__ = ["ARTalkHead", "AssetFolder", "Conditioning", "HeadAvatar", "NUM_SHAPE", "build"]
+__all__ = ["NUM_SHAPE", "ARTalkHead", "AssetFolder", "Conditioning", "HeadAvatar", "build"]

@@ -102,7 +102,7 @@ class ARTAvatarInferEngine:
             path = self.head.assets.style(style_motion)
             self.style_motion = None if path is None else load_style(path)
         else:
-            self.style_motion = check_style(np.asarray(style_motion, np.float32), "set_style_motion")
+            self.style_motion = check_style(to_numpy(style_motion), "set_style_motion")
         self.head.style = self.style_motion
 
     def inference(self, audio: torch.Tensor | FloatArray, clip_length: int | None = None) -> torch.Tensor:
@@ -155,14 +155,14 @@ class ARTAvatarInferEngine:
         """
         from talkinghead.media import write_video
 
-        motion = np.array(pred_motions, dtype=np.float32)
+        motion = to_numpy(pred_motions).copy()
         if motion.ndim != 2 or motion.shape[1] != 106 or len(motion) == 0:
             raise OptionError(f"pred_motions has the shape {list(motion.shape)}.", accepted="[T, 106]")
         avatar = self.avatar(shape_id)
         if shape_code is not None:
             from dataclasses import replace
 
-            avatar = replace(avatar, shape=np.asarray(shape_code, np.float32).reshape(1, 300))
+            avatar = replace(avatar, shape=to_numpy(shape_code).reshape(1, 300))
         plan = FramePlan(fps=FPS, indices=np.zeros(len(motion), np.int64))
         stages = self.head.stages(avatar, Conditioning(motion, self.driver), plan)
         self.output_dir.mkdir(parents=True, exist_ok=True)
@@ -190,7 +190,7 @@ class ARTAvatarInferEngine:
 
         from talkinghead.families.artalk.motion.smoothing import smooth_motion
 
-        return torch.from_numpy(smooth_motion(np.asarray(motion_codes, np.float32)))
+        return torch.from_numpy(smooth_motion(to_numpy(motion_codes)))
 
 
 def _has_gpu() -> bool:
@@ -199,13 +199,21 @@ def _has_gpu() -> bool:
     return choose_device("auto") != "cpu"
 
 
+def to_numpy(values: Any) -> FloatArray:
+    """A tensor of any device, or an array, as float32."""
+    if hasattr(values, "detach"):
+        values = values.detach().cpu().numpy()
+    found: FloatArray = np.asarray(values, dtype=np.float32)
+    return found
+
+
 def as_clip(audio: Any) -> AudioClip:
     """[n] or [1, n] at 16 kHz as a clip.
 
     Raises:
         OptionError: another shape.
     """
-    samples = np.asarray(audio, dtype=np.float32)
+    samples = to_numpy(audio)
     if samples.ndim == 2 and len(samples) == 1:
         samples = samples[0]
     if samples.ndim != 1 or len(samples) == 0:
