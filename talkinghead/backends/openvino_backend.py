@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import os
-import tempfile
 import time
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from talkinghead.backends import artefacts
 from talkinghead.backends.base import Array, Arrays, Network, OperatorTime, SessionFacts, check_inputs
 from talkinghead.backends.choose import Placement, available_cores
 from talkinghead.backends.onnx_backend import onnx_form
@@ -69,7 +69,7 @@ class OpenVinoSession:
             if int8_samples is not None:
                 facts += (_samples_digest(int8_samples),)
             name = hashlib.sha256(repr((facts, placement.precision, list(config.values()))).encode()).hexdigest()
-            artefact = cache_folder / f"openvino-{name}.blob"
+            artefact = cache_folder / f"openvino-{name}{artefacts.SUFFIX}"
         self._compiled, from_cache = self._open(core, config, artefact, batch, placement.precision, int8_samples)
         self._requests = [self._compiled.create_infer_request() for _ in range(streams)]
         self.facts = SessionFacts(
@@ -85,13 +85,10 @@ class OpenVinoSession:
         precision: str,
         int8_samples: list[dict[str, Array]] | None,
     ) -> tuple[Any, bool]:
-        if artefact is not None and artefact.is_file():
-            try:
-                compiled = core.import_model(artefact.read_bytes(), "CPU", config)
-                os.utime(artefact)
-                return compiled, True
-            except (RuntimeError, OSError):
-                artefact.unlink(missing_ok=True)  # of a broken disk or another build: made again below
+        stored = artefacts.find(artefact) if artefact is not None else None
+        if stored is not None:
+            with contextlib.suppress(RuntimeError):  # of a broken disk or another build: made again below
+                return core.import_model(stored, "CPU", config), True
         try:
             data = onnx_form(self._network, "OpenVINO")
             if precision == "int8":
@@ -115,7 +112,9 @@ class OpenVinoSession:
                 remedy="--backend torch, or --backend onnx",
             ) from error
         if artefact is not None:
-            _keep(artefact, compiled)
+            with contextlib.suppress(RuntimeError):
+                data = compiled.export_model()
+                artefacts.keep(artefact, data if isinstance(data, bytes) else data.getvalue())
         return compiled, False
 
     def _pack(self, model: Any) -> Any:
@@ -237,21 +236,3 @@ def _samples_digest(samples: list[Mapping[str, Array]] | list[dict[str, Array]])
             sha.update(name.encode())
             sha.update(np.ascontiguousarray(value).data)
     return sha.hexdigest()
-
-
-def _keep(path: Path, compiled: Any) -> None:
-    """Write a compiled network; it appears whole or not at all. A folder that cannot be written costs time only."""
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        data = compiled.export_model()
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".partial-")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data if isinstance(data, bytes) else data.getvalue())
-        Path(temporary).replace(path)
-        temporary = None
-    except (OSError, RuntimeError):
-        pass
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)

@@ -17,10 +17,12 @@ Json = Annotated[bool, typer.Option("--json", help="Show it as JSON.")]
 @app.command()
 def size(json_output: Json = False) -> None:
     """Say where the cache is and how much it holds."""
+    from talkinghead.backends import artefacts
     from talkinghead.cache import Cache
 
     cache = Cache()
-    entries, num_bytes = len(cache), cache.size()
+    compiled = artefacts.entries(artefacts.compiled_folder(cache.folder))
+    entries, num_bytes = len(cache) + len(compiled), cache.size() + sum(size for _, size, _ in compiled)
     if json_output:
         console.print_json({"folder": str(cache.folder), "entries": entries, "bytes": num_bytes})
     else:
@@ -30,10 +32,11 @@ def size(json_output: Json = False) -> None:
 @app.command()
 def clear(json_output: Json = False) -> None:
     """Remove everything from the cache; it fills again as it is needed."""
+    from talkinghead.backends import artefacts
     from talkinghead.cache import Cache
 
     cache = Cache()
-    freed = cache.clear()
+    freed = cache.clear() + artefacts.clear(artefacts.compiled_folder(cache.folder))
     if json_output:
         console.print_json({"folder": str(cache.folder), "freed_bytes": freed})
     else:

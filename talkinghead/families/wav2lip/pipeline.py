@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.backends import Placement
+from talkinghead.backends.artefacts import compiled_folder
 from talkinghead.cache import Cache, NullCache
 from talkinghead.contracts import AudioClip, FaceStatus, FaceTrack, Frame, FrameSource, Speech, StageTime
 from talkinghead.errors import OptionError
@@ -109,7 +110,7 @@ class Wav2LipHead(Head):
         self.engine = self._engine(None)
 
     def _engine(self, cache: Cache | None) -> Engine:
-        folder = None if isinstance(cache, NullCache) else (cache or Cache()).folder / "compiled"
+        folder = None if isinstance(cache, NullCache) else compiled_folder((cache or Cache()).folder)
         options = EngineOptions(
             batch_size=self.config.batch,
             compile=self.config.compile,
@@ -152,6 +153,8 @@ class Wav2LipHead(Head):
             frames = open_frames(source, options=frame_options)
         opened_s = time.perf_counter() - started
         cache = options.cache if options.cache is not None else Cache()
+        if isinstance(cache, NullCache):
+            self.engine.options = replace(self.engine.options, cache_folder=None)
         faces = options.faces or FaceOptions()
         if self.config.face_index is not None:
             faces = replace(faces, select=f"index:{self.config.face_index}")
