@@ -52,7 +52,7 @@ class Installed:
 
     name: str
     kind: str
-    """A kind of `talkinghead.weights.recognise`, or "" for files whose content does not tell."""
+    """A kind of `talkinghead.recognise`, or "" for files whose content does not tell."""
     model: str | None
     """Name in the registry of the model whose checkpoint it is."""
     path: str
@@ -231,7 +231,7 @@ def import_file(path: str | os.PathLike[str], *, name: str | None = None, force:
         WrongCheckpoint, UnsafeCheckpoint: not a file that this package knows. OutputExists: the name is taken.
     """
     from talkinghead.media.files import file_sha256
-    from talkinghead.weights.recognise import KINDS, recognise
+    from talkinghead.recognise import KINDS, recognise
 
     source = Path(path)
     if not source.is_file():
@@ -420,7 +420,7 @@ def _converted(arrived: Path, source_sha256: str) -> Path:
 
 def _check_kind(entry: CatalogueEntry, arrived: Path) -> None:
     """A file of unknown hash must at least be what the row says."""
-    from talkinghead.weights.recognise import recognise
+    from talkinghead.recognise import recognise
 
     if not entry.kind or entry.sha256 or entry.member_sha1:
         return

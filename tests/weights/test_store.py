@@ -27,11 +27,11 @@ from talkinghead.errors import (
     UnsafeCheckpoint,
     WrongCheckpoint,
 )
+from talkinghead.recognise import KINDS, OTHER_KINDS, recognise
 from talkinghead.registry import FAMILIES
 from talkinghead.weights import catalogue, read_checkpoint, store, write_safetensors
 from talkinghead.weights.catalogue import CATALOGUE, CatalogueEntry, Licence
 from talkinghead.weights.download import DownloadOptions
-from talkinghead.weights.recognise import KINDS, OTHER_KINDS, recognise
 
 QUICK = DownloadOptions(timeout_s=2.0, attempts=2, pause_s=0.01)
 

@@ -1,4 +1,4 @@
-"""What a model file is, from what it holds, never from its name alone."""
+"""What a model file is, from what it holds, never from its name alone; each family is asked about its own files."""
 
 from __future__ import annotations
 
