@@ -289,7 +289,7 @@ class ARTalkHead(Head):
             exact=not fast,
             autocast=torch.float16 if fast else None,
         )
-        warnings = ()
+        warnings: tuple[str, ...] = ()
         if device == "cpu":
             warnings = ("Gaussian avatars take seconds per frame without a GPU; a mesh is drawn in milliseconds.",)
         return HeadAvatar(
@@ -342,7 +342,7 @@ class ARTalkHead(Head):
         return self.clip_frames(count, fps)
 
     def condition(self, speech: Speech, fps: Fraction, num_frames: int) -> Conditioning:
-        cut = ()
+        cut: tuple[str, ...] = ()
         if num_frames < self.clip_frames(speech.clip.num_frames(fps), fps) or (
             num_frames < speech.clip.num_frames(fps)
         ):

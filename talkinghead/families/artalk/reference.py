@@ -301,7 +301,7 @@ def run_dino(weights: Arrays, inputs: Arrays, config: Mapping[str, Any], options
                 num_heads=heads,
                 width=given["output_conv.weight"].shape[1],
                 out_dim=given["output_conv.weight"].shape[0],
-                project_dims=tuple(given[f"projects.{index}.weight"].shape[0] for index in range(4)),  # type: ignore[arg-type]
+                project_dims=tuple(given[f"projects.{index}.weight"].shape[0] for index in range(4)),
             )
         )
     except (KeyError, ValueError) as error:

@@ -57,7 +57,7 @@ def motion_from_mouth(
     motion = np.zeros((count, MOTION_DIM))
     jaw = mouth.jaw.astype(np.float64)
     rng_blinks, rng_head = (np.random.default_rng(seed) for seed in np.random.SeedSequence(lively.seed).spawn(2))
-    times = (np.arange(count) + 0.5) / fps
+    times: Values = (np.arange(count) + 0.5) / fps
     motion[:, 100:103] = lively.head_motion * _head_rotation(times, mouth, rng_head)
     if expressions is None:
         motion[:, 103] = PLAIN_JAW * np.minimum(jaw, 1.6 * mouth.lips)
@@ -66,7 +66,7 @@ def motion_from_mouth(
     by_jaw = motion[:, 103] * LIP_LEVER_M
     wanted = WIDEST_GAP_M * mouth.lips
     blink = blinks(times, lively.blinks_per_minute, rng_blinks)
-    values = {
+    values: dict[str, Values | FloatArray] = {
         "press": np.clip(by_jaw - wanted, 0.0, None) / SEAL_M,
         "part": np.clip(wanted - by_jaw, 0.0, None) / PART_M,
         "spread": np.clip(mouth.width, 0.0, 1.0),

@@ -79,7 +79,7 @@ def test_a_mesh_speaks_without_any_file(tmp_path, monkeypatch, capsys):
     ])  # fmt: skip
     assert status == 0, capsys.readouterr().err
     info = probe(out)
-    assert (info.videos[0].width, info.videos[0].height) == (128, 128)
+    assert (info.video[0].width, info.video[0].height) == (128, 128)
 
 
 def test_the_mouth_follows_the_speech():
@@ -230,7 +230,7 @@ def test_the_published_engine(assets, tmp_path):
     before = motion.clone()
     path = engine.rendering(audio, motion, shape_id="mesh", save_name="hello.mp4")
     assert path == tmp_path / "hello.mp4"
-    assert probe(path).videos[0].width == 64
+    assert probe(path).video[0].width == 64
     assert torch.equal(motion, before), "rendering leaves the motion alone"
     assert engine.smooth_motion_savgol(motion).shape == motion.shape
     engine.set_style_motion("default")

@@ -84,7 +84,8 @@ class _Block(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = x + self.ls1.gamma * self.attn(self.norm1(x))
-        return x + self.ls2.gamma * self.mlp(self.norm2(x))
+        out: torch.Tensor = x + self.ls2.gamma * self.mlp(self.norm2(x))
+        return out
 
 
 class Dinov2(nn.Module):
@@ -125,7 +126,8 @@ class _ResConvUnit(nn.Module):
         self.conv2 = nn.Conv2d(dim, dim, 3, padding=1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + self.conv2(F.relu(self.conv1(F.relu(x))))
+        out: torch.Tensor = x + self.conv2(F.relu(self.conv1(F.relu(x))))
+        return out
 
 
 class _Fusion(nn.Module):

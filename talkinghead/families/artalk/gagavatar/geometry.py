@@ -92,7 +92,7 @@ class HeadPoints:
             [V, 3] float32 in GAGAvatar's units (FLAME times five).
         """
         pose = np.concatenate((np.zeros(3, dtype=np.float32), motion[103:106]))[None]
-        points = self._flame.vertices(self._shape, motion[None, :100], pose, scale=FLAME_SCALE)[0]
+        points: FloatArray = self._flame.vertices(self._shape, motion[None, :100], pose, scale=FLAME_SCALE)[0]
         if len(points) <= int(FOREHEAD.max()):
             return points  # not FLAME's topology: there is no known forehead
         if self._forehead is None:

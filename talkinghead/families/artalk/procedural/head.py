@@ -224,7 +224,8 @@ class _Build:
         weight = weight * (1 - sharp) + lip * sharp
         above = smoothstep((y - skin.line_height) / 0.012)
         weight = weight * (1.0 - above * (across < 0.05) * (skin.front > 0.4))
-        return np.clip(weight, 0.0, 1.0)
+        clipped: Points = np.clip(weight, 0.0, 1.0)
+        return clipped
 
     # Directions
 
@@ -232,7 +233,7 @@ class _Build:
         """[V, 3, n], in the order of EXPRESSIONS."""
         skin = self.skin
         base = skin.points
-        x, y, z = base.T
+        x, y, _ = base.T
         across = np.abs(x)
         sign = np.sign(x)
         away = y - skin.line_height
@@ -324,12 +325,20 @@ class _Build:
             "height": (zero, 0.035 * (y + 0.03), zero),
             "depth": (zero, zero, 0.035 * (z + 0.03)),
             "jaw width": (0.060 * x * jaw, zero, zero),
-            "chin": (zero, -0.0030 * bump(x, y, (0, -0.11), 0.028, 0.018) * front, 0.0036 * bump(x, y, (0, -0.108), 0.024, 0.016) * front),
+            "chin": (
+                zero,
+                -0.0030 * bump(x, y, (0, -0.11), 0.028, 0.018) * front,
+                0.0036 * bump(x, y, (0, -0.108), 0.024, 0.016) * front,
+            ),
             "nose length": (zero, -0.0020 * nose, 0.0036 * nose),
             "nose width": (0.0018 * sign * np.clip(across / 0.008, 0, 1) * nose, zero, zero),
             "lip fullness": (zero, 0.0009 * np.sign(away) * lips, 0.0016 * lips),
             "brow ridge": (zero, zero, 0.0026 * bump(across, y, (0.025, 0.027), 0.028, 0.009) * front),
-            "cheeks": (0.0014 * sign * bump(across, y, (0.05, -0.03), 0.02, 0.02), zero, 0.0026 * bump(across, y, (0.042, -0.028), 0.02, 0.018) * front),
+            "cheeks": (
+                0.0014 * sign * bump(across, y, (0.05, -0.03), 0.02, 0.02),
+                zero,
+                0.0026 * bump(across, y, (0.042, -0.028), 0.02, 0.018) * front,
+            ),
             "neck width": (0.060 * x * smoothstep((-0.115 - y) / 0.02), zero, zero),
             "ear size": (zero, 0.06 * (y + 0.0085) * ears, 0.06 * (z + 0.029) * ears),
         }  # fmt: skip
@@ -399,10 +408,10 @@ class _Build:
         for name, upper in (("upper teeth", True), ("lower teeth", False)):
             [part] = self.slices[name]
             edge, root = (pieces.UPPER_TEETH_Y[1], pieces.UPPER_TEETH_Y[0]) if upper else pieces.LOWER_TEETH_Y
-            share = np.clip((self.points[part, 1] - edge) / (root - edge), 0, 1)
-            gum = smoothstep((share - 0.62) / 0.12)[:, None]
-            fade = (0.55 + 0.45 * np.exp(-((self.points[part, 0] / 0.017) ** 2)))[:, None]
-            colours[part] = (tones["teeth"] + gum * (tones["gum"] - tones["teeth"])) * fade
+            height = np.clip((self.points[part, 1] - edge) / (root - edge), 0, 1)
+            gum = smoothstep((height - 0.62) / 0.12)[:, None]
+            dim = (0.55 + 0.45 * np.exp(-((self.points[part, 0] / 0.017) ** 2)))[:, None]
+            colours[part] = (tones["teeth"] + gum * (tones["gum"] - tones["teeth"])) * dim
         [part] = self.slices["tongue"]
         colours[part] = tones["tongue"] * (0.65 + 0.35 * smoothstep((self.points[part, 2] - 0.03) / 0.025))[:, None]
         for name, side in (("left eye", 1), ("right eye", -1)):
@@ -444,8 +453,8 @@ def _landmarks(points: Points, faces: NDArray[np.int64], skin: Skin) -> dict[str
         return [int(edge[round(place)]) for place in np.linspace(0, len(edge) - 1, count)]
 
     jaw = [nearest(0.070 * np.sin(a), -0.035 - 0.080 * np.cos(a) ** 2) for a in np.linspace(-1.5, 1.5, 17)]
-    brows = [nearest(s * x, y) for s, xs in ((-1, range(5)), (1, range(4, -1, -1)))
-             for x, y in [((0.047, 0.022), (0.040, 0.027), (0.031, 0.028), (0.022, 0.026), (0.013, 0.023))[k] for k in xs]]  # fmt: skip
+    arch = ((0.047, 0.022), (0.040, 0.027), (0.031, 0.028), (0.022, 0.026), (0.013, 0.023))
+    brows = [nearest(-x, y) for x, y in arch] + [nearest(x, y) for x, y in reversed(arch)]
     nose = [nearest(0.0, y) for y in (0.008, -0.008, -0.023, -0.038)]
     nose += [nearest(x, -0.048) for x in (-0.012, -0.006, 0.0, 0.006, 0.012)]
     eyes: list[int] = []
@@ -466,8 +475,8 @@ def _landmarks(points: Points, faces: NDArray[np.int64], skin: Skin) -> dict[str
     jaw_faces, jaw_weights = embed(jaw)
 
     lips = {
-        61: skin.mouth_upper[0], 291: skin.mouth_upper[-1], 13: along(skin.mouth_upper, 3)[1], 14: along(skin.mouth_lower, 3)[1],
-        0: outer_top[3], 17: outer_bottom[2], 78: skin.mouth_upper[1], 308: skin.mouth_upper[-2],
+        61: skin.mouth_upper[0], 291: skin.mouth_upper[-1], 13: along(skin.mouth_upper, 3)[1],
+        14: along(skin.mouth_lower, 3)[1], 0: outer_top[3], 17: outer_bottom[2], 78: skin.mouth_upper[1], 308: skin.mouth_upper[-2],
     }  # fmt: skip
     ids = {**{k: int(v) for k, v in lips.items()}}
     lip_ids = (82, 312, 87, 317, 81, 311, 88, 318)

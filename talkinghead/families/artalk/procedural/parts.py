@@ -119,7 +119,7 @@ def mouth_bag(skin: Skin) -> tuple[Part, NDArray[np.bool_], NDArray[np.int64]]:
         if back > 0.02:
             ring[:, 2] = edge[:, 2].max() - 0.004 - back
         rings.append(ring)
-    tip = centre + [0.0, 0.0, edge[:, 2].max() - 0.062]
+    tip = centre + np.array([0.0, 0.0, edge[:, 2].max() - 0.062])
     points = np.concatenate([*rings, tip[None]])
     count = len(loop)
     faces = grid_faces(len(rings), count, closed=True)
@@ -148,7 +148,7 @@ def ear(side: int, rings: int = 8, columns: int = 22) -> Part:
     open_angle = np.radians(24)
     x, z = x * np.cos(open_angle) - z * np.sin(open_angle), z * np.cos(open_angle) + x * np.sin(open_angle) * 0.4
     points = np.stack([side * (x + 0.0775), y - 0.0085, z - 0.0290], axis=-1).reshape(-1, 3)
-    middle = points[:columns].mean(axis=0) + [side * -0.0005, 0, 0]
+    middle = points[:columns].mean(axis=0) + np.array([side * -0.0005, 0.0, 0.0])
     points = np.concatenate([points, middle[None]])
     cap = np.stack([np.roll(np.arange(columns), -1), np.arange(columns), np.full(columns, rings * columns)], axis=1)
     faces = np.concatenate([grid_faces(rings, columns, closed=True), cap])

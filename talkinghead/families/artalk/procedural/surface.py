@@ -48,7 +48,7 @@ _MOUTH_CURVE, _EYE_CURVE = 8, 12
 
 
 def spline(values: Points, at: Points) -> Points:
-    """A smooth curve through the rows of `values` at fractional row numbers, knotted by the distance of their fronts."""
+    """A smooth curve through the rows of `values` at fractional row numbers; its knots follow their fronts."""
     last = len(values) - 1
     knots = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(values[:, :2], axis=0), axis=1))])
     before, after = np.clip(np.arange(last + 1) - 1, 0, last), np.clip(np.arange(last + 1) + 1, 0, last)
