@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from talkinghead.backends.choose import installed
 from talkinghead.families.synctalk2d.choose import (
     EngineChoice,
     build_engine,
     candidates,
     has_cuda,
-    installed,
     openvino_precisions,
 )
 from talkinghead.families.synctalk2d.crop import (

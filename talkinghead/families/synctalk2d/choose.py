@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from talkinghead.backends.choose import choose_device, installed
 from talkinghead.errors import BackendError, MissingDependency, OptionError, choices
 from talkinghead.families.synctalk2d.crop import Picture
 from talkinghead.families.synctalk2d.engine import Engine, OnnxEngine, OpenVinoEngine, TorchEngine
@@ -36,11 +36,6 @@ class EngineChoice:
         return f"{self.backend} {self.precision} on {self.device}"
 
 
-def installed(backend: str) -> bool:
-    """The package of a back end can be imported."""
-    return importlib.util.find_spec(_PACKAGES[backend]) is not None
-
-
 def openvino_precisions() -> tuple[str, ...]:
     """Precisions that this processor computes in itself, fastest faithful one first."""
     import openvino
@@ -52,11 +47,7 @@ def openvino_precisions() -> tuple[str, ...]:
 
 def has_cuda() -> bool:
     """A CUDA device is there, and a torch that can use it."""
-    if not installed("torch"):
-        return False
-    import torch
-
-    return torch.cuda.is_available()
+    return choose_device("auto") != "cpu"
 
 
 def candidates(backend: str, device: str, precision: str, *, compat: bool, threads: int = 0) -> list[EngineChoice]:
@@ -75,19 +66,14 @@ def candidates(backend: str, device: str, precision: str, *, compat: bool, threa
         raise OptionError(f"There is no precision {precision!r}.", accepted=choices(PRECISIONS))
     if backend != "auto" and not installed(backend):
         raise MissingDependency(_PACKAGES[backend], extra=_EXTRAS[backend], purpose=f"The back end {backend}")
-    if device != "auto" and device != "cpu" and device.partition(":")[0] != "cuda":
-        raise OptionError(f"There is no device {device!r}.", accepted="auto, cpu, cuda or cuda:N")
-    gpu_asked = device.startswith("cuda")
-    if gpu_asked and backend in ("onnx", "openvino"):
+    if device.startswith("cuda") and backend in ("onnx", "openvino"):
         raise OptionError(f"The back end {backend} runs on the CPU.", accepted="--backend torch with --device cuda")
-    gpu = backend in ("auto", "torch") and device != "cpu" and has_cuda()
-    if gpu_asked and not gpu:
-        raise BackendError(f"The device {device} was asked for, and there is none.", remedy="--device cpu")
+    found_device = choose_device(device) if backend in ("auto", "torch") else "cpu"
     if precision == "auto":
         precision = "parity" if compat else "fast"
     if precision == "parity":
         precision = "float32"
-    found = list(_candidates(backend, device, precision, gpu))
+    found = list(_candidates(backend, found_device, precision))
     if not found:
         missing = backend if backend != "auto" else "onnx"
         if backend == "auto" or not installed(backend):
@@ -96,12 +82,11 @@ def candidates(backend: str, device: str, precision: str, *, compat: bool, threa
     return [replace(choice, threads=threads) for choice in found]
 
 
-def _candidates(backend: str, device: str, precision: str, gpu: bool) -> Iterator[EngineChoice]:
+def _candidates(backend: str, device: str, precision: str) -> Iterator[EngineChoice]:
     fast = precision == "fast"
-    if gpu:
-        name = device if device.startswith("cuda") else "cuda"
+    if device != "cpu":
         for kind in ("float16", "float32") if fast else (precision,):
-            yield EngineChoice("torch", name, kind)
+            yield EngineChoice("torch", device, kind)
         return
     if backend in ("auto", "openvino") and installed("openvino"):
         able = openvino_precisions()

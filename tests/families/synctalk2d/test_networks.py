@@ -133,7 +133,8 @@ def test_every_float32_form_gives_the_published_picture(case: str, kind: str) ->
 
 
 def fast_precisions() -> list[str]:
-    from talkinghead.families.synctalk2d.choose import installed, openvino_precisions
+    from talkinghead.backends.choose import installed
+    from talkinghead.families.synctalk2d.choose import openvino_precisions
 
     return [p for p in openvino_precisions() if p != "float32"] if installed("openvino") else []
 
