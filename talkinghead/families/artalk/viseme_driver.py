@@ -57,7 +57,7 @@ def motion_from_mouth(
     motion = np.zeros((count, MOTION_DIM))
     jaw = mouth.jaw.astype(np.float64)
     rng_blinks, rng_head = (np.random.default_rng(seed) for seed in np.random.SeedSequence(lively.seed).spawn(2))
-    times: Values = (np.arange(count) + 0.5) / fps
+    times: Values = (np.arange(count, dtype=np.float64) + 0.5) / np.float64(fps)
     motion[:, 100:103] = lively.head_motion * _head_rotation(times, mouth, rng_head)
     if expressions is None:
         motion[:, 103] = PLAIN_JAW * np.minimum(jaw, 1.6 * mouth.lips)

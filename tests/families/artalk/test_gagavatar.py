@@ -166,3 +166,57 @@ def test_whole_avatar():
     golden.check("gs_scales", gaussians.scales[None], 2e-4)
     golden.check("gs_rotations", gaussians.rotations[None], 2e-4)
     golden.check("gs_xyz", gaussians.cloud(vertices).means[None], 2e-4)
+
+
+def test_a_gaussian_avatar_through_the_pipeline():
+    """The stages from motion to pictures, with small stand-ins for the networks."""
+    from types import SimpleNamespace
+
+    import talkinghead as th
+    from talkinghead.contracts import AudioClip
+    from talkinghead.families.artalk.gagavatar.renderer import GaussianRenderer, Shot, frames
+    from talkinghead.families.artalk.pipeline import HeadAvatar
+
+    head = th.load("artalk", driver="viseme")
+    count = head.flame.num_vertices
+    rng = np.random.default_rng(0)
+
+    def values(*shape):
+        return rng.uniform(0.0, 1.0, shape).astype(np.float32)
+
+    gaussians = avatar.AvatarGaussians(
+        colors=values(count + 50, 32),
+        opacities=values(count + 50),
+        scales=0.01 * values(count + 50, 3),
+        rotations=values(count + 50, 4),
+        plane_points=values(50, 3) - 0.5,
+    )
+    noises = SimpleNamespace(stored=lambda: [torch.zeros(1, 1, 512, 512)])
+
+    class Upsampler:
+        stylegan_decoder = SimpleNamespace(noises=noises)
+
+        def __call__(self, channels, given):
+            pictures = channels[:, :3].clamp(0, 1)
+            return pictures if given is None else (pictures + 0.01 * given[0]).clamp(0, 1)
+
+    model = SimpleNamespace(head_base=torch.zeros(count, 256), upsampler=Upsampler())
+    renderer = GaussianRenderer(model, gaussians, logo=torch.ones(4, 82, 256))
+    made = HeadAvatar(
+        None, None, (512, 512), None, 1, name="11", gaussians=renderer, shape=np.zeros((1, 300), np.float32),
+        translation=np.array([0, 0, 9.77], np.float32),
+    )  # fmt: skip
+    speech = th.listen(AudioClip(np.zeros(16_000 * 3 // 25, np.float32), 16_000))
+    pictures = list(head.frames(made, speech))
+    assert len(pictures) == 3
+    assert pictures[0].shape == (512, 512, 3)
+    assert pictures[0].dtype == np.uint8
+    assert pictures[0].max() > 0
+    assert pictures[0][-1, -1].tolist() == [204, 204, 204], "the watermark at 0.8"
+    translation = np.array([0, 0, 9.77], np.float32)
+    shot = Shot(head.flame.vertices(scale=5.0)[0], geometry.head_transform(np.zeros(3, np.float32), translation))
+    random = GaussianRenderer(model, gaussians, seed=3)
+    first, second = frames(random, [shot, shot])
+    again, _ = frames(random, [shot, shot])
+    assert np.array_equal(first, again), "noise follows from the seed and the frame's number"
+    assert not np.array_equal(first, second)

@@ -407,8 +407,8 @@ class _Build:
         colours[bag] = inside + lip_side * (0.85 * tones["lips"] - inside)
         for name, upper in (("upper teeth", True), ("lower teeth", False)):
             [part] = self.slices[name]
-            edge, root = (pieces.UPPER_TEETH_Y[1], pieces.UPPER_TEETH_Y[0]) if upper else pieces.LOWER_TEETH_Y
-            height = np.clip((self.points[part, 1] - edge) / (root - edge), 0, 1)
+            tip_y, root_y = (pieces.UPPER_TEETH_Y[1], pieces.UPPER_TEETH_Y[0]) if upper else pieces.LOWER_TEETH_Y
+            height = np.clip((self.points[part, 1] - tip_y) / (root_y - tip_y), 0, 1)
             gum = smoothstep((height - 0.62) / 0.12)[:, None]
             dim = (0.55 + 0.45 * np.exp(-((self.points[part, 0] / 0.017) ** 2)))[:, None]
             colours[part] = (tones["teeth"] + gum * (tones["gum"] - tones["teeth"])) * dim
@@ -474,9 +474,10 @@ def _landmarks(points: Points, faces: NDArray[np.int64], skin: Skin) -> dict[str
     full_faces, full_weights = embed(full)
     jaw_faces, jaw_weights = embed(jaw)
 
+    upper_lip, lower_lip = skin.mouth_upper, skin.mouth_lower
     lips = {
-        61: skin.mouth_upper[0], 291: skin.mouth_upper[-1], 13: along(skin.mouth_upper, 3)[1],
-        14: along(skin.mouth_lower, 3)[1], 0: outer_top[3], 17: outer_bottom[2], 78: skin.mouth_upper[1], 308: skin.mouth_upper[-2],
+        61: upper_lip[0], 291: upper_lip[-1], 13: along(upper_lip, 3)[1], 14: along(lower_lip, 3)[1],
+        0: outer_top[3], 17: outer_bottom[2], 78: upper_lip[1], 308: upper_lip[-2],
     }  # fmt: skip
     ids = {**{k: int(v) for k, v in lips.items()}}
     lip_ids = (82, 312, 87, 317, 81, 311, 88, 318)
