@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -57,6 +57,10 @@ class MouthConfig:
     """Reach of a phone backwards in time: anticipation."""
     release_s: float = 0.065
     """Reach of a phone forwards in time: carry-over."""
+    edge_s: float = 0.025
+    """How far within its edges a phone's pull begins to fade, at most a quarter of its length."""
+    inertia_s: float = 0.022
+    """Standard deviation of the smoothing that stands for the mass of jaw and lips."""
     rounding_reach: float = 1.6
     """How much further rounding and spreading of the lips reach than opening does."""
     close_s: float = 0.055
@@ -67,7 +71,7 @@ class MouthConfig:
     """Shortest time for which lips stay sealed at p, b, m; over one frame at 25 fps."""
     rest_s: float = 0.09
     """From open to closed lips at the beginning of a pause."""
-    wake_s: float = 0.06
+    wake_s: float = 0.07
     """From closed to open lips at the end of a pause."""
     pause_s: float = 0.16
     """Pauses at least this long close the lips fully; shorter ones in part."""
@@ -81,7 +85,18 @@ class MouthConfig:
             raise ValueError(f"lead_s must lie in [-0.2, 0.2], not {self.lead_s}")
         if not 0.0 <= self.loudness <= 1.0:
             raise ValueError(f"loudness must lie in [0, 1], not {self.loudness}")
-        for name in ("attack_s", "release_s", "rounding_reach", "close_s", "open_s", "rest_s", "wake_s", "pause_s"):
+        for name in (
+            "attack_s",
+            "release_s",
+            "edge_s",
+            "inertia_s",
+            "rounding_reach",
+            "close_s",
+            "open_s",
+            "rest_s",
+            "wake_s",
+            "pause_s",
+        ):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive, not {getattr(self, name)}")
         if self.seal_s < 0:
@@ -131,8 +146,9 @@ def mouth_motion(
     config = config or MouthConfig()
     gains = _loudness_gains(phones, clip, config)
     segments = []
-    for phone, gain in zip(phones, gains, strict=True):
-        segments += _segments(phone, gain)
+    depths = _pause_depths(phones, config)
+    for phone, gain, depth in zip(phones, gains, depths, strict=True):
+        segments += _segments(phone, gain, depth)
     closures = [_closure(phone, config) for phone in phones if phone.label in BILABIAL]
     pauses = _pauses(phones, config)
     tucks = [_part_of(phone, 0.1, 0.85, 0.05, 0.06) for phone in phones if phone.label in LABIODENTAL]
@@ -180,8 +196,9 @@ def _motion(
     times = frame_moments(fps, num_frames, SAMPLES_PER_FRAME) + config.lead_s  # [n * 4]
 
     def per_frame(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return values.reshape(num_frames, SAMPLES_PER_FRAME).mean(axis=1)
+        return np.asarray(values.reshape(num_frames, SAMPLES_PER_FRAME).mean(axis=1), dtype=np.float64)
 
+    sigma = config.inertia_s * SAMPLES_PER_FRAME * float(fps)
     jaw, lips, width = _dominance(segments, times, config)
     sealed = _contact_curve(closures, times)
     resting = _contact_curve(pauses, times)
@@ -191,22 +208,21 @@ def _motion(
         curve = _contact_curve([contact for contact, each in tongues if each == strength], times)
         tongue = np.maximum(tongue, strength * curve)
 
-    opening = config.openness
-    lips = np.minimum(opening * lips, opening * jaw + 0.2)
-    lips = lips * (1.0 - resting)
+    # The jaw is heavy and coasts through short contacts; lips get there.
+    jaw = config.openness * _smooth(jaw * (1.0 - resting), 1.2 * sigma)
+    lips = np.minimum(config.openness * _smooth(lips, sigma), jaw + 0.2) * (1.0 - resting)
     lips = np.where(tuck > 0, np.minimum(lips, 1.0 - 0.85 * tuck), lips)
-    jaw = opening * jaw * (1.0 - resting)
+    width = _smooth(width * (1.0 - resting), 1.4 * sigma)
     frame_jaw, frame_lips = per_frame(jaw), per_frame(lips)
     # Seals are judged at each frame, not averaged over it: the mean of a short closure would leave a gap.
     frame_lips = frame_lips * (1.0 - _seal_frames(closures, sealed, fps, num_frames, config.lead_s))
     speaking = 1.0 - _contact_curve(_long_pauses(pauses), times)
-    frame_width = per_frame(width * (1.0 - resting))
     frame_tongue = per_frame(tongue) * (1.0 - per_frame(np.maximum(sealed, resting)))
     return MouthMotion(
         fps=fps,
         jaw=_float32(frame_jaw, 0.0, 1.0),
         lips=_float32(frame_lips, 0.0, 1.0),
-        width=_float32(frame_width, -1.0, 1.0),
+        width=_float32(per_frame(width), -1.0, 1.0),
         tuck=_float32(per_frame(tuck), 0.0, 1.0),
         tongue=_float32(frame_tongue, 0.0, 1.0),
         speaking=_float32(per_frame(speaking), 0.0, 1.0),
@@ -218,8 +234,21 @@ def frame_moments(fps: Fraction, num_frames: int, per_frame: int) -> NDArray[np.
 
     Each is computed from its own index, so nothing adds up over a long video.
     """
-    index = np.arange(num_frames * per_frame, dtype=np.float64)
-    return (index + 0.5) * fps.denominator / (per_frame * fps.numerator)
+    index = np.arange(num_frames * per_frame, dtype=np.float64) + 0.5
+    moments: NDArray[np.float64] = index * fps.denominator / (per_frame * fps.numerator)
+    return moments
+
+
+def _smooth(values: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
+    """Gaussian smoothing; the ends are held."""
+    radius = math.ceil(3 * sigma)
+    if radius < 1 or len(values) == 0:
+        return values
+    kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+    smoothed: NDArray[np.float64] = np.convolve(
+        np.pad(values, radius, mode="edge"), kernel / kernel.sum(), mode="valid"
+    )
+    return smoothed
 
 
 def _float32(values: NDArray[np.float64], low: float, high: float) -> FloatArray:
@@ -241,8 +270,8 @@ def _dominance(
             continue
         t = times[first:last]
         target = segment.target
-        # The pull is full in the inner half of the phone and fades from there.
-        inner = 0.25 * (segment.end_s - segment.start_s)
+        # The pull is full inside the phone and fades from a little within its edges.
+        inner = min(0.25 * (segment.end_s - segment.start_s), config.edge_s)
         before = np.maximum(segment.start_s + inner - t, 0.0) / config.attack_s
         after = np.maximum(t - (segment.end_s - inner), 0.0) / config.release_s
         distance = before + after
@@ -288,8 +317,11 @@ def _seal_frames(
     return out
 
 
-def _segments(phone: Phone, gain: float) -> list[_Segment]:
-    """A phone as steady targets; diphthongs are two, one after the other."""
+def _segments(phone: Phone, gain: float, depth: float) -> list[_Segment]:
+    """A phone as steady targets; diphthongs are two, one after the other. Short pauses pull less than long ones."""
+    if phone.label == SILENCE:
+        rest = replace(REST, jaw_force=depth * REST.jaw_force, width_force=depth * REST.width_force)
+        return [_Segment(phone.start_s, phone.end_s, rest, 1.0)]
     if phone.label in DIPHTHONGS:
         first, second = DIPHTHONGS[phone.label]
         turn = phone.start_s + 0.55 * (phone.end_s - phone.start_s)
@@ -317,19 +349,30 @@ def _part_of(phone: Phone, start: float, end: float, before_s: float, after_s: f
     return _Contact(phone.start_s + start * length, phone.start_s + end * length, before_s, after_s)
 
 
-def _pauses(phones: Sequence[Phone], config: MouthConfig) -> list[_Contact]:
-    """Rests of the mouth: fully closed in pauses, in part in the short ones, from a little before the last sound's
-    end and until a little before the next."""
-    out = []
+def _pause_depths(phones: Sequence[Phone], config: MouthConfig) -> list[float]:
+    """How far the mouth closes in each pause: fully in long ones and at either end, in part in short ones; 0 for
+    other phones."""
     last = len(phones) - 1
+    out = []
     for index, phone in enumerate(phones):
         if phone.label != SILENCE:
-            continue
-        length = phone.end_s - phone.start_s
-        at_edge = index in (0, last)
-        depth = 1.0 if at_edge else float(np.clip((length - 0.05) / (config.pause_s - 0.05), 0.0, 1.0))
+            out.append(0.0)
+        elif index in (0, last):
+            out.append(1.0)
+        else:
+            length = phone.end_s - phone.start_s
+            out.append(float(np.clip((length - 0.05) / (config.pause_s - 0.05), 0.0, 1.0)))
+    return out
+
+
+def _pauses(phones: Sequence[Phone], config: MouthConfig) -> list[_Contact]:
+    """Rests of the mouth, from a little after the last sound's end until a little before the next."""
+    out = []
+    last = len(phones) - 1
+    for index, (phone, depth) in enumerate(zip(phones, _pause_depths(phones, config), strict=True)):
         if depth <= 0:
             continue
+        length = phone.end_s - phone.start_s
         start = phone.start_s if index == 0 else phone.start_s + 0.6 * min(config.rest_s, 0.5 * length)
         end = phone.end_s if index == last else phone.end_s - 0.4 * min(config.wake_s, 0.5 * length)
         out.append(_Contact(start, max(end, start), config.rest_s, config.wake_s, depth))
@@ -378,4 +421,4 @@ def _local_loud_level(level: FloatArray, loud: float) -> FloatArray:
     local = np.array([np.max(peaks[max(0, k - reach) : k + reach + 1]) for k in range(count)])
     local = np.clip(local, loud - 20.0, loud + 10.0)
     smooth = np.interp(np.arange(len(level)), (np.arange(count) + 0.5) * step, local)
-    return (0.5 * smooth + 0.5 * loud).astype(np.float32)
+    return np.asarray(0.5 * smooth + 0.5 * loud, dtype=np.float32)

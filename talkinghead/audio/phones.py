@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,13 +77,18 @@ class PhoneResult:
     """What a reader of the report should know, as sentences."""
 
 
-def recognise_phones(clip: AudioClip, config: ListeningConfig | None = None) -> PhoneResult:
+def recognise_phones(
+    clip: AudioClip,
+    config: ListeningConfig | None = None,
+    progress: Callable[[float, float], None] | None = None,
+) -> PhoneResult:
     """Find the phones of a stretch of speech.
 
     Memory beyond a few hundred bytes per second of sound does not grow with length, and time grows with length alone.
 
     Args:
         clip: 16 kHz mono, at any level; any length, also none.
+        progress: called with (seconds done, seconds in all) now and then; what it raises ends the work.
     Returns:
         Phones that cover the whole clip without holes. The same sound gives the same phones.
     Raises:
@@ -124,6 +129,8 @@ def recognise_phones(clip: AudioClip, config: ListeningConfig | None = None) -> 
         evidence = with_silence(with_bilabials(evidence, trust, config), here, config)
         labels = decode(evidence, fitted, config)
         found += to_phones(labels, block.start / RATE_HZ, block.stop / RATE_HZ)
+        if progress is not None:
+            progress(block.stop / RATE_HZ, end_s)
     notes = []
     method = "pocketsphinx" if heard >= 0.5 * spoken else "energy"
     if method == "energy":

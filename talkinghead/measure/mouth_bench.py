@@ -141,7 +141,7 @@ def _correlation(pairs: Iterable[tuple[float, float]]) -> float:
     values = np.array(list(pairs), dtype=np.float64).reshape(-1, 2)
     if len(values) < 3 or np.any(np.std(values, axis=0) < 1e-9):
         return 0.0
-    return float(np.corrcoef(values.T)[0, 1])
+    return float(np.corrcoef(values[:, 0], values[:, 1])[0, 1])
 
 
 def read_corpus(folder: Path) -> list[Utterance]:
