@@ -110,13 +110,16 @@ class FlameModel:
         rotations = rotations.reshape(batch, NUM_JOINTS, 3, 3)
         joints = self._joint_template[None] + (betas @ self._joint_directions.T).reshape(batch, NUM_JOINTS, 3)
         pose_features = (rotations[:, 1:] - np.eye(3, dtype=np.float32)).reshape(batch, -1)
-        offsets = betas @ self._shape_matrix + pose_features @ self._pose_matrix
+        used = np.flatnonzero(betas.any(axis=0))  # most identities and expressions leave many directions out
+        offsets = betas[:, used] @ self._shape_matrix[used] + pose_features @ self._pose_matrix
         posed = self.template[None] + offsets.reshape(batch, -1, 3)
 
         transforms = _relative_transforms(rotations, joints)  # [B, 5, 3, 4]
         blended = self.skinning_weights @ transforms.reshape(batch, NUM_JOINTS, 12)  # [B, V, 12]
         blended = blended.reshape(batch, -1, 3, 4)
-        result = (blended[..., :3] @ posed[..., None])[..., 0] + blended[..., 3]
+        result = blended[..., 3].copy()
+        for axis in range(3):
+            result += blended[..., axis] * posed[..., axis, None]
         return np.ascontiguousarray(result * np.float32(scale), dtype=np.float32)
 
     def motion_vertices(
