@@ -35,14 +35,14 @@ def rasterize_rows(
         if min(az, bz, cz) < 1e-8:
             continue
         ay, by, cy = np.float64(projected[ia, 1]), np.float64(projected[ib, 1]), np.float64(projected[ic, 1])
-        # w_j = 1 - (2 j + 1) / S, so j = (S (1 - w) - 1) / 2; one row more on each side for rounding
-        first_row = max(row_start, int(np.floor((size * (1.0 - max(ay, by, cy)) - 1.0) / 2.0)))
-        last_row = min(row_stop - 1, int(np.ceil((size * (1.0 - min(ay, by, cy)) - 1.0) / 2.0)))
+        # w_j = 1 - (2 j + 1) / S, so j = (S (1 - w) - 1) / 2; a margin for rounding
+        first_row = max(row_start, int(np.ceil((size * (1.0 - max(ay, by, cy)) - 1.0) / 2.0 - 1e-6)))
+        last_row = min(row_stop - 1, int(np.floor((size * (1.0 - min(ay, by, cy)) - 1.0) / 2.0 + 1e-6)))
         if first_row > last_row:
             continue
         ax, bx, cx = np.float64(projected[ia, 0]), np.float64(projected[ib, 0]), np.float64(projected[ic, 0])
-        first_column = max(0, int(np.floor((size * (1.0 - max(ax, bx, cx)) - 1.0) / 2.0)))
-        last_column = min(size - 1, int(np.ceil((size * (1.0 - min(ax, bx, cx)) - 1.0) / 2.0)))
+        first_column = max(0, int(np.ceil((size * (1.0 - max(ax, bx, cx)) - 1.0) / 2.0 - 1e-6)))
+        last_column = min(size - 1, int(np.floor((size * (1.0 - min(ax, bx, cx)) - 1.0) / 2.0 + 1e-6)))
         if first_column > last_column:
             continue
         area = (cx - ax) * (by - ay) - (cy - ay) * (bx - ax)
