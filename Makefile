@@ -11,7 +11,7 @@ PYTHON ?= python3
 JOBS ?= 2
 OUT ?= demo.mp4
 ARGS ?=
-EXTRAS := dev,demo,models,openvino
+EXTRAS := dev,demo,models,openvino,tts
 
 VENV := .venv
 SETUP := $(VENV)/.installed

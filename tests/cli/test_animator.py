@@ -167,6 +167,10 @@ def test_frames_without_a_face(run, desk, tmp_path):
     ran = run(*arguments, "-o", tmp_path / "hold.mp4")
     assert ran.status == 0, ran.err
     counts = json.loads(ran.out)["face_frames"]
+    assert counts["detected"] >= 3  # every third frame is looked at
+    assert counts["held"] + counts["missing"] >= 2
+    ran = run(*arguments, "-o", tmp_path / "each.mp4", "--detect-every", "1")
+    counts = json.loads(ran.out)["face_frames"]
     assert counts["detected"] >= 6
     assert counts["held"] + counts["missing"] + counts["interpolated"] >= 2
     ran = run(*arguments, "-o", tmp_path / "fail.mp4", "--no-face", "fail")

@@ -120,8 +120,9 @@ class Library:
                 f"espeak-ng ({path}) does not start.", remedy="install its language data, or the wheel espeakng-loader"
             )
         self._c.espeak_SetSynthCallback(self._callback)
-        self.version = self._c.espeak_Info(None).decode("ascii", "replace")
-        self.data = Path(data) if data is not None else None
+        folder = ctypes.c_char_p()
+        self.version = self._c.espeak_Info(ctypes.byref(folder)).decode("ascii", "replace")
+        self.data = Path(folder.value.decode()) if folder.value else None
 
     def _catch(self, wave: Any, count: int, events: Any) -> int:
         caught = self._caught

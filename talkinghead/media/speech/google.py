@@ -23,7 +23,7 @@ def _import() -> Any:
         import gtts
         import gtts.lang
     except ImportError as error:
-        raise MissingDependency("gtts", extra="tts", purpose="The voice of Google Translate") from error
+        raise MissingDependency("gtts", extra="online-tts", purpose="The voice of Google Translate") from error
     return gtts
 
 
