@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from talkinghead.contracts import FloatArray, Frame
 from talkinghead.families.talkinggaussian.checkpoint import CanonicalCloud, TrainedHead
 from talkinghead.families.talkinggaussian.export import softplus
-from talkinghead.families.talkinggaussian.network import ACTION_UNITS, AUDIO_CODE, BOUND
-from talkinghead.families.talkinggaussian.renderer import HeadRenderer, SpeechCodes
+from talkinghead.families.talkinggaussian.extractors import EXTRACTORS
+from talkinghead.families.talkinggaussian.network import ACTION_UNITS, BOUND, WINDOW_ROWS
+from talkinghead.families.talkinggaussian.renderer import HeadRenderer
 from talkinghead.render.cameras import camera_from_pose, orbit
 
 PERCENTILES = (1, 25, 50, 75, 99)
@@ -153,10 +154,10 @@ def turntable(
     Yields:
         RGB uint8 [size, size, 3].
     """
-    import torch
-
     renderer = HeadRenderer(head, threads=threads)
-    still = SpeechCodes(torch.zeros(1, AUDIO_CODE), torch.zeros(1, AUDIO_CODE))
+    facts = EXTRACTORS[head.extractor]
+    silence = renderer.audio_rows(np.zeros((WINDOW_ROWS, facts.width, facts.positions), np.float32))
+    still = renderer.codes(silence, np.array([WINDOW_ROWS // 2]), facts.positions)
     moved = renderer.deform(still, 0, np.zeros(ACTION_UNITS, np.float32))
     known = head.face.xyz[np.isfinite(head.face.xyz).all(1)]
     if len(known) == 0:

@@ -327,7 +327,8 @@ def skin(spacing: float, rng: np.random.Generator) -> Splats:
 def seen_through_mouth(p: Values) -> NDArray[np.bool_]:
     """What stands behind the open mouth must go: the mouth's own cloud is drawn behind the face."""
     x, y, z = p.T
-    return (z < 0.14) & (np.abs(x) < 0.25 + 0.1 * (0.6 - z)) & (y < -0.28) & (y > -0.88)
+    straight = (z < 0.14) & (np.abs(x) < 0.25 + 0.1 * (0.6 - z))
+    return (straight | (z < -0.14)) & (y < -0.28) & (y > -0.88)
 
 
 def detailed(p: Values) -> NDArray[np.bool_]:
