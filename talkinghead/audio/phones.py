@@ -299,23 +299,23 @@ def to_phones(labels: NDArray[np.int16], start_s: float, end_s: float) -> list[P
 def fill_holes(phones: Sequence[Phone], end_s: float) -> tuple[Phone, ...]:
     """Make phones cover [0, end_s] exactly: gaps become silence, overlaps end where the next one begins."""
     out: list[Phone] = []
-    time = 0.0
+
+    def add(end: float, label: str) -> None:
+        start = out[-1].end_s if out else 0.0
+        if out and out[-1].label == SILENCE == label:
+            out[-1] = Phone(out[-1].start_s, end, SILENCE)
+        elif end > start:
+            out.append(Phone(start, end, label))
+
     for phone in sorted(phones, key=lambda p: p.start_s):
-        start, stop = max(phone.start_s, time), min(phone.end_s, end_s)
-        if stop <= start:
-            continue
-        if start > time:
-            out.append(Phone(time, start, SILENCE))
-        if out and out[-1].label == SILENCE == phone.label:
-            out[-1] = Phone(out[-1].start_s, stop, SILENCE)
-        else:
-            out.append(Phone(out[-1].end_s if out else 0.0, stop, phone.label))
-        time = stop
-    if time < end_s:
-        if out and out[-1].label == SILENCE:
-            out[-1] = Phone(out[-1].start_s, end_s, SILENCE)
-        else:
-            out.append(Phone(time, end_s, SILENCE))
+        time = out[-1].end_s if out else 0.0
+        start, end = max(phone.start_s, time), min(phone.end_s, end_s)
+        if end > start:
+            if start > time:
+                add(start, SILENCE)
+            add(end, phone.label)
+    if end_s > (out[-1].end_s if out else 0.0):
+        add(end_s, SILENCE)
     return tuple(out)
 
 

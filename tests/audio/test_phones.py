@@ -1,0 +1,264 @@
+import json
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from talkinghead.assets import demo_phones_path, demo_speech_path
+from talkinghead.audio.articulation import LABELS, tables
+from talkinghead.audio.energy import frame_level_db, voice_activity
+from talkinghead.audio.phones import (
+    SHORTEST_FRAMES,
+    ListeningConfig,
+    decode,
+    fill_holes,
+    read_phones,
+    recognise_phones,
+    to_phones,
+)
+from talkinghead.audio.recogniser import NOT_HEARD, AllPhones, Block, Words, cut_blocks, frequent_words
+from talkinghead.audio.visemes import PHONES
+from talkinghead.contracts import AudioClip, Phone
+from talkinghead.errors import MediaNotFound, OptionError, UnreadableMedia
+from talkinghead.media import read_audio
+
+RATE = 16000
+
+
+def clip_of(samples: np.ndarray) -> AudioClip:
+    return AudioClip(samples.astype(np.float32), RATE)
+
+
+def assert_covers(phones: tuple[Phone, ...], end_s: float) -> None:
+    assert phones[0].start_s == 0.0
+    assert phones[-1].end_s == pytest.approx(end_s, abs=1e-9)
+    for a, b in pairwise(phones):
+        assert a.end_s == b.start_s
+        assert a.end_s > a.start_s
+    assert all(p.label in PHONES for p in phones)
+
+
+def label_at(phones: tuple[Phone, ...], time: float) -> str:
+    return next(p.label for p in phones if p.start_s <= time < p.end_s)
+
+
+@pytest.fixture(scope="module")
+def demo() -> AudioClip:
+    return read_audio(demo_speech_path(), RATE)
+
+
+def test_demo_speech_is_short_mono_and_its_phones_cover_it(demo: AudioClip) -> None:
+    assert 4 <= demo.duration_s <= 7
+    assert 0.5 < np.abs(demo.samples).max() <= 1.0
+    phones = read_phones(demo_phones_path())
+    assert_covers(phones, float(demo.duration_s))
+    level = frame_level_db(demo)
+    spoken = np.concatenate([level[int(p.start_s * 100) : int(p.end_s * 100)] for p in phones if p.label == "IY"])
+    silent = np.concatenate(
+        [level[int(p.start_s * 100) + 3 : int(p.end_s * 100) - 3] for p in phones if p.label == "SIL"]
+    )
+    assert np.median(spoken) > np.median(silent) + 25
+
+
+def test_demo_speech_is_heard_as_it_is_spoken(demo: AudioClip) -> None:
+    found = recognise_phones(demo)
+    assert found.method == "pocketsphinx"
+    assert found.notes == ()
+    assert_covers(found.phones, float(demo.duration_s))
+    truth = read_phones(demo_phones_path())
+    times = np.arange(0.005, float(demo.duration_s) - 0.01, 0.01)
+    assert np.mean([label_at(found.phones, t) == label_at(truth, t) for t in times]) > 0.7
+    for phone in truth:
+        if phone.label in ("P", "B", "M"):
+            middle = (phone.start_s + phone.end_s) / 2
+            assert any(
+                q.label in ("P", "B", "M") and q.start_s < middle + 0.05 and q.end_s > middle - 0.05
+                for q in found.phones
+            )
+
+
+def test_the_same_sound_gives_the_same_phones_at_any_level(demo: AudioClip) -> None:
+    first = recognise_phones(demo)
+    assert recognise_phones(demo) == first
+    quiet = recognise_phones(AudioClip(demo.samples * np.float32(0.02), RATE)).phones
+    same = sum(
+        a.label == b.label and abs(a.start_s - b.start_s) < 0.03 for a, b in zip(first.phones, quiet, strict=False)
+    )
+    assert same > 0.5 * len(first.phones)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.00005, 0.01, 0.3, 2.0])
+def test_silence_of_any_length_is_silence(seconds: float) -> None:
+    found = recognise_phones(clip_of(np.zeros(round(seconds * RATE))))
+    assert found.method == "energy"
+    assert all(p.label == "SIL" for p in found.phones)
+    if round(seconds * RATE):
+        assert_covers(found.phones, round(seconds * RATE) / RATE)
+        assert "mouth stays closed" in found.notes[0]
+
+
+@pytest.mark.parametrize("seconds", [0.001, 0.02, 0.1, 0.5])
+def test_very_short_sounds_are_covered(seconds: float) -> None:
+    x = 0.3 * np.random.default_rng(0).standard_normal(round(seconds * RATE)).clip(-1, 1)
+    found = recognise_phones(clip_of(x), ListeningConfig(words=False))
+    assert_covers(found.phones, len(x) / RATE)
+
+
+def test_singing_without_words_still_moves_the_mouth_and_says_so() -> None:
+    t = np.arange(4 * RATE) / RATE
+    pitch = 220 * 2 ** (np.floor(t * 2) / 12)
+    voice = sum(np.sin(2 * np.pi * k * np.cumsum(pitch) / RATE) / k for k in range(1, 12))
+    found = recognise_phones(clip_of(0.1 * voice))
+    assert_covers(found.phones, 4.0)
+    assert sum(p.end_s - p.start_s for p in found.phones if p.label != "SIL") > 2.0
+    assert found.notes
+
+
+def test_pauses_are_found_where_they_are(demo: AudioClip) -> None:
+    gap = np.zeros(RATE, np.float32)
+    found = recognise_phones(clip_of(np.concatenate([gap, demo.samples, gap, demo.samples, gap])))
+    end = float(demo.duration_s)
+    for start, stop in ((0.0, 1.0), (1 + end, 2 + end), (2 + 2 * end, 3 + 2 * end)):
+        spoken = [p for p in found.phones if p.label != "SIL" and p.start_s < stop - 0.1 and p.end_s > start + 0.1]
+        assert not spoken
+
+
+def test_another_sample_rate_is_refused() -> None:
+    with pytest.raises(OptionError, match="8000"):
+        recognise_phones(AudioClip(np.zeros(100, np.float32), 8000))
+
+
+def test_progress_is_told_and_can_end_the_work(demo: AudioClip) -> None:
+    seen: list[tuple[float, float]] = []
+    recognise_phones(demo, ListeningConfig(words=False), lambda done, total: seen.append((done, total)))
+    assert seen
+    assert seen[-1][0] == pytest.approx(seen[-1][1], abs=0.02)
+
+    def stop(done: float, total: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        recognise_phones(demo, ListeningConfig(words=False), stop)
+
+
+def test_blocks_cover_all_that_is_heard_and_cut_at_pauses() -> None:
+    rng = np.random.default_rng(0)
+    pieces = []
+    for _ in range(12):
+        pieces += [0.2 * rng.standard_normal(int(rng.uniform(3, 6) * RATE)), np.zeros(int(0.3 * RATE))]
+    x = np.concatenate([*pieces, 0.2 * rng.standard_normal(40 * RATE)]).astype(np.float32)
+    level = frame_level_db(clip_of(x))
+    active = voice_activity(level)
+    blocks = cut_blocks(level, active, len(x))
+    assert blocks[-1].stop == len(x)
+    for a, b in pairwise(blocks):
+        assert a.stop == b.start
+        assert a.stop - a.start <= 15.01 * RATE
+        if b.start < len(x) - 41 * RATE:
+            assert not active[b.start // 160]
+    assert cut_blocks(level, np.zeros_like(active), len(x)) == []
+
+
+def test_a_block_gives_what_the_whole_gives(demo: AudioClip) -> None:
+    recogniser = AllPhones()
+    whole = recogniser.frames(demo.samples)
+    assert len(whole.labels) == 1 + len(demo.samples) // 160
+    assert np.mean(whole.labels != NOT_HEARD) > 0.95
+    cut = 400 * 160
+    part = recogniser.block(demo.samples, Block(cut, len(demo.samples)))
+    assert np.mean(part.labels == whole.labels[cut // 160 :]) > 0.6
+
+
+def test_words_say_how_sure_they_are(demo: AudioClip) -> None:
+    heard = Words().frames(demo.samples)
+    sure = heard.confidence[heard.rate > 0]
+    assert sure.min() >= 0
+    assert sure.max() <= 1
+    assert sure.mean() > 0.5
+    noise = Words().frames((0.1 * np.random.default_rng(0).standard_normal(RATE)).astype(np.float32))
+    assert len(noise.labels) == 101
+
+
+def test_frequent_words_keep_every_pronunciation() -> None:
+    lines = frequent_words().splitlines()
+    assert 12_000 <= len(lines) <= 16_000
+    assert "the DH AH" in lines
+    assert any(line.startswith("the(2) ") for line in lines)
+
+
+def test_decoding_keeps_clear_evidence_and_least_durations() -> None:
+    order = [("SIL", 20), ("M", 6), ("AA", 12), ("P", 5), ("IY", 10), ("S", 8), ("SIL", 20)]
+    truth = np.concatenate([np.full(n, LABELS.index(label)) for label, n in order])
+    evidence = np.full((len(truth), len(LABELS)), -8.0, np.float32)
+    evidence[np.arange(len(truth)), truth] = 0.0
+    np.testing.assert_array_equal(decode(evidence, tables(), ListeningConfig()), truth)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 80), st.integers(0, 2**31 - 1))
+def test_decoding_never_gives_a_phone_too_short(n: int, seed: int) -> None:
+    evidence = np.random.default_rng(seed).normal(-3, 3, (n, len(LABELS))).astype(np.float32)
+    labels = decode(evidence, tables(), ListeningConfig())
+    assert labels.shape == (n,)
+    edges = np.concatenate(([0], np.flatnonzero(np.diff(labels)) + 1, [n]))
+    for first, last in pairwise(edges[1:-1]):  # the ends of the sound may cut a phone
+        assert last - first >= SHORTEST_FRAMES.get(LABELS[labels[first]], 3)
+
+
+@given(
+    st.lists(st.tuples(st.floats(-0.5, 5), st.floats(0, 2), st.sampled_from(["AA", "P", "SIL"])), max_size=20),
+    st.floats(0.01, 6),
+)
+def test_filling_holes_covers_everything_once(rows: list[tuple[float, float, str]], end_s: float) -> None:
+    filled = fill_holes([Phone(start, start + length, label) for start, length, label in rows], end_s)
+    assert_covers(filled, end_s)
+    assert not any(a.label == b.label == "SIL" for a, b in pairwise(filled))
+
+
+def test_frames_become_phones_centred_on_their_time() -> None:
+    labels = np.array([0] * 10 + [1] * 5 + [25] * 5, dtype=np.int16)
+    assert to_phones(labels, 1.0, 1.2) == [
+        Phone(1.0, pytest.approx(1.095), "SIL"),
+        Phone(pytest.approx(1.095), pytest.approx(1.145), "P"),
+        Phone(pytest.approx(1.145), 1.2, LABELS[25]),
+    ]
+
+
+def test_phone_files_that_are_none_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(MediaNotFound):
+        read_phones(tmp_path / "none.json")
+    for text in ("[]", "{}", '{"phones": [[0, 1]]}', "x"):
+        (tmp_path / "p.json").write_text(text)
+        with pytest.raises(UnreadableMedia, match=r"p\.json"):
+            read_phones(tmp_path / "p.json")
+    (tmp_path / "p.json").write_text(json.dumps({"phones": [[0, 0.5, "AA"]]}))
+    assert read_phones(tmp_path / "p.json") == (Phone(0.0, 0.5, "AA"),)
+
+
+def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
+    code = (
+        "import sys, talkinghead.audio.phones, talkinghead.audio.mouth, talkinghead.audio.cues, talkinghead.assets;"
+        "print([m for m in ('torch', 'cv2', 'av', 'scipy', 'pocketsphinx') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.media
+@pytest.mark.parametrize("name", ["speech_en_44k_stereo.flac", "speech_zh_48k_stereo.wav"])
+def test_real_speech_is_heard(shared_media: Path, name: str) -> None:
+    clip = read_audio(shared_media / name, RATE)
+    found = recognise_phones(clip)
+    assert found.method == "pocketsphinx"
+    assert_covers(found.phones, float(clip.duration_s))
+    level = frame_level_db(clip)
+    silent = [level[int(p.start_s * 100) + 2 : int(p.end_s * 100) - 2] for p in found.phones if p.label == "SIL"]
+    vowels = [
+        level[int(p.start_s * 100) : int(p.end_s * 100)] for p in found.phones if p.label in ("AA", "AE", "EY", "AO")
+    ]
+    assert np.median(np.concatenate(vowels)) > np.median(np.concatenate(silent)) + 15
