@@ -40,7 +40,7 @@ class ARTalkConfig:
     image_size: int = 512
     """Side of the picture in pixels."""
     look: Look = "auto"
-    """Colours. plain: the published blue-grey; natural: colours of skin, lips and eyes. auto: natural for our own head."""
+    """Colours. plain: the published blue-grey; natural: skin, lips and eyes. auto: natural for our own head."""
     smooth_shading: bool = True
     """Round surfaces; off shows the facets."""
     antialias: int = 2
