@@ -2,8 +2,8 @@
 
 For a known batch, convolutions of very small pictures are written side by side: CPU runtimes treat the pictures of a
 batch one by one and read all weights again for each, which at 3x3 positions and 512x512 channels costs far more than
-the arithmetic. The pictures are laid into one wide picture with columns of zeros between them, convolved once, and taken
-apart. The sums are the same.
+the arithmetic. The pictures are laid into one wide picture with columns of zeros between them, convolved once, and
+taken apart. The sums are the same.
 """
 
 from __future__ import annotations
