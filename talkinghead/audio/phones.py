@@ -319,39 +319,6 @@ def fill_holes(phones: Sequence[Phone], end_s: float) -> tuple[Phone, ...]:
     return tuple(out)
 
 
-CLOSURE_S = 0.15
-"""Longest silence that can be the closure of a stop."""
-
-
-def with_closures(phones: Sequence[Phone], clip: AudioClip) -> tuple[Phone, ...]:
-    """Give voiceless stops the digital silence before them.
-
-    Some synthesisers (espeak-ng) count a stop from its burst and leave its closure, during which the lips of a p are
-    shut, to the sound before. A run of zeros that ends where p, t, k or ch begins is that closure.
-
-    Args:
-        phones: without holes.
-        clip: the synthesised sound itself, at its own rate.
-    Returns:
-        The same phones, some boundaries earlier; a phone that would vanish keeps half its time.
-    """
-    rate = clip.sample_rate_hz
-    out = list(phones)
-    for index in range(1, len(out)):
-        before, stop = out[index - 1], out[index]
-        if stop.label not in ("P", "T", "K", "CH") or before.label == SILENCE:
-            continue
-        at = round(stop.start_s * rate)
-        low = max(0, at - round(CLOSURE_S * rate))
-        heard = np.flatnonzero(np.abs(clip.samples[low:at]) > 2.5 / 32768.0)
-        start = (low + int(heard[-1]) + 1) / rate if len(heard) else low / rate
-        start = max(start, (before.start_s + before.end_s) / 2)
-        if start < stop.start_s:
-            out[index - 1] = Phone(before.start_s, start, before.label)
-            out[index] = Phone(start, stop.end_s, stop.label)
-    return tuple(out)
-
-
 def read_phones(path: Path) -> tuple[Phone, ...]:
     """Read phones from JSON: {"phones": [[start_s, end_s, "AA"], ...]}.
 
