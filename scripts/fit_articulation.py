@@ -208,11 +208,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--tables-only", action="store_true", help="keep the network, make the other tables again")
+    parser.add_argument("--out", type=Path, default=ASSET, help="file to write")
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
     utterances = corpus(chosen.fit)
     if chosen.tables_only:
-        with np.load(ASSET, allow_pickle=False) as data:
+        with np.load(chosen.out, allow_pickle=False) as data:
             numbers = dict(data)
     else:
         typical = typical_spectrum(utterances)
@@ -230,14 +231,15 @@ def main() -> None:
         numbers = {"typical": typical, "log_prior": np.log(prior / prior.sum()).astype(np.float32)}
         numbers |= quantise(network)
         empty = np.zeros((len(LABELS), len(LABELS)), dtype=np.float16)
-        np.savez_compressed(ASSET, log_recognised=empty, log_follows=empty, **numbers)
+        np.savez_compressed(chosen.out, log_recognised=empty, log_follows=empty, **numbers)
     english = [item for item in utterances if item[2] == "en"]
     numbers["log_recognised"] = recognition_table(english[::3]).astype(np.float16)
     numbers["log_follows"] = succession_table(english).astype(np.float16)
-    np.savez_compressed(ASSET, **numbers)
-    print(f"{ASSET.name}: {ASSET.stat().st_size} bytes")
-    for folder in chosen.check:
-        check(folder)
+    np.savez_compressed(chosen.out, **numbers)
+    print(f"{chosen.out.name}: {chosen.out.stat().st_size} bytes")
+    if chosen.out == ASSET:
+        for folder in chosen.check:
+            check(folder)
 
 
 if __name__ == "__main__":

@@ -191,6 +191,22 @@ FIT_OTHER_VOICES = (
     Voice("espeak", "es", "es"),
     Voice("espeak", "pl", "pl"),
 )
+FIT_ACCENTS = (
+    Voice("festival", "lp_diphone", "it"),
+    Voice("festival", "hy_fi_mv_diphone", "fi"),
+    Voice("festival", "czech_dita", "cs"),
+    Voice("espeak", "de+m2", "de", pitch=40),
+    Voice("espeak", "es+f3", "es", rate=175, pitch=60),
+    Voice("espeak", "it+m4", "it", rate=170),
+    Voice("espeak", "pl+f1", "pl", pitch=55),
+    Voice("espeak", "pt", "pt"),
+    Voice("espeak", "nl+m6", "nl", pitch=45),
+    Voice("espeak", "tr+f2", "tr", rate=160, pitch=62),
+    Voice("espeak", "sv+m1", "sv", pitch=42),
+    Voice("espeak", "id+f5", "id", rate=180, pitch=58),
+    Voice("espeak", "ro+m8", "ro", rate=160),
+)
+"""Voices that read rows of English words as if they were of their own language: its sounds, in any order."""
 HELD_OUT_VOICES = (
     Voice("flite", "rms"),
     Voice("flite", "rms", stretch=0.85),
@@ -220,7 +236,7 @@ IPA = {
     "θ": "TH", "ð": "DH", "t": "T", "d": "D", "ɾ": "D", "ʔ": "HH", "s": "S", "z": "Z", "ʃ": "SH", "ʒ": "ZH",
     "ɕ": "SH", "ʑ": "ZH", "ʂ": "SH", "ʐ": "ZH", "ç": "HH", "x": "HH", "χ": "HH", "h": "HH", "ɦ": "HH", "k": "K",
     "ɡ": "G", "g": "G", "ɣ": "G", "n": "N", "ɲ": "N", "ɴ": "NG", "ŋ": "NG", "l": "L", "ɫ": "L", "ʎ": "L", "ɬ": "L",
-    "ɭ": "L",
+    "ɟ": "G", "ɵ": "UH", "?": "HH", "ɭ": "L",
     "r": "R", "ɹ": "R", "ʁ": "R", "ɻ": "R", "ɽ": "R", "j": "Y", "ʝ": "Y", "ɥ": "W", "w": "W", "ʍ": "W", "ɕʰ": "SH",
 }  # fmt: skip
 IGNORED = "ˈˌːˑ‿ʰʲˠ|'-˥˦˧˨˩0123456789"
@@ -387,14 +403,14 @@ def festival_speak(voice: Voice, text: str) -> tuple[np.ndarray, int, list[tuple
     return samples, rate, phones
 
 
-def dictionary_sentences(count: int, words: int = 7) -> list[str]:
+def dictionary_sentences(count: int, words: int = 7, seed: int = 1) -> list[str]:
     """Meaningless rows of words from the dictionary that comes with pocketsphinx: every sound in every context."""
     import pocketsphinx
 
     path = Path(pocketsphinx.get_model_path("en-us/cmudict-en-us.dict"))
     plain = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     plain = [word for word in plain if re.fullmatch(r"[a-z]{3,9}", word)]
-    chosen = np.random.default_rng(1).choice(len(plain), size=count * words, replace=False)
+    chosen = np.random.default_rng(seed).choice(len(plain), size=count * words, replace=False)
     rows = [[plain[i] for i in chosen[k * words : (k + 1) * words]] for k in range(count)]
     return [" ".join(row[:4]) + ", " + " ".join(row[4:]) + "." for row in rows]
 
@@ -413,6 +429,10 @@ def utterances(which: str) -> Iterator[tuple[Voice, str, str]]:
         for voice in FIT_OTHER_VOICES:
             for k, text in enumerate(OTHER_SENTENCES[voice.language]):
                 yield voice, f"{voice.slug}-{k:02d}", text
+        rows = dictionary_sentences(40 * len(FIT_ACCENTS), seed=2)
+        for number, voice in enumerate(FIT_ACCENTS):
+            for k, text in enumerate(rows[40 * number : 40 * (number + 1)]):
+                yield voice, f"{voice.slug}-words-{k:02d}", text
     elif which == "held-out":
         for voice in HELD_OUT_VOICES:
             for k, text in enumerate(HELD_OUT_SENTENCES):

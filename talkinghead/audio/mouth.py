@@ -61,7 +61,7 @@ class MouthConfig:
     """How far within its edges a phone's pull begins to fade, at most a quarter of its length."""
     inertia_s: float = 0.022
     """Standard deviation of the smoothing that stands for the mass of jaw and lips."""
-    rounding_reach: float = 1.6
+    rounding_reach: float = 1.3
     """How much further rounding and spreading of the lips reach than opening does."""
     close_s: float = 0.055
     """From open to sealed lips before p, b, m."""
@@ -212,7 +212,7 @@ def _motion(
     jaw = config.openness * _smooth(jaw * (1.0 - resting), 1.2 * sigma)
     lips = np.minimum(config.openness * _smooth(lips, sigma), jaw + 0.2) * (1.0 - resting)
     lips = np.where(tuck > 0, np.minimum(lips, 1.0 - 0.85 * tuck), lips)
-    width = _smooth(width * (1.0 - resting), 1.4 * sigma)
+    width = _smooth(width * (1.0 - resting), 1.2 * sigma)
     frame_jaw, frame_lips = per_frame(jaw), per_frame(lips)
     # Seals are judged at each frame, not averaged over it: the mean of a short closure would leave a gap.
     frame_lips = frame_lips * (1.0 - _seal_frames(closures, sealed, fps, num_frames, config.lead_s))

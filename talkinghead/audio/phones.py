@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 SILENCE = "SIL"
 SILENT = LABELS.index(SILENCE)
 BILABIALS = slice(LABELS.index("P"), LABELS.index("M") + 1)
+GIVE_UP_AFTER = 2
+"""Blocks in a row without a believable word after which words are not listened for in the next ones."""
+TRY_AGAIN_AFTER = 4
+"""Blocks until words are listened for again."""
 SHORTEST_FRAMES = {"SIL": 4, "P": 3, "B": 3, "M": 3, "DH": 2, "D": 2, "T": 2, "N": 2, "R": 2, "L": 2, "HH": 2}
 """Least length of a phone in hundredths of a second; 3 for the others."""
 
@@ -110,7 +114,7 @@ def recognise_phones(
     all_phones = AllPhones()
     words = Words() if config.words else None
     found: list[Phone] = []
-    heard = spoken = understood = 0
+    heard = spoken = listened = understood = in_vain = skip = 0
     for block in cut_blocks(level, active, len(clip.samples)):
         first = block.start * 100 // RATE_HZ
         rows = slice(first, first + 1 + (block.stop - block.start) * 100 // RATE_HZ)
@@ -118,11 +122,18 @@ def recognise_phones(
         phone_labels = all_phones.block(clip.samples, block).labels[: len(seen)]
         evidence = combine_phones(seen, phone_labels, fitted, config)
         trust = np.zeros(len(seen), dtype=np.float32)
-        if words is not None:
+        if words is not None and skip > 0:
+            skip -= 1
+        elif words is not None:
             said = words.block(clip.samples, block)
             trust = word_trust(evidence, said, config)
             evidence = add_words(evidence, said.labels[: len(seen)], trust, fitted, config)
-            understood += int(np.sum((trust > 0.5) & active[rows][: len(trust)]))
+            believed = int(np.sum((trust > 0.5) & active[rows][: len(trust)]))
+            understood += believed
+            listened += int(np.sum(active[rows]))
+            in_vain = in_vain + 1 if believed < 0.1 * len(trust) else 0
+            if in_vain >= GIVE_UP_AFTER:  # another language: look again later, in case it changes
+                skip = TRY_AGAIN_AFTER
         here = active[rows][: len(seen)]
         heard += int(np.sum((phone_labels > SILENT) & here))
         spoken += int(np.sum(here))
@@ -138,7 +149,7 @@ def recognise_phones(
             f"Speech recognition heard phones in only {heard / max(spoken, 1):.0%} of the sound; "
             "the mouth follows its energy and spectrum."
         )
-    elif words is not None and understood < 0.3 * spoken:
+    elif words is not None and understood < 0.3 * listened:
         notes.append("The words were not understood (not English, or noisy); the mouth follows the sounds alone.")
     return PhoneResult(fill_holes(found, end_s), method, tuple(notes))
 
@@ -316,6 +327,39 @@ def fill_holes(phones: Sequence[Phone], end_s: float) -> tuple[Phone, ...]:
             add(end, phone.label)
     if end_s > (out[-1].end_s if out else 0.0):
         add(end_s, SILENCE)
+    return tuple(out)
+
+
+CLOSURE_S = 0.15
+"""Longest silence that can be the closure of a stop."""
+
+
+def with_closures(phones: Sequence[Phone], clip: AudioClip) -> tuple[Phone, ...]:
+    """Give voiceless stops the digital silence before them.
+
+    Some synthesisers (espeak-ng) count a stop from its burst and leave its closure, during which the lips of a p are
+    shut, to the sound before. A run of zeros that ends where p, t, k or ch begins is that closure.
+
+    Args:
+        phones: without holes.
+        clip: the synthesised sound itself, at its own rate.
+    Returns:
+        The same phones, some boundaries earlier; a phone that would vanish keeps half its time.
+    """
+    rate = clip.sample_rate_hz
+    out = list(phones)
+    for index in range(1, len(out)):
+        before, stop = out[index - 1], out[index]
+        if stop.label not in ("P", "T", "K", "CH") or before.label == SILENCE:
+            continue
+        at = round(stop.start_s * rate)
+        low = max(0, at - round(CLOSURE_S * rate))
+        heard = np.flatnonzero(np.abs(clip.samples[low:at]) > 2.5 / 32768.0)
+        start = (low + int(heard[-1]) + 1) / rate if len(heard) else low / rate
+        start = max(start, (before.start_s + before.end_s) / 2)
+        if start < stop.start_s:
+            out[index - 1] = Phone(before.start_s, start, before.label)
+            out[index] = Phone(start, stop.end_s, stop.label)
     return tuple(out)
 
 

@@ -2,7 +2,7 @@
 
 Values are named; an operator takes values and gives one. Layout is [B, C, H, W]. The operators are the few that
 convolutional networks need after BatchNorm is folded away; each has one meaning in `torch_backend` and one in
-`to_onnx`, and the tests hold the two together.
+`onnx_export`, and the tests hold the two together.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Graph:
         shapes = dict(sizes)
         total = 0
         for node in self.nodes:
-            shape = _output_shape(node, [shapes[name] for name in node.inputs])
+            shape = output_shape(node, [shapes[name] for name in node.inputs])
             shapes[node.output] = shape
             if node.operator == "conv":
                 total += int(np.prod(node.weights["weight"].shape)) * shape[0] * shape[2] * shape[3]
@@ -82,7 +82,8 @@ class Graph:
         return total
 
 
-def _output_shape(node: Node, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+def output_shape(node: Node, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """[B, C, H, W] of what an operator gives for inputs of these shapes."""
     batch, channels, height, width = shapes[0]
     settings = node.settings
     if node.operator == "conv":
@@ -221,104 +222,3 @@ class GraphBuilder:
             if output not in self._names:
                 raise ValueError(f"there is no value {output!r}")
         return Graph(self.name, self.inputs, tuple(outputs), tuple(self._nodes))
-
-
-ONNX_OPSET = 18
-
-
-def to_onnx(graph: Graph) -> bytes:
-    """The graph as a serialised ONNX model; sizes that are None become named dimensions.
-
-    Raises:
-        MissingDependency: the package onnx is not installed.
-    """
-    try:
-        from onnx import TensorProto, helper, numpy_helper
-    except ImportError as error:
-        from talkinghead.errors import MissingDependency
-
-        raise MissingDependency("onnx", extra="models", purpose="Handing a network to ONNX Runtime or OpenVINO") from (
-            error
-        )
-    nodes: list[Any] = []
-    constants: list[Any] = []
-
-    def constant(name: str, value: Array) -> str:
-        constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
-        return name
-
-    def emit(operator: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
-        nodes.append(helper.make_node(operator, list(inputs), [output], name=output, **attributes))
-        return output
-
-    for node in graph.nodes:
-        out, settings = node.output, node.settings
-        weights = {role: constant(f"{out}.{role}", value) for role, value in node.weights.items() if role != "scale"}
-        if node.operator == "conv":
-            emit(
-                "Conv",
-                [node.inputs[0], weights["weight"], weights["bias"]],
-                out,
-                kernel_shape=list(node.weights["weight"].shape[2:]),
-                strides=list(settings["stride"]),
-                pads=list(settings["padding"]),
-                group=settings["groups"],
-            )
-        elif node.operator == "conv_transpose":
-            emit(
-                "ConvTranspose",
-                [node.inputs[0], weights["weight"], weights["bias"]],
-                out,
-                kernel_shape=list(node.weights["weight"].shape[2:]),
-                strides=list(settings["stride"]),
-                pads=[settings["padding"]] * 4,
-                output_padding=[settings["output_padding"]] * 2,
-            )
-        elif node.operator == "l2_norm":
-            squared = emit("Mul", [node.inputs[0], node.inputs[0]], f"{out}.squared")
-            total = emit("ReduceSum", [squared, constant(f"{out}.axis", np.array([1]))], f"{out}.sum", keepdims=1)
-            norm = emit("Sqrt", [total], f"{out}.norm")
-            epsilon = constant(f"{out}.epsilon", np.array([settings["epsilon"]], np.float32))
-            safe = emit("Add", [norm, epsilon], f"{out}.safe")
-            unit = emit("Div", [node.inputs[0], safe], f"{out}.unit")
-            emit("Mul", [unit, constant(f"{out}.scale", node.weights["weight"].reshape(1, -1, 1, 1))], out)
-            constants[:] = [item for item in constants if item.name != f"{out}.weight"]
-        elif node.operator == "slice_channels":
-            bounds = [constant(f"{out}.{key}", np.array([settings[key]])) for key in ("start", "stop")]
-            emit("Slice", [node.inputs[0], *bounds, constant(f"{out}.axis", np.array([1]))], out)
-        elif node.operator == "max_channels":
-            emit("ReduceMax", [node.inputs[0], constant(f"{out}.axis", np.array([1]))], out, keepdims=1)
-        else:
-            simple: dict[str, tuple[str, dict[str, Any]]] = {
-                "relu": ("Relu", {}),
-                "add": ("Add", {}),
-                "sigmoid": ("Sigmoid", {}),
-                "concat": ("Concat", {"axis": 1}),
-                "softmax_channels": ("Softmax", {"axis": 1}),
-                "depth_to_space": ("DepthToSpace", {"blocksize": settings.get("block"), "mode": "DCR"}),
-                "max_pool": ("MaxPool", {"kernel_shape": [2, 2], "strides": [2, 2]}),
-            }
-            operator, attributes = simple[node.operator]
-            emit(operator, node.inputs, out, **attributes)
-
-    def describe(name: str, shape: Sequence[int | None]) -> Any:
-        sizes = [
-            f"{name}_{axis}" if size is None and axis else "batch" if size is None else size
-            for axis, size in enumerate(shape)
-        ]
-        return helper.make_tensor_value_info(name, TensorProto.FLOAT, sizes)
-
-    model = helper.make_model(
-        helper.make_graph(
-            nodes,
-            graph.name,
-            [describe(name, shape) for name, shape in graph.inputs.items()],
-            [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in graph.outputs],
-            constants,
-        ),
-        opset_imports=[helper.make_opsetid("", ONNX_OPSET)],
-        ir_version=9,
-        producer_name="talkinghead",
-    )
-    data: bytes = model.SerializeToString()
-    return data

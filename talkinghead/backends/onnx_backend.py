@@ -12,11 +12,11 @@ import numpy as np
 
 from talkinghead.backends.base import Array, Arrays, Network, OperatorTime, SessionFacts, check_inputs
 from talkinghead.backends.choose import Placement, available_cores
-from talkinghead.backends.graph import to_onnx
+from talkinghead.backends.onnx_export import to_onnx
 from talkinghead.errors import BackendError, MissingDependency, OutOfMemory
 
 
-def onnx_form(network: Network, runtime: str) -> bytes:
+def onnx_form(network: Network, runtime: str, batch: int | None = None) -> bytes:
     """The network as a serialised ONNX model.
 
     Raises:
@@ -27,7 +27,7 @@ def onnx_form(network: Network, runtime: str) -> bytes:
     graph = network.built_graph()
     if graph is None:
         raise BackendError(f"The network {network.name} has no form that {runtime} reads.")
-    return to_onnx(graph)
+    return to_onnx(graph, batch=batch)
 
 
 class OnnxSession:

@@ -90,7 +90,7 @@ class OpenVinoSession:
             with contextlib.suppress(RuntimeError):  # of a broken disk or another build: made again below
                 return core.import_model(stored, "CPU", config), True
         try:
-            data = onnx_form(self._network, "OpenVINO")
+            data = onnx_form(self._network, "OpenVINO", batch if precision != "int8" else None)
             if precision == "int8":
                 from talkinghead.backends.int8 import quantise
 

@@ -20,6 +20,7 @@ from talkinghead.audio.phones import (
     read_phones,
     recognise_phones,
     to_phones,
+    with_closures,
 )
 from talkinghead.audio.recogniser import NOT_HEARD, AllPhones, Block, Words, cut_blocks, frequent_words
 from talkinghead.audio.visemes import PHONES
@@ -227,6 +228,21 @@ def test_frames_become_phones_centred_on_their_time() -> None:
         Phone(pytest.approx(1.095), pytest.approx(1.145), "P"),
         Phone(pytest.approx(1.145), 1.2, LABELS[25]),
     ]
+
+
+def test_a_stop_gets_the_silence_before_its_burst() -> None:
+    x = 0.1 * np.ones(RATE, np.float32)
+    x[6400:8000] = 0.0
+    phones = (Phone(0, 0.5, "AA"), Phone(0.5, 0.55, "P"), Phone(0.55, 1.0, "IY"))
+    moved = with_closures(phones, clip_of(x))
+    assert moved == (Phone(0, 0.4, "AA"), Phone(0.4, 0.55, "P"), Phone(0.55, 1.0, "IY"))
+    voiced = tuple(Phone(p.start_s, p.end_s, p.label.replace("P", "B")) for p in phones)
+    assert with_closures(voiced, clip_of(x)) == voiced
+    after_pause = (Phone(0, 0.5, "SIL"), *phones[1:])
+    assert with_closures(after_pause, clip_of(x)) == after_pause
+    assert with_closures(phones, clip_of(0.1 * np.ones(RATE))) == phones
+    silent = with_closures(phones, clip_of(np.zeros(RATE)))
+    assert silent[0].end_s == silent[1].start_s == pytest.approx(0.35)
 
 
 def test_phone_files_that_are_none_are_refused(tmp_path: Path) -> None:

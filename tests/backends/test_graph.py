@@ -179,3 +179,28 @@ def test_compiling_is_for_torch(monkeypatch: pytest.MonkeyPatch) -> None:
         if backend != "torch":
             with pytest.raises(OptionError, match=r"torch\.compile"):
                 open_session(every_operator(), place(backend), compile=True)
+
+
+@pytest.mark.parametrize("backend", [name for name in BACKENDS if name == "openvino"])
+@pytest.mark.parametrize("batch", [1, 3, 4])
+def test_small_pictures_side_by_side(backend: str, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every case of the layout: kernels, strides, paddings, a kernel as large as the picture."""
+    monkeypatch.setattr("talkinghead.backends.onnx_export.SIDE_BY_SIDE_WEIGHTS", 1)
+    builder = GraphBuilder("small", {"x": (None, 4, 3, 3), "y": (None, 4, 1, 1), "z": (None, 4, 2, 4)})
+    plain = builder.conv("x", random(5, 4, 3, 3) / 6, random(5), padding=(1, 1, 1, 1), name="plain")
+    strided = builder.conv("x", random(5, 4, 3, 3) / 6, random(5), stride=(2, 2), padding=(1, 1, 1, 1))
+    uneven = builder.relu(builder.conv("x", random(5, 4, 2, 2) / 4, random(5), padding=(0, 0, 1, 1)), name="uneven")
+    one = builder.conv("x", random(5, 4, 1, 1), random(5), name="one")
+    full = builder.relu(builder.conv("x", random(6, 4, 3, 3) / 6, random(6)), name="full")
+    point = builder.relu(builder.conv("y", random(9, 4, 1, 1), random(9)), name="point")
+    wide = builder.conv("z", random(5, 4, 3, 3) / 6, random(5), stride=(1, 2), padding=(1, 1, 1, 1), name="wide")
+    both = builder.add(builder.relu(plain), plain)
+    graph = builder.build([plain, strided, uneven, one, full, point, wide, both])
+    specs = {name: TensorSpec(shape) for name, shape in graph.inputs.items()}
+    outputs = {name: TensorSpec((None, None, None, None)) for name in graph.outputs}
+    network = Network("small", specs, outputs, graph.digest(), graph=graph)
+    inputs = {name: random(batch, *shape[1:], seed=1) for name, shape in graph.inputs.items()}
+    expected = open_session(network, place("torch"), threads=1).run(inputs)
+    found = open_session(network, place(backend), threads=1, batch=batch).run(inputs)
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, atol=TOLERANCE, rtol=TOLERANCE, err_msg=name)

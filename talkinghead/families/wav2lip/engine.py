@@ -35,7 +35,7 @@ FEATURE_CACHE_BYTES = 512 * 1024**2
 """Face features kept; 440 frames of the 96-pixel generator."""
 FACE_CACHE_ITEMS = 1024
 """Generated faces kept for windows that come again (silence over a still picture)."""
-CPU_BATCH = 8
+CPU_BATCH = 16
 """Best on CPUs: activations stay in the cache (measured, docs/performance.md)."""
 CPU_LATENCY_BATCH = 2
 CALIBRATION_FACES = 16

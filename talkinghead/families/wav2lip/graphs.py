@@ -32,7 +32,7 @@ from talkinghead.families.wav2lip.architecture import (
 
 Array = NDArray[Any]
 
-GRAPH_VERSION = 1
+GRAPH_VERSION = 2
 """Part of the key of compiled artefacts: raised when the graphs below change."""
 
 FoldedWeights = Mapping[str, tuple[Array, Array]]

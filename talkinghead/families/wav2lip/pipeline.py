@@ -342,7 +342,9 @@ class Wav2LipHead(Head):
         known = Lru(REPEATS_KEPT)
         asked: dict[Hashable, list[tuple[_Work, int]]] = {}
         waiting: deque[_Work] = deque()
-        most_waiting = 2 * self.engine.in_flight  # then the network finishes what it has, also while nobody speaks
+        most_waiting = (
+            self.engine.in_flight + self.engine.state.batch
+        )  # then the network finishes what it has, also while nobody speaks
 
         def requests() -> Iterator[Request | None]:
             for work in works:

@@ -74,12 +74,13 @@ def lower_face_mask(width: int, height: int, feather: float) -> Mask:
     Args:
         feather: width of the soft border as a share of the box; 0 gives a hard edge at half height.
     """
-    x = (np.arange(width, dtype=np.float32) + 0.5) / width
+    column = np.arange(width) + 0.5
+    from_side = np.minimum(column, width - column) / width  # the same on both sides, to the bit
     y = (np.arange(height, dtype=np.float32) + 0.5) / height
     if feather < 1e-3:
         mask: Mask = np.repeat((y >= 0.5).astype(np.float32)[:, None], width, axis=1)
     else:
-        side = _smooth(np.minimum(x, 1 - x) / feather)
+        side = _smooth(from_side / feather)
         bottom = _smooth((1 - y) / (0.5 * feather))
         top = _smooth((y - LOWER_TOP) / feather + 0.5)
         mask = (np.minimum(top, bottom)[:, None] * side[None, :]).astype(np.float32)

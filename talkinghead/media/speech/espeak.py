@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from talkinghead.audio.phones import fill_holes
+from talkinghead.audio.phones import fill_holes, with_closures
 from talkinghead.contracts import AudioClip, Phone
 from talkinghead.errors import BackendError, MissingDependency, OptionError, choices
 from talkinghead.media.speech.ipa import phones_of_ipa, shares
@@ -286,7 +286,8 @@ class EspeakVoice:
         if len(samples) == 0:
             samples = np.zeros(self.sample_rate_hz // 10, np.int16)  # nothing audible, such as a lone sign
         clip = AudioClip(samples.astype(np.float32) / np.float32(32768), self.sample_rate_hz)
-        return Spoken(clip, phones_of_events(caught.events, len(samples), self.sample_rate_hz), sentence)
+        phones = phones_of_events(caught.events, len(samples), self.sample_rate_hz)
+        return Spoken(clip, with_closures(phones, clip), sentence)
 
 
 def phones_of_events(events: list[tuple[int, str]], num_samples: int, sample_rate_hz: int) -> tuple[Phone, ...]:
