@@ -4,6 +4,7 @@
 #   make test     the test suite                               (ARGS="tests/cli -k help" to choose)
 #   make lint     ruff and mypy
 #   make bench    where the time goes
+#   make docs     the documentation as a site: site/index.html
 #   make setup    .venv with everything that tests and development need
 #   make clean    remove what these targets made, environments included
 
@@ -11,7 +12,7 @@ PYTHON ?= python3
 JOBS ?= 2
 OUT ?= demo.mp4
 ARGS ?=
-EXTRAS := dev,demo,models,openvino,tts
+EXTRAS := dev,docs,demo,models,openvino,tts
 
 VENV := .venv
 SETUP := $(VENV)/.installed
@@ -21,11 +22,11 @@ DEMO_SETUP := $(DEMO_VENV)/.installed
 
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help setup demo test lint format bench clean
+.PHONY: help setup demo test lint format bench docs clean
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n 's/^# \{0,1\}//; 1,8p' Makefile
+	@sed -n 's/^# \{0,1\}//; 1,9p' Makefile
 
 setup: $(SETUP)
 
@@ -70,6 +71,10 @@ format: $(SETUP)
 bench: $(SETUP)
 	$(VENV)/bin/talkinghead bench viseme $(ARGS)
 
+docs: $(SETUP)
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict --quiet
+	@echo "site/index.html" >&2
+
 clean:
-	rm -rf .venv .venv-demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-demo build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
