@@ -12,7 +12,7 @@ import numpy as np
 from talkinghead.families.artalk.procedural.head import procedural_head
 from talkinghead.families.artalk.viseme_driver import WIDEST_JAW
 from talkinghead.measure.bench import BenchCase, BenchSettings
-from talkinghead.render.mesh import MeshRenderer
+from talkinghead.rendering.mesh import MeshRenderer
 
 
 def cases(settings: BenchSettings, folder: Path) -> Sequence[BenchCase]:  # noqa: ARG001 (nothing has to be written)

@@ -34,7 +34,7 @@ from talkinghead.head import (
 from talkinghead.options import build_config
 from talkinghead.pipeline import CancelToken, Stage
 from talkinghead.registry import family
-from talkinghead.render.mesh import MeshCamera, MeshRenderer, MeshShading, orbit_camera
+from talkinghead.rendering.mesh import MeshCamera, MeshRenderer, MeshShading, orbit_camera
 from talkinghead.timeline import FramePlan
 
 if TYPE_CHECKING:
@@ -310,7 +310,7 @@ class ARTalkHead(Head):
     def _gaussian_device(self) -> str:
         if self.device == "cpu":
             return "cpu"
-        from talkinghead.render.rasterize_cuda import available
+        from talkinghead.rendering.rasterize_cuda import available
 
         if available():
             return self.device

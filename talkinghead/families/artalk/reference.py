@@ -254,7 +254,7 @@ def run_mesh_render(
     options: ReferenceOptions,
 ) -> Outputs:
     """The published mesh renderer; images in [0, 255]."""
-    from talkinghead.render.mesh import MeshCamera, render_mesh, vertex_normals
+    from talkinghead.rendering.mesh import MeshCamera, render_mesh, vertex_normals
 
     _numpy_only(options)
     _known(config, ("image_size", "focal", "transform"))
@@ -350,9 +350,9 @@ def run_rasterize(
     """Gaussians of many channels to a picture."""
     from talkinghead.families.artalk.gagavatar.generators import FOCAL
     from talkinghead.families.artalk.gagavatar.geometry import avatar_camera
-    from talkinghead.render.cameras import Camera
-    from talkinghead.render.gaussians import GaussianCloud
-    from talkinghead.render.rasterize_cpu import rasterize_cpu
+    from talkinghead.rendering.cameras import Camera
+    from talkinghead.rendering.gaussians import GaussianCloud
+    from talkinghead.rendering.rasterize_cpu import rasterize_cpu
 
     _numpy_only(options)
     _known(config, ("size",))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from talkinghead.errors import MediaNotFound, UnreadableMedia
 from talkinghead.families.talkinggaussian.scene import BLINK_MAX, PosedFrame, read_rgb
-from talkinghead.render.cameras import world_to_camera
+from talkinghead.rendering.cameras import world_to_camera
 
 NUM_LANDMARKS = 68
 NOSE_BOTTOM = slice(31, 36)

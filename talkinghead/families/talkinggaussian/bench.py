@@ -24,7 +24,7 @@ from talkinghead.families.talkinggaussian.network import FACE, MOUTH, NetworkKin
 from talkinghead.families.talkinggaussian.procedural.build import AU_NUMBERS, head_poses
 from talkinghead.families.talkinggaussian.scene import FPS
 from talkinghead.measure.bench import BenchCase, BenchSettings
-from talkinghead.render.jit import available_threads
+from talkinghead.rendering.jit import available_threads
 
 FACE_COUNTS = (20_000, 100_000, 300_000)
 MOUTH_SHARE = 0.3

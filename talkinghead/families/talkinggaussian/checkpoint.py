@@ -16,7 +16,7 @@ from talkinghead.contracts import FloatArray
 from talkinghead.errors import MissingWeights, OptionError, WrongCheckpoint
 from talkinghead.families.talkinggaussian.extractors import EXTRACTORS, extractor_of_width
 from talkinghead.families.talkinggaussian.network import FACE, MOUTH, NetworkKind, expected_shapes
-from talkinghead.render.spherical_harmonics import MAX_DEGREE, num_coefficients
+from talkinghead.rendering.spherical_harmonics import MAX_DEGREE, num_coefficients
 from talkinghead.weights import Checkpoint, file_sha256, read_checkpoint, write_safetensors
 
 Array = NDArray[Any]

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from talkinghead.contracts import FloatArray, Frame
-from talkinghead.render.jit import available_threads, chunks, kernel, spread
+from talkinghead.rendering.jit import available_threads, chunks, kernel, spread
 
 F = np.float32
 DILATION = 13

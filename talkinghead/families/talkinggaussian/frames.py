@@ -11,7 +11,7 @@ from talkinghead.contracts import FloatArray, Frame
 from talkinghead.families.talkinggaussian.renderer import DeformedHead, DrawnHead, HeadRenderer, SpeechCodes
 from talkinghead.families.talkinggaussian.scene import Backdrop
 from talkinghead.pipeline import Stage
-from talkinghead.render.cameras import Camera
+from talkinghead.rendering.cameras import Camera
 
 BLACK = np.zeros(3, np.float32)
 QUEUE = 3

@@ -17,7 +17,7 @@ from talkinghead.families.talkinggaussian.export import softplus
 from talkinghead.families.talkinggaussian.extractors import EXTRACTORS
 from talkinghead.families.talkinggaussian.network import ACTION_UNITS, BOUND, WINDOW_ROWS
 from talkinghead.families.talkinggaussian.renderer import HeadRenderer
-from talkinghead.render.cameras import camera_from_pose, orbit
+from talkinghead.rendering.cameras import camera_from_pose, orbit
 
 PERCENTILES = (1, 25, 50, 75, 99)
 VISIBLE_OPACITY = 1 / 255

@@ -35,7 +35,7 @@ from talkinghead.head import Avatar, Description, Head, LoadOptions, PrepareOpti
 from talkinghead.options import build_config
 from talkinghead.pipeline import CancelToken, Stage
 from talkinghead.registry import FAMILIES
-from talkinghead.render.cameras import Camera, camera_from_pose, orbit
+from talkinghead.rendering.cameras import Camera, camera_from_pose, orbit
 from talkinghead.timeline import FramePlan, source_indices
 
 PRECISIONS = ("auto", "parity", "fast", "float32", "bfloat16")
@@ -112,7 +112,7 @@ class TalkingGaussianHead(Head):
         self._pivot = np.median(trained.face.xyz, axis=0).astype(np.float64) if len(trained.face) else np.zeros(3)
 
     def _check_cuda(self, device: str, *, required: bool) -> str:
-        from talkinghead.render.rasterize_cuda import available
+        from talkinghead.rendering.rasterize_cuda import available
 
         if available():
             return device

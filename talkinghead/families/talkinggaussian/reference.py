@@ -160,10 +160,10 @@ def run_rasterize(
     options: ReferenceOptions,
 ) -> dict[str, Array]:
     """The readable rasteriser, with everything on the way to the picture."""
-    from talkinghead.render.cameras import Camera
-    from talkinghead.render.gaussians import GaussianCloud
-    from talkinghead.render.rasterize_reference import rasterize_reference
-    from talkinghead.render.spherical_harmonics import colors
+    from talkinghead.rendering.cameras import Camera
+    from talkinghead.rendering.gaussians import GaussianCloud
+    from talkinghead.rendering.rasterize_reference import rasterize_reference
+    from talkinghead.rendering.spherical_harmonics import colors
 
     _check_numpy(options)
     _known(config, ())
@@ -219,7 +219,7 @@ def run_sh(
     options: ReferenceOptions,
 ) -> dict[str, Array]:
     """Spherical harmonics of every degree that the coefficients allow."""
-    from talkinghead.render.spherical_harmonics import MAX_DEGREE, directions_from, evaluate, num_coefficients
+    from talkinghead.rendering.spherical_harmonics import MAX_DEGREE, directions_from, evaluate, num_coefficients
 
     _check_numpy(options)
     _known(config, ())

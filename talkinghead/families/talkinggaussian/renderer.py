@@ -19,11 +19,11 @@ from talkinghead.families.talkinggaussian.motion import (
     MouthDeformation,
     torch_weights,
 )
-from talkinghead.render.cameras import Camera
-from talkinghead.render.gaussians import GaussianCloud, Raster
-from talkinghead.render.rasterize_cpu import rasterize_cpu
-from talkinghead.render.spherical_harmonics import num_coefficients
-from talkinghead.render.spherical_harmonics_cpu import colors_cpu
+from talkinghead.rendering.cameras import Camera
+from talkinghead.rendering.gaussians import GaussianCloud, Raster
+from talkinghead.rendering.rasterize_cpu import rasterize_cpu
+from talkinghead.rendering.spherical_harmonics import num_coefficients
+from talkinghead.rendering.spherical_harmonics_cpu import colors_cpu
 
 
 @dataclass(frozen=True, eq=False)

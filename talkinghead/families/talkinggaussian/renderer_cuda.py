@@ -13,8 +13,8 @@ from talkinghead.contracts import FloatArray, Frame
 from talkinghead.families.talkinggaussian.checkpoint import TrainedHead
 from talkinghead.families.talkinggaussian.compose import DILATION
 from talkinghead.families.talkinggaussian.renderer import DeformedHead, HeadRenderer
-from talkinghead.render.cameras import Camera
-from talkinghead.render.rasterize_cuda import TorchCloud, TorchRaster, colors_torch, rasterize_cuda
+from talkinghead.rendering.cameras import Camera
+from talkinghead.rendering.rasterize_cuda import TorchCloud, TorchRaster, colors_torch, rasterize_cuda
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 
 from talkinghead.contracts import FloatArray, Frame
 from talkinghead.errors import MediaNotFound, UnreadableMedia
-from talkinghead.render.cameras import Camera, camera_from_pose
-from talkinghead.render.jit import kernel
+from talkinghead.rendering.cameras import Camera, camera_from_pose
+from talkinghead.rendering.jit import kernel
 
 FPS = 25
 """Frames per second of every scene."""

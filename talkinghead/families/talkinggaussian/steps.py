@@ -27,7 +27,7 @@ from talkinghead.families.talkinggaussian.pipeline import SceneAvatar, TalkingGa
 from talkinghead.families.talkinggaussian.renderer import DeformedHead, DrawnHead
 from talkinghead.families.talkinggaussian.scene import FPS, Backdrop, scene_folder
 from talkinghead.head import LoadOptions
-from talkinghead.render.gaussians import Raster
+from talkinghead.rendering.gaussians import Raster
 from talkinghead.stages.record import (
     StageReport,
     Stopwatch,

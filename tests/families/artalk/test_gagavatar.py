@@ -146,7 +146,7 @@ def test_whole_avatar():
     gaussians = model.build(head)
     logo = avatar.resize_logo(np.floor(synthetic.uniform("gaga/logo", (4, 100, 300), 0, 256, seed)).astype(np.uint8))
     points = geometry.HeadPoints(synthetic_flame(seed), head.shape)
-    from talkinghead.render.rasterize_cpu import rasterize_cpu
+    from talkinghead.rendering.rasterize_cpu import rasterize_cpu
 
     for number, motion in enumerate(golden.inputs()["motions"]):
         vertices = points.step(motion)

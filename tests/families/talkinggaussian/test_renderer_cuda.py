@@ -16,9 +16,9 @@ from talkinghead.families.talkinggaussian.frames import BLACK
 from talkinghead.families.talkinggaussian.renderer import HeadRenderer, SpeechCodes
 from talkinghead.families.talkinggaussian.renderer_cuda import CudaHeadRenderer
 from talkinghead.families.talkinggaussian.scene import Backdrop, read_poses
-from talkinghead.render import rasterize_cuda
-from talkinghead.render.gaussians import GaussianCloud
-from talkinghead.render.rasterize_reference import Projection, TileLists, composite
+from talkinghead.rendering import rasterize_cuda
+from talkinghead.rendering.gaussians import GaussianCloud
+from talkinghead.rendering.rasterize_reference import Projection, TileLists, composite
 
 
 def rasterize_to_pixels(

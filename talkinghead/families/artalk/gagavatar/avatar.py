@@ -21,8 +21,8 @@ from talkinghead.families.artalk.gagavatar.generators import (
 )
 from talkinghead.families.artalk.gagavatar.geometry import avatar_camera
 from talkinghead.families.artalk.gagavatar.upsampler import StyleUNet, UpsamplerConfig
-from talkinghead.render.cameras import Camera
-from talkinghead.render.gaussians import GaussianCloud, Raster
+from talkinghead.rendering.cameras import Camera
+from talkinghead.rendering.gaussians import GaussianCloud, Raster
 
 IMAGE_SIZE = 512
 LOGO_SIZE = (82, 256)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from talkinghead.contracts import FloatArray
 from talkinghead.families.artalk.flame import FlameModel
 from talkinghead.families.artalk.gagavatar.generators import FOCAL
-from talkinghead.render.cameras import Camera, projection_matrix
+from talkinghead.rendering.cameras import Camera, projection_matrix
 
 FLAME_SCALE = 5.0
 FOREHEAD_KEEP = 0.98

@@ -20,7 +20,7 @@ from talkinghead.families.artalk.gagavatar.avatar import (
 from talkinghead.families.artalk.gagavatar.generators import NUM_CHANNELS
 from talkinghead.families.artalk.gagavatar.geometry import avatar_camera
 from talkinghead.families.artalk.gagavatar.upsampler import StyleUNet
-from talkinghead.render.cameras import Camera
+from talkinghead.rendering.cameras import Camera
 
 CACHE_KIND = "gagavatar-gaussians/1"
 """Part of the cache key: raised when the networks' meaning changes."""
@@ -77,14 +77,14 @@ class GaussianRenderer:
         camera = avatar_camera(shot.transform, (IMAGE_SIZE, IMAGE_SIZE))
         if self.device.type == "cuda":
             return self._splat_cuda(shot, camera)
-        from talkinghead.render.rasterize_cpu import rasterize_cpu
+        from talkinghead.rendering.rasterize_cpu import rasterize_cpu
 
         background = np.zeros(NUM_CHANNELS, dtype=np.float32)
         drawn = rasterize_cpu(self.gaussians.cloud(shot.points), camera, background, threads=self.threads)
         return torch.from_numpy(drawn.color)
 
     def _splat_cuda(self, shot: Shot, camera: Camera) -> torch.Tensor:
-        from talkinghead.render.rasterize_cuda import TorchCloud, rasterize_cuda
+        from talkinghead.rendering.rasterize_cuda import TorchCloud, rasterize_cuda
 
         if not self._fixed:  # what does not move goes to the device once
             names = ("scales", "rotations", "opacities", "colors", "plane_points")

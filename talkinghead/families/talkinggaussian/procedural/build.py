@@ -26,10 +26,10 @@ from talkinghead.families.talkinggaussian.network import FACE, MOUTH
 from talkinghead.families.talkinggaussian.procedural import UNIT, rig, sculpt
 from talkinghead.families.talkinggaussian.procedural.sculpt import Splats
 from talkinghead.families.talkinggaussian.scene import AU_COLUMNS, FPS
-from talkinghead.render.cameras import camera_from_pose
-from talkinghead.render.gaussians import GaussianCloud
-from talkinghead.render.rasterize_cpu import rasterize_cpu
-from talkinghead.render.spherical_harmonics import C0, num_coefficients
+from talkinghead.rendering.cameras import camera_from_pose
+from talkinghead.rendering.gaussians import GaussianCloud
+from talkinghead.rendering.rasterize_cpu import rasterize_cpu
+from talkinghead.rendering.spherical_harmonics import C0, num_coefficients
 
 SH_DEGREE = 2
 DISTANCE = 0.85

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from talkinghead.render.jit import kernel
+from talkinghead.rendering.jit import kernel
 
 
 @kernel

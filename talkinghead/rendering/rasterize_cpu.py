@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from talkinghead.contracts import FloatArray
-from talkinghead.render.cameras import Camera
-from talkinghead.render.gaussians import (
+from talkinghead.rendering.cameras import Camera
+from talkinghead.rendering.gaussians import (
     ALPHA_MAX,
     ALPHA_MIN,
     BLUR,
@@ -34,8 +34,8 @@ from talkinghead.render.gaussians import (
     Raster,
     tile_grid,
 )
-from talkinghead.render.jit import available_threads, chunks, kernel, spread
-from talkinghead.render.simd import (
+from talkinghead.rendering.jit import available_threads, chunks, kernel, spread
+from talkinghead.rendering.simd import (
     count,
     float_bits,
     larger,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from talkinghead.render import mesh
+from talkinghead.rendering import mesh
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "artalk"
 

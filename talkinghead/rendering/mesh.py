@@ -86,7 +86,7 @@ class MeshRaster:
 
 def vertex_normals(vertices: FloatArray, faces: IntArray) -> FloatArray:
     """Area-weighted normals: [V, 3] and [F, 3] to [V, 3] float32 unit vectors."""
-    from talkinghead.render.mesh_kernels import face_normals, sum_normals
+    from talkinghead.rendering.mesh_kernels import face_normals, sum_normals
 
     faces = np.ascontiguousarray(faces, dtype=np.int32)
     of_faces = np.empty((len(faces), 3), dtype=np.float32)
@@ -136,8 +136,8 @@ def _edge(
 
 def rasterize_mesh(projected: FloatArray, faces: IntArray, size: int, *, threads: int | None = None) -> MeshRaster:
     """The same, compiled; bands of rows in parallel."""
-    from talkinghead.render.jit import available_threads, chunks, spread
-    from talkinghead.render.mesh_kernels import rasterize_rows
+    from talkinghead.rendering.jit import available_threads, chunks, spread
+    from talkinghead.rendering.mesh_kernels import rasterize_rows
 
     threads = threads or available_threads()
     face = np.empty((size, size), dtype=np.int32)
@@ -167,8 +167,8 @@ def shade_mesh(
     Returns:
         [S, S, 3] float32 RGB in [0, 1].
     """
-    from talkinghead.render.jit import available_threads, chunks, spread
-    from talkinghead.render.mesh_kernels import shade_rows
+    from talkinghead.rendering.jit import available_threads, chunks, spread
+    from talkinghead.rendering.mesh_kernels import shade_rows
 
     shading = shading or MeshShading()
     threads = threads or available_threads()
@@ -263,8 +263,8 @@ class MeshRenderer:
 
     def frame(self, vertices: FloatArray) -> Frame:
         """[V, 3] world vertices to a picture, RGB uint8 [S, S, 3]."""
-        from talkinghead.render.jit import available_threads, chunks, spread
-        from talkinghead.render.mesh_kernels import resolve_rows
+        from talkinghead.rendering.jit import available_threads, chunks, spread
+        from talkinghead.rendering.mesh_kernels import resolve_rows
 
         threads = self.threads or available_threads()
         vertices = np.ascontiguousarray(vertices, dtype=np.float32)

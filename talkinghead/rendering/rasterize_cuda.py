@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 from talkinghead.errors import MissingDependency
-from talkinghead.render.cameras import Camera
-from talkinghead.render.gaussians import (
+from talkinghead.rendering.cameras import Camera
+from talkinghead.rendering.gaussians import (
     BLUR,
     FRUSTUM_MARGIN,
     MAX_RADIUS,
@@ -32,7 +32,7 @@ from talkinghead.render.gaussians import (
     W_EPSILON,
     tile_grid,
 )
-from talkinghead.render.spherical_harmonics import C0, C1, C2, C3, num_coefficients
+from talkinghead.rendering.spherical_harmonics import C0, C1, C2, C3, num_coefficients
 
 PIXEL_CENTRE = 0.5
 """gsplat puts pixel centres at halves, the published rasteriser at integers."""

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from talkinghead.contracts import FloatArray
-from talkinghead.render.jit import available_threads, chunks, kernel, spread
-from talkinghead.render.spherical_harmonics import C0, C1, C2, C3, MAX_DEGREE, num_coefficients
+from talkinghead.rendering.jit import available_threads, chunks, kernel, spread
+from talkinghead.rendering.spherical_harmonics import C0, C1, C2, C3, MAX_DEGREE, num_coefficients
 
 F = np.float32
 

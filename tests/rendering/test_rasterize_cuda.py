@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from talkinghead.errors import MissingDependency
-from talkinghead.render import rasterize_cuda as cuda
-from talkinghead.render.gaussians import GaussianCloud
-from talkinghead.render.rasterize_cpu import rasterize_cpu
-from talkinghead.render.rasterize_reference import project, rasterize_reference, tile_lists
-from talkinghead.render.spherical_harmonics import colors, num_coefficients
+from talkinghead.rendering import rasterize_cuda as cuda
+from talkinghead.rendering.gaussians import GaussianCloud
+from talkinghead.rendering.rasterize_cpu import rasterize_cpu
+from talkinghead.rendering.rasterize_reference import project, rasterize_reference, tile_lists
+from talkinghead.rendering.spherical_harmonics import colors, num_coefficients
 
 
 def on(cloud: GaussianCloud, device: str = "cpu") -> cuda.TorchCloud:

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import sph_harm_y
 
-from talkinghead.render.cameras import camera_from_pose, fov_from_focal, orbit, projection_matrix, world_to_camera
-from talkinghead.render.spherical_harmonics import basis, colors, directions_from, evaluate, num_coefficients
-from talkinghead.render.spherical_harmonics_cpu import colors_cpu
+from talkinghead.rendering.cameras import camera_from_pose, fov_from_focal, orbit, projection_matrix, world_to_camera
+from talkinghead.rendering.spherical_harmonics import basis, colors, directions_from, evaluate, num_coefficients
+from talkinghead.rendering.spherical_harmonics_cpu import colors_cpu
 
 MATRIX = 1e-6
 SH = 1e-5

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from talkinghead.render.cameras import Camera, camera_from_pose
-from talkinghead.render.gaussians import GaussianCloud
-from talkinghead.render.spherical_harmonics import colors
+from talkinghead.rendering.cameras import Camera, camera_from_pose
+from talkinghead.rendering.gaussians import GaussianCloud
+from talkinghead.rendering.spherical_harmonics import colors
 
 
 def stored_case(path: Path) -> tuple[GaussianCloud, Camera, np.ndarray, dict[str, Any]]:

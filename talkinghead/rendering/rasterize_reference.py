@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.contracts import FloatArray, IntArray
-from talkinghead.render.cameras import Camera
-from talkinghead.render.gaussians import (
+from talkinghead.rendering.cameras import Camera
+from talkinghead.rendering.gaussians import (
     ALPHA_MAX,
     ALPHA_MIN,
     BLUR,

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from talkinghead.render import jit
-from talkinghead.render.gaussians import GaussianCloud, Raster, tile_grid, well_formed
-from talkinghead.render.rasterize_cpu import rasterize_cpu
-from talkinghead.render.rasterize_reference import project, rasterize_reference, tile_lists
+from talkinghead.rendering import jit
+from talkinghead.rendering.gaussians import GaussianCloud, Raster, tile_grid, well_formed
+from talkinghead.rendering.rasterize_cpu import rasterize_cpu
+from talkinghead.rendering.rasterize_reference import project, rasterize_reference, tile_lists
 
 STORED = ("64x48", "96x96", "edge_70x50")
 IMAGE = 2e-5  # float32 against the float64 model that made the files; measured 4e-6
