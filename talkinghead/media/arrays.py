@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from talkinghead.contracts import Frame, MediaInfo
+from talkinghead.errors import UnreadableMedia
 from talkinghead.media.options import AS_THEY_ARE, FrameOptions
 from talkinghead.media.transform import Transform, content_digest, frame_indices
 
@@ -23,7 +24,7 @@ class ArraySource:
         options: crop, resize and rotate are applied; times and rates are not.
         name: shown in messages.
     Raises:
-        ValueError: no frames, or not of one size and type.
+        UnreadableMedia: no frames, or not uint8 [H, W, 3] of one size.
     """
 
     def __init__(
@@ -32,20 +33,24 @@ class ArraySource:
         *,
         fps: Fraction | None = None,
         options: FrameOptions = AS_THEY_ARE,
-        name: str = "picture in memory",
+        name: str = "the picture in memory",
     ) -> None:
         if not frames:
-            raise ValueError("a source needs at least one frame")
+            raise UnreadableMedia(f"{name} has no frames.", accepted="at least one frame")
         shape = frames[0].shape
-        if (
-            len(shape) != 3
-            or shape[2] != 3
-            or 0 in shape
-            or any(frame.shape != shape or frame.dtype != np.uint8 for frame in frames)
-        ):
-            raise ValueError(f"frames must be uint8 [H, W, 3] of one size, not {list(shape)} {frames[0].dtype}")
+        for index, frame in enumerate(frames):
+            if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or 0 in frame.shape:
+                raise UnreadableMedia(
+                    f"Frame {index} of {name} is an array {list(frame.shape)} {frame.dtype}.",
+                    accepted="RGB, uint8, [H, W, 3]",
+                )
+            if frame.shape != shape:
+                raise UnreadableMedia(
+                    f"Frame {index} of {name} is {list(frame.shape)}, frame 0 is {list(shape)}.",
+                    accepted="frames of one size",
+                )
         transform = Transform.plan(shape[1], shape[0], options)
-        self._frames = [transform.apply(frame) for frame in frames]
+        self._frames = [np.ascontiguousarray(transform.apply(frame)) for frame in frames]
         self._options = options
         self._hash: str | None = None
         self._info = MediaInfo(
@@ -76,7 +81,7 @@ class ArraySource:
     @property
     def content_hash(self) -> str:
         if self._hash is None:
-            sha = hashlib.sha256()
+            sha = hashlib.sha256(str((len(self._frames), *self._frames[0].shape)).encode())
             for frame in self._frames:
                 sha.update(np.ascontiguousarray(frame).data)
             self._hash = content_digest(sha.hexdigest(), self._options, "array")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from talkinghead.cache import Cache, cache_key
-from talkinghead.contracts import FaceTrack, Frame, FrameSource, MediaInfo, MouthMotion, Speech, StageTime
-from talkinghead.errors import UnreadableMedia
+from talkinghead.contracts import FaceTrack, Frame, FrameSource, MouthMotion, Speech, StageTime
 from talkinghead.families.viseme.analyse import FacePath, analyse_picture, analyse_video
 from talkinghead.families.viseme.animator import VisemeAvatar, animate_frame, appearance, full_poses
 from talkinghead.families.viseme.compose import fine_picture
@@ -75,6 +73,7 @@ class VisemeHead(Head):
     ) -> VisemeAvatar:
         from talkinghead.face import FaceOptions, track_faces
         from talkinghead.media import FrameOptions, open_frames
+        from talkinghead.media.arrays import ArraySource
 
         options = options or PrepareOptions()
         cancel = cancel or CancelToken()
@@ -84,7 +83,7 @@ class VisemeHead(Head):
         wanted = (options.render or RenderOptions()).fps
         frames: FrameSource
         if isinstance(source, np.ndarray):
-            frames = ArraySource(source)
+            frames = ArraySource([source], options=frame_options)
         else:
             frames = open_frames(source, options=replace(frame_options, fps=frame_options.fps or wanted))
         stop = self.frames_needed(options, frames.fps)
@@ -162,46 +161,6 @@ class VisemeHead(Head):
             },
             warnings=(*conditioning.notes, *warnings),
         )
-
-
-class ArraySource:
-    """A picture that is already in memory, as a source of one frame."""
-
-    def __init__(self, frame: Frame) -> None:
-        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or 0 in frame.shape:
-            raise UnreadableMedia(
-                f"The picture is an array {list(frame.shape)} {frame.dtype}.", accepted="RGB, uint8, [H, W, 3]"
-            )
-        self._frame = np.ascontiguousarray(frame)
-        height, width = frame.shape[:2]
-        self._info = MediaInfo(Path("<array>"), "image", width, height, None, 1, None, False, "raw")
-
-    @property
-    def info(self) -> MediaInfo:
-        return self._info
-
-    @property
-    def fps(self) -> Fraction | None:
-        return None
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self._info.width, self._info.height
-
-    @property
-    def content_hash(self) -> str:
-        return hashlib.sha256(str(self._frame.shape).encode() + self._frame.tobytes()).hexdigest()
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        return ()
-
-    def __len__(self) -> int:
-        return 1
-
-    def read(self, start: int = 0, stop: int | None = None, step: int = 1) -> Iterator[Frame]:
-        for _ in range(*slice(start, stop, step).indices(1)):
-            yield self._frame
 
 
 def _analysed(

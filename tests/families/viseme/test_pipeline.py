@@ -11,12 +11,12 @@ import pytest
 
 import talkinghead as th
 from talkinghead.contracts import AudioClip, FaceStatus, FaceTrack, Phone, Speech
-from talkinghead.errors import OptionError, UnreadableMedia
+from talkinghead.errors import OptionError
 from talkinghead.face import FaceOptions
 from talkinghead.families.viseme.animator import VisemeAvatar, mouth_poses
 from talkinghead.families.viseme.compose import animated_region
 from talkinghead.families.viseme.config import VisemeConfig
-from talkinghead.families.viseme.pipeline import ArraySource, VisemeHead
+from talkinghead.families.viseme.pipeline import VisemeHead
 from talkinghead.head import PrepareOptions, RenderOptions
 from tests.families.viseme.faces import Drawing, draw_face
 
@@ -172,30 +172,6 @@ def test_video(tmp_path: Path) -> None:
     assert (width, height) == first.size
     opened = max(float(np.abs(f.astype(int) - frames[0]).max()) for f in frames)
     assert opened > 40
-
-
-@pytest.mark.parametrize(
-    "picture",
-    [
-        np.zeros((10, 10), np.uint8),
-        np.zeros((10, 10, 4), np.uint8),
-        np.zeros((10, 10, 3)),
-        np.zeros((0, 4, 3), np.uint8),
-    ],
-)
-def test_arrays_that_are_no_picture(picture: np.ndarray) -> None:
-    with pytest.raises(UnreadableMedia, match="array"):
-        ArraySource(picture)
-
-
-def test_array_source() -> None:
-    source = ArraySource(FACE.frame)
-    assert len(source) == 1
-    assert len(list(source.read())) == 1
-    assert len(list(source.read(0, 1))) == 1
-    assert not list(source.read(1, 5))
-    assert source.content_hash != ArraySource(FACE.frame[:, ::-1]).content_hash
-    assert source.info.kind == "image"
 
 
 @pytest.mark.parametrize(
