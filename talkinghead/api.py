@@ -55,8 +55,8 @@ def load(
         MissingDependency: the extra that the model needs is not installed.
     """
     facts = family(model)
-    path = Path(checkpoint) if checkpoint is not None else None
-    if facts.needs_checkpoint:
+    path: Path | None = None
+    if facts.needs_checkpoint or checkpoint is not None:
         from talkinghead.weights.store import checkpoint_for
 
         path = checkpoint_for(model, checkpoint)

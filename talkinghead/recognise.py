@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,6 +100,21 @@ def _artalk(checkpoint: Checkpoint) -> bool:
     )
 
 
+def _hubert(checkpoint: Checkpoint) -> bool:
+    """The large one, as transformers saves it: with or without the head that it was fine-tuned with."""
+    names = [name.removeprefix("hubert.") for name in checkpoint.tensors]
+    return "encoder.layers.23.attention.q_proj.weight" in names and "masked_spec_embed" in names
+
+
+def _esperanto(checkpoint: Checkpoint) -> bool:
+    head = checkpoint.tensors.get("lm_head.weight")
+    return (
+        head is not None
+        and head.shape == (44, 1024)
+        and any(name.startswith("wav2vec2.encoder.") for name in checkpoint.tensors)
+    )
+
+
 KINDS: Mapping[str, Kind] = {
     kind.name: kind
     for kind in (
@@ -113,12 +129,14 @@ KINDS: Mapping[str, Kind] = {
         Kind("flame", "a FLAME head", None, _holds("v_template", "shapedirs")),
         Kind("s3fd", "the S3FD face detector", None, _accepts("talkinghead.face.detectors.s3fd", "check_weights")),
         Kind("ave", "the audio-visual encoder", None, _accepts("talkinghead.audio.encoders.ave", "encoder_tensors")),
+        Kind("esperanto", "the Esperanto wav2vec 2.0", None, _esperanto),
+        Kind("hubert", "HuBERT large", None, _hubert),
         Kind("pfld", "the landmark network", None, _accepts("talkinghead.face.landmarks.pfld", "fold_pfld")),
     )
 }
 """Every kind that the keys of a checkpoint tell, in the order in which they are asked."""
 
-OTHER_KINDS = ("yunet", "scrfd", "deepspeech")
+OTHER_KINDS = ("yunet", "scrfd", "wenet", "deepspeech", "pfld-mean-face", "hubert-config", "esperanto-config")
 """Kinds that are told by their bytes."""
 
 
@@ -141,7 +159,9 @@ def recognise(path: Path) -> str:
     held = ", ".join(list(checkpoint.tensors)[:3]) or "no tensors"
     raise WrongCheckpoint(
         f"{path} is not a model file that this package knows; it holds {len(checkpoint.tensors)} tensors ({held}).",
-        accepted=choices([*(kind.title for kind in KINDS.values()), "a YuNet or SCRFD detector", "DeepSpeech 0.1.0"]),
+        accepted=choices(
+            [*(kind.title for kind in KINDS.values()), "a YuNet or SCRFD detector", "DeepSpeech 0.1.0", "WeNet"]
+        ),
     )
 
 
@@ -154,11 +174,15 @@ def read_inner(checkpoint: Checkpoint) -> Checkpoint | None:
 
 
 def _by_bytes(path: Path) -> str | None:
-    """Detectors in ONNX, and the frozen graph of DeepSpeech."""
+    """ONNX files, the frozen graph of DeepSpeech, and the small files of text beside some networks."""
+    if path.suffix.lower() in (".json", ".txt") and path.is_file():
+        return _by_text(path)
     if path.suffix.lower() == ".onnx" and path.is_file() and path.stat().st_size < 100_000_000:
         data = path.read_bytes()
         if b"obj_8" in data and b"cls_8" in data:
             return "yunet"
+        if all(name in data for name in (b"att_cache", b"cnn_cache", b"chunk")):
+            return "wenet"
         if _is_scrfd(data):
             return "scrfd"
     if path.suffix.lower() == ".pb" and path.is_file():
@@ -168,6 +192,32 @@ def _by_bytes(path: Path) -> str | None:
             return "deepspeech"
         raise WrongCheckpoint(f"{path} is not the frozen graph of DeepSpeech 0.1.0.")
     return None
+
+
+def _by_text(path: Path) -> str:
+    """A configuration of transformers, or the mean face of the landmark network.
+
+    Raises:
+        WrongCheckpoint: some other text.
+    """
+    wrong = WrongCheckpoint(
+        f"{path} is not a text file that this package knows.",
+        accepted="config.json of HuBERT large or of the Esperanto wav2vec 2.0, or mean_face.txt",
+    )
+    try:
+        text = path.read_text(encoding="utf-8") if path.stat().st_size < 1_000_000 else ""
+        if path.suffix.lower() == ".txt":
+            if len([float(word) for word in text.split()]) == 220:
+                return "pfld-mean-face"
+            raise wrong
+        config = json.loads(text)
+    except ValueError:  # not UTF-8, not JSON, not numbers
+        raise wrong from None
+    if isinstance(config, dict) and config.get("model_type") == "hubert" and config.get("hidden_size") == 1024:
+        return "hubert-config"
+    if isinstance(config, dict) and config.get("model_type") == "wav2vec2" and config.get("vocab_size") == 44:
+        return "esperanto-config"
+    raise wrong
 
 
 def _is_scrfd(data: bytes) -> bool:

@@ -108,8 +108,8 @@ def _checkpoint_table() -> str:
     have = store.installed()
     rows: list[list[object]] = []
     for entry in CATALOGUE.values():
-        if entry.name.startswith("artalk-style-") and entry.name not in have:
-            continue
+        if entry.name not in have and (entry.kind == "artalk-style" or entry.name.endswith("-config")):
+            continue  # many, or fetched along with what needs them; `models licenses` names all
         state = "installed" if entry.name in have else "pull" if entry.urls else "by hand"
         size = console.size_text(entry.size_bytes) if entry.size_bytes is not None else "-"
         rows.append([entry.name, entry.model or "-", state, size, entry.licence.name, entry.purpose])
@@ -162,6 +162,8 @@ def _show_entry(entry: CatalogueEntry) -> None:
     console.say(f"sha256:     {entry.sha256 or 'not known; recorded when it first arrives'}")
     for index, url in enumerate(entry.urls):
         console.say(("address:    " if index == 0 else "            ") + url)
+    if entry.brings:
+        console.say(f"needs:      {', '.join(entry.brings)}")
     console.say(f"facts from: {entry.found_in}")
 
 
@@ -174,16 +176,14 @@ def pull(
     force: Annotated[bool, typer.Option("--force", help="Fetch it again, even if it changed at its source.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
-    """Download checkpoints, verify them and file them; an interrupted download goes on where it ended.
+    """Download checkpoints and what they need, verify and file them; an interrupted download goes on where it ended.
 
     Asks to accept the licence first. HF_HOME, HF_ENDPOINT and TALKINGHEAD_HOME are respected; TALKINGHEAD_OFFLINE=1
     and HF_HUB_OFFLINE=1 forbid the network.
     """
     from talkinghead.weights import store
-    from talkinghead.weights.catalogue import entry_named
 
-    entries = [entry_named(name) for name in names]
-    for entry in entries:
+    for entry in store.with_parts(names):
         there = store.installed().get(entry.name)
         if there is not None and not force:
             console.say(f"{entry.name} is installed: {there.file}")
@@ -203,6 +203,8 @@ def pull(
 def _say_filed(record: Installed) -> None:
     use = f" (now `--model {record.model}` needs no path)" if record.model is not None else ""
     console.say(f"{record.name}: {record.file}, {console.size_text(record.size_bytes)}, sha256 {record.sha256}{use}")
+    for note in record.notes:
+        console.say(f"  {note}")
 
 
 def _ask(entry: CatalogueEntry) -> bool:

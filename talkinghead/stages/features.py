@@ -60,8 +60,10 @@ def _features(clip: Any, kind: str, encoder: Path | None, convention: str, devic
         return WenetEncoder(_needed(encoder, kind, "encoder.onnx")).features(clip.samples)
     if kind == "hubert":
         from talkinghead.audio.encoders.hubert import MODEL_NAME, read_hubert
+        from talkinghead.weights.store import part_folder
 
-        return read_hubert(encoder or MODEL_NAME, device=device).features(clip.samples, convention)
+        source = encoder or part_folder("hubert", "hubert-config") or MODEL_NAME
+        return read_hubert(source, device=device).features(clip.samples, convention)
     from talkinghead.families.talkinggaussian import extractors
 
     if kind == "deepspeech":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from talkinghead.errors import OptionError, choices
 
@@ -52,6 +53,8 @@ class CatalogueEntry:
     """Whether it is kept as safetensors, without optimiser states."""
     obtain: str = ""
     """How a person gets it, where a program may not."""
+    brings: tuple[str, ...] = ()
+    """Rows of the files that it does not work without; `models pull` fetches them along with it."""
 
     @property
     def stored_path(self) -> str:
@@ -90,12 +93,18 @@ _FLAME = Licence(
 )
 _UNSTATED = Licence("not stated for the weights", "The weights carry no licence of their own. Ask their authors.")
 
+_CARD = "The authors state the terms on the model card. Read it before commercial use."
+_HUBERT = Licence("see the model card", _CARD, "https://huggingface.co/facebook/hubert-large-ls960-ft")
+_ESPERANTO = Licence("see the model card", _CARD, "https://huggingface.co/cpierse/wav2vec2-large-xlsr-53-esperanto")
+
 _HUB = "https://huggingface.co"
 _MANIFEST = "artalk/assets_manifest.json of github.com/xg-chu/ARTalk"
 _MIRRORS = "the README of github.com/Rudrabha/Wav2Lip (terms); mirrors, size and hash as pinned by public projects"
 
 
-def _artalk(name: str, path: str, size: int, sha256: str, purpose: str, kind: str = "") -> CatalogueEntry:
+def _artalk(
+    name: str, path: str, size: int, sha256: str, purpose: str, kind: str = "", brings: tuple[str, ...] = ()
+) -> CatalogueEntry:
     return CatalogueEntry(
         name=name,
         purpose=purpose,
@@ -106,6 +115,23 @@ def _artalk(name: str, path: str, size: int, sha256: str, purpose: str, kind: st
         urls=(f"{_HUB}/xg-chu/ARTalk/resolve/main/{path}?download=true",),
         size_bytes=size,
         sha256=sha256,
+        brings=brings,
+    )
+
+
+def _encoder(
+    name: str, repository: str, file: str, licence: Licence, found_in: str, kind: str, purpose: str, **facts: Any
+) -> CatalogueEntry:
+    """A file of a speech encoder on the Hugging Face hub, kept in a folder that transformers reads."""
+    return CatalogueEntry(
+        name=name,
+        purpose=purpose,
+        path=f"{name.removesuffix('-config')}/{file}",
+        licence=licence,
+        found_in=found_in,
+        kind=kind,
+        urls=(f"{_HUB}/{repository}/resolve/main/{file}",),
+        **facts,
     )
 
 
@@ -251,6 +277,16 @@ def _rows() -> tuple[CatalogueEntry, ...]:
             kind="pfld",
             obtain="Clone github.com/ZiqiaoPeng/SyncTalk_2D, then: "
             "talkinghead models import data_utils/checkpoint_epoch_335.pth.tar",
+            brings=("pfld-mean-face",),
+        ),
+        CatalogueEntry(
+            name="pfld-mean-face",
+            purpose="The mean face that the landmark network's output is added to",
+            path="pfld/mean_face.txt",
+            licence=_UNSTATED,
+            found_in="data_utils of github.com/ZiqiaoPeng/SyncTalk_2D (name only)",
+            kind="pfld-mean-face",
+            obtain="Clone github.com/ZiqiaoPeng/SyncTalk_2D, then: talkinghead models import data_utils/mean_face.txt",
         ),
         CatalogueEntry(
             name="ave",
@@ -261,6 +297,56 @@ def _rows() -> tuple[CatalogueEntry, ...]:
             kind="ave",
             obtain="Clone github.com/ZiqiaoPeng/SyncTalk_2D, then: "
             "talkinghead models import model/checkpoints/audio_visual_encoder.pth",
+        ),
+        CatalogueEntry(
+            name="wenet",
+            purpose="The WeNet speech encoder of SyncTalk_2D's and Ultralight-Digital-Human's mode wenet",
+            path="wenet/encoder.onnx",
+            licence=_UNSTATED,
+            found_in="the README of github.com/anliyuan/Ultralight-Digital-Human (link)",
+            kind="wenet",
+            obtain="Download it in a browser from "
+            "https://drive.google.com/file/d/1e4Z9zS053JEWl6Mj3W9Lbc9GDtzHIg6b/view, then: "
+            "talkinghead models import encoder.onnx",
+        ),
+        _encoder(
+            "hubert",
+            "facebook/hubert-large-ls960-ft",
+            "pytorch_model.bin",
+            _HUBERT,
+            "the model that SyncTalk_2D and TalkingGaussian name; address and hash as pinned by public projects",
+            "hubert",
+            "HuBERT large, the speech features of SyncTalk_2D's mode hubert and of HuBERT heads of TalkingGaussian",
+            sha256="9cf43abec3f0410ad6854afa4d376c69ccb364b48ddddfd25c4c5aa16398eab0",
+            brings=("hubert-config",),
+        ),
+        _encoder(
+            "hubert-config",
+            "facebook/hubert-large-ls960-ft",
+            "config.json",
+            _HUBERT,
+            "beside the weights, as fetched by public projects",
+            "hubert-config",
+            "HuBERT large: the sizes of its network",
+        ),
+        _encoder(
+            "esperanto",
+            "cpierse/wav2vec2-large-xlsr-53-esperanto",
+            "pytorch_model.bin",
+            _ESPERANTO,
+            "the model that TalkingGaussian names; address as fetched by public projects",
+            "esperanto",
+            "The Esperanto wav2vec 2.0, the speech features of Esperanto heads of TalkingGaussian",
+            brings=("esperanto-config",),
+        ),
+        _encoder(
+            "esperanto-config",
+            "cpierse/wav2vec2-large-xlsr-53-esperanto",
+            "config.json",
+            _ESPERANTO,
+            "beside the weights, as fetched by public projects",
+            "esperanto-config",
+            "The Esperanto wav2vec 2.0: the sizes of its network",
         ),
         CatalogueEntry(
             name="deepspeech",
@@ -288,6 +374,7 @@ def _rows() -> tuple[CatalogueEntry, ...]:
             "d89615a32e2a6b4e35cf5494c1e400b2acedc43812f63423b9f5d705046d67c2",
             "ARTalk: speech to head motion",
             "artalk-motion",
+            ("artalk-config",),
         ),
         _artalk(
             "artalk-config",
@@ -318,6 +405,7 @@ def _rows() -> tuple[CatalogueEntry, ...]:
             urls=(f"{_HUB}/xg-chu/GAGAvatar/resolve/main/assets/GAGAvatar.pt?download=true",),
             size_bytes=747_434_426,
             sha256="75d449fd1d67dd7bbc613cef17f0196b1c84766935adc75d5231bc89e33950f8",
+            brings=("artalk-avatars",),
         ),
         _artalk(
             "artalk-avatars",
@@ -326,6 +414,18 @@ def _rows() -> tuple[CatalogueEntry, ...]:
             "9b716493929ca0a19a50ce87c291627ff15d81980cad572f75b8d023dc3770fd",
             "ARTalk: the published example avatars",
             "artalk-avatars",
+        ),
+        CatalogueEntry(
+            name="gagavatar-logo",
+            purpose="GAGAvatar: the logo that its pictures carry (--no-watermark leaves it out)",
+            path="artalk/GAGAvatar/gagavatar_logo.png",
+            licence=_GAGAVATAR,
+            found_in="assets/GAGAvatar of github.com/xg-chu/ARTalk (size and hash of the file there)",
+            kind="",
+            size_bytes=351_301,
+            sha256="235ac41d5190b2964ca712c5ea4cd3be34c6e864764bce361aa350f74ef16811",
+            obtain="Clone github.com/xg-chu/ARTalk, then: "
+            "talkinghead models import assets/GAGAvatar/gagavatar_logo.png",
         ),
         *styles,
     )

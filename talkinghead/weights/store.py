@@ -20,7 +20,7 @@ import sys
 import time
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -155,6 +155,20 @@ def checkpoint_for(model: str, given: str | os.PathLike[str] | None) -> Path | N
     return found[0].file if found else None
 
 
+def part(name: str) -> Path | None:
+    """Where an installed file of the catalogue lies, or None: how models find their encoders and other parts."""
+    record = installed().get(name)
+    return record.file if record is not None else None
+
+
+def part_folder(*names: str) -> Path | None:
+    """The folder of files that belong together ("hubert", "hubert-config"), or None if one of them is missing."""
+    have = installed()
+    if any(name not in have for name in names):
+        return None
+    return have[names[0]].file.parent
+
+
 def missing_checkpoint(model: str) -> str:
     """How to get a checkpoint of a model, as one sentence for an error."""
     entries = [entry for entry in CATALOGUE.values() if entry.model == model]
@@ -220,6 +234,22 @@ def pull(
     return record
 
 
+def with_parts(names: Sequence[str]) -> list[CatalogueEntry]:
+    """The rows of these names, each followed by the rows that it does not work without and a program may fetch.
+
+    Raises:
+        OptionError: no such entry.
+    """
+    found: dict[str, CatalogueEntry] = {}
+    for name in names:
+        entry = entry_named(name)
+        found.setdefault(entry.name, entry)
+        for more in entry.brings:
+            if CATALOGUE[more].urls:
+                found.setdefault(more, CATALOGUE[more])
+    return list(found.values())
+
+
 def import_file(path: str | os.PathLike[str], *, name: str | None = None, force: bool = False) -> Installed:
     """File something that the user has; what it is is recognised from its content.
 
@@ -259,13 +289,15 @@ def import_file(path: str | os.PathLike[str], *, name: str | None = None, force:
             entry = CatalogueEntry(
                 name=final,
                 purpose=KINDS[kind].title if kind in KINDS else kind,
-                path=f"{final}/{final}{suffix}",
+                path=f"{_OWN_FOLDERS.get(kind, final)}/{final}{suffix}",
                 licence=_OWN,
                 found_in="",
                 kind=kind,
                 model=model,
             )
         arrived = folder / PurePosixPath(entry.path).name
+        if arrived.name == "pytorch_model.bin" and source.suffix == ".safetensors":
+            arrived = folder / "model.safetensors"  # transformers goes by the name
         try:
             if packed is not None:
                 unpack_member(source, entry.archive_member, arrived, sha1=entry.member_sha1)
@@ -366,17 +398,21 @@ def remove(name: str) -> int:
 
 
 _OWN = Licence("your own file", "Its own terms apply.")
+_OWN_FOLDERS: Mapping[str, str] = {"artalk-style": "artalk/style_motion"}
+"""Where files of a kind are looked for by their own names."""
 
 
 def _file_away(entry: CatalogueEntry, arrived: Path, source_sha256: str, origin: str, *, accepted: bool) -> Installed:
     """Convert if wanted, move into place, write the record."""
     notes: tuple[str, ...] = ()
     relative = entry.path
+    if entry.sha256 and source_sha256 != entry.sha256:
+        notes += ("its hash is not that of the catalogue: it was saved again, or trained further",)
     if entry.convert and arrived.suffix != ".safetensors":
         arrived = _converted(arrived, source_sha256)
-        notes = ("kept as safetensors, without optimiser states",)
+        notes += ("kept as safetensors, without optimiser states",)
     if arrived.suffix == ".safetensors":
-        relative = f"{entry.path.rpartition('.')[0]}.safetensors" if "." in entry.path else entry.path
+        relative = str(PurePosixPath(entry.path).with_name(arrived.name))
     _check_relative(relative)
     target = model_folder() / relative
     try:

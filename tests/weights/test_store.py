@@ -486,3 +486,79 @@ def test_generate_names_what_is_missing(tmp_path: Path, capfd: pytest.CaptureFix
         status, _, err = _run(capfd, *common, *extra)
         assert status == 2
         assert message in err
+
+
+# Parts --------------------------------------------------------------------------------------------------------------
+
+
+def test_text_files_are_recognised(tmp_path: Path) -> None:
+    def put(name: str, text: str) -> Path:
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    assert recognise(put("mean_face.txt", "0.5 " * 220)) == "pfld-mean-face"
+    assert recognise(put("a.json", '{"model_type": "hubert", "hidden_size": 1024}')) == "hubert-config"
+    assert recognise(put("a.json", '{"model_type": "wav2vec2", "vocab_size": 44}')) == "esperanto-config"
+    for name, text in (("a.json", "{}"), ("a.json", "[1]"), ("a.json", "no"), ("a.txt", "1 2 3"), ("a.txt", "words")):
+        with pytest.raises(WrongCheckpoint, match="not a text file"):
+            recognise(put(name, text))
+    wenet = tmp_path / "encoder.onnx"
+    wenet.write_bytes(b"\x08\x07 Conv chunk offset att_cache cnn_cache" + b"\0" * 100)
+    assert store.import_file(wenet).path == "wenet/encoder.onnx"
+
+
+def test_speech_encoders_are_found_in_the_store(tmp_path: Path) -> None:
+    from talkinghead.families.talkinggaussian.extractors import EXTRACTORS
+    from talkinghead.families.talkinggaussian.features.transformer import encoder_source
+
+    extractor = EXTRACTORS["hubert"]
+    names = ("hubert.masked_spec_embed", "hubert.encoder.layers.23.attention.q_proj.weight")
+    write_safetensors({name: np.zeros(4, np.float32) for name in names}, tmp_path / "model.safetensors")
+    record = store.import_file(tmp_path / "model.safetensors")
+    assert (record.name, record.path) == ("hubert", "hubert/model.safetensors")
+    assert any("not that of the catalogue" in note for note in record.notes)
+    assert encoder_source(extractor, None) == (extractor.model, False)  # without its configuration it is of no use
+    (tmp_path / "config.json").write_text('{"model_type": "hubert", "hidden_size": 1024}')
+    assert store.import_file(tmp_path / "config.json").name == "hubert-config"
+    assert encoder_source(extractor, None) == (str(record.file.parent), False)
+    assert encoder_source(extractor, "me/model") == ("me/model", True)
+
+
+def test_artalk_finds_its_parts_in_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from talkinghead.families.artalk.assets import asset_folder
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ARTALK_ASSET_DIR", raising=False)
+    assert asset_folder(None).find("flame_with_eye") is None
+    flame = {"v_template": np.zeros((4, 3), np.float32), "shapedirs": np.zeros((4, 3, 2), np.float32)}
+    write_safetensors(flame, tmp_path / "my_flame.safetensors")
+    record = store.import_file(tmp_path / "my_flame.safetensors")
+    assert record.name == "flame"
+    style = store.import_file(_style_file(tmp_path), name="calm")
+    assert asset_folder(None).find("flame_with_eye") == record.file
+    assert asset_folder(None).styles == {"calm": style.file}
+    (tmp_path / "given").mkdir()
+    assert asset_folder(tmp_path / "given").find("flame_with_eye") is None  # a folder that is named is all there is
+
+
+def test_pull_brings_what_is_needed(
+    serve: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from talkinghead.cli.main import main
+
+    _add(monkeypatch, name="part", path="s/part.safetensors", urls=(serve("p", _style_file(tmp_path).read_bytes()),))
+    _add(monkeypatch, name="by-hand", path="s/hand.safetensors", obtain="Ask.")
+    data = _style_file(tmp_path, 1).read_bytes()
+    _add(monkeypatch, name="whole", path="s/w.safetensors", urls=(serve("w", data),), brings=("part", "by-hand"))
+    assert main(["models", "pull", "whole", "--accept-license"]) == 0
+    assert set(store.installed()) == {"whole", "part"}
+    assert main(["models", "show", "whole"]) == 0
+    assert "needs:      part, by-hand" in capfd.readouterr().out
+
+
+def test_rows_that_bring_others_name_them() -> None:
+    for entry in CATALOGUE.values():
+        for name in entry.brings:
+            assert name in CATALOGUE
+            assert Path(CATALOGUE[name].path).parent in (Path(entry.path).parent, *Path(entry.path).parents)

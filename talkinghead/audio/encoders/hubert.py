@@ -191,6 +191,6 @@ def read_hubert(source: str | Path = MODEL_NAME, *, device: str = "cpu", downloa
         raise MissingWeights(
             f"The HuBERT model {source} is not on this machine.",
             accepted="a folder with config.json and model.safetensors or pytorch_model.bin",
-            remedy=f"download {MODEL_NAME} from Hugging Face and give its folder",
+            remedy=f"talkinghead models pull hubert, or download {MODEL_NAME} from Hugging Face and give its folder",
         ) from error
     return HubertEncoder(model, device=device)

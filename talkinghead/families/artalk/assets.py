@@ -11,8 +11,11 @@ from talkinghead.errors import MissingWeights, OptionError, choices
 
 ENVIRONMENT = "ARTALK_ASSET_DIR"
 DEFAULT_FOLDER = Path("assets")
+STORE_FOLDER = "artalk"
+"""Below the model folder, where the catalogue keeps these files."""
 NO_STYLE = ("", "default", "none")
 """Names that mean no style."""
+STYLE_SUFFIXES = (".pt", ".npy", ".safetensors")
 
 
 @dataclass(frozen=True)
@@ -72,14 +75,20 @@ class AssetFolder:
     """A folder of published files; any of them may be absent."""
 
     root: Path
+    store: Path | None = None
+    """Folder of the model store that is looked into for what `root` lacks; None where a folder was named."""
+
+    @property
+    def _folders(self) -> tuple[Path, ...]:
+        return (self.root,) if self.store is None else (self.root, self.store)
 
     def path(self, name: str) -> Path:
         return self.root / ASSETS[name].path
 
     def find(self, name: str) -> Path | None:
         """The file if it is there."""
-        path = self.path(name)
-        return path if path.is_file() else None
+        paths = (folder / ASSETS[name].path for folder in self._folders)
+        return next((path for path in paths if path.is_file()), None)
 
     def need(self, name: str, purpose: str) -> Path:
         """The file, or an error that says where it comes from.
@@ -91,14 +100,20 @@ class AssetFolder:
         if path is None:
             raise MissingWeights(
                 f"{purpose} needs {self.path(name)}, and there is no such file.",
-                remedy=f"get it from {ASSETS[name].source} and put it there, or give the folder with --assets",
+                remedy=f"get it from {ASSETS[name].source} and put it there, give the folder with --assets, or see "
+                "talkinghead models list",
             )
         return path
 
     @property
     def styles(self) -> dict[str, Path]:
         """Style names and files, sorted."""
-        return {path.stem: path for path in sorted((self.root / "style_motion").glob("*.pt"))}
+        found: dict[str, Path] = {}
+        for folder in reversed(self._folders):
+            for path in (folder / "style_motion").glob("*"):
+                if path.suffix in STYLE_SUFFIXES:
+                    found[path.stem] = path
+        return dict(sorted(found.items()))
 
     def style(self, name: str) -> Path | None:
         """The file of a style; None for no style.
@@ -109,7 +124,7 @@ class AssetFolder:
         if name in NO_STYLE:
             return None
         given = Path(name)
-        if given.suffix in (".pt", ".npy") and given.is_file():
+        if given.suffix in STYLE_SUFFIXES and given.is_file():
             return given
         styles = self.styles
         if name not in styles:
@@ -121,7 +136,7 @@ class AssetFolder:
 
 
 def asset_folder(given: Path | None, checkpoint: Path | None = None) -> AssetFolder:
-    """The folder that is meant.
+    """The folder that is meant; where none is named, the model store has what is not in it.
 
     Raises:
         OptionError: a folder was named and is not there.
@@ -135,6 +150,7 @@ def asset_folder(given: Path | None, checkpoint: Path | None = None) -> AssetFol
         if not named.is_dir():
             raise OptionError(f"{ENVIRONMENT} names {str(named)!r}, which is not a folder.")
         return AssetFolder(named)
-    if checkpoint is not None:
-        return AssetFolder(checkpoint.parent)
-    return AssetFolder(DEFAULT_FOLDER)
+    from talkinghead.face.detectors.base import model_folder
+
+    root = checkpoint.parent if checkpoint is not None else DEFAULT_FOLDER
+    return AssetFolder(root, model_folder() / STORE_FOLDER)

@@ -71,8 +71,8 @@ class BuildOptions:
     smooth: bool = False
     """Smooth the landmarks over time."""
     landmark_model: Path | None = None
-    """The landmark network's checkpoint (checkpoint_epoch_335.pth.tar, mean_face.txt beside it); without it a
-    standard face is placed on the detected one."""
+    """The landmark network's checkpoint (checkpoint_epoch_335.pth.tar, mean_face.txt beside it); default: that of the
+    model store; without any a standard face is placed on the detected one."""
     encoder: Path | None = None
     """Speech encoder of the mode: AVE checkpoint, HuBERT folder or WeNet encoder.onnx; without it, no features."""
     workers: int = 0
@@ -188,7 +188,10 @@ def build_template(
     )
     if source.info.kind != "video":
         raise InputError(f"{video} is a picture.", accepted="a video of one person talking")
-    landmarker = Landmarker(faces, options.landmark_model)
+    from talkinghead.weights.store import part, part_folder
+
+    stored = part("pfld") if part_folder("pfld", "pfld-mean-face") is not None else None
+    landmarker = Landmarker(faces, options.landmark_model or stored)
     state = {
         "version": 1,
         "source": source.content_hash,

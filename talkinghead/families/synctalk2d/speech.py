@@ -96,7 +96,9 @@ class SpeechListener:
                 )
             self.encoder_name = str(path)
             return wenet.WenetEncoder(path, threads=self._config.threads)
-        source = self._config.hubert_model or hubert.MODEL_NAME
+        from talkinghead.weights.store import part_folder
+
+        source = self._config.hubert_model or part_folder("hubert", "hubert-config") or hubert.MODEL_NAME
         self.encoder_name = str(source)
         return hubert.read_hubert(source, device=self._device)
 

@@ -74,6 +74,7 @@ def stored_source(extractor: Extractor, path: Path) -> FeatureSource:
 
 def _deepspeech_source(extractor: Extractor, config: TalkingGaussianConfig) -> FeatureSource:
     from talkinghead.families.talkinggaussian.features import deepspeech, phones
+    from talkinghead.weights.store import part
 
     def num_rows(speech: Speech) -> int:
         return deepspeech.num_windows(len(speech.clip.samples))
@@ -85,7 +86,7 @@ def _deepspeech_source(extractor: Extractor, config: TalkingGaussianConfig) -> F
 
         return FeatureSource(extractor, "recognised phones", from_phones, num_rows, approximate=True)
     loaded: list[Any] = []
-    graph = config.deepspeech_graph
+    graph = config.deepspeech_graph or part("deepspeech")
 
     def from_network(speech: Speech) -> Iterator[FloatArray]:
         from talkinghead.families.talkinggaussian.features.deepspeech_graph import read_deepspeech
@@ -94,7 +95,8 @@ def _deepspeech_source(extractor: Extractor, config: TalkingGaussianConfig) -> F
             raise MissingWeights(
                 "This head listens to DeepSpeech features, and the network that computes them is not given.",
                 accepted=f"the frozen graph {extractor.model} of DeepSpeech 0.1.0",
-                remedy="--deepspeech-graph FILE.pb; or --features FILE.npy computed before; "
+                remedy="talkinghead models pull deepspeech; or --deepspeech-graph FILE.pb; or --features FILE.npy "
+                "computed before; "
                 "or --audio-features phones, an approximation that needs no files",
             )
         if not loaded:

@@ -85,9 +85,15 @@ def esperanto_plan(samples: int) -> list[tuple[int, int, int, int]]:
 def encoder_source(extractor: Extractor, given: str | None) -> tuple[str, bool]:
     """What transformers loads, and whether it may download.
 
-    Only a model that the user named may be downloaded; the default one must be on this machine already.
+    Only a model that the user named may be downloaded; the default one must be on this machine already: in the model
+    store, or in the Hugging Face cache.
     """
-    return (given, True) if given else (extractor.model, False)
+    if given:
+        return given, True
+    from talkinghead.weights.store import part_folder
+
+    stored = part_folder(extractor.name, f"{extractor.name}-config")
+    return (str(stored) if stored is not None else extractor.model), False
 
 
 def load_encoder(extractor: Extractor, given: str | None, device: str = "cpu") -> Any:
@@ -119,7 +125,8 @@ def load_encoder(extractor: Extractor, given: str | None, device: str = "cpu") -
         raise MissingWeights(
             f"The speech encoder {source} cannot be loaded: {first_line}",
             accepted=f"a folder with {extractor.model} in the format of transformers, or its name to download it",
-            remedy=f"--audio-model {extractor.model}, or --features FILE.npy if you have computed them before",
+            remedy=f"talkinghead models pull {extractor.name}, --audio-model {extractor.model}, or --features FILE.npy "
+            "if you have computed them before",
         ) from error
     width = model.config.hidden_size if extractor.name == "hubert" else model.config.vocab_size
     if width != extractor.width:
