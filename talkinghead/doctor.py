@@ -296,6 +296,12 @@ def _extras() -> tuple[Extra, ...]:
     return tuple(found)
 
 
+def missing_packages(extra: str) -> tuple[str, ...]:
+    """Packages of an extra that are not installed; empty when it is complete."""
+    found = next((row for row in _extras() if row.name == extra), None)
+    return () if found is None else tuple(package.name for package in found.packages if package.version is None)
+
+
 def _version(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)

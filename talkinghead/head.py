@@ -19,13 +19,16 @@ import numpy as np
 from talkinghead.contracts import (
     FaceStatus,
     FaceTrack,
+    FloatArray,
     Frame,
     FrameSource,
+    Phone,
     Report,
     Result,
     Speech,
     StageTime,
 )
+from talkinghead.errors import OptionError
 from talkinghead.pipeline import CancelToken, Run, Stage, run_stages
 from talkinghead.timeline import FramePlan, source_indices
 
@@ -82,6 +85,11 @@ class RenderOptions:
     overwrite: bool = True
     overlap: bool = True
     """Run the stages in threads of their own."""
+    motion: Path | None = None
+    """Also write what moves the head into this file, .npz; models that compute no motion are refused."""
+    cues: Path | None = None
+    """Also write the mouth shapes of the speech into this file; its suffix chooses the format (json, tsv, xml, srt,
+    dat)."""
 
 
 @dataclass(frozen=True)
@@ -167,6 +175,21 @@ class Head(ABC):
     def describe(self, avatar: Avatar, conditioning: Any) -> Description:
         """What really ran, for the report."""
 
+    def motion_arrays(self, conditioning: Any) -> Mapping[str, FloatArray] | None:  # noqa: ARG002
+        """What moves the head, as named arrays of one row per output frame; None where the family has no such thing."""
+        return None
+
+    def heard_phones(self, conditioning: Any) -> tuple[Phone, ...] | None:  # noqa: ARG002
+        """The phones that the conditioning was made from; None where the family recognises none."""
+        return None
+
+    def landmarks(self, avatar: Avatar, index: int) -> FloatArray | None:
+        """Points of the face in one source frame, for showing: [n, 2] float32 (x, y) in pixels, or None."""
+        if avatar.track is None or avatar.track.key_points is None:
+            return None
+        points: FloatArray = avatar.track.key_points[index]
+        return points
+
     def output_fps(self, avatar: Avatar, options: RenderOptions) -> Fraction:
         """Frame rate of the output."""
         return self.facts.fps or options.fps or avatar.fps or DEFAULT_FPS
@@ -230,6 +253,7 @@ class Head(ABC):
         plan = self.plan(avatar, speech, options)
         _tell(progress, "listen", 0, 1)
         conditioning = self.condition(speech, plan.fps, len(plan))
+        self._write_beside(options, conditioning, speech, plan.fps)
         soundtrack, start_s = speech.soundtrack, speech.start_s
         del speech  # the samples of a long sound: freed here unless the caller keeps them
         listen_s = time.perf_counter() - started
@@ -275,6 +299,21 @@ class Head(ABC):
             warnings=(*avatar.warnings, *_source_warnings(avatar), *description.warnings, *info.notes),
         )
         return Result(path=output, report=replace(report, warnings=tuple(dict.fromkeys(report.warnings))))
+
+    def _write_beside(self, options: RenderOptions, conditioning: Any, speech: Speech, fps: Fraction) -> None:
+        """The files of `options.motion` and `options.cues`."""
+        if options.motion is not None:
+            arrays = self.motion_arrays(conditioning)
+            if arrays is None:
+                raise OptionError(
+                    f"The model {self.facts.name} computes no motion that could be written.",
+                    remedy="leave the motion file out",
+                )
+            write_motion(options.motion, arrays, fps)
+        if options.cues is not None:
+            from talkinghead.audio.cues import write_speech_cues
+
+            write_speech_cues(options.cues, speech, self.heard_phones(conditioning))
 
     def _start(
         self,
@@ -322,6 +361,23 @@ class _SinkClock:
     def freeze(self) -> StageTime:
         end = self._stopped if self._stopped is not None else time.perf_counter()
         return StageTime(self._name, max(0.0, end - self._started - self._wait_s), self._wait_s, 0.0, self._items)
+
+
+def write_motion(path: Path, arrays: Mapping[str, FloatArray], fps: Fraction) -> None:
+    """Write motion as .npz: the arrays by their names, and the exact frame rate as text under "fps".
+
+    Raises:
+        OptionError: another suffix. OutputError: it cannot be written.
+    """
+    import io
+
+    from talkinghead.media.files import write_bytes
+
+    if path.suffix != ".npz":
+        raise OptionError(f"The motion file is {path.name!r}.", accepted="a name that ends in .npz")
+    buffer = io.BytesIO()
+    np.savez(buffer, fps=np.array(str(fps)), **{name: np.asarray(values) for name, values in arrays.items()})  # type: ignore[arg-type]
+    write_bytes(path, buffer.getvalue())
 
 
 def _tell(progress: Progress | None, stage: str, done: int, total: int | None) -> None:

@@ -49,6 +49,11 @@ class FamilyFacts:
     """What `prepare` takes when nothing is given, where the family has something of its own."""
     source_is_path: bool = True
     """The source is a file or folder; False where it is a name."""
+    source_marks: tuple[str, ...] = ()
+    """Shell patterns below a folder that make it a source of this family (all of them); empty where it is no folder."""
+    choices: str | None = None
+    """"module:function" that gives the names which can be chosen now: fields of the configuration, and "source" for
+    the source, to tuples of names. None where there are none to choose from."""
 
 
 FAMILIES: Mapping[str, FamilyFacts] = {
@@ -100,6 +105,7 @@ FAMILIES: Mapping[str, FamilyFacts] = {
             config="talkinghead.families.talkinggaussian.config:TalkingGaussianConfig",
             extra="models",
             reference_module="talkinghead.families.talkinggaussian.reference",
+            source_marks=("transforms_*.json", "bc.jpg"),
         ),
         FamilyFacts(
             name="synctalk2d",
@@ -116,6 +122,7 @@ FAMILIES: Mapping[str, FamilyFacts] = {
             config="talkinghead.families.synctalk2d.config:SyncTalk2DConfig",
             extra="models",
             reference_module="talkinghead.families.synctalk2d.reference",
+            source_marks=("full_body_img", "landmarks"),
         ),
         FamilyFacts(
             name="artalk",
@@ -134,6 +141,7 @@ FAMILIES: Mapping[str, FamilyFacts] = {
             reference_module="talkinghead.families.artalk.reference",
             default_source="mesh",
             source_is_path=False,
+            choices="talkinghead.families.artalk.choices:choices_now",
         ),
     )
 }

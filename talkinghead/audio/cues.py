@@ -21,7 +21,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from talkinghead.audio.visemes import SILENCE, is_vowel
-from talkinghead.contracts import MouthCue, Phone
+from talkinghead.contracts import MouthCue, Phone, Speech
 from talkinghead.errors import MediaNotFound, OptionError, UnreadableMedia, choices
 
 FORMATS = ("json", "tsv", "xml", "srt", "dat")
@@ -224,6 +224,33 @@ def _round(cues: Sequence[MouthCue]) -> tuple[MouthCue, ...]:
         if stop > start
     ]
     return tuple(_merge(kept))
+
+
+def write_speech_cues(path: Path, speech: Speech, phones: Sequence[Phone] | None = None) -> tuple[MouthCue, ...]:
+    """Write the mouth shapes of speech; the suffix chooses the format.
+
+    Args:
+        phones: those of the speech, if they are known already; else its own, else they are recognised.
+    Returns:
+        The cues.
+    Raises:
+        OptionError: another suffix. OutputError: it cannot be written.
+    """
+    from talkinghead.media.files import write_bytes
+
+    format = path.suffix.lstrip(".").lower()
+    if format not in FORMATS:
+        raise OptionError(f"The cue file is {path.name!r}.", accepted=f"a name that ends in .{choices(FORMATS)}")
+    if phones is None:
+        phones = speech.phones
+    if phones is None:
+        from talkinghead.audio.phones import recognise_phones
+
+        phones = recognise_phones(speech.clip).phones
+    cues = mouth_cues(phones)
+    sound = speech.soundtrack.name if isinstance(speech.soundtrack, Path) else ""
+    write_bytes(path, format_cues(cues, format, sound_file=sound).encode("utf-8"))
+    return cues
 
 
 def format_cues(

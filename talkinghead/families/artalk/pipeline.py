@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from talkinghead.cache import Cache
-from talkinghead.contracts import AudioClip, FloatArray, Frame, IntArray, Speech, StageTime
+from talkinghead.contracts import AudioClip, FloatArray, Frame, IntArray, Phone, Speech, StageTime
 from talkinghead.errors import MediaNotFound, MissingDependency, MissingWeights, OptionError, WrongCheckpoint
 from talkinghead.families.artalk.assets import NO_STYLE, AssetFolder, asset_folder
 from talkinghead.families.artalk.config import ARTalkConfig
@@ -74,6 +74,8 @@ class Conditioning:
     """[n, 106] float32, one row per output frame."""
     method: str
     notes: tuple[str, ...] = ()
+    phones: tuple[Phone, ...] | None = None
+    """Those that moved the mouth; None where networks listened."""
 
 
 def build(options: LoadOptions) -> ARTalkHead:
@@ -374,7 +376,7 @@ class ARTalkHead(Head):
         notes = [*cut, *found.notes]
         if names is None:
             notes.append("FLAME's expressions have no names, so that recognised phones move only its jaw and head.")
-        return Conditioning(motion, f"viseme ({found.method})", tuple(notes))
+        return Conditioning(motion, f"viseme ({found.method})", tuple(notes), found.phones)
 
     def motion(self, clip: AudioClip, *, clip_length: int | None = None) -> FloatArray:
         """ARTalk's motion of a sound at 25 frames a second, smoothed and cleared as published.
@@ -390,6 +392,15 @@ class ARTalkHead(Head):
         made = self._model.generate(clip.samples, self.style)
         smooth = self.config.smooth and (len(made.motion) >= MIN_FRAMES or self.compat)
         return postprocess_motion(made.motion, clip_length=clip_length, fix_pose=self.config.fix_pose, smooth=smooth)
+
+    def motion_arrays(self, conditioning: Any) -> dict[str, FloatArray]:
+        """ "motion": [n, 106], as the published program writes it."""
+        assert isinstance(conditioning, Conditioning)
+        return {"motion": conditioning.motion}
+
+    def heard_phones(self, conditioning: Any) -> tuple[Phone, ...] | None:
+        assert isinstance(conditioning, Conditioning)
+        return conditioning.phones
 
     # Drawing
 

@@ -12,11 +12,21 @@ from typing import Any
 import numpy as np
 
 from talkinghead.cache import Cache, cache_key
-from talkinghead.contracts import FaceTrack, Frame, FrameSource, MouthMotion, Speech, StageTime
+from talkinghead.contracts import (
+    FaceTrack,
+    FloatArray,
+    Frame,
+    FrameSource,
+    MouthMotion,
+    Phone,
+    Speech,
+    StageTime,
+)
 from talkinghead.families.viseme.analyse import FacePath, analyse_picture, analyse_video
 from talkinghead.families.viseme.animator import VisemeAvatar, animate_frame, appearance, full_poses
 from talkinghead.families.viseme.compose import fine_picture
 from talkinghead.families.viseme.config import VisemeConfig
+from talkinghead.families.viseme.geometry import COLUMNS
 from talkinghead.head import (
     Avatar,
     Description,
@@ -49,6 +59,7 @@ class VisemeConditioning:
     method: str
     """How the phones were found."""
     notes: tuple[str, ...]
+    phones: tuple[Phone, ...] = ()
 
 
 def build(options: LoadOptions) -> VisemeHead:
@@ -113,8 +124,31 @@ class VisemeHead(Head):
 
         found = PhoneResult(speech.phones, "given") if speech.phones is not None else recognise_phones(speech.clip)
         return VisemeConditioning(
-            mouth_motion(found.phones, speech.clip, fps, num_frames), found.method, tuple(found.notes)
+            mouth_motion(found.phones, speech.clip, fps, num_frames), found.method, tuple(found.notes), found.phones
         )
+
+    def motion_arrays(self, conditioning: Any) -> dict[str, FloatArray]:
+        """Jaw, lips, width, tuck, tongue and speaking, as in `MouthMotion`."""
+        assert isinstance(conditioning, VisemeConditioning)
+        motion = conditioning.motion
+        return {name: getattr(motion, name) for name in ("jaw", "lips", "width", "tuck", "tongue", "speaking")}
+
+    def heard_phones(self, conditioning: Any) -> tuple[Phone, ...]:
+        assert isinstance(conditioning, VisemeConditioning)
+        return conditioning.phones
+
+    def landmarks(self, avatar: Avatar, index: int) -> FloatArray:
+        """The outlines of the lips, and the eyes of a picture."""
+        assert isinstance(avatar, VisemeAvatar)
+        assert avatar.path is not None
+        mouth = avatar.path.at(index).mouth
+        curves = (mouth.upper_outer, mouth.lower_outer, mouth.upper_inner, mouth.lower_inner)
+        some = slice(None, None, 5)
+        across = (mouth.half_width * COLUMNS)[some, None]
+        points = [mouth.centre + across * mouth.axis + curve[some, None] * mouth.down for curve in curves]
+        if avatar.eyes:
+            points.append(np.stack([eye.geometry.centre for eye in avatar.eyes]))
+        return np.concatenate(points).astype(np.float32)
 
     def stages(self, avatar: Avatar, conditioning: Any, plan: FramePlan) -> Sequence[Stage]:
         assert isinstance(avatar, VisemeAvatar)
