@@ -201,10 +201,17 @@ def generate(
         typer.Option("--audio", "-a", help="Speech: any audio or video file. Several: --audio *.wav"),
     ] = None,
     text: Annotated[
-        str | None, typer.Option("--text", help="Speech from text instead (extra tts): what to say.")
+        str | None, typer.Option("--text", help="Speech from text instead (extra tts): what to say; - reads it.")
+    ] = None,
+    text_file: Annotated[
+        Path | None, typer.Option("--text-file", help="Speech from text: read what to say from this file (UTF-8).")
     ] = None,
     lang: Annotated[str, typer.Option("--lang", help="Language of --text: en, de, zh. See: talkinghead say")] = "en",
     voice: Annotated[str | None, typer.Option("--voice", help="Voice of --text. See: talkinghead say --voices")] = None,
+    engine: Annotated[
+        str, typer.Option("--engine", metavar="auto|espeak|gtts|piper", help="Who speaks --text; gtts is online.")
+    ] = "auto",
+    speed: Annotated[float, typer.Option("--speed", help="Pace of --text: 0.5 is half, 2 is double.")] = 1.0,
     face: Annotated[
         list[Path] | None, typer.Option("--face", "-f", help="Picture or video of a face. Several are allowed.")
     ] = None,
@@ -278,7 +285,8 @@ def generate(
         if not quiet and not json_output:
             tell_models(model)
     facts = family(model)
-    spoken = speech_from_text(text, lang, voice, audio, start, duration)
+    said = SpokenText(text, text_file, lang, voice, engine, speed)
+    spoken = speech_from_text(said, audio, start, duration)
     sounds = [SPOKEN] if spoken is not None else audio or []
     given.refuse_all_but(model, list(FAMILIES))
     sources = _sources(facts, {"--face": face, "--template": template, "--scene": scene, "--avatar": avatar})
@@ -331,28 +339,48 @@ SPOKEN = Path("text")
 """Stands where a job names its sound file, when the sound is made from text."""
 
 
+@dataclass(frozen=True)
+class SpokenText:
+    """The options of speech from text, as they were given."""
+
+    text: str | None = None
+    text_file: Path | None = None
+    lang: str = "en"
+    voice: str | None = None
+    engine: str = "auto"
+    speed: float = 1.0
+
+    @property
+    def is_given(self) -> bool:
+        return self.text is not None or self.text_file is not None
+
+
 def speech_from_text(
-    text: str | None, lang: str, voice: str | None, audio: list[Path] | None, start_s: float, duration_s: float | None
+    said: SpokenText, audio: list[Path] | None, start_s: float, duration_s: float | None
 ) -> Speech | None:
-    """Speak `--text`, or None where sound files are given.
+    """Speak `--text` or `--text-file`, or None where sound files are given.
 
     Raises:
         OptionError: both, neither, or an option that has no effect.
     """
     from talkinghead import api
+    from talkinghead.cli.say import given_text
 
-    if (text is None) == (not audio):
+    if said.is_given == bool(audio):
         raise OptionError(
-            "Neither --audio nor --text is given." if text is None else "Both --audio and --text are given.",
+            "Both --audio and --text are given." if said.is_given else "Neither --audio nor --text is given.",
             accepted="--audio FILE, or --text with what to say",
         )
-    if text is None:
-        if voice is not None or lang != "en":
-            raise OptionError("--lang and --voice have no effect without --text.", remedy="leave them out")
+    if not said.is_given:
+        if replace(said, text=None) != SpokenText():
+            raise OptionError(
+                "--lang, --voice, --engine and --speed have no effect without --text.", remedy="leave them out"
+            )
         return None
     if start_s or duration_s is not None:
         raise OptionError("--start and --duration have no effect with --text.", remedy="shorten the text")
-    return api.say(text, lang=lang, voice=voice)
+    words = given_text(said.text, said.text_file)
+    return api.say(words, lang=said.lang, voice=said.voice, engine=said.engine, speed=said.speed)
 
 
 def tell_models(default: str) -> None:

@@ -139,12 +139,15 @@ def checkpoint_for(model: str, given: str | os.PathLike[str] | None) -> Path | N
         A path; None if nothing was given and nothing is installed.
     Raises:
         OptionError: several were imported and none is of the catalogue: the user has to say which.
+        MissingWeights: it is one of the catalogue that is not installed.
     """
     if given is not None:
         path = Path(given)
         name = os.fspath(given)
         if not path.exists() and _NAME.fullmatch(name) and name in (have := installed()):
             return have[name].file
+        if not path.exists() and name in CATALOGUE:
+            raise MissingWeights(f"The checkpoint {name} is not installed.", remedy=how_to_get(CATALOGUE[name]))
         return path
     found = for_model(model)
     if len(found) > 1 and found[0].name not in CATALOGUE:
