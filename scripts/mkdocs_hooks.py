@@ -1,0 +1,147 @@
+"""What the documentation takes from the code while it is built, so that it is never out of date.
+
+A comment alone on a line of a page is replaced by a table:
+
+    <!-- options: wav2lip -->    options of `generate` that belong to a model, or to frames, faces or encoding
+    <!-- models -->              the models and their facts
+    <!-- catalogue -->           public checkpoints and their licences
+    <!-- errors -->              the errors that are raised on purpose
+    <!-- commands -->            every command with its options
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+MARKER = re.compile(r"^<!-- (\w+)(?:: ([\w.:]+))? -->$", re.MULTILINE)
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Called by mkdocs for each page."""
+    return MARKER.sub(lambda match: WRITERS[match[1]](*([match[2]] if match[2] else [])), markdown)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A table in Markdown; cells lose what would end them."""
+    lines = [list(header), ["---"] * len(header), *rows]
+    cells = [[str(cell).replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines]
+    return "\n".join("| " + " | ".join(line) + " |" for line in cells) + "\n"
+
+
+def code(text: object) -> str:
+    return f"`{text}`" if str(text) else ""
+
+
+def plain(text: str) -> str:
+    """Help without the markup of the terminal, safe in Markdown."""
+    return re.sub(r"\\\[", "[", text).replace("<", "&lt;").replace("*", "\\*").replace("_", "\\_")
+
+
+def options(owner: str) -> str:
+    from talkinghead.cli.generate import command
+
+    rows = []
+    for flag in command.command_class.flags:
+        for name, item in flag.owners:
+            if name == owner:
+                values = f"{flag.flag}, --no-{flag.flag[2:]}" if item.type is bool else item.spelling
+                rows.append((code(flag.flag), plain(item.help), code(values), code(shown(item.default))))
+    if not rows:
+        raise ValueError(f"nothing has options under the name {owner!r}")
+    return table(("option", "meaning", "values", "default"), rows)
+
+
+def shown(default: Any) -> str:
+    if default is None or default == "":
+        return ""
+    if isinstance(default, bool):
+        return "on" if default else "off"
+    return ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
+
+
+def models() -> str:
+    from talkinghead.registry import FAMILIES
+
+    rows = [
+        (
+            code(facts.name),
+            plain(facts.summary),
+            f"{code(facts.source_option)}: {facts.face_source}",
+            "a checkpoint" if facts.needs_checkpoint else "no weights",
+            facts.fps if facts.fps is not None else "any",
+            "yes" if facts.can_stream else "no",
+            code(facts.extra or ""),
+        )
+        for facts in FAMILIES.values()
+    ]
+    return table(("model", "what it does", "takes", "needs", "frames/s", "streams", "extra"), rows)
+
+
+def catalogue() -> str:
+    from talkinghead.cli.console import size_text
+    from talkinghead.weights.catalogue import CATALOGUE
+
+    may = {True: "yes", False: "no", None: "not stated"}
+    rows = []
+    for entry in CATALOGUE.values():
+        how = "`models pull`" if entry.urls else "by hand, then `models import`"
+        size = size_text(entry.size_bytes) if entry.size_bytes is not None else ""
+        licence = f"[{entry.licence.name}]({entry.licence.url})" if entry.licence.url else entry.licence.name
+        rows.append((code(entry.name), plain(entry.purpose), size, how, licence, may[entry.licence.commercial]))
+    return table(("name", "what it is", "size", "how to get it", "licence", "commercial use"), rows)
+
+
+def errors() -> str:
+    import talkinghead.errors as module
+
+    tree = (inspect.getdoc(module) or "").split("\n\n")[1]
+    meaning = {match[1]: match[2].strip() for match in re.finditer(r"(?:├──|└──) (\w+) +(\S.*)", tree)}
+    rows = []
+    for node in ast.parse(inspect.getsource(module)).body:
+        if isinstance(node, ast.ClassDef):
+            kind = getattr(module, node.name)
+            rows.append(
+                (code(node.name), meaning.get(node.name, ""), kind.exit_status, code(kind.__bases__[0].__name__))
+            )
+    return table(("error", "meaning", "exit status", "is a"), rows)
+
+
+def commands() -> str:
+    from talkinghead.cli.main import COMMANDS, load_command
+
+    parts: list[str] = []
+    for row in COMMANDS:
+        parts.append(f"## talkinghead {row.name}\n\n{plain(row.help)}\n")
+        describe(f"talkinghead {row.name}", load_command(row), parts)
+    return "\n".join(parts)
+
+
+def describe(name: str, command: Any, parts: list[str]) -> None:
+    below = getattr(command, "commands", {})
+    for sub_name, sub in below.items():
+        first_line = (sub.help or "").strip().split("\n")[0]
+        parts.append(f"### {name} {sub_name}\n\n{plain(first_line)}\n")
+        describe(f"{name} {sub_name}", sub, parts)
+    rows = []
+    for parameter in command.params:
+        if "--help" in parameter.opts:
+            continue
+        is_argument = parameter.param_type_name == "argument"
+        flags = [parameter.metavar or parameter.name.upper()] if is_argument else parameter.opts
+        flags = [*flags, *parameter.secondary_opts]
+        rows.append((", ".join(code(flag) for flag in flags), plain(parameter.help or "")))
+    if rows and not below:
+        parts.append(table(("option", "meaning"), rows))
+
+
+WRITERS: dict[str, Callable[..., str]] = {
+    "options": options,
+    "models": models,
+    "catalogue": catalogue,
+    "errors": errors,
+    "commands": commands,
+}
