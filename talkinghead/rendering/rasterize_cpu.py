@@ -52,15 +52,17 @@ from talkinghead.rendering.simd import (
 
 F = np.float32
 
-X, Y, CONIC_XX, CONIC_XY, CONIC_YY, OPACITY, Z, HALF_X, HALF_Y = range(9)
+X, Y, CONIC_XX, CONIC_XY, CONIC_YY, OPACITY, Z, HALF_X, HALF_Y, FAINT = range(10)
 """Columns of the packed Gaussians: centre, inverse covariance, opacity, depth, half sizes of the box outside which
-alpha is below 1/255."""
-FIRST_SHADE = 9
+alpha is below 1/255, and an exponent below which it certainly is."""
+FIRST_SHADE = 10
 """First colour channel, where they all fit into the rest of the row; more channels stay in their own array."""
 NUM_PACKED = 16
 """A row is one line of the processor's cache."""
 PREFETCH = 8
 """Entries of a tile's list that are asked from memory before they are needed."""
+FAINT_MARGIN = 1e-4
+"""Exponents are trusted to this where they decide that alpha is below 1/255."""
 NOT_VISIBLE = np.uint32(0xFFFFFFFF)
 """Sort key of a dropped Gaussian; keys of others are the bits of their positive depth."""
 
@@ -229,6 +231,7 @@ def project_range(
         packed[i, X], packed[i, Y], packed[i, Z] = x, y, tz
         packed[i, CONIC_XX], packed[i, CONIC_XY], packed[i, CONIC_YY] = conic_xx, conic_xy, conic_yy
         packed[i, OPACITY], packed[i, HALF_X], packed[i, HALF_Y] = opacity, F(half_x), F(half_y)
+        packed[i, FAINT] = F(-level - FAINT_MARGIN)
         if colors.shape[1] <= NUM_PACKED - FIRST_SHADE:
             for channel in range(colors.shape[1]):
                 packed[i, FIRST_SHADE + channel] = colors[i, channel]
@@ -361,7 +364,7 @@ def composite_tiles(
                 continue
             x = packed[i, X] - F(x0)
             a, b, c = packed[i, CONIC_XX], packed[i, CONIC_XY], packed[i, CONIC_YY]
-            opacity = packed[i, OPACITY]
+            opacity, faint = packed[i, OPACITY], splat(packed[i, FAINT])
             dx = splat(x) - ramp()
             down_factor = F(-0.5) * c
             quadratic = splat(F(-0.5) * a) * dx * dx
@@ -372,8 +375,10 @@ def composite_tiles(
                 dy = y - F(row)
                 base = row * TILE
                 power = quadratic + multiply_add(linear, splat(dy), splat(down_factor * dy * dy))
-                value = smaller(splat(ALPHA_MAX), splat(opacity) * _exp(larger(smaller(power, zero), lowest)))
                 now = load(left, base)
+                if count((power >= faint) & (now > zero)) == 0:
+                    continue
+                value = smaller(splat(ALPHA_MAX), splat(opacity) * _exp(larger(smaller(power, zero), lowest)))
                 following = now * (one - value)
                 hit = (power <= zero) & (value >= splat(ALPHA_MIN)) & (now > zero)
                 touched = count(hit)

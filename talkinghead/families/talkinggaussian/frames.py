@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from talkinghead.pipeline import Stage
 from talkinghead.rendering.cameras import Camera
 
 BLACK = np.zeros(3, np.float32)
+MOTION_BATCH = 4
+"""Frames that go through the motion network together: their Gaussians are read from memory once."""
 QUEUE = 3
 """Frames that may wait between two steps; each holds pictures of both clouds."""
 
@@ -65,12 +68,14 @@ def shots_stage(make: Callable[[int], Shot], backdrop: Backdrop) -> Stage:
 
 
 def deform_stage(renderer: HeadRenderer, codes: SpeechCodes) -> Stage:
-    """Move the clouds as the speech says."""
+    """Move the clouds as the speech says, MOTION_BATCH frames together."""
 
     def run(items: Iterator[ShotBackdrop]) -> Iterator[ShotDeformed]:
-        for item in items:
-            head = renderer.deform(codes, item.shot.code, item.shot.au_exp)
-            yield ShotDeformed(item.shot, item.backdrop, head)
+        while batch := list(itertools.islice(items, MOTION_BATCH)):
+            shots = [item.shot for item in batch]
+            heads = renderer.deform(codes, [shot.code for shot in shots], np.stack([shot.au_exp for shot in shots]))
+            for item, head in zip(batch, heads, strict=True):
+                yield ShotDeformed(item.shot, item.backdrop, head)
 
     return Stage("motion", run, QUEUE)
 

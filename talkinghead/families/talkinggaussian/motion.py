@@ -11,7 +11,7 @@ For the mouth the audio part is one vector for all Gaussians. `network.py` is th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,8 +125,11 @@ class FaceDeformation:
         return (factors[:, None] * self._driven).to(self._dtype)
 
     def _outputs(self, driven: Tensor, block: slice) -> Tensor:
-        """d_xyz (not scaled), d_rot, d_scale of some Gaussians: [n, 10]."""
-        hidden = torch.addmm(self._static[block], self._attention[block], driven).relu_()
+        """d_xyz (not scaled), d_rot, d_scale of some Gaussians: [F, n, 10] for F first layers."""
+        frames = (len(driven), -1, -1)
+        hidden = torch.baddbmm(
+            self._static[block].expand(frames), self._attention[block].expand(frames), driven
+        ).relu_()
         hidden = (hidden @ self._second).relu_()
         return (hidden @ self._third).float()
 
@@ -137,30 +140,40 @@ class FaceDeformation:
         Args:
             enc_a: [32] code of the speech. au_exp: [6] action units.
         """
-        driven = self._driven_weights(enc_a, au_exp)
-        if not len(self._xyz):
-            return self._xyz.new_empty(0, self._third.shape[1])
-        return torch.cat([self._outputs(driven, block) for block in _blocks(len(self._xyz), self._xyz.device)])
+        return self._outputs(self._driven_weights(enc_a, au_exp)[None], slice(None))[0]
 
     @torch.inference_mode()
-    def __call__(self, enc_a: Tensor, au_exp: Tensor) -> Deformed:
-        """The cloud at one moment; block by block, so that a block stays in the cache from network to activation."""
-        driven = self._driven_weights(enc_a, au_exp)
-        means, scales, rotations = (torch.empty_like(v) for v in (self._xyz, self._scaling, self._rotation))
-        for block in _blocks(len(means), means.device):
-            h = self._outputs(driven, block)
-            torch.add(self._xyz[block], h[:, :3], alpha=MOVE_SCALE, out=means[block])
-            scales[block] = functional.softplus(self._scaling[block] + h[:, 7:10])
-            turned = self._rotation[block] + h[:, 3:7]
-            length = torch.linalg.vector_norm(turned, dim=1, keepdim=True).clamp_min_(MIN_LENGTH)
-            torch.div(turned, length, out=rotations[block])
-        return Deformed(means, scales, rotations, self._opacities)
+    def __call__(self, enc_a: Tensor, au_exp: Tensor) -> list[Deformed]:
+        """The cloud at several moments; the same values in any batch.
+
+        Args:
+            enc_a: [F, 32] codes of the speech. au_exp: [F, 6] action units.
+        """
+        driven = torch.stack([self._driven_weights(*frame) for frame in zip(enc_a, au_exp, strict=True)])
+        means, scales, rotations = (
+            value.new_empty(len(driven), *value.shape) for value in (self._xyz, self._scaling, self._rotation)
+        )
+        for frames, block in _portions(len(driven), len(self._xyz), self._xyz.device):
+            h = self._outputs(driven[frames], block)
+            torch.add(self._xyz[block], h[..., :3], alpha=MOVE_SCALE, out=means[frames, block])
+            scales[frames, block] = functional.softplus(self._scaling[block] + h[..., 7:10])
+            turned = self._rotation[block] + h[..., 3:7]
+            length = torch.linalg.vector_norm(turned, dim=-1, keepdim=True).clamp_min_(MIN_LENGTH)
+            torch.div(turned, length, out=rotations[frames, block])
+        return [Deformed(*values, self._opacities) for values in zip(means, scales, rotations, strict=True)]
 
 
-def _blocks(count: int, device: torch.device) -> list[slice]:
-    """Blocks of Gaussians; one for all of them on a GPU."""
-    size = BLOCK if device.type == "cpu" else max(1, count)
-    return [slice(start, start + size) for start in range(0, count, size)]
+def _portions(num_frames: int, count: int, device: torch.device) -> Iterator[tuple[slice, slice]]:
+    """Frames and Gaussians that go through the network together.
+
+    On a processor a block of Gaussians for one frame after the other, while the block is in the cache; on a GPU all.
+    """
+    if device.type != "cpu":
+        yield slice(0, num_frames), slice(0, count)
+        return
+    for start in range(0, count, BLOCK):
+        for frame in range(num_frames):
+            yield slice(frame, frame + 1), slice(start, start + BLOCK)
 
 
 class MouthDeformation:
@@ -184,12 +197,12 @@ class MouthDeformation:
             self._opacities = torch.sigmoid(torch.from_numpy(np.array(cloud.opacity)).to(device))[:, 0]
 
     @torch.inference_mode()
-    def __call__(self, enc_a: Tensor) -> Deformed:
-        """The cloud at one moment; enc_a is [32]."""
-        out = torch.empty_like(self._xyz)
-        shared = enc_a @ self._driven
-        for block in _blocks(len(out), out.device):
-            hidden = (self._static[block] + shared).relu_()
+    def __call__(self, enc_a: Tensor) -> list[Deformed]:
+        """The cloud at several moments, as `FaceDeformation`; enc_a is [F, 32]."""
+        said = torch.stack([code @ self._driven for code in enc_a])[:, None]
+        means = self._xyz.new_empty(len(said), *self._xyz.shape)
+        for frames, block in _portions(len(said), len(self._xyz), self._xyz.device):
+            hidden = (self._static[block] + said[frames]).relu_()
             hidden = (hidden @ self._second).relu_()
-            torch.mm(hidden, self._third, out=out[block])
-        return Deformed(self._xyz + out * self._scale, self._scales, self._rotations, self._opacities)
+            torch.addcmul(self._xyz[block], hidden @ self._third, self._scale, out=means[frames, block])
+        return [Deformed(moved, self._scales, self._rotations, self._opacities) for moved in means]

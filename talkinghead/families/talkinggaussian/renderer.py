@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -93,11 +94,11 @@ class HeadRenderer:
             self._audio_mouth.codes(rows.mouth, indices, positions),
         )
 
-    def deform(self, codes: SpeechCodes, index: int, au_exp: FloatArray) -> DeformedHead:
-        """Both clouds at frame `index`; au_exp is [6] float32."""
-        return DeformedHead(
-            self._face(codes.face[index], torch.from_numpy(au_exp).to(self.device)), self._mouth(codes.mouth[index])
-        )
+    def deform(self, codes: SpeechCodes, indices: Sequence[int], au_exp: FloatArray) -> list[DeformedHead]:
+        """Both clouds at the frames `indices`; au_exp is [F, 6] float32."""
+        wanted = torch.tensor(list(indices), dtype=torch.int64, device=self.device)
+        faces = self._face(codes.face[wanted], torch.from_numpy(au_exp).to(self.device))
+        return [DeformedHead(*pair) for pair in zip(faces, self._mouth(codes.mouth[wanted]), strict=True)]
 
     def draw(self, head: DeformedHead, camera: Camera, background: FloatArray) -> DrawnHead:
         """Rasterise both clouds; background is the [3] float32 colour behind each of them."""

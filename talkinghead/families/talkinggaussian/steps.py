@@ -100,7 +100,7 @@ def write_motion(
     with pending_folder(out) as folder:
         for index in range(count):
             item = shot(index)
-            moved = head.renderer.deform(codes, item.code, item.au_exp)
+            moved = head.renderer.deform(codes, [item.code], item.au_exp[None])[0]
             _write_arrays(folder, index, {
                 f"{name}_{field}": getattr(getattr(moved, name), field).cpu().numpy()
                 for name in CLOUDS

@@ -267,7 +267,7 @@ def mouth_picture(example: SimpleNamespace, characters: dict[str, float], blink:
     for character, strength in characters.items():
         rows[:, ALPHABET.index(character)] = PEAK * strength
     codes = head.renderer.codes(head.renderer.audio_rows(rows), np.array([4]), 16)
-    moved = head.renderer.deform(codes, 0, np.array([0, 0, 0, 0, 0, blink], np.float32))
+    moved = head.renderer.deform(codes, [0], np.array([[0, 0, 0, 0, 0, blink]], np.float32))[0]
     camera = read_poses(example.data / "transforms_train.json").camera(0, (160, 160))
     return head.renderer.compose(head.renderer.draw(moved, camera, BLACK), np.full((160, 160, 3), 120, np.uint8))
 

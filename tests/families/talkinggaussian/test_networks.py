@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from talkinghead.families.talkinggaussian import motion, network
+from talkinghead.families.talkinggaussian.checkpoint import CanonicalCloud
 from talkinghead.families.talkinggaussian.grid import FACE_GRID, MOUTH_GRID, GridConfig, encode, table_rows
 from talkinghead.families.talkinggaussian.network import FACE, MOUTH, NetworkKind, expected_shapes
 from talkinghead.reference import run_network
@@ -20,6 +21,7 @@ GRID = 5e-5
 NETWORK = 1e-4
 MOVE = 1e-6  # d_xyz, which is scaled by 0.01
 TWINS = 2e-5  # the same network with its first layer split: other order of additions
+ARRAYS = ("xyz", "features", "scaling", "rotation", "opacity")
 WIDTHS = {"deepspeech": 29, "hubert": 1024}
 
 
@@ -103,7 +105,7 @@ def test_fast_motion_equals_the_readable_network(scene: SimpleNamespace) -> None
     )
     expected = torch.cat([moved.d_xyz / network.MOVE_SCALE, moved.d_rot, moved.d_scale], dim=1)
     torch.testing.assert_close(fast.outputs(enc_a, au_exp), expected, atol=TWINS, rtol=1e-5)
-    deformed = fast(enc_a, au_exp)
+    [deformed] = fast(enc_a[None], au_exp[None])
     xyz, scaling, rotation = (torch.from_numpy(getattr(head.face, name)) for name in ("xyz", "scaling", "rotation"))
     torch.testing.assert_close(deformed.means, xyz + moved.d_xyz, atol=1e-6, rtol=0)
     torch.testing.assert_close(
@@ -111,10 +113,38 @@ def test_fast_motion_equals_the_readable_network(scene: SimpleNamespace) -> None
     )
     turned = rotation + moved.d_rot
     torch.testing.assert_close(deformed.rotations, turned / turned.norm(dim=1, keepdim=True), atol=TWINS, rtol=1e-5)
-    mouth = motion.MouthDeformation(head.mouth, weights["mouth"])(enc_a)
+    [mouth] = motion.MouthDeformation(head.mouth, weights["mouth"])(enc_a[None])
     enc_x = network.encode_points(weights["mouth"], MOUTH, head.mouth.xyz)
     expected = torch.from_numpy(head.mouth.xyz) + network.mouth_motion(weights["mouth"], enc_x, enc_a[None])
     torch.testing.assert_close(mouth.means, expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_batch_of_frames_equals_its_frames(scene: SimpleNamespace, dtype: torch.dtype) -> None:
+    """To the bit, with more Gaussians than go through the network together."""
+    rng = np.random.default_rng(0)
+    enc_a = torch.from_numpy(rng.normal(size=(3, 32)).astype(np.float32))
+    au_exp = torch.from_numpy(rng.uniform(0, 2, (3, 6)).astype(np.float32))
+    count = motion.BLOCK + 5
+    clouds = [
+        CanonicalCloud(
+            **{name: np.resize(getattr(cloud, name), (count, *getattr(cloud, name).shape[1:])) for name in ARRAYS},
+            sh_degree=cloud.sh_degree,
+        )
+        for cloud in (scene.head.face, scene.head.mouth)
+    ]
+    weights = [
+        motion.torch_weights(values, torch.device("cpu"))
+        for values in (scene.head.face_motion, scene.head.mouth_motion)
+    ]
+    face = motion.FaceDeformation(clouds[0], weights[0], dtype)
+    mouth = motion.MouthDeformation(clouds[1], weights[1])
+    together = zip(face(enc_a, au_exp), mouth(enc_a), strict=True)
+    for index, moved in enumerate(together):
+        alone = *face(enc_a[index : index + 1], au_exp[index : index + 1]), *mouth(enc_a[index : index + 1])
+        for ours, expected in zip(moved, alone, strict=True):
+            for name in ("means", "scales", "rotations", "opacities"):
+                assert torch.equal(getattr(ours, name), getattr(expected, name)), name
 
 
 def test_rows_once_equal_windows_one_by_one(scene: SimpleNamespace) -> None:
