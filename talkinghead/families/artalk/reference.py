@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,6 +93,14 @@ def _numpy(**values: torch.Tensor) -> Outputs:
 # Motion -------------------------------------------------------------------------------------------------------------
 
 
+def _settings(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The settings themselves, which may stand under "config"."""
+    if "config" not in config:
+        return config
+    _known(config, ("config", *GOLDEN_KEYS))
+    return cast("Mapping[str, Any]", config["config"])
+
+
 def run_wav2vec(weights: Arrays, inputs: Arrays, config: Mapping[str, Any], options: ReferenceOptions) -> Outputs:
     """The audio encoder; the config is that of the transformers model, default XLS-R 300M."""
     from talkinghead.families.artalk.motion.audio_encoder import normalise_wave, wav2vec_encoder
@@ -100,7 +108,7 @@ def run_wav2vec(weights: Arrays, inputs: Arrays, config: Mapping[str, Any], opti
     from talkinghead.families.artalk.weights import AUDIO_PREFIX, load_audio_encoder, to_tensors
 
     device = _device(options)
-    network: Any = wav2vec_encoder(dict(config) or XLS_R_300M)
+    network: Any = wav2vec_encoder(dict(_settings(config)) or XLS_R_300M)
     below = {name: value for name, value in weights.items() if name.startswith(AUDIO_PREFIX)}
     named = {name.removeprefix(AUDIO_PREFIX): value for name, value in (below or weights).items()}
     load_audio_encoder(network, to_tensors(named), "the weights")
@@ -138,7 +146,8 @@ def _below(weights: Arrays, prefix: str) -> Arrays:
 def _vae_config(config: Mapping[str, Any]) -> VAEConfig:
     from talkinghead.families.artalk.motion.config import read_config
 
-    section = config.get("VAE_CONFIG", config)
+    settings = _settings(config)
+    section = settings.get("VAE_CONFIG", settings)
     return read_config({"AR_CONFIG": {}, "VAE_CONFIG": section}).vae
 
 
