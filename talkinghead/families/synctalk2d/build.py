@@ -135,7 +135,7 @@ class Landmarker:
     @property
     def identity(self) -> str:
         """Everything that changes its answers."""
-        network = "pfld" if self._network is not None else "standard face"
+        network = "pfld" if self._network is not None else "standard face, eyes and box"
         return f"{self._detector.identity}; {network}"
 
     @property
@@ -156,7 +156,7 @@ class Landmarker:
         from talkinghead.face.landmarks import layout
 
         if best.key_points is not None and np.isfinite(best.key_points).all():
-            return layout.place_on_key_points(best.key_points)
+            return layout.place_on_key_points(best.key_points, best.box_xyxy)
         return layout.place_in_box(best.box_xyxy)
 
 
