@@ -164,7 +164,7 @@ def generator_weights(
 def check_shapes(
     tensors: Mapping[str, Array], wanted: Mapping[str, tuple[int, ...]], source: str | Path, what: str
 ) -> None:
-    """Refuse a state dict that is not exactly the wanted one (`num_batches_tracked` may be absent).
+    """Refuse a state dict that is not exactly the wanted one (`num_batches_tracked` is not used: it may be absent or misshapen).
 
     Raises:
         WrongCheckpoint: the message shows up to three differences of each kind.
@@ -175,7 +175,7 @@ def check_shapes(
     shapes = [
         f"{name} is {list(tensors[name].shape)}, not {list(wanted[name])}"
         for name in wanted
-        if name in tensors and tuple(tensors[name].shape) != wanted[name]
+        if name in tensors and tuple(tensors[name].shape) != wanted[name] and not name.endswith("num_batches_tracked")
     ]
     for label, names in (("lacks", missing), ("has besides", unexpected), ("differs:", shapes)):
         if names:

@@ -137,6 +137,14 @@ def test_missing_unexpected_and_misshapen_tensors_are_named(unet160: Any) -> Non
     assert [v for v in AUDIO_VARIANTS.values() if v.input_shape[0] == 48] == []
 
 
+def test_batch_counters_are_not_looked_at(unet160: Any) -> None:
+    counters = [name for name in unet160 if name.endswith("num_batches_tracked")]
+    assert counters
+    for others in ({name: np.zeros(1, np.int64) for name in counters}, {}):
+        state = {name: value for name, value in unet160.items() if name not in counters} | others
+        assert generator_weights(state, "x").size == "160"
+
+
 def test_a_truncated_file_is_refused(tmp_path: Path, unet160: Any) -> None:
     path = write_checkpoint(tmp_path / "1.pth", unet160)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
