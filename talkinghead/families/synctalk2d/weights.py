@@ -164,7 +164,7 @@ def generator_weights(
 def check_shapes(
     tensors: Mapping[str, Array], wanted: Mapping[str, tuple[int, ...]], source: str | Path, what: str
 ) -> None:
-    """Refuse a state dict that is not exactly the wanted one (`num_batches_tracked` is not used: it may be absent or misshapen).
+    """Refuse a state dict that is not exactly the wanted one; `num_batches_tracked` is not used and may be absent.
 
     Raises:
         WrongCheckpoint: the message shows up to three differences of each kind.
