@@ -88,13 +88,16 @@ def _candidates(backend: str, device: str, precision: str) -> Iterator[EngineCho
         for kind in ("float16", "float32") if fast else (precision,):
             yield EngineChoice("torch", device, kind)
         return
-    if backend in ("auto", "openvino") and installed("openvino"):
-        able = openvino_precisions()
-        for kind in able if fast else (precision,):
-            if kind in able:
-                yield EngineChoice("openvino", "cpu", kind)
-    if backend in ("auto", "onnx") and installed("onnx") and (fast or precision == "float32"):
-        yield EngineChoice("onnx", "cpu", "float32")
+    with_openvino = backend in ("auto", "openvino") and installed("openvino")
+    able = openvino_precisions() if with_openvino else ()
+    for kind in able if fast else (precision,):
+        if kind in able and kind != "float32":
+            yield EngineChoice("openvino", "cpu", kind)
+    if fast or precision == "float32":  # where ONNX Runtime is the faster one
+        if backend in ("auto", "onnx") and installed("onnx"):
+            yield EngineChoice("onnx", "cpu", "float32")
+        if with_openvino:
+            yield EngineChoice("openvino", "cpu", "float32")
     if backend in ("auto", "torch") and installed("torch"):
         yield EngineChoice("torch", "cpu", "float32" if fast else precision)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -490,17 +491,29 @@ def _chunks(work: Iterator[_Work], size: int) -> Iterator[list[_Work]]:
 
 
 def _saver(folder: Path) -> Callable[[Iterator[Frame]], Iterator[Frame]]:
-    """A step that writes the frames it passes on."""
+    """A step that writes the frames it passes on, several at a time: compressing takes longer than all else."""
 
     def save(frames: Iterator[Frame]) -> Iterator[Frame]:
+        from talkinghead.backends.choose import available_cores
         from talkinghead.media import write_png
 
         folder.mkdir(parents=True, exist_ok=True)
-        for i, frame in enumerate(frames):
-            write_png(folder / f"frame_{i:05d}.png", frame)
-            yield frame
+        cores = available_cores()
+        with ThreadPoolExecutor(cores) as pool:
+            waiting: deque[tuple[Frame, Future[None]]] = deque()
+            for i, frame in enumerate(frames):
+                waiting.append((frame, pool.submit(write_png, folder / f"frame_{i:05d}.png", frame)))
+                if len(waiting) > cores:
+                    yield _written(*waiting.popleft())
+            while waiting:
+                yield _written(*waiting.popleft())
 
     return save
+
+
+def _written(frame: Frame, writing: Future[None]) -> Frame:
+    writing.result()
+    return frame
 
 
 def build(options: LoadOptions) -> Head:

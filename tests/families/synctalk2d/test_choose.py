@@ -23,10 +23,11 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("fake")
 def test_fast_first_and_exact_last() -> None:
     ways = names()
-    assert ways[:3] == ["openvino float16 on cpu", "openvino bfloat16 on cpu", "openvino float32 on cpu"]
-    assert ways[3:] == ["onnx float32 on cpu", "torch float32 on cpu"]
+    assert ways[:3] == ["openvino float16 on cpu", "openvino bfloat16 on cpu", "onnx float32 on cpu"]
+    assert ways[3:] == ["openvino float32 on cpu", "torch float32 on cpu"]
     assert names(compat=True) == names(precision="parity")
-    assert names(precision="parity")[0] == "openvino float32 on cpu"
+    assert names(precision="parity")[0] == "onnx float32 on cpu"
+    assert names("openvino", "parity") == ["openvino float32 on cpu"]
     assert names("onnx") == ["onnx float32 on cpu"]
     assert names("torch", "bfloat16") == ["torch bfloat16 on cpu"]
     assert names("openvino", "bfloat16", compat=True) == ["openvino bfloat16 on cpu"]
