@@ -1,10 +1,4 @@
-"""A `Graph` as an ONNX model, for ONNX Runtime and OpenVINO.
-
-For a known batch, convolutions of very small pictures are written side by side: CPU runtimes treat the pictures of a
-batch one by one and read all weights again for each, which at 3x3 positions and 512x512 channels costs far more than
-the arithmetic. The pictures are laid into one wide picture with columns of zeros between them, convolved once, and
-taken apart. The sums are the same.
-"""
+"""A `Graph` as an ONNX model, for ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -13,14 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from talkinghead.backends.graph import Graph, Node, output_shape
+from talkinghead.backends.graph import Graph
+from talkinghead.backends.lowering import lower
 from talkinghead.errors import MissingDependency
 
 ONNX_OPSET = 18
-SIDE_BY_SIDE_POSITIONS = 9
-"""Pictures of at most this many positions are convolved side by side; for 36 the copies cost what is gained."""
-SIDE_BY_SIDE_WEIGHTS = 200_000
-"""And only where there are this many weights to read."""
 
 
 def to_onnx(graph: Graph, *, batch: int | None = None) -> bytes:
@@ -36,16 +27,15 @@ def to_onnx(graph: Graph, *, batch: int | None = None) -> bytes:
     except ImportError as error:
         purpose = "Handing a network to ONNX Runtime or OpenVINO"
         raise MissingDependency("onnx", extra="models", purpose=purpose) from error
-    writer = _Writer(graph, batch)
-    for node in graph.nodes:
-        writer.write(node)
+    sink = _OnnxSink()
+    lower(graph, sink, batch=batch)
     inputs = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, _dimensions(name, shape, batch))
         for name, shape in graph.inputs.items()
     ]
     outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in graph.outputs]
     model = helper.make_model(
-        helper.make_graph(writer.nodes, graph.name, inputs, outputs, writer.constants),
+        helper.make_graph(sink.nodes, graph.name, inputs, outputs, sink.constants),
         opset_imports=[helper.make_opsetid("", ONNX_OPSET)],
         ir_version=9,
         producer_name="talkinghead",
@@ -59,164 +49,17 @@ def _dimensions(name: str, shape: Sequence[int | None], batch: int | None) -> li
     return [size if size is not None else first if axis == 0 else f"{name}_{axis}" for axis, size in enumerate(shape)]
 
 
-class _Writer:
-    """Emits nodes."""
-
-    def __init__(self, graph: Graph, batch: int | None) -> None:
+class _OnnxSink:
+    def __init__(self) -> None:
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
-        self._batch = batch
-        self._shapes: dict[str, tuple[int, ...]] = {}
-        self._aliases: dict[str, str] = {}
-        if batch is not None and all(None not in shape[1:] for shape in graph.inputs.values()):
-            self._shapes = {
-                name: (batch, *(int(size or 0) for size in shape[1:])) for name, shape in graph.inputs.items()
-            }
-        self._only_relu = _followed_by_relu(graph)
 
-    def constant(self, name: str, value: Any) -> str:
+    def constant(self, name: str, value: Any) -> None:
         from onnx import numpy_helper
 
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
-        return name
 
-    def emit(self, operator: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
+    def emit(self, operator: str, inputs: Sequence[str], output: str, attributes: Mapping[str, Any]) -> None:
         from onnx import helper
 
         self.nodes.append(helper.make_node(operator, list(inputs), [output], name=output, **attributes))
-        return output
-
-    def write(self, node: Node) -> None:
-        """One operator of the graph."""
-        if self._shapes:
-            self._shapes[node.output] = output_shape(node, [self._shapes[name] for name in node.inputs])
-        if node.output in self._aliases:
-            return  # its ReLU was written with the convolution
-        method = getattr(self, f"_{node.operator}", None)
-        if method is not None:
-            method(node)
-            return
-        operator, attributes = _SIMPLE[node.operator]
-        self.emit(operator, node.inputs, node.output, **attributes)
-
-    def _conv(self, node: Node) -> None:
-        weight, bias = node.weights["weight"], self.constant(f"{node.output}.bias", node.weights["bias"])
-        if self._suits_side_by_side(node):
-            self._side_by_side(node, bias)
-            return
-        self.emit(
-            "Conv",
-            [node.inputs[0], self.constant(f"{node.output}.weight", weight), bias],
-            node.output,
-            kernel_shape=list(weight.shape[2:]),
-            strides=list(node.settings["stride"]),
-            pads=list(node.settings["padding"]),
-            group=node.settings["groups"],
-        )
-
-    def _conv_transpose(self, node: Node) -> None:
-        weight = node.weights["weight"]
-        names = [self.constant(f"{node.output}.{role}", node.weights[role]) for role in ("weight", "bias")]
-        self.emit(
-            "ConvTranspose",
-            [node.inputs[0], *names],
-            node.output,
-            kernel_shape=list(weight.shape[2:]),
-            strides=list(node.settings["stride"]),
-            pads=[node.settings["padding"]] * 4,
-            output_padding=[node.settings["output_padding"]] * 2,
-        )
-
-    def _l2_norm(self, node: Node) -> None:
-        out, x = node.output, node.inputs[0]
-        squared = self.emit("Mul", [x, x], f"{out}.squared")
-        total = self.emit("ReduceSum", [squared, self.constant(f"{out}.axis", [1])], f"{out}.sum", keepdims=1)
-        norm = self.emit("Sqrt", [total], f"{out}.norm")
-        epsilon = self.constant(f"{out}.epsilon", np.array([node.settings["epsilon"]], np.float32))
-        unit = self.emit("Div", [x, self.emit("Add", [norm, epsilon], f"{out}.safe")], f"{out}.unit")
-        self.emit("Mul", [unit, self.constant(f"{out}.scale", node.weights["weight"].reshape(1, -1, 1, 1))], out)
-
-    def _slice_channels(self, node: Node) -> None:
-        bounds = [self.constant(f"{node.output}.{key}", [node.settings[key]]) for key in ("start", "stop")]
-        self.emit("Slice", [node.inputs[0], *bounds, self.constant(f"{node.output}.axis", [1])], node.output)
-
-    def _max_channels(self, node: Node) -> None:
-        self.emit("ReduceMax", [node.inputs[0], self.constant(f"{node.output}.axis", [1])], node.output, keepdims=1)
-
-    def _depth_to_space(self, node: Node) -> None:
-        self.emit("DepthToSpace", node.inputs, node.output, blocksize=node.settings["block"], mode="DCR")
-
-    # Small pictures side by side --------------------------------------------------------------------------------------
-
-    def _suits_side_by_side(self, node: Node) -> bool:
-        if not self._shapes or self._batch in (None, 1) or node.settings["groups"] != 1:
-            return False
-        _, _, height, width = self._shapes[node.inputs[0]]
-        return height * width <= SIDE_BY_SIDE_POSITIONS and node.weights["weight"].size >= SIDE_BY_SIDE_WEIGHTS
-
-    def _side_by_side(self, node: Node, bias: str) -> None:
-        """Lay the batch into one wide picture, convolve it (and apply its ReLU), take it apart."""
-        assert self._batch is not None
-        out, x, batch = node.output, node.inputs[0], self._batch
-        weight, (step_y, step_x) = node.weights["weight"], node.settings["stride"]
-        top, left, bottom, right = node.settings["padding"]
-        _, channels, height, width = self._shapes[x]
-        _, made, made_height, made_width = self._shapes[out]
-        if weight.shape[2:] == (height, width) and not any((top, left, bottom, right)) and height * width > 1:
-            weight = weight.reshape(made, -1, 1, 1)  # the kernel covers the picture: a matrix product
-            channels, height, width, step_y, step_x = weight.shape[1], 1, 1, 1, 1
-            x = self.emit("Reshape", [x, self._sizes(out, "flat", batch, channels, 1, 1)], f"{out}.flat")
-        gap = 0 if weight.shape[3] == 1 else max(left, right)
-        gap += -(width + gap) % step_x  # every picture begins at a multiple of the stride
-        if gap:
-            pads = self.constant(f"{out}.gap", [0, 0, 0, 0, 0, 0, 0, gap])
-            x = self.emit("Pad", [x, pads], f"{out}.spaced")
-        x = self.emit("Transpose", [x], f"{out}.turned", perm=[1, 2, 0, 3])
-        x = self.emit(
-            "Reshape", [x, self._sizes(out, "wide", 1, channels, height, batch * (width + gap))], f"{out}.wide"
-        )
-        x = self.emit(
-            "Conv",
-            [x, self.constant(f"{out}.weight", weight), bias],
-            f"{out}.product",
-            kernel_shape=list(weight.shape[2:]),
-            strides=[step_y, step_x],
-            pads=[top, left, bottom, right],
-        )
-        target = out
-        if out in self._only_relu:
-            x = self.emit("Relu", [x], f"{out}.positive")
-            target = self._only_relu[out]
-            self._aliases[target] = out
-        kept = (width + gap) // step_x
-        x = self.emit("Reshape", [x, self._sizes(out, "apart", made, made_height, batch, kept)], f"{out}.apart")
-        if kept != made_width:
-            bounds = [self.constant(f"{out}.{name}", [value]) for name, value in (("from", 0), ("to", made_width))]
-            x = self.emit("Slice", [x, *bounds, self.constant(f"{out}.along", [3])], f"{out}.cut")
-        self.emit("Transpose", [x], target, perm=[2, 0, 1, 3])
-
-    def _sizes(self, out: str, name: str, *sizes: int) -> str:
-        return self.constant(f"{out}.{name}.sizes", np.array(sizes, np.int64))
-
-
-_SIMPLE: Mapping[str, tuple[str, dict[str, Any]]] = {
-    "relu": ("Relu", {}),
-    "add": ("Add", {}),
-    "sigmoid": ("Sigmoid", {}),
-    "concat": ("Concat", {"axis": 1}),
-    "softmax_channels": ("Softmax", {"axis": 1}),
-    "max_pool": ("MaxPool", {"kernel_shape": [2, 2], "strides": [2, 2]}),
-}
-
-
-def _followed_by_relu(graph: Graph) -> dict[str, str]:
-    """Values that go into one ReLU and nowhere else, with its result."""
-    uses: dict[str, list[Node]] = {}
-    for node in graph.nodes:
-        for name in node.inputs:
-            uses.setdefault(name, []).append(node)
-    return {
-        name: nodes[0].output
-        for name, nodes in uses.items()
-        if len(nodes) == 1 and nodes[0].operator == "relu" and name not in graph.outputs
-    }

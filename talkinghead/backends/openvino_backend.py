@@ -16,6 +16,7 @@ from talkinghead.backends import artefacts
 from talkinghead.backends.base import Array, Arrays, Network, OperatorTime, SessionFacts, check_inputs
 from talkinghead.backends.choose import Placement, available_cores
 from talkinghead.backends.onnx_backend import onnx_form
+from talkinghead.backends.openvino_model import to_openvino
 from talkinghead.errors import BackendError, MissingDependency
 
 _HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "bf16"}
@@ -90,20 +91,7 @@ class OpenVinoSession:
             with contextlib.suppress(RuntimeError):  # of a broken disk or another build: made again below
                 return core.import_model(stored, "CPU", config), True
         try:
-            data = onnx_form(self._network, "OpenVINO", batch if precision != "int8" else None)
-            if precision == "int8":
-                from talkinghead.backends.int8 import quantise
-
-                data = quantise(data, int8_samples or [])
-            model = core.read_model(data)
-            if batch is not None:
-                sizes = {}
-                for port in model.inputs:
-                    shape = self._network.inputs[port.get_any_name()].shape
-                    sizes[port] = [
-                        batch if n is None and axis == 0 else -1 if n is None else n for axis, n in enumerate(shape)
-                    ]
-                model.reshape(sizes)
+            model = self._model(core, batch, precision, int8_samples)
             model = self._pack(model)
             compiled = core.compile_model(model, "CPU", config)
         except RuntimeError as error:
@@ -116,6 +104,28 @@ class OpenVinoSession:
                 data = compiled.export_model()
                 artefacts.keep(artefact, data if isinstance(data, bytes) else data.getvalue())
         return compiled, False
+
+    def _model(self, core: Any, batch: int | None, precision: str, int8_samples: list[dict[str, Array]] | None) -> Any:
+        """The network as OpenVINO has it before compiling, with its batch size fixed."""
+        if precision != "int8" and self._network.onnx_model is None:
+            graph = self._network.built_graph()
+            if graph is not None:
+                return to_openvino(graph, batch=batch)
+        data = onnx_form(self._network, "OpenVINO")
+        if precision == "int8":
+            from talkinghead.backends.int8 import quantise
+
+            data = quantise(data, int8_samples or [])
+        model = core.read_model(data)
+        if batch is not None:
+            sizes = {}
+            for port in model.inputs:
+                shape = self._network.inputs[port.get_any_name()].shape
+                sizes[port] = [
+                    batch if n is None and axis == 0 else -1 if n is None else n for axis, n in enumerate(shape)
+                ]
+            model.reshape(sizes)
+        return model
 
     def _pack(self, model: Any) -> Any:
         """Let packed tensors come in the layout and number format in which the processor computes."""

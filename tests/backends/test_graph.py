@@ -185,7 +185,7 @@ def test_compiling_is_for_torch(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("batch", [1, 3, 4])
 def test_small_pictures_side_by_side(backend: str, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every case of the layout: kernels, strides, paddings, a kernel as large as the picture."""
-    monkeypatch.setattr("talkinghead.backends.onnx_export.SIDE_BY_SIDE_WEIGHTS", 1)
+    monkeypatch.setattr("talkinghead.backends.lowering.SIDE_BY_SIDE_WEIGHTS", 1)
     builder = GraphBuilder("small", {"x": (None, 4, 3, 3), "y": (None, 4, 1, 1), "z": (None, 4, 2, 4)})
     plain = builder.conv("x", random(5, 4, 3, 3) / 6, random(5), padding=(1, 1, 1, 1), name="plain")
     strided = builder.conv("x", random(5, 4, 3, 3) / 6, random(5), stride=(2, 2), padding=(1, 1, 1, 1))
