@@ -12,7 +12,7 @@ PYTHON ?= python3
 JOBS ?= 2
 OUT ?= demo.mp4
 ARGS ?=
-EXTRAS := dev,docs,demo,models,openvino,tts
+EXTRAS := dev,docs,demo,models,openvino,tts,web
 
 VENV := .venv
 SETUP := $(VENV)/.installed

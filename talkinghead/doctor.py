@@ -296,6 +296,11 @@ def _extras() -> tuple[Extra, ...]:
     return tuple(found)
 
 
+def usable_gpus() -> tuple[Gpu, ...]:
+    """The graphics processors that networks can run on."""
+    return tuple(gpu for gpu in _gpus() if gpu.usable)
+
+
 def missing_packages(extra: str) -> tuple[str, ...]:
     """Packages of an extra that are not installed; empty when it is complete."""
     found = next((row for row in _extras() if row.name == extra), None)

@@ -29,13 +29,13 @@ from talkinghead.contracts import (
     StageTime,
 )
 from talkinghead.errors import OptionError
+from talkinghead.media.options import EncodeOptions, FrameOptions
 from talkinghead.pipeline import CancelToken, Run, Stage, run_stages
 from talkinghead.timeline import FramePlan, source_indices
 
 if TYPE_CHECKING:
     from talkinghead.cache import Cache
     from talkinghead.face import FaceOptions
-    from talkinghead.media import EncodeOptions, FrameOptions
     from talkinghead.registry import FamilyFacts
 
 DEFAULT_FPS = Fraction(25)
@@ -179,6 +179,11 @@ class Head(ABC):
         """What moves the head, as named arrays of one row per output frame; None where the family has no such thing."""
         return None
 
+    @property
+    def has_motion(self) -> bool:
+        """Whether `RenderOptions.motion` can be asked for."""
+        return type(self).motion_arrays is not Head.motion_arrays
+
     def heard_phones(self, conditioning: Any) -> tuple[Phone, ...] | None:  # noqa: ARG002
         """The phones that the conditioning was made from; None where the family recognises none."""
         return None
@@ -243,7 +248,7 @@ class Head(ABC):
             OutputError: the result cannot be written. Cancelled: the token was used.
         """
         from talkinghead.measure.memory import peak_memory_bytes
-        from talkinghead.media import EncodeOptions, check_output, write_video
+        from talkinghead.media import check_output, write_video
 
         options = options or RenderOptions()
         output = Path(output)

@@ -34,7 +34,7 @@ LAYERS = ("box", "landmarks", "mask")
 LEAD_S = 0.3
 """Sound before the moment that is shown, so that the mouth is on its way as in a whole sentence."""
 TAIL_S = 0.2
-CHANGED = 3
+CHANGED = 5
 """A pixel counts as changed from this difference of any channel on; less is rounding."""
 MASK_RGB = (255, 64, 160)
 MASK_STRENGTH = 0.45
@@ -244,7 +244,7 @@ def _dotted(picture: Frame, points: FloatArray) -> Frame:
     import cv2
 
     dotted = picture.copy()
-    radius = max(1, round(max(picture.shape[:2]) / 500))
+    radius = max(1, round(max(picture.shape[:2]) / 300))
     for x, y in points:
         if np.isfinite((x, y)).all():
             cv2.circle(dotted, (round(float(x)), round(float(y))), radius, (80, 255, 255), thickness=cv2.FILLED)

@@ -45,9 +45,10 @@ def artalk(
     formats use: talkinghead generate --model artalk
     """
     if run_app:
-        from talkinghead.families.artalk.app import launch
+        from talkinghead.cli.app import run_page
+        from talkinghead.webui import AppOptions
 
-        launch(assets=assets, device=device)
+        run_page(AppOptions(), model="artalk", fixed={"artalk": {"assets": assets}} if assets is not None else None)
         return
     if audio_path is None:
         raise OptionError("There is no sound to speak.", accepted="-a FILE, or --run_app for the web page")

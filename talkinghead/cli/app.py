@@ -1,0 +1,77 @@
+"""`talkinghead app`: the web page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from talkinghead.cli import console
+from talkinghead.options import build_config, option_fields
+from talkinghead.registry import DEFAULT_FAMILY
+from talkinghead.webui.options import DEFAULT_PORT, AppOptions
+
+if TYPE_CHECKING:
+    from talkinghead.webui import RunningApp
+
+_HELP = {field.name: field.help for field in option_fields(AppOptions)}
+
+
+def app(
+    host: Annotated[str, typer.Option(help=_HELP["host"])] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help=_HELP["port"])] = DEFAULT_PORT,
+    auth: Annotated[
+        str | None, typer.Option(metavar="USER:PASSWORD", envvar="TALKINGHEAD_APP_AUTH", help=_HELP["auth"])
+    ] = None,
+    share: Annotated[bool, typer.Option("--share", help=_HELP["share"])] = False,
+    model: Annotated[str, typer.Option("--model", "-m", help="The model that is chosen at first.")] = DEFAULT_FAMILY,
+    gallery: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Folder of faces (pictures, videos), template folders and scenes to offer. Several are allowed."
+        ),
+    ] = None,
+    at_once: Annotated[int, typer.Option(help=_HELP["at_once"])] = 1,
+    max_waiting: Annotated[int, typer.Option(help=_HELP["max_waiting"])] = 20,
+    max_upload_mb: Annotated[int, typer.Option(help=_HELP["max_upload_mb"])] = 200,
+    max_minutes: Annotated[float, typer.Option(help=_HELP["max_minutes"])] = 10.0,
+    keep_hours: Annotated[float, typer.Option(help=_HELP["keep_hours"])] = 3.0,
+    browser: Annotated[bool, typer.Option("--browser", help="Open the page in the browser.")] = False,
+) -> None:
+    """Serve the web page on this machine; stop it with Ctrl-C.
+
+    Nothing is sent to or fetched from anywhere else, and files of a visitor are removed when the page is closed. Needs
+    the extra `web`.
+    """
+    values: dict[str, Any] = {
+        "host": host, "port": port, "auth": auth, "share": share, "at_once": at_once, "max_waiting": max_waiting,
+        "max_upload_mb": max_upload_mb, "max_minutes": max_minutes, "keep_hours": keep_hours,
+    }  # fmt: skip
+    options = build_config(AppOptions, values, owner="The web page")
+    run_page(options, model=model, folders=gallery or [], browser=browser)
+
+
+def run_page(
+    options: AppOptions,
+    *,
+    model: str = DEFAULT_FAMILY,
+    folders: list[Path] | None = None,
+    fixed: dict[str, dict[str, Any]] | None = None,
+    browser: bool = False,
+) -> None:
+    """Serve until Ctrl-C, saying where."""
+    from talkinghead.webui import serve
+
+    def ready(running: RunningApp) -> None:
+        console.say(f"The page is at {running.url} (stop it with Ctrl-C)")
+        if running.share_url:
+            console.say(f"Everyone who has this address can use it: {running.share_url}")
+        if not options.is_local and not options.logins:
+            console.warn("Others can reach this page without a password. Try: --auth USER:PASSWORD")
+        if browser:
+            import webbrowser
+
+            webbrowser.open(running.url)
+
+    serve(options, model=model, folders=folders or [], fixed=fixed, on_ready=ready)

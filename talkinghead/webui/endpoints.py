@@ -1,0 +1,173 @@
+"""The HTTP API: the page's actions as named endpoints, for Gradio's client and anything that speaks HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import gradio as gr
+
+from talkinghead.errors import TalkingHeadError
+from talkinghead.preview import LAYERS, SHAPES
+from talkinghead.registry import DEFAULT_FAMILY
+from talkinghead.webui import show
+from talkinghead.webui.studio import Order, Studio, Voice
+
+T = TypeVar("T")
+
+
+def add_endpoints(studio: Studio) -> None:
+    """Add the endpoints to the Blocks that is being built. Their inputs and outputs are not on the page."""
+    api = _Endpoints(studio)
+    with gr.Column(visible=False):
+        face = gr.File(label="face")
+        sound = gr.File(label="sound")
+        text = gr.Textbox("", label="text")
+        lang, voice, engine = (
+            gr.Textbox("en", label="lang"),
+            gr.Textbox("", label="voice"),
+            gr.Textbox("auto", label="engine"),
+        )
+        speed = gr.Number(1.0, label="speed")
+        model, checkpoint = gr.Textbox(DEFAULT_FAMILY, label="model"), gr.Textbox("", label="checkpoint")
+        source = gr.Textbox("", label="source")
+        options = gr.JSON({}, label="options")
+        shape, at_s = gr.Textbox("X", label="shape"), gr.Number(0.0, label="at_s")
+        layers, close_up = gr.JSON(list(LAYERS), label="layers"), gr.Checkbox(False, label="close_up")
+        video, motion, cues = gr.File(label="video"), gr.File(label="motion"), gr.File(label="cues")
+        report, found, said = gr.JSON(label="report"), gr.JSON(label="found"), gr.Textbox(label="sentence")
+        picture, speech, stopped = gr.File(label="picture"), gr.File(label="speech"), gr.Number(label="stopped")
+        run = gr.Button("API")
+    spoken = [text, lang, voice, engine, speed]
+    asked = [model, checkpoint, source, options]
+    several: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden"}
+    run.click(
+        api.generate, [face, sound, *spoken, *asked], [video, motion, cues, report], api_name="generate", **several
+    )
+    run.click(
+        api.preview, [face, shape, at_s, layers, close_up, *asked], [picture, said], api_name="preview", **several
+    )
+    run.click(api.speak, spoken, speech, api_name="speak", **several)
+    run.click(api.models, None, found, api_name="models", **several)
+    run.click(api.cancel, None, stopped, api_name="cancel", **several)
+
+
+class _Endpoints:
+    """One function per endpoint; errors arrive at the client as sentences."""
+
+    def __init__(self, studio: Studio) -> None:
+        self.studio = studio
+
+    def _tried(self, action: Callable[[], T]) -> T:
+        try:
+            return action()
+        except TalkingHeadError as error:
+            raise gr.Error(self.studio.sentence(error), print_exception=False) from error
+
+    def generate(
+        self,
+        request: gr.Request,
+        face: str | None,
+        sound: str | None,
+        text: str,
+        lang: str,
+        voice: str,
+        engine: str,
+        speed: float,
+        model: str,
+        checkpoint: str,
+        source: str,
+        options: dict[str, Any] | None,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008 - how gradio hands it over
+    ) -> tuple[str, str | None, str, dict[str, Any]]:
+        """Make a video.
+
+        Args:
+            face: picture or video of a face, where the model takes any.
+            sound: speech as a file; or leave it out and give a text.
+            source: instead of a face: the name of a gallery face, avatar, template or scene.
+            options: {"model": {"strength": 1.2}, "video": {"loop": "hold"}}: the fields of the page's options.
+        """
+        key = request.session_hash
+        spoken: Path | Voice = Path(sound) if sound else Voice(text, lang, voice or None, engine, speed)
+        order = Order(model, spoken, Path(face) if face else source, checkpoint or None, options or {})
+
+        def work() -> Any:
+            job = self.studio.start(key, order)
+            for state in job.states():
+                if not state.ended:
+                    title = show.STAGES.get(state.stage, state.stage)
+                    if state.phase == "waiting":
+                        title = f"In line: position {state.position} of {state.waiting}"
+                    progress((state.done, state.total) if state.total else None, desc=title)
+            return job.result()
+
+        finished = self._tried(work)
+        self.studio.keep(key, finished)
+        motion = str(finished.motion) if finished.motion is not None else None
+        return str(finished.video), motion, str(finished.cues), finished.report.to_dict()
+
+    def preview(
+        self,
+        request: gr.Request,
+        face: str | None,
+        shape: str,
+        at_s: float,
+        layers: list[str] | None,
+        close_up: bool,
+        model: str,
+        checkpoint: str,
+        source: str,
+        options: dict[str, Any] | None,
+    ) -> tuple[str, str]:
+        """Show one frame with a mouth shape (X, A to H) and layers (box, landmarks, mask)."""
+        key = request.session_hash
+        order = Order(model, Voice(""), Path(face) if face else source, checkpoint or None, options or {})
+
+        def work() -> tuple[str, str]:
+            seen = self.studio.preview(key, order, shape=shape or SHAPES[0], at_s=at_s or 0.0)
+            return str(self.studio.write_preview(key, seen, layers or [], close_up)), seen.sentence()
+
+        return self._tried(work)
+
+    def speak(self, request: gr.Request, text: str, lang: str, voice: str, engine: str, speed: float) -> str:
+        """Speak a text into a WAV file."""
+        said = Voice(text, lang, voice or None, engine, speed)
+        return self._tried(lambda: str(self.studio.write_speech(request.session_hash, said)))
+
+    def models(self) -> list[dict[str, Any]]:
+        """The models: what each takes, whether it is ready, how to get it, its sources and its options."""
+        rows = []
+        for found in self.studio.models():
+            facts = found.facts
+            rows.append(
+                {
+                    "name": facts.name,
+                    "title": facts.title,
+                    "summary": facts.summary,
+                    "takes": facts.face_source,
+                    "ready": found.ready,
+                    "why_not": found.why_not,
+                    "remedy": found.remedy,
+                    "checkpoints": list(found.checkpoints),
+                    "sources": list(self.studio.sources(found))
+                    or ([face.title for face in self.studio.faces] if not facts.source_marks else []),
+                    "options": {
+                        group.key: {
+                            offered.field.name: {
+                                "default": offered.shown_default,
+                                "choices": list(offered.names) or None,
+                                "help": offered.field.help,
+                            }
+                            for offered in group.offered
+                        }
+                        for group in self.studio.groups(found)
+                    },
+                }
+            )
+        return rows
+
+    def cancel(self, request: gr.Request) -> int:
+        """Stop what this client has under way; gives the number of jobs."""
+        return self.studio.cancel(request.session_hash)

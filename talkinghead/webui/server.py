@@ -1,0 +1,235 @@
+"""Serving the page: on this machine unless asked otherwise, with nothing fetched from anywhere."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from talkinghead.errors import MissingDependency, OptionError
+from talkinghead.registry import DEFAULT_FAMILY, family
+from talkinghead.webui.options import AppOptions
+
+POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; "
+    "worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
+)
+"""Content-Security-Policy: the browser itself refuses every request to another place."""
+HOUSEKEEPING_S = 60.0
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class Guard:
+    """ASGI middleware: headers that keep the page at home, and no fetching of other addresses for visitors."""
+
+    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if "/file=http" in str(scope.get("path", "")) or "/proxy=" in str(scope.get("path", "")):
+            await send({"type": "http.response.start", "status": 403, "headers": [(b"content-type", b"text/plain")]})
+            await send({"type": "http.response.body", "body": b"Files of other places are not fetched.\n"})
+            return
+
+        async def with_headers(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [
+                    *message.get("headers", []),
+                    (b"content-security-policy", POLICY.encode()),
+                    (b"x-content-type-options", b"nosniff"),
+                    (b"referrer-policy", b"no-referrer"),
+                ]
+            await send(message)
+
+        await self._app(scope, receive, with_headers)
+
+
+@dataclass(frozen=True)
+class RunningApp:
+    """A page that is being served."""
+
+    url: str
+    """Address for a browser on this machine."""
+    share_url: str | None
+    """Public address, if that was asked for."""
+    port: int
+
+
+@contextmanager
+def open_app(
+    options: AppOptions | None = None,
+    *,
+    model: str = DEFAULT_FAMILY,
+    folders: Sequence[Path] = (),
+    fixed: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Iterator[RunningApp]:
+    """Serve the page while the `with` block runs; afterwards jobs are cancelled and every file is removed.
+
+    Args:
+        model: the model that is chosen at first.
+        folders: gallery folders: pictures and videos of faces, template folders, scenes.
+        fixed: model name to fields of its configuration that are set for everyone.
+    Raises:
+        MissingDependency: gradio is not installed. OptionError: no such model, or the port is taken.
+        MediaNotFound: no such folder.
+    """
+    options = options or AppOptions()
+    family(model)
+    temporary = Path(tempfile.mkdtemp(prefix="talkinghead-app-"))
+    try:
+        with _environment(temporary):
+            gr = _gradio()
+            from talkinghead.webui.page import build_page
+            from talkinghead.webui.studio import Studio
+
+            studio = Studio(temporary / "sessions", options, folders=folders, fixed=fixed)
+            stopped = threading.Event()
+            try:
+                blocks = build_page(studio, model=model)
+                try:
+                    yield _launch(gr, blocks, options, studio, stopped)
+                finally:
+                    stopped.set()
+                    studio.jobs.close()
+                    blocks.close(verbose=False)
+            finally:
+                studio.close()
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _launch(gr: Any, blocks: Any, options: AppOptions, studio: Any, stopped: threading.Event) -> RunningApp:
+    from starlette.middleware import Middleware
+
+    port = options.port or _free_port(options.host)
+    _check_port(options.host, port)
+    _, url, share_url = blocks.launch(
+        server_name=options.host,
+        server_port=port,
+        share=options.share,
+        auth=options.logins or None,
+        prevent_thread_lock=True,
+        quiet=True,
+        inbrowser=False,
+        show_error=True,
+        max_threads=200,
+        max_file_size=f"{options.max_upload_mb}mb",
+        footer_links=["api"],
+        run_history=False,
+        enable_monitoring=False,
+        ssr_mode=False,
+        pwa=False,
+        mcp_server=False,
+        allowed_paths=[],
+        theme=page_theme(gr),
+        css=(files("talkinghead.assets") / "webui.css").read_text(encoding="utf-8"),
+        app_kwargs={"middleware": [Middleware(Guard)], "docs_url": None, "redoc_url": None},
+    )
+    threading.Thread(target=_keep_house, args=(studio, stopped), name="webui-housekeeping", daemon=True).start()
+    return RunningApp(url.rstrip("/") + "/", share_url, port)
+
+
+def _keep_house(studio: Any, stopped: threading.Event) -> None:
+    while not stopped.wait(HOUSEKEEPING_S):
+        studio.end_old_sessions()
+
+
+def page_theme(gr: Any) -> Any:
+    """Colours and the fonts of the visitor's own system."""
+    return gr.themes.Default(
+        primary_hue=gr.themes.colors.teal,
+        secondary_hue=gr.themes.colors.teal,
+        neutral_hue=gr.themes.colors.slate,
+        radius_size=gr.themes.sizes.radius_md,
+        font=["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif"],
+        font_mono=["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"],
+    ).set(
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover_dark="*primary_600",
+        button_primary_text_color="white",
+        button_primary_text_color_dark="white",
+    )
+
+
+def _gradio() -> Any:
+    try:
+        import gradio as gr
+    except ImportError as error:
+        raise MissingDependency("gradio", extra="web", purpose="The web page") from error
+    return gr
+
+
+@contextmanager
+def _environment(temporary: Path) -> Iterator[None]:
+    """Gradio's settings that are only read from the environment: its folder, and no reports to anybody."""
+    wanted = {
+        "GRADIO_TEMP_DIR": str(temporary),
+        "GRADIO_ANALYTICS_ENABLED": "False",
+        "GRADIO_NODE_SERVER_NAME": "",
+        "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY", ""), "127.0.0.1", "localhost"])),
+    }
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _free_port(host: str) -> int:
+    import socket
+
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def _check_port(host: str, port: int) -> None:
+    import socket
+
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        raise OptionError(
+            f"The page cannot be served at {host}:{port}: {error.strerror or error}.",
+            remedy="another port (--port 8961), or 0 for a free one",
+        ) from error
+
+
+def serve(
+    options: AppOptions | None = None,
+    *,
+    model: str = DEFAULT_FAMILY,
+    folders: Sequence[Path] = (),
+    fixed: Mapping[str, Mapping[str, Any]] | None = None,
+    on_ready: Callable[[RunningApp], None] | None = None,
+) -> None:
+    """Serve the page until interrupted (KeyboardInterrupt)."""
+    with open_app(options, model=model, folders=folders, fixed=fixed) as app:
+        if on_ready is not None:
+            on_ready(app)
+        while True:
+            time.sleep(3600)

@@ -1,0 +1,182 @@
+"""Progress, reports and errors as HTML. Every text is escaped; nothing here comes from or goes to the network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from talkinghead.availability import Availability
+from talkinghead.contracts import Report, StageTime
+from talkinghead.jobs import JobState
+
+STAGES = {
+    "": "Starting",
+    "read-sound": "Reading the speech",
+    "load": "Loading the model",
+    "prepare": "Reading the face",
+    "open": "Opening the face",
+    "faces": "Finding the face",
+    "geometry": "Measuring the face",
+    "avatar": "Building the avatar",
+    "listen": "Listening to the speech",
+    "render": "Drawing frames",
+}
+"""Stages of a job in words; others are shown by their names."""
+
+TIMES = {
+    "read-sound": "read the speech",
+    "load": "load the model",
+    "open": "open the face",
+    "faces": "find the face",
+    "geometry": "measure the face",
+    "listen": "listen",
+    "read": "read frames",
+    "write": "encode and write",
+}
+"""Names of stages in the table of times."""
+
+
+def duration(seconds: float) -> str:
+    """ "8 s", "2 min 05 s", "1 h 02 min"."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def progress_html(state: JobState) -> str:
+    """A job under way: place in line, or stage, frames and time left with a bar."""
+    if state.phase == "waiting":
+        line = f"In line: position {state.position} of {max(state.waiting, state.position)}"
+        detail = "Your video starts as soon as the ones before it are done."
+        return _panel("waiting", line, detail, None)
+    title = STAGES.get(state.stage, state.stage)
+    parts = []
+    if state.total is not None and state.total > 1:
+        parts.append(
+            f"{state.done} of {state.total} frames" if state.stage == "render" else f"{state.done} of {state.total}"
+        )
+    if state.per_second is not None and state.stage == "render":
+        parts.append(f"{state.per_second:.1f} frames/s")
+    if state.left_s is not None:
+        parts.append(f"{duration(state.left_s)} left")
+    parts.append(f"{duration(state.elapsed_s)} so far")
+    return _panel("working", title, ", ".join(parts), state.fraction if (state.total or 0) > 1 else None)
+
+
+def _panel(kind: str, title: str, detail: str, fraction: float | None) -> str:
+    percent = "" if fraction is None else f"{100 * fraction:.0f}"
+    known = f'aria-valuenow="{percent}"' if percent else ""
+    width = f'style="width:{percent}%"' if percent else ""
+    moving = "" if percent else " th-moving"
+    return (
+        f'<div class="th-panel th-{kind}" role="status"><div class="th-title">{escape(title)}'
+        f'<span class="th-percent">{percent + "%" if percent else ""}</span></div>'
+        f'<div class="th-bar{moving}" role="progressbar" aria-label="{escape(title)}" aria-valuemin="0" '
+        f'aria-valuemax="100" {known}><div {width}></div></div>'
+        f'<div class="th-detail">{escape(detail)}</div></div>'
+    )
+
+
+def done_html(report: Report, elapsed_s: float) -> str:
+    """A finished job in a sentence."""
+    took = duration(elapsed_s) if elapsed_s >= 10 else f"{elapsed_s:.1f} s"
+    detail = (
+        f"{report.num_frames} frames of {report.width} x {report.height}, {report.audio_s:.1f} s of video in {took}, "
+        f"{report.realtime_factor:.1f} times real time"
+    )
+    return (
+        f'<div class="th-panel th-done" role="status"><div class="th-title">Done</div>'
+        f'<div class="th-detail">{escape(detail)}</div></div>'
+    )
+
+
+def note_html(title: str, detail: str = "") -> str:
+    """Something to know, no error."""
+    more = f'<div class="th-detail">{_lines(detail)}</div>' if detail else ""
+    return f'<div class="th-panel th-note" role="status"><div class="th-title">{escape(title)}</div>{more}</div>'
+
+
+def error_html(sentence: str) -> str:
+    """An error: the sentence, then what is accepted and what to try."""
+    first, _, rest = sentence.partition("\n")
+    more = f'<div class="th-detail">{_lines(rest)}</div>' if rest else ""
+    return f'<div class="th-panel th-error" role="alert"><div class="th-title">{escape(first)}</div>{more}</div>'
+
+
+def _lines(text: str) -> str:
+    return "<br>".join(escape(line) for line in text.splitlines())
+
+
+def model_html(found: Availability) -> str:
+    """What a model does, and how to get it where it is missing."""
+    facts = found.facts
+    if found.ready:
+        return f'<div class="th-model">{escape(facts.summary)}</div>'
+    return (
+        f'<div class="th-model">{escape(facts.summary)}</div>'
+        f'<div class="th-panel th-note" role="status"><div class="th-title">{escape(found.why_not)}</div>'
+        f'<div class="th-detail">To get it: <code>{escape(found.remedy)}</code></div></div>'
+    )
+
+
+def report_html(report: Report) -> str:
+    """Where the time went, as a chart and a table, and what really ran."""
+    return f'<div class="th-report">{_warnings(report)}{_chart(report.stages)}{_facts(report)}</div>'
+
+
+def _warnings(report: Report) -> str:
+    texts = [*report.fallbacks, *report.warnings]
+    if not texts:
+        return ""
+    return '<ul class="th-warnings">' + "".join(f"<li>{escape(text)}</li>" for text in texts) + "</ul>"
+
+
+def _chart(stages: Sequence[StageTime]) -> str:
+    """One row per stage: a bar of work and waiting, and the numbers."""
+    longest = max((stage.busy_s + stage.wait_input_s + stage.wait_output_s for stage in stages), default=0.0) or 1.0
+    rows = []
+    for stage in stages:
+        name = TIMES.get(stage.name, stage.name)
+        waited = stage.wait_input_s + stage.wait_output_s
+        rate = f"{stage.items / stage.busy_s:.0f}" if stage.items > 1 and stage.busy_s > 0 else ""
+        busy_width, wait_width = 100 * stage.busy_s / longest, 100 * waited / longest
+        rows.append(
+            f'<tr><th scope="row">{escape(name)}</th><td class="th-bars"><div class="th-bars">'
+            f'<span class="th-busy" style="width:{busy_width:.1f}%"></span>'
+            f'<span class="th-wait" style="width:{wait_width:.1f}%"></span></div></td>'
+            f"<td>{stage.busy_s:.2f}</td><td>{waited:.2f}</td><td>{rate}</td></tr>"
+        )
+    return (
+        '<table class="th-times"><caption>Where the time went. Stages of the last part run side by side: the one that '
+        "works longest sets the pace, the others wait for it.</caption><thead><tr>"
+        '<th scope="col">Stage</th><th scope="col" class="th-bars"><span class="th-key th-busy"></span> work '
+        '<span class="th-key th-wait"></span> waiting</th><th scope="col">work, s</th>'
+        '<th scope="col">waiting, s</th><th scope="col">per s</th></tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table>"
+    )
+
+
+def _facts(report: Report) -> str:
+    rows = {
+        "Model": report.model,
+        "Ran on": f"{report.device} ({report.backend}, {report.precision})",
+        "Video": f"{report.width} x {report.height}, {report.fps} frames/s, {report.num_frames} frames, "
+        f"{report.video_codec or '?'}",
+        "Sound": f"{report.audio_s:.2f} s, {report.audio_codec or 'none'}",
+        "Time": f"{report.wall_s:.2f} s in all, {report.realtime_factor:.2f} times real time, "
+        f"limited by {report.limited_by}",
+        "Memory": f"{report.peak_memory_bytes / 1e6:.0f} MB at most, of the whole server"
+        if report.peak_memory_bytes
+        else "not known",
+        "Faces": ", ".join(f"{count} frames {name}" for name, count in report.face_frames.items() if count) or "none",
+        **{str(name).replace("_", " ").capitalize(): str(value) for name, value in report.model_details.items()},
+    }
+    if report.weights_sha256:
+        rows["Weights"] = f"sha256 {report.weights_sha256[:16]}..."
+    cells = "".join(
+        f'<tr><th scope="row">{escape(name)}</th><td>{escape(text)}</td></tr>' for name, text in rows.items()
+    )
+    return f'<table class="th-facts"><caption>What ran</caption><tbody>{cells}</tbody></table>'

@@ -1,0 +1,648 @@
+"""What the handlers of the page and of the HTTP API call: sessions with folders of their own, limits, jobs.
+
+Everything that makes pictures is the public API; here is only who may have what, and how much.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shutil
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from talkinghead import api
+from talkinghead.availability import Availability, all_models, availability, sources_in
+from talkinghead.contracts import Report, Result, Speech, StageTime
+from talkinghead.errors import (
+    AudioTooShort,
+    Cancelled,
+    InputError,
+    MediaNotFound,
+    MissingWeights,
+    NoAudioStream,
+    OptionError,
+    TalkingHeadError,
+    UnreadableMedia,
+    choices,
+)
+from talkinghead.head import PrepareOptions, Progress, ProgressEvent, RenderOptions
+from talkinghead.jobs import Job, JobQueue
+from talkinghead.options import build_config
+from talkinghead.pipeline import CancelToken
+from talkinghead.registry import FamilyFacts
+from talkinghead.webui.fields import FieldGroup, model_group, shared_groups
+from talkinghead.webui.options import AppOptions
+
+if TYPE_CHECKING:
+    from talkinghead.head import Avatar, Head
+    from talkinghead.media.speech import EngineStatus
+    from talkinghead.preview import Preview
+
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif")
+VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
+MAX_GALLERY = 60
+PREVIEW_S = 0.6
+"""Seconds of a video that are looked at for a preview."""
+HEADS_KEPT = 3
+"""Loaded models that are kept for the next job."""
+JOBS_PER_SESSION = 4
+PORTRAIT = "Portrait"
+
+
+@dataclass(frozen=True)
+class Face:
+    """One entry of the gallery."""
+
+    title: str
+    path: Path
+    thumbnail: Path
+
+
+@dataclass(frozen=True)
+class Voice:
+    """How a text is spoken."""
+
+    text: str
+    lang: str = "en"
+    voice: str | None = None
+    engine: str = "auto"
+    speed: float = 1.0
+
+
+@dataclass(frozen=True)
+class Order:
+    """One video to make, as it was asked for."""
+
+    model: str
+    sound: Path | Voice
+    source: Path | str
+    """A file of a face; or the name of an avatar, template or scene that the model offers."""
+    checkpoint: str | None = None
+    """Name in the model store; None takes the first."""
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Values by `FieldGroup.key` and field name."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A video that was made, with what belongs to it. Everything lies in the session's folder."""
+
+    number: int
+    title: str
+    report: Report
+    video: Path
+    poster: Path
+    report_file: Path
+    motion: Path | None
+    cues: Path
+    source: Path | None
+    """A copy of the face that was given; None where the model renders whole frames."""
+
+
+@dataclass
+class Session:
+    """One visitor's page."""
+
+    folder: Path
+    finished: list[Finished] = field(default_factory=list)
+    jobs: list[Job[Any]] = field(default_factory=list)
+    last_used_s: float = field(default_factory=time.monotonic)
+    avatar: tuple[tuple[Any, ...], Avatar] | None = None
+    """The face prepared last for a preview, and what it was prepared from."""
+    count: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Studio:
+    """One web page's sessions and models.
+
+    Args:
+        folder: private folder of this server; sessions and uploads lie below it. Removed by `close`.
+        options: limits.
+        folders: gallery folders of whoever serves the page: pictures and videos of faces, template folders, scenes.
+        fixed: model name to fields of its configuration that are set for everyone.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        options: AppOptions | None = None,
+        *,
+        folders: Sequence[Path] = (),
+        fixed: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        self.folder = folder
+        self.options = options or AppOptions()
+        self.fixed = fixed or {}
+        self.folders = tuple(folders)
+        for path in self.folders:
+            if not path.is_dir():
+                raise MediaNotFound(f"There is no folder {str(path)!r}.", accepted="--gallery FOLDER")
+        self.jobs = JobQueue(self.options.at_once, self.options.max_waiting)
+        self._heads = _Heads()
+        self._sessions: dict[str, Session] = {}
+        self._lock = threading.Lock()
+        self._shared = shared_groups()
+        self.faces = self._gallery()
+
+    # Sessions
+
+    def session(self, key: str | None) -> Session:
+        """The visitor's session; made at the first call. Its folder's name cannot be guessed."""
+        with self._lock:
+            name = key or ""
+            if name not in self._sessions:
+                folder = self.folder / f"session-{secrets.token_hex(16)}"
+                folder.mkdir(mode=0o700, parents=True)
+                self._sessions[name] = Session(folder)
+            found = self._sessions[name]
+            found.last_used_s = time.monotonic()
+            return found
+
+    def end_session(self, key: str | None) -> None:
+        """Cancel the visitor's jobs and remove the files."""
+        with self._lock:
+            found = self._sessions.pop(key or "", None)
+        if found is not None:
+            for job in found.jobs:
+                job.cancel()
+            shutil.rmtree(found.folder, ignore_errors=True)
+
+    def end_old_sessions(self) -> int:
+        """End those that were not used for `keep_hours`; returns how many."""
+        limit = time.monotonic() - 3600 * self.options.keep_hours
+        with self._lock:
+            old = [
+                key
+                for key, session in self._sessions.items()
+                if session.last_used_s < limit and not any(not job.state().ended for job in session.jobs)
+            ]
+        for key in old:
+            self.end_session(key)
+        return len(old)
+
+    def close(self) -> None:
+        """Stop all jobs and remove everything."""
+        self.jobs.close()
+        with self._lock:
+            keys = list(self._sessions)
+        for key in keys:
+            self.end_session(key)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    # What there is to choose from
+
+    def models(self) -> tuple[Availability, ...]:
+        """Every registered model, as it is now."""
+        return all_models(self.fixed)
+
+    def availability(self, model: str) -> Availability:
+        """One model, as it is now."""
+        return availability(model, self.fixed.get(model))
+
+    def sources(self, found: Availability) -> tuple[str, ...]:
+        """Names of avatars, templates or scenes that a model can take; empty for models that take any face."""
+        named = found.choices.get("source", ())
+        return (*named, *(path.name for path in sources_in(self.folders, found.facts)))
+
+    def groups(self, found: Availability) -> tuple[FieldGroup, ...]:
+        """The options that a model has: its own, and those of all that make sense for it."""
+        names = {name: values for name, values in found.choices.items() if name != "source"}
+        own = model_group(found.facts, names)
+        set_already = self.fixed.get(found.facts.name, {})
+        own = replace(own, offered=tuple(item for item in own.offered if item.field.name not in set_already))
+        whole = found.facts.kind == "scene"
+        return (own, *(group for group in self._shared if not (whole and group.key in ("reading", "finding"))))
+
+    def engines(self) -> list[EngineStatus]:
+        """Speech engines with their languages and voices."""
+        from talkinghead.media.speech import available_engines
+
+        return available_engines()
+
+    def _gallery(self) -> tuple[Face, ...]:
+        """The bundled portrait, if its package is there, and what lies in the gallery folders."""
+        from talkinghead.cli.demo import astronaut
+        from talkinghead.errors import MissingDependency
+        from talkinghead.media import write_png
+
+        folder = self.folder / f"gallery-{secrets.token_hex(8)}"
+        folder.mkdir(mode=0o700, parents=True)
+        found: list[Face] = []
+        try:
+            portrait = folder / "portrait.png"
+            write_png(portrait, astronaut())
+            found.append(Face(PORTRAIT, portrait, portrait))
+        except MissingDependency:
+            pass
+        for place in self.folders:
+            for path in sorted(place.iterdir()):
+                if path.suffix.lower() in (*PICTURES, *VIDEOS) and path.is_file() and len(found) < MAX_GALLERY:
+                    try:
+                        thumbnail = folder / f"{len(found)}.png"
+                        write_thumbnail(path, thumbnail)
+                        found.append(Face(path.stem, path, thumbnail))
+                    except TalkingHeadError:
+                        continue  # not a picture or video, whatever its name says
+        return tuple(found)
+
+    # Checking what was given
+
+    def check_face(self, path: Path) -> Path:
+        """A picture or video, by its content.
+
+        Raises:
+            MediaError: it is neither, damaged, or too large.
+        """
+        from talkinghead.media import FrameOptions, open_frames
+
+        self._check_size(path)
+        open_frames(path, options=FrameOptions(cache_bytes=0))
+        return path
+
+    def check_sound(self, path: Path) -> Path:
+        """A sound, or a video with one, that is not too long.
+
+        Raises:
+            MediaError: it has no sound, is damaged, or too large or long.
+        """
+        from talkinghead.media import probe
+
+        self._check_size(path)
+        track = probe(path).main_audio
+        if track is None:
+            raise NoAudioStream(f"{path.name!r} has no sound.", accepted="a sound file, or a video with a sound track")
+        self._check_length(track.duration_s or 0.0)
+        return path
+
+    def _check_size(self, path: Path) -> None:
+        from talkinghead.media.files import existing_file
+
+        size_mb = existing_file(path).stat().st_size / 1e6
+        if size_mb > self.options.max_upload_mb:
+            raise UnreadableMedia(
+                f"The file has {size_mb:.0f} MB.", accepted=f"at most {self.options.max_upload_mb} MB"
+            )
+
+    def _check_length(self, seconds: float) -> None:
+        if seconds > 60 * self.options.max_minutes:
+            raise InputError(
+                f"The speech lasts {seconds / 60:.1f} minutes.",
+                accepted=f"at most {self.options.max_minutes:g} minutes",
+                remedy="a shorter part of it",
+            )
+
+    def speak(self, voice: Voice) -> Speech:
+        """Speak a text.
+
+        Raises:
+            InputError: no text, too long, or an unknown language or voice. MissingDependency: no engine.
+        """
+        if voice.voice is not None:
+            known = {name for engine in self.engines() for name in engine.variants}
+            if voice.voice not in known:  # a path to a voice file, among others
+                raise OptionError(f"There is no voice {voice.voice!r}.", remedy="leave the voice out")
+        seconds = 60 * self.options.max_minutes
+        if len(voice.text) > 40 * seconds:  # no voice speaks as fast
+            self._check_length(len(voice.text) / 15)
+        speech = api.say(voice.text, lang=voice.lang, voice=voice.voice or None, engine=voice.engine, speed=voice.speed)
+        self._check_length(float(speech.clip.duration_s))
+        return speech
+
+    def _listen(self, sound: Path | Voice) -> Speech:
+        if isinstance(sound, Voice):
+            return self.speak(sound)
+        phones = None
+        from talkinghead.assets import demo_phones_path, demo_speech_path
+
+        if sound == demo_speech_path():
+            from talkinghead.audio.phones import read_phones
+
+            phones = read_phones(demo_phones_path())
+        speech = api.listen(self.check_sound(sound), phones=phones)
+        if not len(speech.clip.samples):
+            raise AudioTooShort(f"{sound.name!r} has no samples.")
+        return speech
+
+    def _source(self, found: Availability, given: Path | str) -> Path | str:
+        facts = found.facts
+        if facts.source_marks or not facts.source_is_path:
+            name = str(given) or facts.default_source or ""
+            if name in found.choices.get("source", ()):
+                return name
+            folders = {path.name: path for path in sources_in(self.folders, facts)}
+            if name in folders:
+                return folders[name]
+            offered = self.sources(found)
+            raise OptionError(
+                f"There is no {facts.source_option.lstrip('-')} {name!r}." if name
+                else f"No {facts.source_option.lstrip('-')} is chosen.",
+                accepted=choices(offered) if offered else facts.face_source,
+                remedy=None if offered else "talkinghead app --gallery FOLDER, with such a folder in it",
+            )  # fmt: skip
+        if not str(given):
+            raise MediaNotFound("No face is given.", accepted=facts.face_source)
+        named = next((face.path for face in self.faces if face.title == str(given)), None)
+        return named if named is not None else self.check_face(Path(given))
+
+    # Working
+
+    def start(self, key: str | None, order: Order) -> Job[Finished]:
+        """Check an order and hand it in.
+
+        Raises:
+            MissingWeights, MissingDependency, InputError: it cannot be done, before anything slow begins.
+            QueueFull: too many wait.
+        """
+        session = self.session(key)
+        found = self._ready(order)
+        if isinstance(order.sound, Path):
+            self.check_sound(order.sound)
+        elif not order.sound.text.strip():
+            raise InputError("There is no text to speak.", accepted="a sentence or more")
+        source = self._source(found, order.source)
+        settings = self._settings(found, order, session)
+        with session.lock:
+            session.jobs = [job for job in session.jobs if not job.state().ended]
+            if len(session.jobs) >= JOBS_PER_SESSION:
+                raise InputError(f"{len(session.jobs)} of your videos are under way.", remedy="wait for one, or cancel")
+            session.count += 1
+            folder = session.folder / f"result-{session.count}"
+            number = session.count
+
+            def work(progress: Progress, cancel: CancelToken) -> Finished:
+                try:
+                    return self._make(found, order, source, settings, folder, number, progress, cancel)
+                except BaseException:
+                    shutil.rmtree(folder, ignore_errors=True)
+                    raise
+
+            job = self.jobs.submit(work, order.model)
+            session.jobs.append(job)
+        return job
+
+    def keep(self, key: str | None, finished: Finished) -> tuple[Finished, ...]:
+        """Add a result to the session's history; returns the history, newest first."""
+        session = self.session(key)
+        with session.lock:
+            if all(known.number != finished.number for known in session.finished):
+                session.finished.insert(0, finished)
+            return tuple(session.finished)
+
+    def history(self, key: str | None) -> tuple[Finished, ...]:
+        """What the session made, newest first."""
+        return tuple(self.session(key).finished)
+
+    def cancel(self, key: str | None) -> int:
+        """Stop what the session has under way; returns how many jobs."""
+        jobs = [job for job in self.session(key).jobs if not job.state().ended]
+        for job in jobs:
+            job.cancel()
+        return len(jobs)
+
+    def preview(self, key: str | None, order: Order, *, shape: str = "X", at_s: float = 0.0) -> Preview:
+        """Show one frame of the face with a mouth shape; waits for its turn like any job.
+
+        Args:
+            at_s: where in a video to look.
+        Raises:
+            As `start`.
+        """
+        session = self.session(key)
+        found = self._ready(order)
+        source = self._source(found, order.source)
+        settings = self._settings(found, order, session)
+
+        def work(progress: Progress, cancel: CancelToken) -> Preview:
+            from talkinghead.preview import preview
+
+            with self._heads.borrow(found, order, settings, progress) as (head, _):
+                made_from = (head, str(source), at_s, repr(settings.prepare))
+                with session.lock:
+                    kept = session.avatar
+                avatar = kept[1] if kept is not None and kept[0] == made_from else None
+                if avatar is None:
+                    frames = replace(settings.prepare.frames, start_s=at_s, duration_s=PREVIEW_S)  # type: ignore[type-var]
+                    options = replace(settings.prepare, frames=frames)
+                    avatar = head.prepare(source, options, progress=progress, cancel=cancel)
+                    with session.lock:
+                        session.avatar = (made_from, avatar)
+                return preview(head, avatar, shape=shape, options=settings.render, cancel=cancel)
+
+        job = self.jobs.submit(work, order.model)
+        with session.lock:
+            session.jobs.append(job)
+        return job.result()
+
+    def write_speech(self, key: str | None, voice: Voice) -> Path:
+        """Speak a text into a sound file of the session."""
+        from talkinghead.contracts import AudioClip
+        from talkinghead.media import write_wav
+
+        speech = self.speak(voice)
+        assert isinstance(speech.soundtrack, AudioClip)
+        path = self.session(key).folder / f"speech-{secrets.token_hex(4)}.wav"
+        write_wav(path, speech.soundtrack)
+        return path
+
+    def write_preview(self, key: str | None, seen: Preview, layers: Sequence[str], close_up: bool) -> Path:
+        """Write a preview as a picture of the session; the one before is removed."""
+        from talkinghead.media import write_png
+
+        folder = self.session(key).folder
+        for old in folder.glob("preview-*.png"):
+            old.unlink(missing_ok=True)
+        path = folder / f"preview-{secrets.token_hex(4)}.png"
+        write_png(path, seen.picture(tuple(layers), close_up=close_up))
+        return path
+
+    def _ready(self, order: Order) -> Availability:
+        found = self.availability(order.model)
+        if not found.ready:
+            raise MissingWeights(found.why_not, remedy=found.remedy)
+        if order.checkpoint is not None and order.checkpoint not in found.checkpoints:
+            raise OptionError(
+                f"There is no checkpoint {order.checkpoint!r} of {found.facts.title}.",
+                accepted=choices(found.checkpoints) if found.checkpoints else "none: the model has no checkpoints here",
+            )
+        return found
+
+    def _settings(self, found: Availability, order: Order, session: Session) -> _Settings:
+        from talkinghead.cache import Cache
+        from talkinghead.face.options import FaceOptions
+        from talkinghead.media.options import EncodeOptions, FrameOptions
+
+        groups = {group.key: group for group in self.groups(found)}
+        for key in order.options:
+            if key not in groups:
+                raise OptionError(f"There are no options {key!r} here.", accepted=choices(list(groups)))
+        values = {key: group.read(order.options.get(key, {})) for key, group in groups.items()}
+        video = values.get("video", {})
+        encode = build_config(EncodeOptions, values.get("encoding", {}), owner="Encoding")
+        render = RenderOptions(**video, encode=encode)
+        if render.fps is not None and not 0 < render.fps <= 120:
+            raise OptionError(f"Fps is {render.fps}.", accepted="more than 0, at most 120 frames a second")
+        frames = build_config(FrameOptions, {**values.get("reading", {}), "fps": render.fps}, owner="Reading the face")
+        faces = build_config(FaceOptions, values.get("finding", {}), owner="Finding the face")
+        prepare = PrepareOptions(frames=frames, faces=faces, cache=Cache(session.folder / "cache"), render=render)
+        model = {**self.fixed.get(order.model, {}), **values["model"]}
+        return _Settings(model, values.get("machine", {}), prepare, render)
+
+    def _make(
+        self,
+        found: Availability,
+        order: Order,
+        source: Path | str,
+        settings: _Settings,
+        folder: Path,
+        number: int,
+        progress: Progress,
+        cancel: CancelToken,
+    ) -> Finished:
+        started = time.perf_counter()
+        progress(ProgressEvent("read-sound", 0, None))
+        speech = self._listen(order.sound)
+        heard_s = time.perf_counter() - started
+        cancel.check()
+        folder.mkdir(mode=0o700)
+        stem = f"{found.facts.name}-{number}"
+        with self._heads.borrow(found, order, settings, progress) as (head, load_s):
+            render = replace(
+                settings.render,
+                motion=folder / f"{stem}-motion.npz" if head.has_motion else None,
+                cues=folder / f"{stem}-cues.json",
+            )
+            result = api.generate(
+                source,
+                speech,
+                folder / f"{stem}.mp4",
+                model=head,
+                prepare_options=replace(settings.prepare, render=render),
+                render_options=render,
+                progress=progress,
+                cancel=cancel,
+            )
+        before = [StageTime("load", load_s, 0.0, 0.0, 1)] if load_s else []
+        report = replace(
+            result.report,
+            output=result.path.name,
+            stages=(*before, StageTime("read-sound", heard_s, 0.0, 0.0, 1), *result.report.stages),
+            wall_s=time.perf_counter() - started,
+        )
+        return self._finished(found.facts, order, source, Result(result.path, report), render, number)
+
+    def _finished(
+        self,
+        facts: FamilyFacts,
+        order: Order,
+        source: Path | str,
+        result: Result,
+        render: RenderOptions,
+        number: int,
+    ) -> Finished:
+        from talkinghead.media.files import write_bytes
+
+        assert render.cues is not None
+        folder = result.path.parent
+        report_file = folder / f"{result.path.stem}-report.json"
+        write_bytes(report_file, result.report.to_json().encode())
+        poster = folder / f"{result.path.stem}-poster.png"
+        write_thumbnail(result.path, poster)
+        copied = None
+        if isinstance(source, Path) and source.is_file():
+            copied = folder / f"source{source.suffix.lower()}"
+            shutil.copyfile(source, copied)
+        who = source.stem if isinstance(source, Path) else source
+        what = order.sound.text.strip()[:24] if isinstance(order.sound, Voice) else order.sound.stem
+        title = f"{facts.title}: {who}, {what}"
+        return Finished(
+            number, title, result.report, result.path, poster, report_file, render.motion, render.cues, copied
+        )
+
+    def sentence(self, error: BaseException) -> str:
+        """What to tell the visitor: the package's own words without the server's folders; nothing of other errors."""
+        if isinstance(error, TalkingHeadError):
+            text = re.sub(rf"{re.escape(str(self.folder))}[^\s'\"]*/", "", str(error))
+            for place in self.folders:
+                text = text.replace(f"{place}/", "")
+            return text
+        if isinstance(error, MemoryError):
+            return "There is not enough memory.\nTry: a smaller picture or a shorter video"
+        return f"Something went wrong inside ({type(error).__name__}). Whoever serves this page finds it in the log."
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """An order's options, checked."""
+
+    model: Mapping[str, Any]
+    machine: Mapping[str, Any]
+    prepare: PrepareOptions
+    render: RenderOptions
+
+
+class _Heads:
+    """Loaded models. One is used by one job at a time; those that are free are kept for the next."""
+
+    def __init__(self) -> None:
+        self._free: OrderedDict[tuple[str, str], Head] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def borrow(
+        self, found: Availability, order: Order, settings: _Settings, progress: Progress
+    ) -> Iterator[tuple[Head, float]]:
+        """A head for an order, and the seconds that loading took (0 if it was there)."""
+        key = (order.model, repr((order.checkpoint, sorted(settings.model.items()), sorted(settings.machine.items()))))
+        with self._lock:
+            head = self._free.pop(key, None)
+        load_s = 0.0
+        if head is None:
+            progress(ProgressEvent("load", 0, None))
+            before = time.perf_counter()
+            head = api.load(
+                order.model,
+                checkpoint=order.checkpoint or next(iter(found.checkpoints), None),
+                **settings.machine,
+                **settings.model,
+            )
+            load_s = time.perf_counter() - before
+        try:
+            yield head, load_s
+        finally:
+            with self._lock:
+                self._free[key] = head
+                while len(self._free) > HEADS_KEPT:
+                    self._free.popitem(last=False)
+
+
+def write_thumbnail(path: Path, target: Path, side: int = 256) -> None:
+    """A small picture of a picture or of a video's first second, PNG."""
+    import cv2
+    import numpy as np
+
+    from talkinghead.media import FrameOptions, open_frames, write_png
+
+    source = open_frames(path, options=FrameOptions(cache_bytes=0))
+    index = 0 if source.fps is None else min(len(source) - 1, int(source.fps / 2))
+    frame = next(iter(source.read(index, index + 1)))
+    factor = min(1.0, side / max(frame.shape[:2]))
+    size = (max(1, round(frame.shape[1] * factor)), max(1, round(frame.shape[0] * factor)))
+    write_png(target, np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8))
+
+
+def wait_quietly(job: Job[Any], watch: Callable[[Any], None]) -> Any:
+    """Pass a job's states on until it has ended, then give its result."""
+    for state in job.states():
+        watch(state)
+    return job.result()
+
+
+__all__ = ["Cancelled", "Face", "Finished", "Order", "Session", "Studio", "Voice", "wait_quietly", "write_thumbnail"]
