@@ -385,6 +385,8 @@ def test_bench_writes_what_it_measures(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(bench, "SIZE", 64)
     monkeypatch.setattr(bench, "OTHER_SIZES", (48,))
     monkeypatch.setattr(bench, "available_threads", lambda: 2)
+    monkeypatch.setattr(bench, "MEMORY_S", 0.3)
+    monkeypatch.setattr(bench, "_memory_table", lambda *_: None)  # starts processes; memory_of_run is called below
     found = bench.cases(BenchSettings(seconds=1), tmp_path)
     assert len(found) == 5
     head = th.load("talkinggaussian", device="cpu", **found[0].load)
@@ -392,3 +394,11 @@ def test_bench_writes_what_it_measures(tmp_path: Path, monkeypatch: pytest.Monke
     frames = list(head.frames(avatar, th.listen(tone(0.3))))
     assert frames[0].shape == (64, 64, 3)
     assert len(frames) == 8
+    [steps, _] = bench.tables(BenchSettings(seconds=1, load={"device": "cpu"}), tmp_path, lambda _: None)
+    assert [row[:3] for row in steps.rows] == [
+        (200, "64x64", 1), (400, "64x64", 1), (600, "64x64", 1), (400, "48x48", 1), (400, "64x64", 2)
+    ]  # fmt: skip
+    assert all(float(row[-1]) > 0 for row in steps.rows)
+    before, peak = bench.memory_of_run(tmp_path, 200, 64, {"device": "cpu"})
+    assert before is None or (peak is not None and peak >= before)
+    assert not bench.tables(BenchSettings(load={"device": "cuda"}), tmp_path, lambda _: None)
