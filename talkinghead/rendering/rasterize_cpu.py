@@ -13,11 +13,13 @@ threads: every tile is drawn by one thread, in one order.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from talkinghead.contracts import FloatArray
+from talkinghead.contracts import FloatArray, IntArray
 from talkinghead.rendering.cameras import Camera
 from talkinghead.rendering.gaussians import (
     ALPHA_MAX,
@@ -426,6 +428,85 @@ def aligned_rows(count: int) -> FloatArray:
     return raw[skip : skip + count * NUM_PACKED].reshape(count, NUM_PACKED)
 
 
+@dataclass(frozen=True, eq=False)
+class PackedCloud:
+    """A cloud as the camera sees it, one row per Gaussian; rows of Gaussians that are not visible hold anything."""
+
+    values: FloatArray
+    """[N, NUM_PACKED] float32."""
+    tile_rect: IntArray
+    """[N, 4] int16: the tiles x1 <= x < x2, y1 <= y < y2."""
+    radii: IntArray
+    """[N] int32, 0 for a Gaussian that was dropped by the published rule."""
+    keys: NDArray[np.uint32]
+    """[N] uint32, what to sort by."""
+
+
+@dataclass(frozen=True, eq=False)
+class TileLists:
+    """Which Gaussians each tile draws, front to back."""
+
+    starts: NDArray[np.int64]
+    """[tiles + 1] int64, first entry of each tile."""
+    entries: IntArray
+    """[starts[-1]] int32, rows of the cloud."""
+
+
+def project_cpu(cloud: GaussianCloud, camera: Camera, threads: int) -> PackedCloud:
+    """Project every Gaussian of a cloud."""
+    n, (width, height) = len(cloud), camera.size
+    packed = PackedCloud(aligned_rows(n), np.empty((n, 4), np.int16), np.zeros(n, np.int32), np.empty(n, np.uint32))
+    tan_x, tan_y = (F(tan) for tan in camera.tan_half_fov)
+    focal_x, focal_y = camera.focal_px
+    values = (cloud.means, cloud.scales, cloud.rotations, cloud.opacities, cloud.colors)
+    arrays = tuple(np.ascontiguousarray(value) for value in (*values, camera.world_view, camera.full_projection))
+    numbers = (tan_x, tan_y, focal_x, focal_y, width, height)
+    into = (packed.values, packed.tile_rect, packed.radii, packed.keys)
+    spread(project_range, ((*piece, *arrays, *numbers, *into) for piece in chunks(n, 4 * threads)), threads)
+    return packed
+
+
+def tile_lists_cpu(packed: PackedCloud, order: IntArray, size: tuple[int, int], threads: int) -> TileLists:
+    """Put Gaussians into the lists of their tiles.
+
+    Args:
+        order: [M] int32 from `sort_by_depth`. size: (width, height) of the picture.
+    """
+    across, down = tile_grid(size)
+    rect = packed.tile_rect
+    pieces = chunks(len(order), 2 * threads)
+    counts = np.zeros((len(pieces), across * down), np.int64)
+    spread(count_entries, ((*piece, order, rect, across, counts[k]) for k, piece in enumerate(pieces)), threads)
+    starts = np.empty(across * down + 1, np.int64)
+    place_chunks(counts, starts)
+    entries = np.empty(starts[-1], np.int32)
+    spread(fill_entries, ((*piece, order, rect, across, counts[k], entries) for k, piece in enumerate(pieces)), threads)
+    return TileLists(starts, entries)
+
+
+def composite_cpu(
+    cloud: GaussianCloud,
+    packed: PackedCloud,
+    lists: TileLists,
+    size: tuple[int, int],
+    background: FloatArray,
+    *,
+    depth: bool,
+    threads: int,
+) -> Raster:
+    """Draw the pixels of every tile."""
+    (width, height), (across, down) = size, tile_grid(size)
+    color = np.zeros((cloud.num_channels, height, width), np.float32)
+    alpha = np.zeros((height, width), np.float32)
+    depth_map = np.zeros((height, width) if depth else (0, 0), np.float32)
+    inside = cloud.num_channels <= NUM_PACKED - FIRST_SHADE
+    shades = (packed.values, FIRST_SHADE) if inside else (np.ascontiguousarray(cloud.colors), 0)
+    pictures = (np.ascontiguousarray(background), color, alpha, depth_map)
+    drawn = (lists.starts, lists.entries, packed.values, *shades, *pictures)
+    spread(composite_tiles, ((*piece, *drawn) for piece in chunks(across * down, 16 * threads)), threads)
+    return Raster(color, alpha, depth_map if depth else None, packed.radii)
+
+
 def rasterize_cpu(
     cloud: GaussianCloud, camera: Camera, background: FloatArray, *, depth: bool = False, threads: int | None = None
 ) -> Raster:
@@ -439,41 +520,9 @@ def rasterize_cpu(
         The same as `rasterize_reference`, within float32 rounding.
     """
     threads = threads or available_threads()
-    n, (width, height) = len(cloud), camera.size
-    across, down = tile_grid(camera.size)
-    radii = np.zeros(n, np.int32)
-    color = np.zeros((cloud.num_channels, height, width), np.float32)
-    alpha = np.zeros((height, width), np.float32)
-    depth_map = np.zeros((height, width) if depth else (0, 0), np.float32)
-    if n == 0:
-        return Raster(color, alpha, depth_map if depth else None, radii)
-    colors = np.ascontiguousarray(cloud.colors)
-    packed = aligned_rows(n)
-    rect = np.empty((n, 4), np.int16)
-    keys = np.empty(n, np.uint32)
-    tan_x, tan_y = (F(tan) for tan in camera.tan_half_fov)
-    focal_x, focal_y = camera.focal_px
-    arrays = (
-        *(np.ascontiguousarray(value) for value in (cloud.means, cloud.scales, cloud.rotations, cloud.opacities)),
-        colors,
-        np.ascontiguousarray(camera.world_view),
-        np.ascontiguousarray(camera.full_projection),
-    )
-    numbers = (tan_x, tan_y, focal_x, focal_y, width, height)
-    pieces = chunks(n, 4 * threads)
-    spread(project_range, ((*piece, *arrays, *numbers, packed, rect, radii, keys) for piece in pieces), threads)
-
-    order = sort_by_depth(keys)
-    pieces = chunks(len(order), 2 * threads)
-    counts = np.zeros((len(pieces), across * down), np.int64)
-    spread(count_entries, ((*piece, order, rect, across, counts[k]) for k, piece in enumerate(pieces)), threads)
-    starts = np.empty(across * down + 1, np.int64)
-    place_chunks(counts, starts)
-    entries = np.empty(starts[-1], np.int32)
-    spread(fill_entries, ((*piece, order, rect, across, counts[k], entries) for k, piece in enumerate(pieces)), threads)
-
-    inside = cloud.num_channels <= NUM_PACKED - FIRST_SHADE
-    shades = (packed, FIRST_SHADE) if inside else (colors, 0)
-    drawn = (starts, entries, packed, *shades, np.ascontiguousarray(background), color, alpha, depth_map)
-    spread(composite_tiles, ((*piece, *drawn) for piece in chunks(across * down, 16 * threads)), threads)
-    return Raster(color, alpha, depth_map if depth else None, radii)
+    if len(cloud) == 0:
+        nothing = np.zeros((cloud.num_channels + 2, camera.size[1], camera.size[0]), np.float32)
+        return Raster(nothing[:-2], nothing[-2], nothing[-1] if depth else None, np.zeros(0, np.int32))
+    packed = project_cpu(cloud, camera, threads)
+    lists = tile_lists_cpu(packed, sort_by_depth(packed.keys), camera.size, threads)
+    return composite_cpu(cloud, packed, lists, camera.size, background, depth=depth, threads=threads)

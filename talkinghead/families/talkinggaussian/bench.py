@@ -2,13 +2,20 @@
 
 Besides the size of the cloud, the 100 000 one is drawn in other sizes and with other numbers of threads, so that the
 scaling with Gaussians, pixels and threads can be read off. Each face comes with 30 % as many Gaussians for the mouth.
+On a processor two tables follow: the steps of one frame, alone, and the memory of a run of each head.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Sequence
+import multiprocessing
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -20,11 +27,24 @@ from talkinghead.families.talkinggaussian.checkpoint import (
     check_network,
     write_head_safetensors,
 )
-from talkinghead.families.talkinggaussian.network import FACE, MOUTH, NetworkKind, expected_shapes
+from talkinghead.families.talkinggaussian.frames import BLACK
+from talkinghead.families.talkinggaussian.network import (
+    ACTION_UNITS,
+    AUDIO_CODE,
+    FACE,
+    MOUTH,
+    NetworkKind,
+    expected_shapes,
+)
 from talkinghead.families.talkinggaussian.procedural.build import AU_NUMBERS, head_poses
+from talkinghead.families.talkinggaussian.renderer import DrawnHead, SpeechCodes
 from talkinghead.families.talkinggaussian.scene import FPS
-from talkinghead.measure.bench import BenchCase, BenchSettings
+from talkinghead.measure.bench import BenchCase, BenchSettings, BenchTable
 from talkinghead.rendering.jit import available_threads
+from talkinghead.rendering.rasterize_cpu import composite_cpu, project_cpu, sort_by_depth, tile_lists_cpu
+
+if TYPE_CHECKING:
+    from talkinghead.families.talkinggaussian.pipeline import TalkingGaussianHead
 
 FACE_COUNTS = (20_000, 100_000, 300_000)
 MOUTH_SHARE = 0.3
@@ -33,6 +53,11 @@ OTHER_SIZES = (256, 1024)
 RADII = np.array([0.072, 0.095, 0.08])
 """Of the synthetic head, world units."""
 POSES = 50
+STEPS = ("motion", "harmonics", "projection", "sorting", "tile lists", "pixels", "composing")
+"""Of one frame, in order; from the second on for both clouds."""
+STEP_REPEATS = 5
+MEMORY_S = 4.0
+"""Sound of the runs whose memory is measured."""
 
 
 def synthetic_head(count: int, seed: int = 0) -> TrainedHead:
@@ -115,11 +140,10 @@ def write_bench_features(path: Path, seconds: float) -> Path:
 def cases(settings: BenchSettings, folder: Path) -> Sequence[BenchCase]:
     """The heads and scenes to measure, written into `folder`."""
     features = write_bench_features(folder / "features.npy", settings.seconds)
-    scenes = {size: write_bench_scene(folder / f"scene-{size}", size) for size in (SIZE, *OTHER_SIZES)}
-    heads = {}
-    for count in FACE_COUNTS:
-        heads[count] = folder / f"head-{count}.safetensors"
-        write_head_safetensors(synthetic_head(count), heads[count])
+    scenes = {size: write_bench_scene(_scene(folder, size), size) for size in (SIZE, *OTHER_SIZES)}
+    heads = {count: _head(folder, count) for count in FACE_COUNTS}
+    for count, path in heads.items():
+        write_head_safetensors(synthetic_head(count), path)
     every = available_threads()
 
     def case(count: int, size: int, threads: int) -> BenchCase:
@@ -135,3 +159,129 @@ def cases(settings: BenchSettings, folder: Path) -> Sequence[BenchCase]:
     found += [case(FACE_COUNTS[1], size, every) for size in OTHER_SIZES]
     found += [case(FACE_COUNTS[1], SIZE, threads) for threads in sorted({1, every}) if threads != every]
     return found
+
+
+def tables(settings: BenchSettings, folder: Path, tell: Callable[[str], None]) -> Sequence[BenchTable]:
+    """Steps of a frame and memory of the heads that `cases` wrote; nothing on a GPU or for a given input."""
+    if settings.source is not None or settings.load.get("device", "auto") not in ("auto", "cpu"):
+        return []
+    load = {**settings.load, "device": "cpu"}
+    return [_step_table(folder, load, tell), _memory_table(folder, load, tell)]
+
+
+def _step_table(folder: Path, load: dict[str, Any], tell: Callable[[str], None]) -> BenchTable:
+    rows: list[tuple[Any, ...]] = []
+    every = available_threads()
+    wanted = [(count, SIZE, 1) for count in FACE_COUNTS]
+    wanted += [(FACE_COUNTS[1], size, 1) for size in OTHER_SIZES]
+    wanted += [(FACE_COUNTS[1], SIZE, every)] if every > 1 else []
+    for count, size, threads in wanted:
+        tell(f"steps of {count} Gaussians at {size}x{size}, {threads} threads")
+        milliseconds = step_times(folder, count, size, threads, load)
+        numbers = (*milliseconds, sum(milliseconds))
+        rows.append((count, f"{size}x{size}", threads, *(f"{value:.1f}" for value in numbers)))
+    return BenchTable(
+        title="milliseconds of one frame, each step alone",
+        columns=("face Gaussians", "picture", "threads", *STEPS, "sum"),
+        rows=tuple(rows),
+        note=f"best of {STEP_REPEATS}; reading the torso and encoding not included",
+    )
+
+
+def step_times(folder: Path, count: int, size: int, threads: int, load: dict[str, Any]) -> list[float]:
+    """Milliseconds of each of STEPS for one frame of a head that `cases` wrote; the best of STEP_REPEATS."""
+    import torch
+
+    head = _load(folder, count, threads, load)
+    avatar = head.prepare(_scene(folder, size))
+    assert avatar.poses is not None
+    assert avatar.backdrop is not None
+    renderer, camera, backdrop = head.renderer, avatar.poses.camera(0, avatar.size), avatar.backdrop.frame(0)
+    rng = np.random.default_rng(0)
+    codes = SpeechCodes(*(torch.from_numpy(rng.normal(size=(1, AUDIO_CODE)).astype(np.float32)) for _ in range(2)))
+    units = np.zeros((1, ACTION_UNITS), np.float32)
+    runs = []
+    torch_threads = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        for _ in range(STEP_REPEATS + 1):  # the first one compiles
+            seconds = dict.fromkeys(STEPS, 0.0)
+            with _timed(seconds, "motion"):
+                [moved] = renderer.deform(codes, [0], units)
+            with _timed(seconds, "harmonics"):
+                clouds = renderer.colored(moved, camera)
+            rasters = []
+            for cloud in clouds:
+                with _timed(seconds, "projection"):
+                    packed = project_cpu(cloud, camera, threads)
+                with _timed(seconds, "sorting"):
+                    order = sort_by_depth(packed.keys)
+                with _timed(seconds, "tile lists"):
+                    lists = tile_lists_cpu(packed, order, camera.size, threads)
+                with _timed(seconds, "pixels"):
+                    rasters.append(
+                        composite_cpu(cloud, packed, lists, camera.size, BLACK, depth=False, threads=threads)
+                    )
+            with _timed(seconds, "composing"):
+                renderer.compose(DrawnHead(*rasters), backdrop)
+            runs.append([1000 * seconds[name] for name in STEPS])
+    finally:
+        torch.set_num_threads(torch_threads)
+    return [min(values) for values in zip(*runs, strict=True)]
+
+
+@contextlib.contextmanager
+def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    seconds[name] += time.perf_counter() - started
+
+
+def _memory_table(folder: Path, load: dict[str, Any], tell: Callable[[str], None]) -> BenchTable:
+    rows = []
+    for count in FACE_COUNTS:
+        tell(f"memory of {count} Gaussians")
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(1, mp_context=context) as child:
+            started, peak = child.submit(memory_of_run, folder, count, SIZE, load).result()
+        rows.append((count, *("unknown" if value is None else f"{value / 2**20:.0f}" for value in (started, peak))))
+    return BenchTable(
+        title="memory of a process that renders one head, MiB",
+        columns=("face Gaussians", "libraries loaded", "peak of the run"),
+        rows=tuple(rows),
+        note=f"{MEMORY_S:g} s of sound at {SIZE}x{SIZE}, encoding included; it does not grow with the sound's length",
+    )
+
+
+def memory_of_run(folder: Path, count: int, size: int, load: dict[str, Any]) -> tuple[int | None, int | None]:
+    """Peak memory of this process before and after a run, bytes."""
+    import talkinghead.families.talkinggaussian.pipeline  # noqa: F401 (the libraries that every run loads)
+    from talkinghead.api import listen
+    from talkinghead.contracts import AudioClip
+    from talkinghead.measure.memory import peak_memory_bytes
+
+    before = peak_memory_bytes()
+    silence = listen(AudioClip(np.zeros(round(16_000 * MEMORY_S), np.float32), 16_000))
+    with tempfile.TemporaryDirectory(prefix="talkinghead-bench-") as name:
+        features = write_bench_features(Path(name) / "features.npy", MEMORY_S)
+        head = _load(folder, count, available_threads(), {**load, "features": features})
+        head.render(head.prepare(_scene(folder, size)), silence, Path(name) / "out.mp4")
+    return before, peak_memory_bytes()
+
+
+def _load(folder: Path, count: int, threads: int, load: dict[str, Any]) -> TalkingGaussianHead:
+    from talkinghead.api import load as load_head
+    from talkinghead.families.talkinggaussian.pipeline import TalkingGaussianHead
+
+    given = {"features": folder / "features.npy", **load, "checkpoint": _head(folder, count), "threads": threads}
+    head = load_head("talkinggaussian", **given)
+    assert isinstance(head, TalkingGaussianHead)
+    return head
+
+
+def _scene(folder: Path, size: int) -> Path:
+    return folder / f"scene-{size}"
+
+
+def _head(folder: Path, count: int) -> Path:
+    return folder / f"head-{count}.safetensors"

@@ -100,20 +100,20 @@ class HeadRenderer:
         faces = self._face(codes.face[wanted], torch.from_numpy(au_exp).to(self.device))
         return [DeformedHead(*pair) for pair in zip(faces, self._mouth(codes.mouth[wanted]), strict=True)]
 
-    def draw(self, head: DeformedHead, camera: Camera, background: FloatArray) -> DrawnHead:
-        """Rasterise both clouds; background is the [3] float32 colour behind each of them."""
-        rasters = []
+    def colored(self, head: DeformedHead, camera: Camera) -> tuple[GaussianCloud, GaussianCloud]:
+        """Face and mouth with their colours as seen from the camera."""
+        clouds = []
         for moved, harmonics, degree in zip((head.face, head.mouth), self._harmonics, self._degrees, strict=True):
             means = moved.means.numpy()
-            cloud = GaussianCloud(
-                means=means,
-                scales=moved.scales.numpy(),
-                rotations=moved.rotations.numpy(),
-                opacities=moved.opacities.numpy(),
-                colors=colors_cpu(degree, harmonics, means, camera.position, threads=self.threads),
-            )
-            rasters.append(rasterize_cpu(cloud, camera, background, threads=self.threads))
-        return DrawnHead(*rasters)
+            colors = colors_cpu(degree, harmonics, means, camera.position, threads=self.threads)
+            scales, rotations, opacities = moved.scales.numpy(), moved.rotations.numpy(), moved.opacities.numpy()
+            clouds.append(GaussianCloud(means, scales, rotations, opacities, colors))
+        return clouds[0], clouds[1]
+
+    def draw(self, head: DeformedHead, camera: Camera, background: FloatArray) -> DrawnHead:
+        """Rasterise both clouds; background is the [3] float32 colour behind each of them."""
+        clouds = self.colored(head, camera)
+        return DrawnHead(*(rasterize_cpu(cloud, camera, background, threads=self.threads) for cloud in clouds))
 
     def compose(self, drawn: DrawnHead, backdrop: Frame, *, dilate_mouth: bool = False) -> Frame:
         """Face over mouth over backdrop: RGB uint8 [H, W, 3]."""
