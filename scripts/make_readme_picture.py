@@ -1,9 +1,10 @@
-"""Make the picture at the top of the README: frames of what `talkinghead demo` really makes, side by side.
+"""Make the moving picture at the top of the README from what the real commands make, side by side.
 
-    python scripts/make_readme_picture.py [-o docs/images/demo.png] [--frames 6] [--height 256]
+    python scripts/make_readme_picture.py [-o docs/images/demo.webp] [--height 256] [--every 2] [--quality 60]
 
-Runs the real command in a process of its own, reads its video back, and sets the frames where the mouth is widest open,
-closed and in between into one strip. Needs the extra `demo`.
+A photograph speaks (`talkinghead demo`), a constructed head of 3D Gaussians speaks while the camera stands to its side
+(`generate --model talkinggaussian`), and a mesh speaks (`generate --model artalk`), all the same sentence. Each command
+runs in a process of its own. Needs the extras `demo` and `models`.
 """
 
 from __future__ import annotations
@@ -12,57 +13,83 @@ import argparse
 import subprocess
 import sys
 import tempfile
-from itertools import pairwise
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from talkinghead.media import open_frames, write_png
+from talkinghead.assets import demo_speech_path
+from talkinghead.contracts import Frame
+from talkinghead.media import open_frames
 from talkinghead.media.options import FrameOptions
 
 ROOT = Path(__file__).resolve().parent.parent
+PHOTO_CROP = (30, 222, 132, 324)
+GAUSSIANS_CROP = (50, 370, 96, 416)
+"""Top, bottom, left and right of the face."""
 
 
-def choose(activity: np.ndarray, count: int) -> list[int]:
-    """Frames spread over the video, in each part the one that differs most from the last one chosen.
+def talkinghead(*arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", "talkinghead", *arguments], check=True, cwd=ROOT)
 
-    Args:
-        activity: [n, k] small pictures, flattened.
-        count: how many to choose.
-    """
-    edges = np.linspace(0, len(activity), count + 1).astype(int)
-    chosen: list[int] = []
-    for start, stop in pairwise(edges):
-        before = activity[chosen[-1]] if chosen else activity[0]
-        distance = np.abs(activity[start:stop] - before).sum(axis=1)
-        chosen.append(int(start + np.argmax(distance)))
-    return chosen
+
+def make_videos(folder: Path) -> list[tuple[Path, FrameOptions]]:
+    """The three videos, and which part of each is shown."""
+    speech = str(demo_speech_path())
+    photo, gaussians, mesh = (folder / f"{name}.mp4" for name in ("photo", "gaussians", "mesh"))
+    talkinghead("demo", "-o", str(photo))
+    builder = ROOT / "scripts" / "make_gaussian_head.py"
+    subprocess.run([sys.executable, str(builder), str(folder / "head3d")], check=True, cwd=ROOT)
+    talkinghead(
+        "generate", "--model", "talkinggaussian", "--scene", str(folder / "head3d" / "data"), "--checkpoint",
+        str(folder / "head3d" / "model"), "--audio-features", "phones", "--audio", speech, "-o", str(gaussians),
+    )  # fmt: skip
+    talkinghead(
+        "generate", "--model", "artalk", "--driver", "viseme", "--yaw", "15", "--audio", speech, "-o", str(mesh)
+    )
+    return [
+        (photo, FrameOptions(crop=PHOTO_CROP)),
+        (gaussians, FrameOptions(crop=GAUSSIANS_CROP)),
+        (mesh, FrameOptions()),
+    ]
+
+
+def squares(frames: list[Frame], height: int) -> list[Frame]:
+    """The middle square of each frame, resized."""
+    side = min(frames[0].shape[:2])
+    top, left = ((size - side) // 2 for size in frames[0].shape[:2])
+    cut = [frame[top : top + side, left : left + side] for frame in frames]
+    method = cv2.INTER_AREA if side >= height else cv2.INTER_CUBIC
+    return [cv2.resize(frame, (height, height), interpolation=method) for frame in cut]
+
+
+def write_animation(path: Path, frames: list[Frame], fps: Fraction, quality: int) -> None:
+    """An animated WebP that plays for ever; frames are RGB."""
+    animation = cv2.Animation()
+    animation.frames = [cv2.cvtColor(frame, cv2.COLOR_RGB2BGR) for frame in frames]
+    animation.durations = np.full(len(frames), round(1000 / fps), np.int32)
+    if not cv2.imwriteanimation(str(path), animation, [cv2.IMWRITE_WEBP_QUALITY, quality]):
+        raise RuntimeError(f"{path} was not written")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("-o", "--output", type=Path, default=ROOT / "docs" / "images" / "demo.png")
-    parser.add_argument("--frames", type=int, default=6)
-    parser.add_argument("--height", type=int, default=256, help="of the strip, in pixels")
-    parser.add_argument(
-        "--crop", default="20,260,108,348", help="top,bottom,left,right of each frame; empty for all of it"
-    )
-    parser.add_argument("arguments", nargs="*", help="further arguments for `talkinghead demo`, after --")
+    parser.add_argument("-o", "--output", type=Path, default=ROOT / "docs" / "images" / "demo.webp")
+    parser.add_argument("--height", type=int, default=256, help="of each part, in pixels")
+    parser.add_argument("--every", type=int, default=2, help="take every n-th of 25 frames per second")
+    parser.add_argument("--quality", type=int, default=60, help="of WebP, 1 to 100")
     given = parser.parse_args()
-    crop = tuple(int(part) for part in given.crop.split(",")) if given.crop else None
     with tempfile.TemporaryDirectory() as folder:
-        video = Path(folder) / "demo.mp4"
-        command = [sys.executable, "-m", "talkinghead", "demo", "-o", str(video), *given.arguments]
-        subprocess.run(command, check=True)
-        frames = list(open_frames(video, options=FrameOptions(crop=crop)).read())  # type: ignore[arg-type]
-    width = round(frames[0].shape[1] * given.height / frames[0].shape[0])
-    small = [cv2.resize(frame, (width, given.height), interpolation=cv2.INTER_AREA) for frame in frames]
-    activity = np.array([cv2.resize(frame, (32, 32), interpolation=cv2.INTER_AREA).ravel() for frame in frames], float)
-    strip = np.hstack([small[i] for i in choose(activity, given.frames)])
+        parts = [
+            squares(list(open_frames(video, options=options).read())[:: given.every], given.height)
+            for video, options in make_videos(Path(folder))
+        ]
+    rows = [np.ascontiguousarray(np.hstack(frames)) for frames in zip(*parts, strict=False)]
     given.output.parent.mkdir(parents=True, exist_ok=True)
-    write_png(given.output, np.ascontiguousarray(strip))
-    print(f"{given.output}: {given.frames} of {len(frames)} frames, {strip.shape[1]}x{strip.shape[0]}")
+    write_animation(given.output, rows, Fraction(25, given.every), given.quality)
+    size = given.output.stat().st_size / 1e6
+    print(f"{given.output}: {len(rows)} frames of {rows[0].shape[1]}x{rows[0].shape[0]}, {size:.2f} MB")
     return 0
 
 
