@@ -159,8 +159,11 @@ class DeviceEngine(Engine):
         return 2 * self.state.batch
 
     def warm_up(self, *, split: bool) -> None:
-        self.session("audio")
+        super().warm_up(split=split)
         self._program(split)
+
+    def _parts(self, split: bool) -> tuple[str, ...]:  # noqa: ARG002 - the other parts are programs here
+        return ("audio",)
 
     # One batch --------------------------------------------------------------------------------------------------------
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
+import threading
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -139,9 +141,10 @@ class Engine:
         self.state = EngineState(self.options.batch(placement.device))
         self.tracer = tracer or NoTracer()
         self.int8_samples = int8_samples
-        self.open_s = 0.0
+        self._open_times_s: list[float] = []
         self.from_cache: bool | None = None
         self._sessions: dict[str, Session] = {}
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         bytes_per_frame = 4 * sum(int(np.prod(shape)) for shape in self.architecture.feature_shapes)
         self._features = Lru(max(1, FEATURE_CACHE_BYTES // bytes_per_frame))
         self._stacked: tuple[tuple[Hashable, ...], dict[str, NDArray[Any]]] | None = None
@@ -149,6 +152,11 @@ class Engine:
     @property
     def size(self) -> int:
         return self.architecture.size
+
+    @property
+    def open_s(self) -> float:
+        """Seconds spent on opening sessions; they may have been opened side by side."""
+        return sum(self._open_times_s)
 
     @property
     def most_features(self) -> int:
@@ -169,37 +177,56 @@ class Engine:
 
     def warm_up(self, *, split: bool) -> None:
         """Open what `run` will need, so that it does not wait."""
-        for part in ("audio", *(("face", "decoder") if split else ("generator",))):
+        for part in self._parts(split):
             self.session(part)
+
+    def open_ahead(self, *, split: bool) -> None:
+        """Begin to open what `run` will need, in threads; `session` waits for them."""
+        if self.placement.precision == "int8" or self.options.compile:
+            return  # the one needs faces of the clip first, the other is not made for threads
+        for part in self._parts(split):
+            if part not in self._sessions:
+                threading.Thread(target=self._open_quietly, args=(part,), name=f"open {part}").start()
+
+    def _open_quietly(self, part: str) -> None:
+        with contextlib.suppress(Exception):  # who needs the session tries again, and gets the error
+            self.session(part)
+
+    def _parts(self, split: bool) -> tuple[str, ...]:
+        return ("audio", "face", "decoder") if split else ("audio", "generator")
 
     def session(self, part: str) -> Session:
         """The session of one part of the network, opened when first needed."""
-        if part not in self._sessions:
-            started = time.perf_counter()
-            threads = self.options.threads or available_cores()
-            placement = self.placement
-            samples = None
-            if placement.precision == "int8":
-                samples = self.int8_samples if part == "generator" else None
-                if samples is None:  # only the generator is quantised; the audio encoder costs little
-                    placement = Placement(placement.device, placement.backend, "float32", placement.why)
-            session = open_session(
-                network(part, self.architecture, lambda: self.weights.folded, self.weights.sha256),
-                placement,
-                batch=AUDIO_BATCH if part == "audio" else self.state.batch,
-                threads=threads,
-                streams=1 if part in ("audio", "face") else self.streams,
-                cache_folder=self.options.cache_folder,
-                profile=self.options.profile,
-                packed=feature_names(self.architecture),
-                compile=self.options.compile,
-                int8_samples=samples,
-            )
-            self._sessions[part] = session
-            self.open_s += time.perf_counter() - started
-            if part in ("decoder", "generator"):
-                self.from_cache = session.facts.from_cache
-        return self._sessions[part]
+        with self._locks[part]:
+            if part not in self._sessions:
+                self._sessions[part] = self._opened(part)
+            return self._sessions[part]
+
+    def _opened(self, part: str) -> Session:
+        started = time.perf_counter()
+        threads = self.options.threads or available_cores()
+        placement = self.placement
+        samples = None
+        if placement.precision == "int8":
+            samples = self.int8_samples if part == "generator" else None
+            if samples is None:  # only the generator is quantised; the audio encoder costs little
+                placement = Placement(placement.device, placement.backend, "float32", placement.why)
+        session = open_session(
+            network(part, self.architecture, lambda: self.weights.folded, self.weights.sha256),
+            placement,
+            batch=AUDIO_BATCH if part == "audio" else self.state.batch,
+            threads=threads,
+            streams=1 if part in ("audio", "face") else self.streams,
+            cache_folder=self.options.cache_folder,
+            profile=self.options.profile,
+            packed=feature_names(self.architecture),
+            compile=self.options.compile,
+            int8_samples=samples,
+        )
+        self._open_times_s.append(time.perf_counter() - started)
+        if part in ("decoder", "generator"):
+            self.from_cache = session.facts.from_cache
+        return session
 
     # Sound ----------------------------------------------------------------------------------------------------------
 

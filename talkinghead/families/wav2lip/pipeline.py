@@ -153,6 +153,7 @@ class Wav2LipHead(Head):
             frames = open_frames(source, options=frame_options)
         opened_s = time.perf_counter() - started
         cache = options.cache if options.cache is not None else Cache()
+        self.weights.file_hash.start(cache)
         if isinstance(cache, NullCache):
             self.engine.options = replace(self.engine.options, cache_folder=None)
         faces = options.faces or FaceOptions()
@@ -261,6 +262,7 @@ class Wav2LipHead(Head):
                 accepted="a face for each sound of --map",
             )
         split = self._splits(avatar, plan)
+        self.engine.open_ahead(split=split)
         return (
             Stage("read", lambda indices: self._read(avatar, plan, indices), queue_size=4),
             Stage("crop", lambda frames: self._crop(avatar, conditioning, frames), queue_size=16),

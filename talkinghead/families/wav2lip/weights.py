@@ -15,6 +15,7 @@ from talkinghead.errors import MissingDependency, WrongCheckpoint
 from talkinghead.families.wav2lip.architecture import ARCHITECTURES, Architecture, Block, check_finite, recognise
 from talkinghead.families.wav2lip.graphs import FoldedWeights, fold_batch_norm
 from talkinghead.weights import Checkpoint, read_checkpoint
+from talkinghead.weights.known_hash import FileHash
 
 Array = NDArray[Any]
 
@@ -24,14 +25,18 @@ class GeneratorWeights:
     """A generator ready to be built."""
 
     architecture: Architecture
-    sha256: str
-    """Of the file."""
+    file_hash: FileHash
     container: str
     source: str
     """The file, for messages."""
     tensors: Mapping[str, Array] | None = None
     """Under the published names; None where the file holds folded weights only (ONNX exports)."""
     already_folded: FoldedWeights | None = None
+
+    @property
+    def sha256(self) -> str:
+        """Of the file."""
+        return self.file_hash.hex
 
     @cached_property
     def folded(self) -> FoldedWeights:
@@ -58,7 +63,7 @@ def load_generator(path: str | Path) -> GeneratorWeights:
         return _from_onnx(checkpoint)
     tensors = published_names(checkpoint.tensors)
     architecture = recognise(tensors, str(path))
-    return GeneratorWeights(architecture, checkpoint.sha256, checkpoint.container, str(path), tensors)
+    return GeneratorWeights(architecture, FileHash(checkpoint.path), checkpoint.container, str(path), tensors)
 
 
 def published_names(tensors: Mapping[str, Array]) -> Mapping[str, Array]:
@@ -82,7 +87,7 @@ def _from_onnx(checkpoint: Checkpoint) -> GeneratorWeights:
     tensors = published_names(checkpoint.tensors)
     if "audio_encoder.0.conv_block.1.running_var" in tensors:
         architecture = recognise(tensors, str(path))
-        return GeneratorWeights(architecture, checkpoint.sha256, "onnx", str(path), tensors)
+        return GeneratorWeights(architecture, FileHash(checkpoint.path), "onnx", str(path), tensors)
     try:
         import onnx
         from onnx import numpy_helper
@@ -131,7 +136,7 @@ def _from_onnx(checkpoint: Checkpoint) -> GeneratorWeights:
                 accepted="an export of the 96- or 256-pixel generator, or the checkpoint it was made from",
             )
         named.update((block.name, layer) for block, layer in zip(blocks, found, strict=True))
-    return GeneratorWeights(architecture, checkpoint.sha256, "onnx", str(path), already_folded=named)
+    return GeneratorWeights(architecture, FileHash(checkpoint.path), "onnx", str(path), already_folded=named)
 
 
 def _layer(node: Any, norm: Any | None, constants: Mapping[str, Array], path: str) -> tuple[Array, Array]:
