@@ -41,6 +41,8 @@ class Shop:
 
     def furnish(self, desk: Path, text: str) -> None:
         """Put everything that a text names onto a desk; sounds and faces are always there."""
+        if "checkpoint/May" in text:
+            text += " model/checkpoints/audio_visual_encoder.pth"  # as it lies in the published repository
         for name in GOODS:
             if name in text or name in ALWAYS:
                 target = desk / name
@@ -55,7 +57,7 @@ class Shop:
     def photo(self) -> np.ndarray:
         from skimage.data import astronaut
 
-        return np.ascontiguousarray(astronaut()[:320, 80:400])
+        return np.ascontiguousarray(astronaut()[:440, 40:480])
 
     @cached_property
     def person(self) -> Path:
@@ -113,6 +115,15 @@ def wav2lip(_: Shop, path: Path) -> None:
     torch.save({"state_dict": state, "optimizer": None, "global_step": 1}, path)
 
 
+def wav2lip_256(_: Shop, path: Path) -> None:
+    """The larger generator: mostly zeros, since random numbers of this size take their time."""
+    import torch
+
+    from talkinghead.families.wav2lip.architecture import GENERATOR_256
+
+    torch.save({name: torch.full(shape, 0.001) for name, shape in GENERATOR_256.expected()}, path)
+
+
 def wav2lip_safetensors(shop: Shop, path: Path) -> None:
     run_main("models", "convert", str(shop.make("wav2lip_gan.pth")), str(path))
 
@@ -144,7 +155,9 @@ def ave_encoder(shop: Shop, path: Path) -> None:
 
 
 def template(shop: Shop, path: Path) -> None:
+    """With the features of its video, as training leaves it."""
     shutil.copytree(shop.person / "template", path)
+    np.save(path / "aud_ave.npy", np.zeros((6, 512), np.float32))
 
 
 def ported(shop: Shop, path: Path) -> None:
@@ -219,6 +232,7 @@ GOODS: dict[str, Callable[[Shop, Path], Any]] = {
     "words.txt": words,
     "wav2lip_gan.pth": wav2lip,
     "wav2lip.safetensors": wav2lip_safetensors,
+    "wav2lip256.pth": wav2lip_256,
     "I.npz": network_inputs,
     "checkpoint/May": synctalk_folder,
     "output/may.pth": synctalk_file,

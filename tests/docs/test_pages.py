@@ -55,8 +55,8 @@ def run(line: str, desk: Path) -> None:
         run_other(line, desk)
         return
     arguments = [found for word in arguments for found in (sorted(glob.glob(word)) if "*" in word else [word])]
-    if arguments[0] in SERVERS:
-        parse(arguments)
+    if arguments[0] in SERVERS or (arguments[0] == "bench" and arguments[1] != "viseme"):
+        parse(arguments)  # a server goes on, and the other benchmarks take minutes; they have tests of their own
         return
     for start, more in LESS.items():
         if " ".join(arguments).startswith(start):
@@ -222,3 +222,22 @@ def test_the_tested_versions_satisfy_what_is_declared():
     for text in [*project["dependencies"], *extras["demo"], *extras["dev"], *extras["docs"]]:
         name = re.match(r"[A-Za-z0-9._-]+", text)[0].lower().replace("_", "-")
         assert name in pins, name
+
+
+def test_messages_of_the_troubleshooting_page_are_raised_somewhere():
+    source = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "talkinghead").rglob("*.py")))
+    source = re.sub(r'"\s*\n\s*f?"', "", source)  # strings that go on on the next line
+    rows = re.findall(r"^\| (`.*?) \|", PAGES["docs/troubleshooting.md"], re.MULTILINE)
+    assert len(rows) >= 20
+    for part in re.findall(r"`([^`]+)`", " ".join(rows)):
+        assert part in source, part
+
+
+def test_every_error_is_in_the_tables():
+    """The tables of errors come from the tree; a class that is not in it would have no meaning there."""
+    import talkinghead.errors as module
+
+    tree = module.__doc__ or ""
+    for name, value in vars(module).items():
+        if isinstance(value, type) and issubclass(value, Exception):
+            assert re.search(rf"\b{name}\b", tree), name

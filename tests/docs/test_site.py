@@ -1,0 +1,75 @@
+"""The documentation builds as a site without a warning, and its pages load nothing from elsewhere."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from talkinghead.cli.main import COMMANDS
+from talkinghead.options import config_class, option_fields
+from talkinghead.registry import FAMILIES
+from talkinghead.weights.catalogue import CATALOGUE
+from tests.conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built with warnings as errors."""
+    pytest.importorskip("mkdocs", reason="the extra docs is not installed")
+    folder = tmp_path_factory.mktemp("site")
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)],
+        cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def words(page: Path) -> str:
+    """A page without its tags."""
+    return re.sub(r"<[^>]+>", "", page.read_text(encoding="utf-8"))
+
+
+def test_every_page_is_built(site):
+    for source in (ROOT / "docs").rglob("*.md"):
+        assert (site / source.relative_to(ROOT / "docs").with_suffix(".html")).exists(), source
+
+
+def test_pages_load_nothing_from_elsewhere(site):
+    for page in site.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        loaded = re.findall(r"<(?:script|img|iframe)[^>]+src=\"?(?:https?:)?//[^\s>]+", text)
+        loaded += re.findall(r"<link[^>]+rel=\"?(?:stylesheet|preload|preconnect)[^>]+//[^>]+>", text)
+        assert loaded == [], page
+    for sheet in site.rglob("*.css"):
+        assert not re.search(r"url\(['\"]?(?:https?:)?//", sheet.read_text(encoding="utf-8")), sheet
+
+
+def test_tables_come_from_the_code(site):
+    options = words(site / "options.html")
+    for facts in FAMILIES.values():
+        for item in option_fields(config_class(facts.config)):
+            assert item.flag in options, item.flag
+    commands = words(site / "commands.html")
+    for row in COMMANDS:
+        assert f"talkinghead {row.name}" in commands
+    models = words(site / "models.html")
+    for name in CATALOGUE:
+        assert name in models
+    for page in site.rglob("*.html"):
+        assert not re.search(r"<!-- (options|models|catalogue|errors|commands)\b", page.read_text(encoding="utf-8"))
+
+
+def test_the_reference_has_what_the_package_offers(site):
+    import talkinghead
+
+    written = "".join(words(page) for page in (site / "api").glob("*.html"))
+    for name in talkinghead.__all__:
+        if name != "__version__":
+            assert re.search(rf"\b{name}\b", written), name
