@@ -155,7 +155,9 @@ def morph_basis(vertices: FloatArray, *, tolerance: float = TOLERANCE_M, limit: 
         directions.append(direction)
         left -= np.outer(left @ direction, direction)
         error = float(np.abs(left).max())
-    basis = np.array(directions).reshape(len(directions), -1)
+    if not directions:  # a face that does not move; glTF wants a target for its weights
+        directions.append(np.zeros(offsets.shape[1]))
+    basis = np.array(directions)
     weights = offsets @ basis.T
     size = np.maximum(np.abs(weights).max(axis=0, initial=0.0), 1e-9)
     return MorphBasis(
