@@ -6,6 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -104,7 +105,8 @@ def make_flags(groups: Sequence[Group], shared: Sequence[Group] = (), taken: Seq
     Args:
         groups: their options are all different: two fields of one name are our own mistake.
         shared: configurations of which one at a time is used (the models). The same name and type in several of them is
-            one option; a name that is taken, or has another type, becomes `--<owner>-<name>`.
+            one option (a file and a text count as one type); a name that is taken, or has another type, becomes
+            `--<owner>-<name>`.
         taken: flags that exist already.
     """
     flags: dict[str, Flag] = {}
@@ -186,7 +188,8 @@ def _named(group: Group) -> list[tuple[str, OptionField]]:
 
 
 def _alike(a: OptionField, b: OptionField) -> bool:
-    return a.type == b.type and a.choices == b.choices
+    """Whether two fields can be one option: of one type, or a file in one and text in the other."""
+    return a.choices == b.choices and (a.type == b.type or {a.type, b.type} == {str, Path})
 
 
 def _help(item: OptionField) -> str:

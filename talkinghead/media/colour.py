@@ -167,7 +167,7 @@ def without_chroma_location(frame: av.VideoFrame) -> av.VideoFrame:
 
 
 class FromRgb:
-    """Converts RGB frames to a YUV pixel format, BT.709, limited range; keep one per thread."""
+    """Converts RGB (or RGBA) frames to a YUV pixel format, BT.709, limited range; keep one per thread."""
 
     def __init__(self, pixel_format: str) -> None:
         self.pixel_format = pixel_format
@@ -178,9 +178,9 @@ class FromRgb:
         """A new video frame; the array is read, not kept.
 
         Args:
-            frame: RGB uint8 [H, W, 3] with contiguous rows.
+            frame: RGB uint8 [H, W, 3] or RGBA [H, W, 4] with contiguous rows.
         """
-        wrapped = av.VideoFrame.from_numpy_buffer(frame, format="rgb24")
+        wrapped = av.VideoFrame.from_numpy_buffer(frame, format="rgb24" if frame.shape[2] == 3 else "rgba")
         return self._reformatter.reformat(
             wrapped,
             format=self.pixel_format,

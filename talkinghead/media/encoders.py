@@ -100,6 +100,20 @@ ENCODERS: tuple[EncoderFacts, ...] = (
 )
 """All encoders, the preferred one of each codec first."""
 
+TRANSPARENT_ENCODERS: tuple[EncoderFacts, ...] = (
+    EncoderFacts(
+        "libvpx-vp9",
+        "vp9",
+        "yuva420p",
+        (".webm",),
+        *("crf", 24, 63, "cpu-used", "6"),
+        options={"b:v": "0", "deadline": "realtime", "row-mt": "1", "auto-alt-ref": "0"},
+    ),
+    EncoderFacts("prores_ks", "prores", "yuva444p10le", (".mov", ".mkv"), options={"profile": "4", "vendor": "apl0"}),
+    EncoderFacts("png", "png", "rgba", ("",), even=False),
+)
+"""How frames with transparency are written: VP9 in WebM, ProRes 4444 in .mov, a folder of PNG files."""
+
 DEFAULT_CODECS = {".webm": "vp9", ".gif": "gif", "": "png"}
 """Codec by suffix under "auto"; H.264 for the others."""
 
@@ -177,6 +191,24 @@ def candidates(codec: str, suffix: str) -> tuple[EncoderFacts, ...]:
             f"A {suffix or 'folder'} output does not hold {codec}.", accepted=f"for {codec}: {choices(suffixes)}"
         )
     return fitting
+
+
+def transparent_encoder(codec: str, suffix: str) -> EncoderFacts:
+    """The encoder of frames with transparency.
+
+    Raises:
+        EncoderUnavailable: the container or codec holds none.
+    """
+    suffix = suffix.lower()
+    for facts in TRANSPARENT_ENCODERS:
+        if suffix in facts.suffixes and codec in ("auto", facts.codec, facts.name):
+            return facts
+    what = f"A {suffix or 'folder'} output" if codec == "auto" else f"{codec} in a {suffix or 'folder'} output"
+    raise EncoderUnavailable(
+        f"{what} holds no transparency.",
+        accepted="a name ending in .webm or .mov, or a name without suffix for a folder of PNG files",
+        remedy="choose such a name, or a background",
+    )
 
 
 def open_encoder(

@@ -139,10 +139,11 @@ def write_png(path: str | os.PathLike[str], frame: Frame, *, overwrite: bool = T
 
 
 def encode_png(frame: Frame) -> bytes:
-    """PNG file of an RGB uint8 [H, W, 3] frame."""
-    if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
+    """PNG file of an RGB uint8 [H, W, 3] frame, or of an RGBA [H, W, 4] one."""
+    if frame.ndim != 3 or frame.shape[2] not in (3, 4) or frame.dtype != np.uint8:
         raise ValueError(f"frame must be [H, W, 3] uint8, not {list(frame.shape)} {frame.dtype}")
-    done, data = cv2.imencode(".png", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 3])
+    order = cv2.COLOR_RGB2BGR if frame.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
+    done, data = cv2.imencode(".png", cv2.cvtColor(frame, order), [cv2.IMWRITE_PNG_COMPRESSION, 3])
     if not done:
         raise OutputError(f"A picture of {frame.shape[1]}x{frame.shape[0]} pixels cannot be stored as PNG.")
     return data.tobytes()

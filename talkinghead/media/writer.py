@@ -17,7 +17,14 @@ import numpy as np
 from talkinghead.contracts import AudioClip, Frame
 from talkinghead.errors import EncoderUnavailable, OptionError, OutputError, TalkingHeadError, choices
 from talkinghead.media.colour import FromRgb
-from talkinghead.media.encoders import EncoderFacts, candidates, encoder_status, open_encoder, set_up
+from talkinghead.media.encoders import (
+    EncoderFacts,
+    candidates,
+    encoder_status,
+    open_encoder,
+    set_up,
+    transparent_encoder,
+)
 from talkinghead.media.files import (
     SEQUENCE_PICTURE,
     SEQUENCE_SOUND,
@@ -94,7 +101,8 @@ def write_video(
     The sound is cut, or filled with silence, to end with the pictures, to the sample.
 
     Args:
-        frames: RGB uint8 [H, W, 3], all of one size, at least one; read one at a time.
+        frames: RGB uint8 [H, W, 3], all of one size, at least one; read one at a time. RGBA [H, W, 4] makes a video
+            with transparency, where the container holds it.
         fps: frames per second, exact.
         soundtrack: a media file whose sound is used (its rate and channels are kept where the codec can), or samples.
         start_s: where in the soundtrack the video begins, seconds.
@@ -120,6 +128,7 @@ def write_video(
                     duration=duration,
                     options=options,
                     overwrite=overwrite,
+                    transparent=frame.shape[2] == 4,
                 )
             writer.write(frame)
             if on_frame is not None:
@@ -143,6 +152,7 @@ class VideoWriter:
     Args:
         path: its suffix chooses the container.
         width, height: of the frames that will come.
+        transparent: they are RGBA.
         The others: as for `write_video`.
     Raises:
         OutputExists, UnwritableOutput, EncoderUnavailable, OptionError: before anything is written.
@@ -161,6 +171,7 @@ class VideoWriter:
         duration: float | Fraction | None = None,
         options: EncodeOptions = GOOD_QUALITY,
         overwrite: bool = True,
+        transparent: bool = False,
     ) -> None:
         fps = Fraction(fps)
         if not (0 < fps <= 1000 and fps.numerator < 2**31 and fps.denominator < 2**31):
@@ -174,8 +185,9 @@ class VideoWriter:
         self._notes: list[str] = []
         self._info: EncodeInfo | None = None
         suffix = self._path.suffix.lower()
-        encoders = candidates(options.codec, suffix)
+        encoders = (transparent_encoder(options.codec, suffix),) if transparent else candidates(options.codec, suffix)
         folder = encoders[0].codec == "png"
+        self._channels = 4 if transparent else 3
         if isinstance(soundtrack, str | os.PathLike):
             soundtrack = Path(soundtrack)
             if self._path.exists() and soundtrack.exists() and self._path.samefile(soundtrack):
@@ -193,7 +205,7 @@ class VideoWriter:
         try:
             with _writing(self._path):
                 if folder:
-                    self._sink = _PngSink(self._pending.temporary, self._size, fps, sound)
+                    self._sink = _PngSink(self._pending.temporary, self._size, fps, sound, encoders[0].pixel_format)
                 else:
                     facts = _pick_encoder(encoders, options, *self._size, fps, self._notes)
                     self._sink = _FileSink(
@@ -219,16 +231,18 @@ class VideoWriter:
         """Write the next frame; the array is not kept.
 
         Args:
-            frame: RGB uint8 [H, W, 3] of the size announced.
+            frame: RGB uint8 [H, W, 3] (RGBA [H, W, 4] if transparent) of the size announced.
         Raises:
             ValueError: another shape or dtype. OutputError: it cannot be written.
         """
         width, height = self._size
-        if frame.shape != (height, width, 3) or frame.dtype != np.uint8:
+        channels = self._channels
+        if frame.shape != (height, width, channels) or frame.dtype != np.uint8:
             raise ValueError(
-                f"frame {self.num_frames} must be [{height}, {width}, 3] uint8, not {list(frame.shape)} {frame.dtype}"
+                f"frame {self.num_frames} must be [{height}, {width}, {channels}] uint8, not {list(frame.shape)} "
+                f"{frame.dtype}"
             )
-        if frame.strides[1:] != (3, 1):
+        if frame.strides[1:] != (channels, 1):
             frame = np.ascontiguousarray(frame)
         with _writing(self._path):
             self._sink.write(frame, self.num_frames)
@@ -372,7 +386,10 @@ class _FileSink:
 class _PngSink:
     """A folder of numbered PNG files, and the sound beside them."""
 
-    def __init__(self, folder: Path, size: tuple[int, int], fps: Fraction, sound: Soundtrack | None) -> None:
+    def __init__(
+        self, folder: Path, size: tuple[int, int], fps: Fraction, sound: Soundtrack | None, pixel_format: str
+    ) -> None:
+        self._pixel_format = pixel_format
         self._folder = folder
         self._size = size
         self._fps = fps
@@ -396,7 +413,7 @@ class _PngSink:
             "container": "folder",
             "video_codec": "png",
             "encoder": "png",
-            "pixel_format": "rgb24",
+            "pixel_format": self._pixel_format,
             "width": self._size[0],
             "height": self._size[1],
             "audio_codec": "pcm_s16le" if sound else None,

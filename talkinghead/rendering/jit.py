@@ -9,8 +9,9 @@ once, and the stages of a run are threads.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
 from typing import Any, TypeVar, overload
@@ -18,6 +19,8 @@ from typing import Any, TypeVar, overload
 from talkinghead.errors import MissingDependency
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @overload
@@ -82,6 +85,24 @@ def spread(work: Callable[..., Any], pieces: Iterable[tuple[Any, ...]], threads:
         return
     for future in [_pool(threads).submit(work, *piece) for piece in pieces]:
         future.result()
+
+
+def in_order(work: Callable[[T], R], values: Iterable[T], threads: int) -> Iterator[R]:
+    """`work` of every value, in order; up to `threads` at once, and no more values taken than that needs."""
+    if threads <= 1:
+        yield from (work(value) for value in values)
+        return
+    running: deque[Future[R]] = deque()
+    try:
+        for value in values:
+            running.append(_pool(threads).submit(work, value))
+            if len(running) > threads:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
+    finally:
+        for future in running:
+            future.cancel()
 
 
 def chunks(count: int, pieces: int) -> list[tuple[int, int]]:

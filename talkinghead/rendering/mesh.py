@@ -4,11 +4,14 @@ Rows of vectors, camera X = v R + T; normalised device x points left and y up, z
 of size S: u_i = 1 - (2 i + 1) / S, w_j = 1 - (2 j + 1) / S. No culling, no clipping; where two faces are equally far
 the one with the lower number wins, whatever the number of threads.
 
-`rasterize_mesh_reference` is the specification, one pixel row at a time in NumPy; `rasterize_mesh` is compiled.
+`rasterize_mesh_reference` is the specification, a face at a time in NumPy; `rasterize_mesh` is compiled. `MeshRenderer`
+draws with the same kernels; with more than one sample per pixel, visibility is found per sample and shading computed
+once per surface that a pixel sees.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -18,6 +21,17 @@ from talkinghead.contracts import FloatArray, Frame, IntArray
 
 MIN_AREA = 1e-8
 MIN_DEPTH = 1e-8
+SAMPLE_PLACES: Mapping[int, NDArray[np.float64]] = {
+    side: (np.array(order, dtype=np.float64) + 0.5) / side**2
+    for side, order in {
+        1: [0],
+        2: [1, 3, 0, 2],
+        3: [2, 6, 0, 4, 8, 1, 5, 3, 7],
+        4: [5, 12, 2, 9, 15, 6, 0, 11, 3, 13, 8, 1, 10, 4, 14, 7],
+    }.items()
+}
+"""Samples of a pixel by anti-aliasing: one per line of n = side^2 lines, each at a column of its own, so that nearly
+level and nearly upright edges have n steps."""
 
 
 def _published_rotation() -> FloatArray:
@@ -70,6 +84,12 @@ class MeshShading:
     background: tuple[float, float, float] = (1.0, 1.0, 1.0)
     smooth: bool = True
     """Interpolate normals; False shows the facets."""
+    wrap: float = 0.0
+    """How far diffuse light reaches around the edge of the shadow; 1 is all the way."""
+    sky: float = 0.0
+    """Light added where the surface looks up, taken away where it looks down."""
+    rim: float = 0.0
+    """White sheen where the surface is seen at a grazing angle."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,46 +157,72 @@ def _edge(
 def rasterize_mesh(projected: FloatArray, faces: IntArray, size: int, *, threads: int | None = None) -> MeshRaster:
     """The same, compiled; bands of rows in parallel."""
     from talkinghead.rendering.jit import available_threads, chunks, spread
-    from talkinghead.rendering.mesh_kernels import rasterize_rows
+    from talkinghead.rendering.mesh_kernels import cover_rows, weigh_rows
 
     threads = threads or available_threads()
     face = np.empty((size, size), dtype=np.int32)
+    nearest = np.empty((size, size), dtype=np.float64)
     weights = np.empty((size, size, 3), dtype=np.float32)
-    depth = np.empty((size, size), dtype=np.float32)
-    pieces = [(start, stop, projected, faces, size, face, weights, depth) for start, stop in chunks(size, 4 * threads)]
-    spread(rasterize_rows, pieces, threads)
+    edges, rows = _prepare(projected, faces, size)
+    bands = chunks(size, 4 * threads)
+    spread(
+        cover_rows,
+        [(a, b, size, SAMPLE_PLACES[1], edges, rows, face[a:b], nearest[a:b]) for a, b in bands],
+        threads,
+    )
+    spread(weigh_rows, [(a, b, face, edges, projected, faces, weights) for a, b in bands], threads)
+    depth = np.where(face >= 0, 1.0 / np.maximum(nearest, 1e-30), -1.0).astype(np.float32)
     return MeshRaster(face, weights, depth)
 
 
-def shade_mesh(
-    raster: MeshRaster,
-    vertices: FloatArray,
-    faces: IntArray,
-    camera: MeshCamera,
-    shading: MeshShading | None = None,
-    colours: FloatArray | None = None,
-    *,
-    threads: int | None = None,
-) -> FloatArray:
-    """Colour every pixel.
+def _prepare(projected: FloatArray, faces: IntArray, size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    from talkinghead.rendering.mesh_kernels import EDGES, prepare_faces
 
-    Args:
-        raster: of the same mesh and camera.
-        vertices: [V, 3] float32, world.
-        colours: [V, 3] float32 RGB in [0, 1] per vertex, or None for one colour.
-    Returns:
-        [S, S, 3] float32 RGB in [0, 1].
-    """
-    from talkinghead.rendering.jit import available_threads, chunks, spread
-    from talkinghead.rendering.mesh_kernels import shade_rows
+    edges = np.zeros((len(faces), EDGES), dtype=np.float64)
+    rows = np.empty((len(faces), 2), dtype=np.float64)
+    prepare_faces(projected, faces, size, edges, rows)
+    return edges, rows
 
-    shading = shading or MeshShading()
-    threads = threads or available_threads()
-    size = len(raster.face)
-    image = np.empty((size, size, 3), dtype=np.float32)
-    normals = vertex_normals(vertices, faces)
-    colours = np.empty((0, 3), dtype=np.float32) if colours is None else colours.astype(np.float32)
-    parameters = np.array(
+
+@dataclass(frozen=True, eq=False)
+class MeshTexture:
+    """A picture on the surface."""
+
+    picture: Frame
+    """[H, W, 3] uint8 RGB."""
+    points: FloatArray
+    """[n, 2] float32 (u, v) in [0, 1]; v = 0 is the lowest row."""
+    faces: IntArray
+    """[F, 3] int32: the point of each corner of each face; -1 for faces that keep their colour."""
+
+    def for_size(self, faces: IntArray, projected: FloatArray, size: int) -> MeshTexture:
+        """The picture made smaller by powers of two until a texel is about a pixel of the drawing, so that it does not
+        flicker."""
+        import cv2
+
+        height, width = self.picture.shape[:2]
+        used = self.faces[:, 0] >= 0
+        on_picture = _areas(self.points[self.faces[used]] * np.array([width, height], np.float32))
+        on_drawing = _areas(projected[faces[used]][..., :2]) * (size / 2) ** 2
+        ratio = float(np.sqrt(on_picture.sum() / max(float(on_drawing.sum()), 1e-9)))
+        picture = self.picture
+        while ratio > 2.0 and min(picture.shape[:2]) > 16:
+            half = (picture.shape[1] // 2, picture.shape[0] // 2)
+            picture = cv2.resize(picture, half, interpolation=cv2.INTER_AREA).astype(np.uint8)
+            ratio /= 2.0
+        return replace(self, picture=np.ascontiguousarray(picture))
+
+
+def _areas(corners: FloatArray) -> FloatArray:
+    """[F, 3, 2] to [F] areas of triangles."""
+    first, second = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    areas: FloatArray = np.abs(first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]) / 2
+    return areas
+
+
+def _parameters(shading: MeshShading, camera: MeshCamera) -> FloatArray:
+    """What the kernels read of light and camera."""
+    return np.array(
         [
             *shading.light,
             *camera.position,
@@ -185,18 +231,25 @@ def shade_mesh(
             shading.specular,
             *shading.colour,
             *shading.background,
+            shading.wrap,
+            shading.sky,
+            shading.rim,
         ],
         dtype=np.float32,
     )
-    pieces = [
-        (
-            start, stop, raster.face, raster.barycentric, vertices, faces, normals, colours, parameters,
-            shading.shininess, shading.smooth, image,
-        )
-        for start, stop in chunks(size, 4 * threads)
-    ]  # fmt: skip
-    spread(shade_rows, pieces, threads)
-    return image
+
+
+def _surface(colours: FloatArray | None, texture: MeshTexture | None) -> tuple[FloatArray, Frame, FloatArray, IntArray]:
+    """Colours, texture, its points and faces as arrays, empty where there is none."""
+    plain = np.empty((0, 3), np.float32) if colours is None else np.ascontiguousarray(colours, np.float32)
+    if texture is None:
+        return plain, np.empty((0, 0, 3), np.uint8), np.empty((0, 2), np.float32), np.empty((0, 3), np.int32)
+    return (
+        plain,
+        np.ascontiguousarray(texture.picture),
+        np.ascontiguousarray(texture.points, np.float32),
+        np.ascontiguousarray(texture.faces, np.int32),
+    )
 
 
 def render_mesh(
@@ -207,22 +260,38 @@ def render_mesh(
     camera: MeshCamera | None = None,
     shading: MeshShading | None = None,
     colours: FloatArray | None = None,
+    texture: MeshTexture | None = None,
     threads: int | None = None,
 ) -> tuple[FloatArray, FloatArray]:
-    """Render one mesh.
+    """Render one mesh as published, one sample per pixel.
 
     Args:
         vertices: [V, 3] float32, world.
         faces: [F, 3] int32.
         size: pixels per side.
+        colours: [V, 3] float32 RGB in [0, 1] per vertex, or None for one colour; a texture goes before it.
     Returns:
         image [S, S, 3] float32 RGB in [0, 1], and alpha [S, S] float32, 0 or 1.
     """
-    camera = camera or MeshCamera()
+    from talkinghead.rendering.jit import available_threads, chunks, spread
+    from talkinghead.rendering.mesh_kernels import shade_rows
+
+    camera, shading = camera or MeshCamera(), shading or MeshShading()
+    threads = threads or available_threads()
     vertices = np.ascontiguousarray(vertices, dtype=np.float32)
     faces = np.ascontiguousarray(faces, dtype=np.int32)
     raster = rasterize_mesh(camera.project(vertices), faces, size, threads=threads)
-    image = shade_mesh(raster, vertices, faces, camera, shading, colours, threads=threads)
+    image = np.empty((size, size, 3), dtype=np.float32)
+    normals = vertex_normals(vertices, faces)
+    surface, parameters = _surface(colours, texture), _parameters(shading, camera)
+    pieces = [
+        (
+            start, stop, raster.face, raster.barycentric, vertices, faces, normals, *surface, parameters,
+            shading.shininess, shading.smooth, image,
+        )
+        for start, stop in chunks(size, 4 * threads)
+    ]  # fmt: skip
+    spread(shade_rows, pieces, threads)
     return image, (raster.face >= 0).astype(np.float32)
 
 
@@ -255,42 +324,49 @@ class MeshRenderer:
     shading: MeshShading = field(default_factory=MeshShading)
     colours: FloatArray | None = None
     """[V, 3] float32 RGB in [0, 1], or None for one colour."""
+    texture: MeshTexture | None = None
+    """Goes before the colours."""
     antialias: int = 1
-    """Samples per pixel along each side; 1 is the published picture."""
+    """Its square is the number of samples per pixel, 1 to 4; 1 is the published picture."""
     background: Frame | None = None
     """[S, S, 3] uint8 picture behind the mesh, or None for the shading's colour."""
     threads: int | None = None
 
-    def frame(self, vertices: FloatArray) -> Frame:
-        """[V, 3] world vertices to a picture, RGB uint8 [S, S, 3]."""
-        from talkinghead.rendering.jit import available_threads, chunks, spread
-        from talkinghead.rendering.mesh_kernels import resolve_rows
+    def frame(self, vertices: FloatArray, *, transparent: bool = False) -> Frame:
+        """[V, 3] world vertices to a picture.
 
-        threads = self.threads or available_threads()
+        Args:
+            transparent: leave the background out: RGBA, colours not multiplied by alpha.
+        Returns:
+            uint8 [S, S, 3] RGB or [S, S, 4] RGBA.
+        """
+        from talkinghead.rendering.jit import available_threads
+
+        return self._draw(vertices, self.threads or available_threads(), transparent)
+
+    def frames(self, meshes: Iterable[FloatArray], *, transparent: bool = False) -> Iterator[Frame]:
+        """Pictures of many meshes in order; several are drawn at once, each by one thread, with the same result."""
+        from talkinghead.rendering.jit import available_threads, in_order
+
+        yield from in_order(
+            lambda vertices: self._draw(vertices, 1, transparent), meshes, self.threads or available_threads()
+        )
+
+    def _draw(self, vertices: FloatArray, threads: int, transparent: bool) -> Frame:
+        from talkinghead.rendering.jit import chunks, spread
+        from talkinghead.rendering.mesh_kernels import draw_rows
+
         vertices = np.ascontiguousarray(vertices, dtype=np.float32)
-        fine = self.size * self.antialias
-        raster = rasterize_mesh(self.camera.project(vertices), self.faces, fine, threads=threads)
-        image = shade_mesh(raster, vertices, self.faces, self.camera, self.shading, self.colours, threads=threads)
-        behind = np.empty((0, 0, 3), np.float32) if self.background is None else self.background / np.float32(255.0)
-        out = np.empty((self.size, self.size, 3), dtype=np.uint8)
-        pieces = [
-            (start, stop, self.antialias, image, raster.face, behind, out)
-            for start, stop in chunks(self.size, 4 * threads)
-        ]
-        spread(resolve_rows, pieces, threads)
+        projected = self.camera.project(vertices)
+        edges, rows = _prepare(projected, self.faces, self.size)
+        normals = vertex_normals(vertices, self.faces)
+        behind = np.empty((0, 0, 3), np.uint8) if self.background is None else self.background
+        out = np.empty((self.size, self.size, 4 if transparent else 3), dtype=np.uint8)
+        rest = (
+            self.size, SAMPLE_PLACES[self.antialias], edges, rows, projected, vertices, self.faces, normals,
+            *_surface(self.colours, self.texture), _parameters(self.shading, self.camera), self.shading.shininess,
+            self.shading.smooth, behind, out,
+        )  # fmt: skip
+        pieces = [(start, stop, *rest) for start, stop in chunks(self.size, 4 * threads if threads > 1 else 1)]
+        spread(draw_rows, pieces, threads)
         return out
-
-    def with_alpha(self, vertices: FloatArray) -> Frame:
-        """The same with transparency instead of a background: RGBA uint8 [S, S, 4], colours not premultiplied."""
-        white = self._on(vertices, 1.0)
-        black = self._on(vertices, 0.0)
-        alpha = 1.0 - (white - black).mean(axis=2)
-        colour = np.where(alpha[..., None] > 0, black / np.maximum(alpha[..., None], 1e-6), 0.0)
-        stacked = np.concatenate([np.clip(colour, 0, 1), np.clip(alpha, 0, 1)[..., None]], axis=2)
-        rgba: Frame = np.round(stacked * 255).astype(np.uint8)
-        return rgba
-
-    def _on(self, vertices: FloatArray, level: float) -> NDArray[np.float64]:
-        shading = replace(self.shading, background=(level, level, level))
-        plain: NDArray[np.float64] = replace(self, shading=shading, background=None).frame(vertices) / 255.0
-        return plain

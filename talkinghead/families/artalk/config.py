@@ -44,9 +44,13 @@ class ARTalkConfig:
     smooth_shading: bool = True
     """Round surfaces; off shows the facets."""
     antialias: int = 2
-    """Samples per pixel along each side, 1 to 4; 1 has hard edges, as published."""
+    """Smoothness of edges, 1 to 4: its square is the number of samples per pixel; 1 has hard edges, as published."""
     background: str = "auto"
-    """A colour (white, black, grey, green, #rrggbb) or a picture file behind the mesh."""
+    """Behind the mesh: a colour (white, black, grey, green, #rrggbb), a picture file, or "transparent", for outputs
+    that hold it: .webm, .mov, a folder of PNG files."""
+    texture: Path | None = None
+    """Picture on the head's surface, where its file says how it lies (vt and ft, as in FLAME's texture space), or an
+    .npz of FLAME's texture space with all three. Our own head has its own."""
     yaw: float = 0.0
     """Degrees that the camera moves around the head; positive to the right of the picture."""
     pitch: float = 0.0

@@ -47,6 +47,10 @@ class FlameModel:
     """[V, 5] float32; rows sum to 1."""
     landmarks: Mapping[str, NDArray[Any]]
     """Landmark embeddings of the file, by "group/key"; empty where it has none."""
+    texture_points: FloatArray | None = None
+    """[n, 2] float32 (u, v) of a texture, v upwards; None where the file has none."""
+    texture_faces: IntArray | None = None
+    """[F, 3] int32: the texture points of the faces' corners."""
 
     @property
     def num_vertices(self) -> int:
@@ -230,6 +234,7 @@ def flame_from_arrays(arrays: Mapping[str, NDArray[Any]], origin: str) -> FlameM
     if tuple(parents) != PARENTS[1:]:
         raise WrongCheckpoint(f"{origin} has joints of another body (parents {list(parents)}).", accepted=ACCEPTED)
     faces = plain["f"].astype(np.int32)
+    layout = texture_layout(plain, len(faces))
     if faces.ndim != 2 or faces.shape[1] != 3 or faces.min() < 0 or faces.max() >= vertices:
         raise WrongCheckpoint(f"The faces of {origin} do not index its {vertices} vertices.", accepted=ACCEPTED)
     return FlameModel(
@@ -242,7 +247,24 @@ def flame_from_arrays(arrays: Mapping[str, NDArray[Any]], origin: str) -> FlameM
         joint_regressor=np.ascontiguousarray(plain["J_regressor"], dtype=np.float32),
         skinning_weights=np.ascontiguousarray(plain["weights"], dtype=np.float32),
         landmarks={key: value for key, value in named.items() if key.startswith("lmk_")},
+        texture_points=None if layout is None else layout[0],
+        texture_faces=None if layout is None else layout[1],
     )
+
+
+def texture_layout(arrays: Mapping[str, NDArray[Any]], num_faces: int) -> tuple[FloatArray, IntArray] | None:
+    """Where a texture lies on the head: `vt` [n, 2] and `ft` [F, 3] of a file, as float32 and int32.
+
+    Returns:
+        None where the arrays are not there, or do not fit the faces.
+    """
+    points, corners = arrays.get("vt"), arrays.get("ft")
+    if points is None or corners is None or points.ndim != 2 or points.shape[1] < 2:
+        return None
+    corners = corners.astype(np.int32)
+    if corners.shape != (num_faces, 3) or corners.min() < 0 or corners.max() >= len(points):
+        return None
+    return np.ascontiguousarray(points[:, :2], np.float32), np.ascontiguousarray(corners)
 
 
 def load_flame(path: str | Path) -> FlameModel:

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from talkinghead.contracts import FloatArray, Frame, IntArray
 from talkinghead.errors import OptionError, UnreadableMedia
-from talkinghead.families.artalk.flame import NUM_SHAPE, FlameModel
+from talkinghead.families.artalk.flame import NUM_SHAPE, FlameModel, texture_layout
 
 if TYPE_CHECKING:
     import torch
+
+    from talkinghead.rendering.mesh import MeshTexture
 
 SKIN, LIPS, MOUTH, EYE = range(4)
 """Region labels of the published runtime."""
@@ -104,7 +106,7 @@ def backdrop(text: str, size: int, *, natural: bool) -> tuple[tuple[float, float
     Raises:
         OptionError: neither a colour nor a file. MediaError: the picture cannot be read.
     """
-    if text == "auto":
+    if text in ("auto", TRANSPARENT):
         return STUDIO if natural else COLOURS["white"], None
     if text in COLOURS:
         return COLOURS[text], None
@@ -114,7 +116,7 @@ def backdrop(text: str, size: int, *, natural: bool) -> tuple[tuple[float, float
     if not Path(text).is_file():
         raise OptionError(
             f"The background {text!r} is neither a colour nor a file.",
-            accepted=f"{', '.join(COLOURS)}, #rrggbb or a picture",
+            accepted=f"{', '.join(COLOURS)}, #rrggbb, {TRANSPARENT} or a picture",
         )
     import cv2
 
@@ -129,6 +131,46 @@ def backdrop(text: str, size: int, *, natural: bool) -> tuple[tuple[float, float
         square, (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_CUBIC
     ).astype(np.uint8)
     return COLOURS["white"], fitted
+
+
+TRANSPARENT = "transparent"
+
+
+def read_texture(path: Path, model: FlameModel) -> MeshTexture:
+    """A picture on the head's surface.
+
+    Args:
+        path: a picture, laid out as the head's file says, or an .npz of FLAME's texture space (`mean` [H, W, 3], 0 to
+            255 in the order blue, green, red, and `vt`, `ft`).
+    Raises:
+        OptionError: the head has no texture coordinates, or the file is not such a one. MediaError: unreadable picture.
+    """
+    from talkinghead.rendering.mesh import MeshTexture
+
+    layout = None
+    if model.texture_points is not None and model.texture_faces is not None:
+        layout = (model.texture_points, model.texture_faces)
+    if path.suffix == ".npz":
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                arrays = {name: stored[name] for name in ("vt", "ft", "mean") if name in stored.files}
+        except (OSError, ValueError) as error:
+            raise OptionError(f"{path} cannot be read: {error}.", accepted="a picture, or FLAME_texture.npz") from error
+        layout = texture_layout(arrays, len(model.faces)) or layout
+        mean = arrays.get("mean")
+        if mean is None or mean.ndim != 3 or mean.shape[2] != 3:
+            raise OptionError(f"{path} holds no texture.", accepted="an array `mean` [H, W, 3] with `vt` and `ft`")
+        picture = np.ascontiguousarray(np.clip(mean, 0, 255).astype(np.uint8)[..., ::-1])
+    else:
+        from talkinghead.media import read_picture
+
+        picture = read_picture(path)
+    if layout is None:
+        raise OptionError(
+            f"{path.name} cannot be laid on this head: its file has no texture coordinates.",
+            accepted="a head file with vt and ft, FLAME_texture.npz, or our own head",
+        )
+    return MeshTexture(picture, *layout)
 
 
 def read_shape(path: Path) -> FloatArray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from talkinghead.errors import MediaNotFound, MissingDependency, MissingWeights,
 from talkinghead.families.artalk.assets import NO_STYLE, AssetFolder, asset_folder
 from talkinghead.families.artalk.config import ARTalkConfig
 from talkinghead.families.artalk.flame import NUM_SHAPE, FlameModel, load_flame
-from talkinghead.families.artalk.look import backdrop, read_shape, region_colours
+from talkinghead.families.artalk.look import TRANSPARENT, backdrop, read_shape, read_texture, region_colours
 from talkinghead.families.artalk.procedural.head import EXPRESSIONS, procedural_head
 from talkinghead.families.artalk.viseme_driver import Liveliness, at_rate, motion_from_mouth
 from talkinghead.head import (
@@ -47,7 +47,9 @@ PUBLISHED_CLIP = 750
 PRECISIONS = ("auto", "parity", "fast", "float32")
 VERTEX_BATCH = 32
 """Frames whose vertices are computed at once."""
-NATURAL_LIGHT = MeshShading(light=(0.6, 1.0, 3.0), ambient=0.5, diffuse=0.45, specular=0.06)
+NATURAL_LIGHT = MeshShading(
+    light=(1.0, 1.1, 2.4), ambient=0.42, diffuse=0.62, specular=0.05, wrap=0.35, sky=0.07, rim=0.10
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +62,8 @@ class HeadAvatar(Avatar):
     """[1, 300] identity, or None for the mean head."""
     renderer: MeshRenderer | None = None
     """Of a mesh."""
+    transparent: bool = False
+    """The frames of the mesh are RGBA."""
     gaussians: GaussianRenderer | None = None
     """Of a Gaussian avatar."""
     translation: FloatArray | None = None
@@ -216,18 +220,14 @@ class ARTalkHead(Head):
         config = self.config
         natural = config.look == "natural" or (config.look == "auto" and self.is_procedural and not self.compat)
         shading = NATURAL_LIGHT if natural else MeshShading()
-        colours = None
+        colours, texture = None, None
         if natural:
             colours = procedural_head().colours if self.is_procedural else region_colours(self.flame)
+            texture = procedural_head().texture if self.is_procedural else None
+        if config.texture is not None:
+            texture = read_texture(config.texture, self.flame)
         colour, picture = backdrop(config.background, config.image_size, natural=natural)
-        shading = MeshShading(
-            light=shading.light,
-            ambient=shading.ambient,
-            diffuse=shading.diffuse,
-            specular=shading.specular,
-            background=colour,
-            smooth=config.smooth_shading,
-        )
+        shading = replace(shading, background=colour, smooth=config.smooth_shading)
         camera = MeshCamera()
         if (config.yaw, config.pitch, config.zoom) != (0, 0, 1):
             camera = orbit_camera(camera, yaw=np.radians(config.yaw), pitch=np.radians(config.pitch), zoom=config.zoom)
@@ -237,6 +237,9 @@ class ARTalkHead(Head):
             camera=camera,
             shading=shading,
             colours=colours,
+            texture=texture.for_size(self.flame.faces, camera.project(self.flame.template), config.image_size)
+            if texture is not None
+            else None,
             antialias=1 if self.compat else config.antialias,
             background=picture,
             threads=config.threads or None,
@@ -252,10 +255,17 @@ class ARTalkHead(Head):
             faces=self.flame.faces,
             shape=read_shape(config.shape) if config.shape is not None else None,
             renderer=renderer,
+            transparent=config.background == TRANSPARENT,
         )
 
     def _gaussian_avatar(self, name: str, cache: Cache, started: float) -> HeadAvatar:
         purpose = f"The avatar {name!r}"
+        mesh_only = [text for text in ("background", "texture") if getattr(self.config, text) not in ("auto", None)]
+        if mesh_only:
+            raise OptionError(
+                f"--{mesh_only[0]} belongs to the mesh; a Gaussian avatar is drawn on black, as published.",
+                remedy=f"leave --{mesh_only[0]} out, or --avatar mesh",
+            )
         weights_path = self.assets.need("gagavatar_model", purpose)
         tracked_path = self.assets.need("tracked_avatars", purpose)
         if self.is_procedural:
@@ -414,15 +424,14 @@ class ARTalkHead(Head):
         if avatar.gaussians is not None:
             return self._gaussian_stages(avatar, avatar.gaussians, conditioning.motion)
         assert avatar.renderer is not None
-        renderer, motion = avatar.renderer, conditioning.motion
+        renderer, motion, transparent = avatar.renderer, conditioning.motion, avatar.transparent
 
         def pose(indices: Iterator[int]) -> Iterator[FloatArray]:
             for batch in batched(indices, VERTEX_BATCH):
                 yield from self.vertices(motion[batch[0] : batch[-1] + 1], avatar)
 
         def draw(meshes: Iterator[FloatArray]) -> Iterator[Frame]:
-            for vertices in meshes:
-                yield renderer.frame(vertices)
+            yield from renderer.frames(meshes, transparent=transparent)
 
         return [Stage("vertices", pose), Stage("render", draw)]
 

@@ -125,5 +125,4 @@ def draw(verts: FloatArray, faces: IntArray, head: ARTalkHead, avatar: HeadAvata
     assert avatar.renderer is not None
     if not np.array_equal(faces, head.flame.faces):
         raise StaleStage("The vertices belong to another head than the one that is drawn.", remedy="the same --flame")
-    for vertices in verts:
-        yield avatar.renderer.frame(vertices)
+    yield from avatar.renderer.frames(verts, transparent=avatar.transparent)

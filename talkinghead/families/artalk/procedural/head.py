@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,14 @@ from talkinghead.families.artalk.flame import (
     flame_from_arrays,
 )
 from talkinghead.families.artalk.procedural import parts as pieces
+from talkinghead.families.artalk.procedural.paint import (
+    Places,
+    bake,
+    eye_chart,
+    skin_chart,
+    strands,
+    vertex_places,
+)
 from talkinghead.families.artalk.procedural.surface import (
     EYE_CENTRE,
     EYE_RADIUS,
@@ -33,10 +41,12 @@ from talkinghead.families.artalk.procedural.surface import (
     Skin,
     build_skin,
     bump,
+    hair_share,
     lift_lids,
     onto_eyeballs,
     smoothstep,
 )
+from talkinghead.rendering.mesh import MeshTexture
 
 EXPRESSIONS = (
     "press", "part", "spread", "round", "tuck", "smile", "blink", "blink left", "blink right", "brows up",
@@ -69,6 +79,7 @@ _COLOURS: Mapping[str, tuple[float, float, float]] = {
     "warm": (0.830, 0.520, 0.450),
     "lips": (0.700, 0.360, 0.345),
     "rim": (0.330, 0.190, 0.160),
+    "lid": (0.640, 0.380, 0.340),
     "hair": (0.175, 0.125, 0.105),
     "white": (0.930, 0.915, 0.900),
     "iris": (0.270, 0.400, 0.430),
@@ -82,6 +93,9 @@ _COLOURS: Mapping[str, tuple[float, float, float]] = {
 }
 
 
+TONES: dict[str, Points] = {name: np.array(value) for name, value in _COLOURS.items()}
+
+
 @dataclass(frozen=True, eq=False)
 class ProceduralHead:
     """The head and what a plain FLAME file does not say."""
@@ -93,6 +107,8 @@ class ProceduralHead:
     """[V] uint8: 0 skin, 1 lips, 2 inside of the mouth, 3 eye."""
     arrays: Mapping[str, NDArray[np.generic]]
     """As in FLAME_with_eye.pt, named "group/key"."""
+    texture: MeshTexture
+    """Of the skin and the eyes; the other faces have the vertices' colours."""
 
 
 @cache
@@ -100,34 +116,42 @@ def procedural_head() -> ProceduralHead:
     """Build the head (a fraction of a second) and keep it."""
     skin = build_skin()
     bag, bag_upper, bag_on = pieces.mouth_bag(skin)
+    sockets = [pieces.eye_socket(side, skin) for side in (1, -1)]
     parts = [
         bag,
         pieces.teeth(upper=True),
         pieces.teeth(upper=False),
         pieces.tongue(),
         *(pieces.eyeball(side) for side in (1, -1)),
+        *(socket for socket, _ in sockets),
         *(pieces.ear(side) for side in (1, -1)),
         *(pieces.eyebrow(side, skin) for side in (1, -1)),
     ]
     names = ["skin"] * len(skin.points)
     faces = [skin.faces]
     start = len(skin.points)
+    num_faces = len(skin.faces)
     slices: dict[str, list[slice]] = {}
+    first_face: dict[str, tuple[int, int]] = {}
     for part in parts:
         names += [part.name] * len(part.points)
         faces.append(part.faces + start)
+        first_face[part.name] = (num_faces, num_faces + len(part.faces))
+        num_faces += len(part.faces)
         slices.setdefault(part.name, []).append(slice(start, start + len(part.points)))
         start += len(part.points)
     points = np.concatenate([skin.points, *(part.points for part in parts)])
     label = np.array(names)
-    build = _Build(skin, points, label, slices, bag_upper, bag_on)
+    all_faces = np.concatenate(faces)
+    lids = [on for _, on in sockets]
+    build = _Build(skin, points, label, slices, bag_upper, bag_on, lids, all_faces, first_face)
     expression = build.expressions()
     weights = build.weights()
     shape = build.shapes()
     directions = np.zeros((len(points), 3, NUM_SHAPE + NUM_EXPRESSION), np.float32)
     directions[:, :, : shape.shape[2]] = shape
     directions[:, :, NUM_SHAPE : NUM_SHAPE + expression.shape[2]] = expression
-    all_faces = np.concatenate(faces)
+    texture = build.texture()
     arrays: dict[str, NDArray[np.generic]] = {
         "flame_model/f": all_faces,
         "flame_model/v_template": points.astype(np.float32),
@@ -139,10 +163,13 @@ def procedural_head() -> ProceduralHead:
         **_landmarks(points, all_faces, skin),
     }
     return ProceduralHead(
-        flame=flame_from_arrays(arrays, "the procedural head"),
+        flame=replace(
+            flame_from_arrays(arrays, "the procedural head"), texture_points=texture.points, texture_faces=texture.faces
+        ),
         colours=build.colours(),
         regions=build.regions(),
         arrays=arrays,
+        texture=texture,
     )
 
 
@@ -164,17 +191,26 @@ class _Build:
     slices: Mapping[str, list[slice]]
     bag_upper: NDArray[np.bool_]
     bag_on: NDArray[np.int64]
+    lids_on: list[NDArray[np.int64]]
+    faces: NDArray[np.int64]
+    first_face: Mapping[str, tuple[int, int]]
+
+    @property
+    def num_faces(self) -> int:
+        return len(self.faces)
 
     @property
     def _num_skin(self) -> int:
         return len(self.skin.points)
 
     def _spread_to_bag(self, values: Points, fade: bool = True) -> Points:
-        """Values of the skin continued on the mouth's inside, where each vertex hangs on the lips."""
+        """Values of the skin continued on what hangs on it: the mouth's inside and the lids' margins."""
         result = np.zeros((len(self.points), *values.shape[1:]))
         result[: self._num_skin] = values
         [bag] = self.slices["mouth"]
         depth = self.points[self.bag_on, 2] - self.points[bag, 2]
+        for part, on in zip(self.slices["socket"], self.lids_on, strict=True):
+            result[part] = values[on]
         keep = 1.0 - smoothstep(depth / 0.022) if fade else np.ones(len(depth))
         result[bag] = values[self.bag_on] * keep.reshape(-1, *([1] * (values.ndim - 1)))
         return result
@@ -349,57 +385,77 @@ class _Build:
     def regions(self) -> NDArray[np.uint8]:
         """[V] uint8."""
         result = np.full(len(self.points), SKIN, np.uint8)
-        result[: self._num_skin][self._lip_share() > 0.5] = LIPS
+        result[: self._num_skin][self._lip_share(self._places) > 0.5] = LIPS
         result[np.isin(self.label, ["mouth", "upper teeth", "lower teeth", "tongue"])] = MOUTH
         result[np.isin(self.label, ["left eye", "right eye"])] = EYE
         return result
 
-    def _lip_share(self) -> Points:
-        skin = self.skin
-        x, y, _ = skin.points.T
-        across = np.abs(x)
-        half = np.abs(skin.points[skin.mouth_upper, 0]).max()
-        away = y - skin.line_height
-        arch = np.clip(1.0 - (across / (half * 1.03)) ** 2, 0.0, 1.0)
-        bow = 1.0 - 0.16 * np.exp(-((x / 0.0032) ** 2)) + 0.10 * np.exp(-(((across - 0.006) / 0.004) ** 2))
-        limit = np.where(skin.side_of_mouth > 0, 0.0082 * bow * arch**0.62, 0.0100 * arch**0.5)
-        share = smoothstep((limit - np.abs(away)) / 0.0016 + 0.5)
-        result: Points = share * (skin.front > 0.6) * (arch > 0)
+    @cached_property
+    def _places(self) -> Places:
+        return vertex_places(self.skin)
+
+    @cached_property
+    def _half_mouth(self) -> float:
+        return float(np.abs(self.skin.points[self.skin.mouth_upper, 0]).max())
+
+    def _lip_share(self, at: Places) -> Points:
+        across = np.abs(at.x)
+        arch = np.clip(1.0 - (across / (self._half_mouth * 1.03)) ** 2, 0.0, 1.0)
+        bow = 1.0 - 0.16 * np.exp(-((at.x / 0.0032) ** 2)) + 0.10 * np.exp(-(((across - 0.006) / 0.004) ** 2))
+        limit = np.where(at.upper > 0, 0.0080 * bow * arch**0.62, 0.0098 * arch**0.5)
+        share = smoothstep((limit - np.abs(at.away)) / 0.0014 + 0.5)
+        result: Points = share * (at.front > 0.6) * (arch > 0)
         return result
 
-    def colours(self) -> FloatArray:
-        """[V, 3] float32: skin with warm cheeks, nose and ears, lips, short hair, eyes and the mouth's inside."""
-        tones = {name: np.array(value) for name, value in _COLOURS.items()}
-        skin = self.skin
-        x, y, z = skin.points.T
-        across = np.abs(x)
-        colours = np.zeros((len(self.points), 3))
+    def _skin_tone(self, at: Places) -> Points:
+        """Colours of the skin, [n, 3]: warm cheeks, nose and lids, lips, short hair."""
+        tones = TONES
+        across = np.abs(at.x)
 
         def blend(base: Points, name: str, share: Points) -> Points:
             mixed: Points = base + share[:, None] * (tones[name] - base)
             return mixed
 
-        tone = np.broadcast_to(tones["skin"], skin.points.shape).copy()
-        warm = 0.34 * bump(across, y, (0.040, -0.030), 0.020, 0.018) * skin.front
-        warm += 0.30 * bump(x, y, (0.0, -0.040), 0.014, 0.012) * skin.front
-        warm += 0.22 * bump(across, y, (0.031, 0.008), 0.018, 0.012) * skin.front
+        tone = np.broadcast_to(tones["skin"], (len(at.x), 3)).copy()
+        warm = 0.38 * bump(across, at.y, (0.040, -0.030), 0.020, 0.018) * at.front
+        warm += 0.34 * bump(at.x, at.y, (0.0, -0.040), 0.014, 0.012) * at.front
+        warm += 0.26 * bump(across, at.y, (0.031, 0.008), 0.018, 0.012) * at.front
+        warm += 0.20 * bump(at.x, at.y, (0.0, -0.105), 0.018, 0.012) * at.front
         tone = blend(tone, "warm", np.clip(warm, 0, 1))
-        nostril = bump(across, y, (0.0068, -0.0478), 0.0034, 0.0024) * skin.front
-        tone = blend(tone, "rim", np.clip(0.85 * nostril, 0, 1))
-        tone = blend(tone, "lips", self._lip_share())
-        hairline = np.interp(z, [-0.13, -0.06, -0.025, 0.005, 0.02, 0.045, 0.075],
-                             [-0.060, -0.060, 0.004, 0.012, 0.058, 0.074, 0.083])  # fmt: skip
-        hair = smoothstep((y - hairline) / 0.013 + 0.5)
-        tone = blend(tone, "hair", hair)
-        for edges, share in ((skin.lids_upper, 0.80), (skin.lids_lower, 0.30)):
-            for edge in edges:
-                rim = np.zeros(len(tone))
-                rim[edge[1:-1]] = share
-                tone = blend(tone, "rim", rim)
-        rim = np.zeros(len(tone))
-        rim[skin.mouth_upper] = 0.45
-        rim[skin.mouth_lower] = 0.25
-        colours[: self._num_skin] = blend(tone, "rim", rim)
+        nostril = bump(across, at.y, (0.0068, -0.0478), 0.0030, 0.0021) * at.front
+        tone = blend(tone, "rim", np.clip(0.95 * nostril, 0, 1))
+        lips = self._lip_share(at)
+        tone = blend(tone, "lips", lips)
+        tone *= (1.0 - 0.10 * lips * np.exp(-((at.away / 0.0016) ** 2)))[:, None]
+        hair = hair_share(at.y, at.z, 0.011)
+        tone += hair[:, None] * (tones["hair"] * strands(at)[:, None] - tone)
+        tone = blend(tone, "rim", at.lids)
+        return blend(tone, "rim", at.mouth)
+
+    def texture(self) -> MeshTexture:
+        """The skin's and the eyes' picture; other faces keep their vertices' colours."""
+        points, corners = skin_chart(self.skin)
+        charts = [points]
+        faces = np.full((self.num_faces, 3), -1, np.int32)
+        faces[: len(corners)] = corners
+        start = len(points)
+        for name, side in (("left eye", 1), ("right eye", -1)):
+            [part] = self.slices[name]
+            charts.append(eye_chart(self.points[part], side))
+            first = self.first_face[name]
+            faces[first[0] : first[1]] = self.faces[first[0] : first[1]] - part.start + start
+            start += len(charts[-1])
+        return MeshTexture(
+            picture=bake(self.skin, (points, corners), self._skin_tone, TONES),
+            points=np.concatenate(charts),
+            faces=faces,
+        )
+
+    def colours(self) -> FloatArray:
+        """[V, 3] float32 per vertex: skin, eyes and the mouth's inside."""
+        tones = TONES
+        colours = np.zeros((len(self.points), 3))
+        colours[: self._num_skin] = self._skin_tone(self._places)
         [bag] = self.slices["mouth"]
         depth = self.points[self.bag_on, 2] - self.points[bag, 2]
         inside = tones["mouth"] + smoothstep(depth / 0.03)[:, None] * (tones["deep"] - tones["mouth"])
@@ -412,6 +468,9 @@ class _Build:
             gum = smoothstep((height - 0.62) / 0.12)[:, None]
             dim = (0.55 + 0.45 * np.exp(-((self.points[part, 0] / 0.017) ** 2)))[:, None]
             colours[part] = (tones["teeth"] + gum * (tones["gum"] - tones["teeth"])) * dim
+        for part in self.slices["socket"]:
+            ring = np.repeat([0.0, 0.35, 1.0], (part.stop - part.start) // 3)[:, None]
+            colours[part] = tones["lid"] + ring * (tones["deep"] - tones["lid"])
         [part] = self.slices["tongue"]
         colours[part] = tones["tongue"] * (0.65 + 0.35 * smoothstep((self.points[part, 2] - 0.03) / 0.025))[:, None]
         for name, side in (("left eye", 1), ("right eye", -1)):

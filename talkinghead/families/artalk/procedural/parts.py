@@ -39,9 +39,9 @@ def grid_faces(rows: int, columns: int, *, closed: bool, start: int = 0) -> Face
 
 def eyeball(side: int, rings: int = 11, columns: int = 18) -> Part:
     """A sphere whose pole looks forwards, with finer rings at the pupil and the iris, and a cornea."""
-    angles = np.radians([9.0, 13.0, 20.0, 26.5, 30.5, 40.0, 55.0, 75.0, 100.0, 130.0, 160.0])[:rings]
+    angles = np.radians([8.0, 12.0, 18.0, 23.0, 27.0, 40.0, 55.0, 75.0, 100.0, 130.0, 160.0])[:rings]
     turn = 2 * np.pi * np.arange(columns) / columns
-    radius = EYE_RADIUS * np.where(angles < np.radians(31), 1.0 + 0.045 * np.cos(angles * 2.9), 1.0)
+    radius = EYE_RADIUS * np.where(angles < np.radians(28), 1.0 + 0.040 * np.cos(angles * 3.2), 1.0)
     ring = np.stack(
         [
             (radius * np.sin(angles))[:, None] * np.cos(turn),
@@ -50,7 +50,7 @@ def eyeball(side: int, rings: int = 11, columns: int = 18) -> Part:
         ],
         axis=-1,
     )
-    points = np.concatenate([ring.reshape(-1, 3), [[0, 0, EYE_RADIUS * 1.045]], [[0, 0, -EYE_RADIUS]]])
+    points = np.concatenate([ring.reshape(-1, 3), [[0, 0, EYE_RADIUS * 1.040]], [[0, 0, -EYE_RADIUS]]])
     body = grid_faces(rings, columns, closed=True)[:, ::-1]
     first, last = np.arange(columns), (rings - 1) * columns + np.arange(columns)
     tip = np.stack([np.roll(first, -1), np.full(columns, rings * columns), first], axis=1)
@@ -130,6 +130,25 @@ def mouth_bag(skin: Skin) -> tuple[Part, NDArray[np.bool_], NDArray[np.int64]]:
     return Part("mouth", points, np.concatenate([faces, cap])), half_of, hangs_on
 
 
+def eye_socket(side: int, skin: Skin) -> tuple[Part, NDArray[np.int64]]:
+    """The margins of one eye's lids, from their edges inwards.
+
+    Returns:
+        the part, and for each of its vertices the lid's vertex it hangs on.
+    """
+    upper, lower = skin.lids_upper[(side + 1) // 2], skin.lids_lower[(side + 1) // 2]
+    loop = np.concatenate([upper, lower[-2:0:-1]])
+    edge = skin.points[loop]
+    centre = EYE_CENTRE * [side, 1, 1]
+    rings = [edge]
+    for share in (0.35, 1.0):
+        inner = edge + share * np.array([0.0, 0.0, -0.0115])
+        inner[:, :2] += share * 0.10 * (edge[:, :2] - centre[:2])
+        rings.append(inner)
+    faces = grid_faces(len(rings), len(loop), closed=True)
+    return Part("socket", np.concatenate(rings), faces), np.tile(loop, len(rings))
+
+
 def ear(side: int, rings: int = 8, columns: int = 22) -> Part:
     """An outer ear: a bowl with a rolled rim, leaning back and standing away from the head."""
     turn = 2 * np.pi * np.arange(columns) / columns
@@ -145,7 +164,7 @@ def ear(side: int, rings: int = 8, columns: int = 22) -> Part:
     z = z + 0.0045 * lobe * shares[:, None]
     lean = np.radians(12)
     y, z = y * np.cos(lean) + z * np.sin(lean), z * np.cos(lean) - y * np.sin(lean)
-    open_angle = np.radians(24)
+    open_angle = np.radians(15)
     x, z = x * np.cos(open_angle) - z * np.sin(open_angle), z * np.cos(open_angle) + x * np.sin(open_angle) * 0.4
     points = np.stack([side * (x + 0.0775), y - 0.0085, z - 0.0290], axis=-1).reshape(-1, 3)
     middle = points[:columns].mean(axis=0) + np.array([side * -0.0005, 0.0, 0.0])
