@@ -48,6 +48,8 @@ def as_text(found: Inspection) -> str:
     rows: list[tuple[str, str]] = [
         ("file", f"{media.path} ({media.kind}, {media.container}, {console.size_text(media.file_bytes)})")
     ]
+    if media.comment:
+        rows.append(("says", media.comment[:200]))
     rows += [("video", _video(track)) for track in media.video]
     rows += [("audio", _audio(track)) for track in media.audio]
     rows += [("other", f"{track.kind} {track.codec or ''}".strip()) for track in media.other]

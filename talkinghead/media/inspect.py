@@ -116,6 +116,8 @@ class MediaProbe:
     audio: tuple[AudioTrack, ...]
     other: tuple[OtherTrack, ...]
     warnings: tuple[str, ...]
+    comment: str | None = None
+    """What the file's metadata says about it; videos of this package say there that they are synthetic."""
 
     @property
     def main_video(self) -> VideoTrack | None:
@@ -242,6 +244,7 @@ def _probe_streams(path: Path) -> MediaProbe:
             audio=audio,
             other=other,
             warnings=tuple(dict.fromkeys(warnings)),
+            comment=next((text for name, text in container.metadata.items() if name.lower() == "comment"), None),
         )
 
 

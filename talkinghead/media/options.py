@@ -106,6 +106,8 @@ class EncodeOptions:
     """Seconds between key frames at most: how exactly players can seek."""
     threads: int = 0
     """Threads of the encoder; 0 lets it choose."""
+    label: bool = True
+    """Say in the file's metadata (the comment) that it is synthetic; nothing is drawn into the picture."""
 
     def __post_init__(self) -> None:
         if self.even not in get_args(EvenPolicy):
