@@ -7,6 +7,9 @@ import os
 import tempfile
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 MAX_BYTES = 1024**3
 """Above this the least recently used go; one compiled generator takes about 130 MB."""
 SUFFIX = ".blob"
@@ -17,17 +20,17 @@ def compiled_folder(cache_folder: Path) -> Path:
     return cache_folder / "compiled"
 
 
-def find(path: Path) -> bytes | None:
-    """A compiled network, or None."""
+def find(path: Path) -> NDArray[np.uint8] | None:
+    """A compiled network, or None. A map of the file: what is not needed is not read."""
     try:
-        data = path.read_bytes()
+        data = np.memmap(path, np.uint8, mode="c")
         os.utime(path)
-    except OSError:
+    except (OSError, ValueError):  # not there, or empty
         return None
     return data
 
 
-def keep(path: Path, data: bytes, *, max_bytes: int = MAX_BYTES) -> None:
+def keep(path: Path, data: bytes | memoryview, *, max_bytes: int = MAX_BYTES) -> None:
     """Write one; it appears whole or not at all. A folder that cannot be written costs time only."""
     temporary = None
     try:

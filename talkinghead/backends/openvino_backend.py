@@ -89,7 +89,9 @@ class OpenVinoSession:
         stored = artefacts.find(artefact) if artefact is not None else None
         if stored is not None:
             with contextlib.suppress(RuntimeError):  # of a broken disk or another build: made again below
-                return core.import_model(stored, "CPU", config), True
+                from openvino import Tensor
+
+                return core.import_model(Tensor(stored, shared_memory=True), "CPU", config), True
         try:
             model = self._model(core, batch, precision, int8_samples)
             model = self._pack(model)
@@ -102,7 +104,7 @@ class OpenVinoSession:
         if artefact is not None:
             with contextlib.suppress(RuntimeError):
                 data = compiled.export_model()
-                artefacts.keep(artefact, data if isinstance(data, bytes) else data.getvalue())
+                artefacts.keep(artefact, data if isinstance(data, bytes) else data.getbuffer())
         return compiled, False
 
     def _model(self, core: Any, batch: int | None, precision: str, int8_samples: list[dict[str, Array]] | None) -> Any:

@@ -119,16 +119,16 @@ def flatten(tree: Any, prefix: str = "") -> Iterator[tuple[str, Array]]:
 
 
 @lru_cache(maxsize=64)
-def _sha256(path: Path, _size: int, _mtime_ns: int) -> str:
+def _sha256(path: Path, _size: int, _mtime_ns: int, _ctime_ns: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def file_sha256(path: str | Path) -> str:
-    """Hex digest of a file; computed once per process as long as size and time stay the same."""
+    """Hex digest of a file; computed once per process as long as size and times stay the same."""
     path = Path(path).absolute()
     status = path.stat()
-    return _sha256(path, status.st_size, status.st_mtime_ns)
+    return _sha256(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 # Containers ---------------------------------------------------------------------------------------------------------

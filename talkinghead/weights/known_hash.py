@@ -29,28 +29,37 @@ class FileHash:
 
     def start(self, cache: Cache) -> None:
         """Take the hash from a cache, or compute it in a thread and leave it there."""
-        if self._hex is None:
-            threading.Thread(target=self._find, args=(cache,), daemon=True, name="hash").start()
+        if self._hex is not None:
+            return
+        key = self._key()
+        known = cache.get(key)
+        if known is not None:
+            self._hex = known["sha256"].tobytes().hex()
+        else:
+            threading.Thread(target=self._compute, args=(cache, key), daemon=True, name="hash").start()
+
+    @property
+    def is_known(self) -> bool:
+        """Whether `hex` answers at once."""
+        return self._hex is not None
 
     @property
     def hex(self) -> str:
         """64 hexadecimal digits."""
-        return self._find(None)
+        return self._compute(None, "")
 
-    def _find(self, cache: Cache | None) -> str:
-        with self._lock:
-            if self._hex is None:
-                self._hex = file_sha256(self.path) if cache is None else self._remembered(cache)
-            return self._hex
-
-    def _remembered(self, cache: Cache) -> str:
+    def _key(self) -> str:
         status = self.path.stat()
         facts = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev]
-        key = cache_key("file-sha256/1", path=str(self.path), facts=facts)
-        known = cache.get(key)
-        if known is not None:
-            return known["sha256"].tobytes().hex()
-        found = file_sha256(self.path)
-        if time.time() - max(status.st_mtime, status.st_ctime) > YOUNG_S:
-            cache.put(key, {"sha256": np.frombuffer(bytes.fromhex(found), np.uint8)})
-        return found
+        return cache_key("file-sha256/1", path=str(self.path), facts=facts)
+
+    def _compute(self, cache: Cache | None, key: str) -> str:
+        with self._lock:
+            if self._hex is None:
+                status = self.path.stat()
+                found = file_sha256(self.path)
+                old = time.time() - max(status.st_mtime, status.st_ctime) > YOUNG_S
+                if cache is not None and old and self._key() == key:
+                    cache.put(key, {"sha256": np.frombuffer(bytes.fromhex(found), np.uint8)})
+                self._hex = found
+            return self._hex

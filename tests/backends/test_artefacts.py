@@ -17,7 +17,9 @@ def test_keep_find_trim_and_clear(tmp_path: Path) -> None:
         if (folder / f"{name}.blob").exists():
             os.utime(folder / f"{name}.blob", (age, age))
     assert [path.name for path, _, _ in artefacts.entries(folder)] == ["b.blob", "c.blob"]
-    assert artefacts.find(folder / "b.blob") == bytes(100)
+    found = artefacts.find(folder / "b.blob")
+    assert found is not None
+    assert found.tobytes() == bytes(100)
     assert [path.name for path, _, _ in artefacts.entries(folder)] == ["c.blob", "b.blob"]
     (folder / "notes.txt").write_text("mine")
     assert artefacts.clear(folder) == 200

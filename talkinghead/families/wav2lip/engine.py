@@ -184,9 +184,15 @@ class Engine:
         """Begin to open what `run` will need, in threads; `session` waits for them."""
         if self.placement.precision == "int8" or self.options.compile:
             return  # the one needs faces of the clip first, the other is not made for threads
+        if not self.weights.file_hash.is_known:  # a checkpoint seen for the first time: nothing compiled can be there
+            threading.Thread(target=self._fold_quietly, name="fold").start()
         for part in self._parts(split):
             if part not in self._sessions:
                 threading.Thread(target=self._open_quietly, args=(part,), name=f"open {part}").start()
+
+    def _fold_quietly(self) -> None:
+        with contextlib.suppress(Exception):
+            self.weights.folded  # noqa: B018 - computed now, while the file is still being hashed
 
     def _open_quietly(self, part: str) -> None:
         with contextlib.suppress(Exception):  # who needs the session tries again, and gets the error
