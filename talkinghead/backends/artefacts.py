@@ -21,13 +21,13 @@ def compiled_folder(cache_folder: Path) -> Path:
 
 
 def find(path: Path) -> NDArray[np.uint8] | None:
-    """A compiled network, or None. A map of the file: what is not needed is not read."""
+    """A compiled network, or None. Not a map of the file: who shortens a mapped file ends the process."""
     try:
-        data = np.memmap(path, np.uint8, mode="c")
+        data = np.fromfile(path, np.uint8)
         os.utime(path)
-    except (OSError, ValueError):  # not there, or empty
+    except OSError:
         return None
-    return data
+    return data if len(data) else None
 
 
 def keep(path: Path, data: bytes | memoryview, *, max_bytes: int = MAX_BYTES) -> None:

@@ -88,6 +88,7 @@ class OpenVinoSession:
     ) -> tuple[Any, bool]:
         stored = artefacts.find(artefact) if artefact is not None else None
         if stored is not None:
+            self._stored = stored
             with contextlib.suppress(RuntimeError):  # of a broken disk or another build: made again below
                 from openvino import Tensor
 
@@ -221,9 +222,13 @@ class OpenVinoSession:
             if item.real_time.total_seconds() > 0
         ]
 
+    _stored: Any = None
+    """The file a compiled network came from: its weights are not copied."""
+
     def close(self) -> None:
         self._requests = []
         self._compiled = None
+        self._stored = None
 
 
 def _size(inputs: Arrays) -> int:
