@@ -48,7 +48,8 @@ def options(owner: str) -> str:
     for flag in command.command_class.flags:
         for name, item in flag.owners:
             if name == owner:
-                values = f"{flag.flag}, --no-{flag.flag[2:]}" if item.type is bool else item.spelling
+                values = ", ".join(item.choices) or item.spelling
+                values = f"--no-{flag.flag[2:]}" if item.type is bool else values
                 rows.append((code(flag.flag), plain(item.help), code(values), code(shown(item.default))))
     if not rows:
         raise ValueError(f"nothing has options under the name {owner!r}")
@@ -68,17 +69,15 @@ def models() -> str:
 
     rows = [
         (
-            code(facts.name),
+            f"[{code(facts.name)}]({facts.name}.md)",
             plain(facts.summary),
-            f"{code(facts.source_option)}: {facts.face_source}",
-            "a checkpoint" if facts.needs_checkpoint else "no weights",
-            facts.fps if facts.fps is not None else "any",
-            "yes" if facts.can_stream else "no",
-            code(facts.extra or ""),
+            f"{code(facts.source_option)} {plain(facts.face_source)}",
+            ("a checkpoint" if facts.needs_checkpoint else "no weights")
+            + (f"; extra {code(facts.extra)}" if facts.extra else ""),
         )
         for facts in FAMILIES.values()
     ]
-    return table(("model", "what it does", "takes", "needs", "frames/s", "streams", "extra"), rows)
+    return table(("model", "what it does", "takes", "needs"), rows)
 
 
 def catalogue() -> str:
@@ -88,11 +87,11 @@ def catalogue() -> str:
     may = {True: "yes", False: "no", None: "not stated"}
     rows = []
     for entry in CATALOGUE.values():
-        how = "`models pull`" if entry.urls else "by hand, then `models import`"
-        size = size_text(entry.size_bytes) if entry.size_bytes is not None else ""
+        how = "`pull`" if entry.urls else "by hand, `import`"
+        size = f" ({size_text(entry.size_bytes)})" if entry.size_bytes is not None else ""
         licence = f"[{entry.licence.name}]({entry.licence.url})" if entry.licence.url else entry.licence.name
-        rows.append((code(entry.name), plain(entry.purpose), size, how, licence, may[entry.licence.commercial]))
-    return table(("name", "what it is", "size", "how to get it", "licence", "commercial use"), rows)
+        rows.append((code(entry.name), plain(entry.purpose) + size, how, licence, may[entry.licence.commercial]))
+    return table(("name", "what it is", "how", "licence", "commercial use"), rows)
 
 
 def errors() -> str:
