@@ -21,8 +21,9 @@ def inspect_gaussians(
         Path | None, typer.Option(help="Write a video of the head turning (.mp4, .gif), or one view (.png).")
     ] = None,
     swing: Annotated[
-        float | None, typer.Option(min=0.0, max=180.0, help="Degrees to turn to either side; default: all round.")
-    ] = None,
+        float,
+        typer.Option(min=0.0, max=180.0, help="Degrees to turn to either side; 180: all round. Heads have no back."),
+    ] = 45.0,
     size: Annotated[int, typer.Option(min=16, max=4096, help="Side of the turntable's pictures in pixels.")] = 512,
     frames: Annotated[int, typer.Option(min=1, max=10_000, help="Frames of the turntable, 25 per second.")] = 75,
     export: Annotated[
@@ -66,7 +67,7 @@ def inspect_gaussians(
         write_png(picture, histogram_picture(head), overwrite=overwrite)
         written.append(picture)
     if turntable is not None:
-        views = turn(head, num_frames=1 if single else frames, size=size, swing=swing)
+        views = turn(head, num_frames=1 if single else frames, size=size, swing=None if swing == 180 else swing)
         if single:
             write_png(turntable, next(views), overwrite=overwrite)
         else:

@@ -29,7 +29,7 @@ from talkinghead.families.talkinggaussian.scene import AU_COLUMNS, FPS
 from talkinghead.rendering.cameras import camera_from_pose
 from talkinghead.rendering.gaussians import GaussianCloud
 from talkinghead.rendering.rasterize_cpu import rasterize_cpu
-from talkinghead.rendering.spherical_harmonics import C0, num_coefficients
+from talkinghead.rendering.spherical_harmonics import C0, C1, C2, num_coefficients
 
 SH_DEGREE = 2
 DISTANCE = 0.85
@@ -40,6 +40,8 @@ AIM_Y = -0.16
 """Height of the point in the middle of the picture, head units."""
 NECK_PIVOT = np.array([0.0, -0.9, -0.25]) * UNIT
 """What the head turns about."""
+FACING = (-0.21, 0.91, -0.70)
+"""See `facing`."""
 AU_NUMBERS = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45)
 Values = NDArray[np.float64]
 
@@ -77,10 +79,32 @@ def quaternions(tangents: Values, normals: Values) -> Values:
     return np.stack([w, x, y, z], axis=1)
 
 
-def canonical(splats: Splats) -> CanonicalCloud:
-    """Gaussians as a checkpoint stores them."""
+def facing(normals: Values) -> Values:
+    """Harmonics of what a surface loses in brightness when it is not seen from its front, [N, 9].
+
+    With t the cosine between normal and view, 1 + FACING . (1, t, t^2) is near 1 for t from 0.3 to 1 and at most 0 from
+    -0.6 down.
+    """
+    x, y, z = normals.T
+    constant, linear, square = FACING
+    out = np.zeros((len(normals), num_coefficients(2)))
+    out[:, 0] = (constant + square / 3) / C0
+    out[:, 1:4] = -linear / C1 * np.stack([-y, z, -x], axis=1)  # t is minus the product of normal and direction
+    mixed = (2 * x * y, 2 * y * z, z * z / 2 - 1 / 6, 2 * x * z, (x * x - y * y) / 2)
+    out[:, 4:] = square * np.stack([value / factor for value, factor in zip(mixed, C2, strict=True)], axis=1)
+    return out
+
+
+def canonical(splats: Splats, dark_behind: Values | None = None) -> CanonicalCloud:
+    """Gaussians as a checkpoint stores them.
+
+    Args:
+        dark_behind: [N] in [0, 1], 1 where a Gaussian is dark when it is seen from behind.
+    """
     features = np.zeros((len(splats), num_coefficients(SH_DEGREE), 3))
     features[:, 0] = (splats.colors - 0.5) / C0
+    if dark_behind is not None:
+        features += (dark_behind[:, None] * facing(splats.normals))[..., None] * splats.colors[:, None]
     scales = np.maximum(splats.sizes * UNIT, 1e-6)
     return CanonicalCloud(
         xyz=(splats.points * UNIT).astype(np.float32),
@@ -105,7 +129,7 @@ def build_head(config: ProceduralConfig) -> TrainedHead:
     still, moving = sculpt.mouth_inside(0.8 * spacing, rng)
     mouth = sculpt.join(still, sculpt.fully_open(moving))
     return TrainedHead(
-        face=canonical(face),
+        face=canonical(face, sculpt.around_mouth(face.points)),
         mouth=canonical(mouth),
         face_motion=check_network("the constructed face", face_network, FACE, 29),
         mouth_motion=check_network("the constructed mouth", mouth_network, MOUTH, 29),

@@ -157,7 +157,7 @@ def lid_width(part: float) -> float:
     return opening - rise + 1
 
 
-LID_KNOTS = (-1.0, -0.5, 0.0, 0.5, 1.0)
+LID_KNOTS = tuple(np.linspace(-1.0, 1.0, 10).tolist())
 """Places along the eye between which `lid_width` is taken as straight."""
 
 
@@ -182,7 +182,7 @@ FACE_FIELDS: dict[str, tuple[tuple[str, Field], ...]] = {
         ("jaw", jaw_mask),
     ),
     "yz": (*_unused("yz", 10), ("front", front), ("eye_z", eye_distance_z)),
-    "xz": (("across", lambda x, _: x),),
+    "xz": (*_unused("xz", 11), ("aside", lambda x, _: np.abs(x))),
 }
 
 # The mouth's cloud is stored fully open; its grids are finest first.
@@ -304,7 +304,15 @@ def face_network() -> dict[str, NDArray[Any]]:
     hidden.row(5, one=1)
     outer = _Wires(
         shapes["eye_att_net.net.1.weight"],
-        {"brow": 0, "rise": 1, "end": 2, "far": 3, "over": 4, "one": 5, **{f"bend{k}": 6 + k for k in range(10)}},
+        {
+            "brow": 0,
+            "rise": 1,
+            "end": 2,
+            "far": 3,
+            "over": 4,
+            "one": 5,
+            **{f"bend{k}": 6 + k for k in range(len(LID_KNOTS))},
+        },
     )
     outer.row(0, brow=1)
     outer.row(1, brow=1)
@@ -314,10 +322,8 @@ def face_network() -> dict[str, NDArray[Any]]:
     slopes = [*slopes, slopes[-1]]
     bends = {}
     for index, knot in enumerate(knots):
-        hidden.row(6 + index, across=1, one=-knot)  # the eye at positive x
-        hidden.row(11 + index, across=-1, one=-knot)
-        bend = slopes[index] - (slopes[index - 1] if index else 0.0)
-        bends[f"bend{index}"] = bends[f"bend{index + 5}"] = bend
+        hidden.row(6 + index, aside=1, one=-knot)
+        bends[f"bend{index}"] = slopes[index] - (slopes[index - 1] if index else 0.0)
     for unit in (2, 5):
         outer.row(unit, rise=1, end=-1, far=6, over=-6, one=values[0] - 1 - 6, **bends)
     weights["eye_att_net.net.0.weight"], weights["eye_att_net.net.1.weight"] = hidden.matrix, outer.matrix

@@ -249,7 +249,7 @@ def skin_albedo(p: Values, rng: np.random.Generator) -> Values:
     color = mix(color, np.array([0.86, 0.52, 0.45]), 0.40 * nose)
     color = mix(color, np.array([0.80, 0.50, 0.44]), 0.5 * smoothstep((ax - 0.68) / 0.05))  # ears
     hollow = bump((ax - EYE[0]) / 0.26) * bump((y - 0.06) / 0.2) * smoothstep((z - 0.5) / 0.1)
-    color = mix(color, np.array([0.76, 0.50, 0.43]), 0.30 * hollow)
+    color = mix(color, np.array([0.76, 0.50, 0.43]), 0.15 * hollow)
     stubble = smoothstep((-0.5 - y) / 0.2) * smoothstep((z - 0.1) / 0.2) * smoothstep((y + 1.0) / 0.1)
     color = mix(color, np.array([0.74, 0.56, 0.48]), 0.25 * stubble)
     bow = LIP_LINE_Y + 0.072 * np.sqrt(np.clip(1 - (ax / 0.25) ** 2, 0, 1)) - 0.016 * np.exp(-((x / 0.03) ** 2))
@@ -263,8 +263,8 @@ def skin_albedo(p: Values, rng: np.random.Generator) -> Values:
         * smoothstep((z - 0.5) / 0.08)
     )
     color = mix(color, np.array([0.36, 0.15, 0.14]), 0.8 * crease)
-    arch = 0.272 + 0.050 * np.cos((ax - 0.29) * 6.0) - 0.05 * np.clip(ax - 0.36, 0, None)
-    thick = 0.032 * np.clip(1.3 - ax / 0.45, 0.3, 1)
+    arch = 0.268 + 0.050 * np.cos((ax - 0.31) * 6.0) + 0.02 * np.clip(ax - 0.36, 0, None)
+    thick = 0.028 * np.clip(1.3 - ax / 0.45, 0.3, 1) * (0.6 + 0.4 * smoothstep((ax - 0.08) / 0.10))
     hairs = smoothstep(1.4 - np.abs(y - arch) / thick) * smoothstep((ax - 0.10) / 0.03) * smoothstep((0.47 - ax) / 0.04)
     hairs = hairs * smoothstep((z - 0.3) / 0.1)
     color = mix(color, HAIR * 1.05, 0.9 * hairs)
@@ -313,15 +313,29 @@ def skin(spacing: float, rng: np.random.Generator) -> Splats:
     p[len(p) // 2 :] += moved - np.sum(moved * normals, axis=1, keepdims=True) * normals
     normals, size = np.tile(normals, (2, 1)), np.concatenate([size, 1.5 * size])
     open_sky = occlusion(skin_distance, p, normals)
+    bags = under_eyes(p)
+    open_sky = open_sky + (1 - open_sky) * 0.8 * bags
     hair_near = smoothstep((hair_distance(p) + 0.01) / 0.14)
     color = shade(skin_albedo(p, rng), normals, soft=0.55, gloss=0.10)
-    dim = (0.52 + 0.48 * open_sky) * (0.72 + 0.28 * hair_near)
+    dim = (0.52 + 0.48 * open_sky) * (0.72 + 0.28 * hair_near) * (1 + 0.38 * bags)
     tint = np.stack([dim**0.75, dim, dim**1.12], axis=1)  # light goes through skin: shadows stay warm
     neck_fade = smoothstep((p[:, 1] - NECK_END_Y) / 0.2)
     color = np.clip(color * tint * neck_shadow(p)[:, None], 0, 1)
     flat = np.stack([0.66 * size, 0.66 * size, 0.16 * size], axis=1)
     tangents = tangent_of(normals, np.tile([1.0, 0.0, 0.0], (len(p), 1)))
     return Splats(p, normals, color, flat, tangents, np.clip(0.96 * neck_fade, 0.01, None))
+
+
+def around_mouth(p: Values) -> Values:
+    """Skin whose inner side is seen through the open mouth from the side: 1 there, smoothly 0 elsewhere."""
+    y, z = p[:, 1], p[:, 2]
+    return smoothstep((-0.18 - y) / 0.2) * smoothstep((y + 1.05) / 0.1) * smoothstep((z + 0.1) / 0.2)
+
+
+def under_eyes(p: Values) -> Values:
+    """The skin below the lower lids, which would look tired in the light from above."""
+    x, y, z = p.T
+    return bump((np.abs(x) - EYE[0]) / 0.25) * bump((y - EYE[1] + 0.125) / 0.11) * smoothstep((z - 0.45) / 0.1)
 
 
 def seen_through_mouth(p: Values) -> NDArray[np.bool_]:
@@ -507,8 +521,8 @@ def mouth_inside(spacing: float, rng: np.random.Generator) -> tuple[Splats, Spla
         lambda a, u: np.tile([0.62, 0.29, 0.28], (len(a), 1)) * (0.62 + 0.2 * u)[:, None],
     )
     dark = sheet(
-        int(0.56 * 0.42 * density * 0.8),
-        lambda a, u: np.stack([0.28 * a, LIP_LINE_Y - 0.12 + 0.21 * u, 0.32 + 0 * a], axis=1),
+        int(0.72 * 0.42 * density * 0.8),
+        lambda a, u: np.stack([0.32 * a, LIP_LINE_Y - 0.12 + 0.21 * u, 0.30 + 0.20 * a**2], axis=1),
         lambda a, _: np.tile([0.16, 0.055, 0.05], (len(a), 1)) * (0.9 - 0.4 * np.abs(a))[:, None],
     )
     wide = Splats(dark.points, dark.normals, dark.colors, dark.sizes * 2.2, dark.tangents, dark.opacities)
