@@ -140,6 +140,16 @@ def build_page(studio: Studio, *, model: str = DEFAULT_FAMILY) -> Any:
     return blocks
 
 
+class Picture(gr.Image):  # type: ignore[misc]
+    """A picture that arrives as the file that it is; `Studio.check_face` looks into it."""
+
+    def preprocess(self, payload: Any) -> str | None:
+        return None if payload is None else payload.path
+
+    def get_block_name(self) -> str:
+        return "image"
+
+
 class _Page:
     """Builds the page and handles its actions."""
 
@@ -181,10 +191,15 @@ class _Page:
             [UPLOAD, MICROPHONE, TEXT], value=UPLOAD, label="Where the speech comes from", elem_id="sound-from"
         )
         named["sound"] = gr.Audio(
-            sources=["upload"], type="filepath", label="Speech (a sound or video file)", elem_id="sound", editable=True
+            sources=["upload"], type="filepath", label="Speech (a sound or video file)", elem_id="sound", buttons=[]
         )
         named["recording"] = gr.Audio(
-            sources=["microphone"], type="filepath", label="Record yourself", visible=False, elem_id="recording"
+            sources=["microphone"],
+            type="filepath",
+            label="Record yourself",
+            visible=False,
+            elem_id="recording",
+            buttons=[],
         )
         engines = self.studio.engines()
         usable = [engine for engine in engines if engine.usable and engine.name != "piper"]
@@ -200,11 +215,11 @@ class _Page:
                 voices = [("Usual", "")] + [(name, name) for engine in usable for name in engine.variants]
                 named["voice"] = gr.Dropdown(voices, value="", label="Voice", min_width=110)
             with gr.Row():
-                ways = [("Automatic (on this machine)", "auto"), *((engine.summary, engine.name) for engine in usable)]
+                ways = [("Automatic", "auto"), *((engine.summary, engine.name) for engine in usable)]
                 named["engine"] = gr.Dropdown(ways, value="auto", label="Spoken by", min_width=150)
                 named["speed"] = gr.Slider(0.5, 2.0, value=1.0, step=0.05, label="Pace", min_width=130)
             self.speak = gr.Button("Listen to it", size="sm", elem_id="speak")
-            self.spoken = gr.Audio(label="Spoken", visible=False, interactive=False, elem_id="spoken")
+            self.spoken = gr.Audio(label="Spoken", visible=False, interactive=False, elem_id="spoken", buttons=[])
             missing = next((engine for engine in engines if engine.name == "espeak" and not engine.usable), None)
             if missing is not None:
                 gr.HTML(show.note_html("Text cannot be spoken yet.", missing.why_not))
@@ -231,10 +246,9 @@ class _Page:
                 elem_id="face-from",
             )
             first = named["face_from"].value
-            named["picture"] = gr.Image(
+            named["picture"] = Picture(
                 sources=["upload", "webcam", "clipboard"],
                 type="filepath",
-                image_mode=None,
                 label="Picture (upload, webcam or paste)",
                 height=280,
                 visible=first == PICTURE,
@@ -253,7 +267,9 @@ class _Page:
                 [(str(face.thumbnail), face.title) for face in self.studio.faces],
                 label="Gallery",
                 columns=3,
-                height=280,
+                fit_columns=False,
+                object_fit="cover",
+                show_label=False,
                 allow_preview=False,
                 selected_index=0 if self.studio.faces else None,
                 visible=first == GALLERY,
@@ -333,7 +349,7 @@ class _Page:
                 )  # fmt: skip
                 with gr.Row(visible=False, elem_id="downloads") as self.downloads:
                     self.files = {
-                        name: gr.DownloadButton(title, size="sm", elem_id=f"download-{name}", min_width=90)
+                        name: gr.DownloadButton(f"\u2193 {title}", size="sm", elem_id=f"download-{name}", min_width=90)
                         for name, title in (
                             ("video", "Video"), ("motion", "Motion"), ("cues", "Mouth cues"), ("report", "Report")
                         )
@@ -362,14 +378,13 @@ class _Page:
                     0, len(SHAPES) - 1, value=0, step=1, label="Mouth shape", elem_id="shape",
                     info=", ".join(f"{index} {SHAPE_NAMES[shape]}" for index, shape in enumerate(SHAPES)),
                 )  # fmt: skip
+                self.layers = gr.CheckboxGroup(
+                    [("Face box", "box"), ("Landmarks", "landmarks"), ("Mask: what will move", "mask")],
+                    value=["box", "landmarks"],
+                    label="Show",
+                    elem_id="layers",
+                )
                 with gr.Row():
-                    self.layers = gr.CheckboxGroup(
-                        [("Face box", "box"), ("Landmarks", "landmarks"), ("Mask", "mask")],
-                        value=["box", "landmarks"],
-                        label="Show",
-                        elem_id="layers",
-                        min_width=200,
-                    )
                     self.close_up = gr.Checkbox(True, label="Close-up", elem_id="close-up", min_width=100)
                     self.at_s = gr.Number(0, label="Seconds into the video", minimum=0, min_width=100)
                 self.look = gr.Button("Preview", elem_id="look")
@@ -385,6 +400,9 @@ class _Page:
                     label="Videos of this session, newest first",
                     columns=3,
                     allow_preview=False,
+                    fit_columns=False,
+                    object_fit="cover",
+                    show_label=False,
                     visible=False,
                     interactive=False,
                     elem_id="history",
@@ -609,7 +627,7 @@ class _Page:
         *values: Any,
     ) -> Iterator[list[Any]]:
         key = request.session_hash
-        yield [show.note_html("Looking at the face ..."), gr.update()]
+        yield [show.plain_html("Looking at the face ..."), gr.update()]
         try:
             order = self.inputs.order(values, needs_sound=False)
             seen = self.studio.preview(key, order, shape=SHAPES[int(shape)], at_s=float(at_s or 0))
@@ -618,7 +636,7 @@ class _Page:
             yield [self._error(error), gr.update(visible=False)]
             return
         title = f"Mouth shape {SHAPES[int(shape)]}, {SHAPE_NAMES[SHAPES[int(shape)]]}"
-        yield [show.note_html(title, seen.sentence()), gr.update(value=str(path), visible=True)]
+        yield [show.plain_html(title, seen.sentence()), gr.update(value=str(path), visible=True)]
 
     def preview_again(self, request: gr.Request, picture: Any, *values: Any) -> Iterator[list[Any]]:
         """The preview with other settings, where there is one already."""

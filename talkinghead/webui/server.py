@@ -97,7 +97,7 @@ def open_app(
             from talkinghead.webui.page import build_page
             from talkinghead.webui.studio import Studio
 
-            studio = Studio(temporary / "sessions", options, folders=folders, fixed=fixed)
+            studio = Studio(temporary, options, folders=folders, fixed=fixed)
             stopped = threading.Event()
             try:
                 blocks = build_page(studio, model=model)
@@ -182,7 +182,7 @@ def _environment(temporary: Path) -> Iterator[None]:
     wanted = {
         "GRADIO_TEMP_DIR": str(temporary),
         "GRADIO_ANALYTICS_ENABLED": "False",
-        "GRADIO_NODE_SERVER_NAME": "",
+        "GRADIO_ANALYTICS_CACHE_FREQUENCY": str(10**9),  # no statistics of the queue: nobody looks at them
         "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY", ""), "127.0.0.1", "localhost"])),
     }
     before = {name: os.environ.get(name) for name in wanted}

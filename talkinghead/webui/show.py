@@ -93,6 +93,12 @@ def done_html(report: Report, elapsed_s: float) -> str:
     )
 
 
+def plain_html(title: str, detail: str = "") -> str:
+    """What was asked for."""
+    more = f'<div class="th-detail">{_lines(detail)}</div>' if detail else ""
+    return f'<div class="th-panel" role="status"><div class="th-title">{escape(title)}</div>{more}</div>'
+
+
 def note_html(title: str, detail: str = "") -> str:
     """Something to know, no error."""
     more = f'<div class="th-detail">{_lines(detail)}</div>' if detail else ""

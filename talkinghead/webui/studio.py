@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from talkinghead import api
 from talkinghead.availability import Availability, all_models, availability, sources_in
-from talkinghead.contracts import Report, Result, Speech, StageTime
+from talkinghead.contracts import Phone, Report, Result, Speech, StageTime
 from talkinghead.errors import (
     AudioTooShort,
     Cancelled,
@@ -319,14 +319,7 @@ class Studio:
     def _listen(self, sound: Path | Voice) -> Speech:
         if isinstance(sound, Voice):
             return self.speak(sound)
-        phones = None
-        from talkinghead.assets import demo_phones_path, demo_speech_path
-
-        if sound == demo_speech_path():
-            from talkinghead.audio.phones import read_phones
-
-            phones = read_phones(demo_phones_path())
-        speech = api.listen(self.check_sound(sound), phones=phones)
+        speech = api.listen(self.check_sound(sound), phones=_bundled_phones(sound))
         if not len(speech.clip.samples):
             raise AudioTooShort(f"{sound.name!r} has no samples.")
         return speech
@@ -621,6 +614,15 @@ class _Heads:
                 self._free[key] = head
                 while len(self._free) > HEADS_KEPT:
                     self._free.popitem(last=False)
+
+
+def _bundled_phones(sound: Path) -> tuple[Phone, ...] | None:
+    """The exact phones of the bundled sentence, if that is what the sound is."""
+    from talkinghead.assets import demo_phones_path, demo_speech_path
+    from talkinghead.audio.phones import read_phones
+    from talkinghead.media.files import file_sha256
+
+    return read_phones(demo_phones_path()) if file_sha256(sound) == file_sha256(demo_speech_path()) else None
 
 
 def write_thumbnail(path: Path, target: Path, side: int = 256) -> None:

@@ -1,0 +1,154 @@
+"""A page that is served for the tests, and a real browser that looks at it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.synthetic_media import make_sound
+
+REQUIRE = os.environ.get("TALKINGHEAD_REQUIRE_BROWSER") == "1"
+WAIT_MS = 60_000
+"""Longest wait for something that takes a second or two on a quiet machine."""
+
+
+def chromium() -> str | None:
+    """The browser of the system: TALKINGHEAD_BROWSER, else Chromium or Chrome in the path."""
+    named = os.environ.get("TALKINGHEAD_BROWSER")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return named or next(filter(None, (shutil.which(name) for name in names)), None)
+
+
+def needs(condition: bool, why: str) -> None:
+    """Skip without a browser; with TALKINGHEAD_REQUIRE_BROWSER=1 that is a failure."""
+    if condition:
+        return
+    if REQUIRE:
+        pytest.fail(f"TALKINGHEAD_REQUIRE_BROWSER=1, and {why}")
+    pytest.skip(why)
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data and cache folder of the served page."""
+    return tmp_path_factory.mktemp("web-home")
+
+
+@pytest.fixture(scope="session")
+def served(home: Path) -> Iterator[Any]:
+    """The page, served for all tests, with a low limit on uploads."""
+    pytest.importorskip("gradio")
+    from talkinghead.webui import AppOptions, open_app
+
+    before = {name: os.environ.get(name) for name in ("TALKINGHEAD_HOME", "TALKINGHEAD_CACHE")}
+    os.environ.update(TALKINGHEAD_HOME=str(home / "data"), TALKINGHEAD_CACHE=str(home / "cache"))
+    try:
+        with open_app(AppOptions(port=0, max_upload_mb=20, max_minutes=1)) as app:
+            yield app
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+OTHERS = ("gradio", "starlette", "fastapi", "uvicorn", "websockets", "httpx", "anyio", "pydantic", "pandas", "pydub")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Deprecations of gradio and its server are not ours to fix; every other warning stays an error."""
+    for item in items:
+        if Path(__file__).parent in Path(item.path).parents:
+            for module in OTHERS:
+                for category in ("DeprecationWarning", "PendingDeprecationWarning"):
+                    item.add_marker(pytest.mark.filterwarnings(f"ignore::{category}:{module}.*"))
+
+
+@pytest.fixture(scope="session")
+def face(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A portrait as a file."""
+    data = pytest.importorskip("skimage.data")
+    from talkinghead.media import write_png
+
+    path = tmp_path_factory.mktemp("face") / "me.png"
+    write_png(path, np.ascontiguousarray(data.astronaut()[:256, 100:356]))
+    return path
+
+
+@pytest.fixture(scope="session")
+def voice(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Half a second of sound."""
+    return make_sound(tmp_path_factory.mktemp("voice") / "tone.wav", 0.5)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Chromium, driven by playwright."""
+    program = chromium()
+    needs(program is not None, "there is no Chromium")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        needs(False, "playwright is not installed")
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(
+            executable_path=program,
+            args=[
+                "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+                "--autoplay-policy=no-user-gesture-required",
+                "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
+            ],
+        )  # fmt: skip
+        yield opened
+        opened.close()
+
+
+class Watch:
+    """What a page asked for and complained about."""
+
+    def __init__(self, page: Any, home: str, allow: tuple[str, ...]) -> None:
+        self.home, self.allow = home, allow
+        self.away: list[str] = []
+        self.complaints: list[str] = []
+        page.on("request", self._asked)
+        page.on("console", self._said)
+        page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
+
+    def _asked(self, request: Any) -> None:
+        if not request.url.startswith((self.home, "data:", "blob:")):
+            self.away.append(request.url)
+
+    def _said(self, message: Any) -> None:
+        if message.type == "error" and not message.text.startswith(self.allow):
+            self.complaints.append(message.text)
+
+
+@pytest.fixture
+def open_page(browser: Any, served: Any) -> Iterator[Callable[..., Any]]:
+    """Open the page in a window of its own: `open_page(width=390, color_scheme="dark")`.
+
+    Afterwards nothing may have been asked of any other place, and the console must be clean.
+    """
+    opened: list[tuple[Any, Watch]] = []
+
+    def open_one(width: int = 1400, height: int = 950, allow: tuple[str, ...] = (), **settings: Any) -> Any:
+        context = browser.new_context(viewport={"width": width, "height": height}, **settings)
+        page = context.new_page()
+        page.set_default_timeout(WAIT_MS)
+        watch = Watch(page, served.url, allow)
+        opened.append((context, watch))
+        page.goto(served.url)
+        page.locator("#go:not([disabled])").wait_for()
+        return page
+
+    yield open_one
+    for context, _ in opened:
+        context.close()
+    assert [away for _, watch in opened for away in watch.away] == []
+    assert [text for _, watch in opened for text in watch.complaints] == []
