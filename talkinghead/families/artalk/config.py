@@ -70,6 +70,8 @@ class ARTalkConfig:
     noise: Noise = "stored"
     """Noise of the Gaussian avatars' upsampler: stored is the same in every frame and does not flicker; random is
     drawn anew for each frame from the seed, as published."""
+    compile: bool = False
+    """Compile the network with torch.compile, where it runs on PyTorch; needs a C++ compiler on CPUs."""
     threads: int = 0
     """Threads of the renderers; 0 uses every core. The pictures are the same."""
 

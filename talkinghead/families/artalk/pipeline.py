@@ -173,7 +173,7 @@ class ARTalkHead(Head):
 
     def _load_model(self) -> MotionModel:
         try:
-            import torch  # noqa: F401
+            import torch
         except ImportError as error:
             raise MissingDependency("torch", extra="models", purpose="The artalk driver") from error
         from talkinghead.families.artalk.weights import load_motion_model
@@ -181,7 +181,21 @@ class ARTalkHead(Head):
         assert self.checkpoint is not None
         beside = self.checkpoint.with_name("config.json")
         config = beside if beside.is_file() else self.assets.find("config")
-        return load_motion_model(self.checkpoint, config).to(self.device)
+        model = load_motion_model(self.checkpoint, config).to(self.device)
+        if self.motion_precision == "bfloat16":
+            model.use(torch.bfloat16)
+        if self.config.compile:
+            model.compile_encoder()
+        return model
+
+    @property
+    def motion_precision(self) -> str:
+        """float32 unless `fast` is asked for: half precision flips bits of the motion, which changes it."""
+        if self.precision != "fast":
+            return "float32"
+        from talkinghead.backends.choose import cpu_has_bfloat16
+
+        return "bfloat16" if self.device != "cpu" or cpu_has_bfloat16() else "float32"
 
     # Preparing
 
@@ -214,7 +228,7 @@ class ARTalkHead(Head):
             progress(ProgressEvent("avatar", 0, 1))
         if cancel is not None:
             cancel.check()
-        return self._gaussian_avatar(str(source), options.cache or Cache(), started)
+        return self._gaussian_avatar(str(source), options.cache or Cache(), started, progress)
 
     def _mesh_avatar(self, started: float) -> HeadAvatar:
         config = self.config
@@ -258,7 +272,7 @@ class ARTalkHead(Head):
             transparent=config.background == TRANSPARENT,
         )
 
-    def _gaussian_avatar(self, name: str, cache: Cache, started: float) -> HeadAvatar:
+    def _gaussian_avatar(self, name: str, cache: Cache, started: float, progress: Progress | None = None) -> HeadAvatar:
         purpose = f"The avatar {name!r}"
         mesh_only = [text for text in ("background", "texture") if getattr(self.config, text) not in ("auto", None)]
         if mesh_only:
@@ -276,6 +290,7 @@ class ARTalkHead(Head):
             import torch
         except ImportError as error:
             raise MissingDependency("torch", extra="models", purpose="Drawing Gaussian avatars") from error
+        from talkinghead.backends.choose import cpu_has_bfloat16
         from talkinghead.families.artalk.gagavatar.renderer import GaussianRenderer, build_gaussians
         from talkinghead.families.artalk.look import read_logo
         from talkinghead.families.artalk.weights import load_gagavatar, pick_tracked, read_tracked
@@ -291,7 +306,8 @@ class ARTalkHead(Head):
         device = self._gaussian_device()
         model = model.to(device)
         gaussians = build_gaussians(model, head, cache, file_sha256(weights_path))
-        fast = device != "cpu" and self.precision in ("auto", "fast")
+        fast = self.precision in ("auto", "fast") and (device != "cpu" or cpu_has_bfloat16())
+        half = torch.bfloat16 if device == "cpu" else torch.float16
         renderer = GaussianRenderer(
             model,
             gaussians,
@@ -299,11 +315,17 @@ class ARTalkHead(Head):
             seed=self.config.seed if self.config.noise == "random" else None,
             threads=self.config.threads or None,
             exact=not fast,
-            autocast=torch.float16 if fast else None,
+            autocast=half if fast else None,
         )
         warnings: tuple[str, ...] = ()
         if device == "cpu":
-            warnings = ("Gaussian avatars take seconds per frame without a GPU; a mesh is drawn in milliseconds.",)
+            if progress is not None:
+                progress(ProgressEvent("trial frame", 0, 1))
+            frame_s = renderer.trial(self.flame, head)
+            warnings = (
+                f"Without a GPU a frame of this avatar takes about {frame_s:.1f} s here, measured: "
+                f"{frame_s * float(MOTION_FPS) / 60:.1f} minutes per second of speech; a mesh takes milliseconds.",
+            )
         return HeadAvatar(
             source=None,
             track=None,
@@ -509,12 +531,16 @@ class ARTalkHead(Head):
             from talkinghead.weights.checkpoint import file_sha256
 
             sha256 = file_sha256(self.checkpoint)
-        half = avatar.gaussians is not None and avatar.gaussians.autocast is not None
+        precisions = []
+        if self._model is not None and self.motion_precision != "float32":
+            precisions.append(f"{self.motion_precision} motion")
+        if avatar.gaussians is not None and avatar.gaussians.autocast is not None:
+            precisions.append(f"{str(avatar.gaussians.autocast).removeprefix('torch.')} upsampler")
         return Description(
             weights_sha256=sha256,
             backend="torch and numba" if networks else "numba",
             device=self.device if networks else "cpu",
-            precision="float16 upsampler" if half else "float32",
+            precision=", ".join(precisions) or "float32",
             model_details={
                 "driver": conditioning.method,
                 "avatar": avatar.name,

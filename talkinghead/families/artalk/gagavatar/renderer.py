@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -10,6 +11,7 @@ import torch
 
 from talkinghead.cache import Cache, cache_key
 from talkinghead.contracts import FloatArray, Frame
+from talkinghead.families.artalk.flame import FlameModel
 from talkinghead.families.artalk.gagavatar.avatar import (
     IMAGE_SIZE,
     AvatarGaussians,
@@ -18,14 +20,12 @@ from talkinghead.families.artalk.gagavatar.avatar import (
     add_watermark,
 )
 from talkinghead.families.artalk.gagavatar.generators import NUM_CHANNELS
-from talkinghead.families.artalk.gagavatar.geometry import avatar_camera
+from talkinghead.families.artalk.gagavatar.geometry import FLAME_SCALE, avatar_camera
 from talkinghead.families.artalk.gagavatar.upsampler import StyleUNet
 from talkinghead.rendering.cameras import Camera
 
 CACHE_KIND = "gagavatar-gaussians/1"
 """Part of the cache key: raised when the networks' meaning changes."""
-SECONDS_PER_FRAME_CPU = 4.0
-"""Rough cost of one frame on two processor cores, for the estimate that is shown."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +65,7 @@ class GaussianRenderer:
     exact: bool = True
     """On a GPU: list Gaussians by the published rule."""
     autocast: torch.dtype | None = None
-    """Half precision of the upsampler on a GPU; None is float32."""
+    """Half precision of the upsampler; None is float32."""
     _fixed: dict[str, torch.Tensor] = field(default_factory=dict)
 
     @property
@@ -113,11 +113,22 @@ class GaussianRenderer:
         """
         noises = None if self.seed is None else self._noises(first, len(channels))
         with torch.autocast(self.device.type, dtype=self.autocast or torch.bfloat16, enabled=self.autocast is not None):
+            channels = channels.contiguous(memory_format=torch.channels_last)
             pictures = self.model.upsampler(channels, noises).float()
         if self.logo is not None:
             pictures = add_watermark(pictures, self.logo.to(self.device))
         bytes_ = (pictures * 255.0).to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
         yield from bytes_
+
+    def trial(self, flame: FlameModel, head: TrackedHead) -> float:
+        """Draw a frame of the head at rest twice (the first compiles) and return the seconds of the second."""
+        points = flame.vertices(head.shape.reshape(1, -1), scale=FLAME_SCALE)[0]
+        seconds = 0.0
+        for _ in range(2):
+            started = time.perf_counter()
+            list(self.pictures(self.splat(Shot(points, head.transform))[None], 0))
+            seconds = time.perf_counter() - started
+        return seconds
 
     def _noises(self, first: int, count: int) -> list[torch.Tensor]:
         """Fresh noise per frame; a frame's depends on the seed and its number alone."""

@@ -44,8 +44,9 @@ def encode_wav2vec(network: nn.Module, chunks: torch.Tensor) -> torch.Tensor:
     Returns:
         [B, frames, width] (199 frames of 4 s).
     """
-    features: torch.Tensor = network(normalise_wave(chunks)).last_hidden_state
-    return features
+    dtype = next(network.parameters()).dtype
+    features: torch.Tensor = network(normalise_wave(chunks).to(dtype)).last_hidden_state
+    return features.to(chunks.dtype)
 
 
 class MimiEncoder(nn.Module):

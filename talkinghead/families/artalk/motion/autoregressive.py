@@ -195,8 +195,9 @@ class BitwiseGenerator(nn.Module):
         own_positions = levels + self.pos_embed
         prev = state.prev_tokens + levels.repeat(1, self.config.ar.prev_ratio, 1) + self.prev_pos_embed
         blocks = [block for block in self.attn_blocks if isinstance(block, AttentionBlock)]
-        caches = [block.history(prev) for block in blocks]
-        modulations = [block.modulation(cond) for block in blocks]
+        dtype = blocks[0].attn.query.weight.dtype  # half precision, where it was asked for, is that of the blocks alone
+        caches = [block.history(prev.to(dtype)) for block in blocks]
+        modulations = [block.modulation(cond.to(dtype)) for block in blocks]
 
         bits = torch.zeros(1, 0, self.config.vae.code_dim, dtype=torch.bool, device=features.device)
         logits = []
@@ -207,10 +208,10 @@ class BitwiseGenerator(nn.Module):
                 x = style_token
             else:
                 x = self.vqfeat_embed(area_pool(running_sums(bits, patches)[-1], number))
-            x = x + own_positions[:, part]
+            x = (x + own_positions[:, part]).to(dtype)
             for index, block in enumerate(blocks):
                 x, caches[index] = block.step(x, modulations[index][:, part], caches[index])
-            scores = self.logits_head(self.cond_logits_head(x, cond[:, part]))
+            scores = self.logits_head(self.cond_logits_head(x.to(cond.dtype), cond[:, part]))
             logits.append(scores)
             pairs = scores.view(1, number, -1, 2)
             bits = torch.cat((bits, pairs[..., 1] > pairs[..., 0]), dim=1)

@@ -71,6 +71,18 @@ class MotionModel(nn.Module):
         elif audio_encoder:
             self.audio_encoder = MimiEncoder(self.config.mimi)
 
+    def use(self, dtype: torch.dtype) -> None:
+        """Compute the audio encoder and the attention blocks in half precision; codes, logits and the autoencoder stay
+        float32. Nearly tied logits may fall to the other side, so that a few bits differ, and the motion after them."""
+        if isinstance(self.audio_encoder, nn.Module) and not isinstance(self.audio_encoder, MimiEncoder):
+            self.audio_encoder.to(dtype)
+        self.generator.attn_blocks.to(dtype)
+
+    def compile_encoder(self) -> None:
+        """Compile the audio encoder at its first use (half a minute and more; then each chunk is a little faster)."""
+        if isinstance(self.audio_encoder, nn.Module):
+            self.audio_encoder.compile(dynamic=False)
+
     @property
     def chunk_samples(self) -> int:
         return self.config.vae.chunk_frames * SAMPLES_PER_FRAME
