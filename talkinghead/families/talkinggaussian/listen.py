@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from talkinghead import __version__
 from talkinghead.contracts import FloatArray, Speech
 from talkinghead.errors import AudioTooShort, MissingWeights, OptionError
 from talkinghead.families.talkinggaussian.config import TalkingGaussianConfig
 from talkinghead.families.talkinggaussian.extractors import EXTRACTORS, Extractor
 from talkinghead.families.talkinggaussian.windows import MIN_ROWS, feature_rows, read_features
 
+if TYPE_CHECKING:
+    from talkinghead.cache import Cache
+    from talkinghead.families.talkinggaussian.renderer import HeadRenderer, SpeechCodes
+
+ROWS_KIND = "talkinggaussian speech/1"
+MODEL_FILES = (".json", ".safetensors", ".bin")
+"""Files of a model folder that decide what it computes."""
 BLOCK = 1024
 """Rows of stored features that are read together."""
 
@@ -30,6 +38,8 @@ class FeatureSource:
     """Rows in order, [R, width, positions] float32, as the audio network takes them."""
     num_rows: Callable[[Speech], int]
     """Rows that `blocks` will give, without computing them."""
+    identity: Callable[[], str | None]
+    """Names what computes the rows so that other content has another name; None: what it computes is not kept."""
     stored: bool = False
     """The rows come from a file, whatever the sound is."""
     approximate: bool = False
@@ -69,7 +79,7 @@ def stored_source(extractor: Extractor, path: Path) -> FeatureSource:
         for start in range(0, len(stored), BLOCK):
             yield feature_rows(stored, start, min(start + BLOCK, len(stored)))
 
-    return FeatureSource(extractor, f"{path.name}", blocks, lambda _: len(stored), stored=True)
+    return FeatureSource(extractor, f"{path.name}", blocks, lambda _: len(stored), lambda: None, stored=True)
 
 
 def _deepspeech_source(extractor: Extractor, config: TalkingGaussianConfig) -> FeatureSource:
@@ -84,7 +94,9 @@ def _deepspeech_source(extractor: Extractor, config: TalkingGaussianConfig) -> F
         def from_phones(speech: Speech) -> Iterator[FloatArray]:
             return _channels_first(phones.phone_rows(speech))
 
-        return FeatureSource(extractor, "recognised phones", from_phones, num_rows, approximate=True)
+        return FeatureSource(
+            extractor, "recognised phones", from_phones, num_rows, lambda: f"phones {__version__}", approximate=True
+        )
     loaded: list[Any] = []
     graph = config.deepspeech_graph or part("deepspeech")
 
@@ -103,7 +115,13 @@ def _deepspeech_source(extractor: Extractor, config: TalkingGaussianConfig) -> F
             loaded.append(read_deepspeech(graph))
         return _channels_first(deepspeech.deepspeech_rows(speech.clip.samples, loaded[0]))
 
-    return FeatureSource(extractor, "DeepSpeech 0.1.0", from_network, num_rows)
+    return FeatureSource(
+        extractor,
+        "DeepSpeech 0.1.0",
+        from_network,
+        num_rows,
+        lambda: None if graph is None else files_identity([graph]),
+    )
 
 
 def _transformer_source(extractor: Extractor, config: TalkingGaussianConfig, device: str) -> FeatureSource:
@@ -120,7 +138,66 @@ def _transformer_source(extractor: Extractor, config: TalkingGaussianConfig, dev
         compute = transformer.hubert_rows if extractor.name == "hubert" else transformer.esperanto_rows
         return _channels_first(compute(loaded[0], speech.clip.samples))
 
-    return FeatureSource(extractor, config.audio_model or extractor.model, blocks, num_rows)
+    def identity() -> str | None:
+        source, _ = transformer.encoder_source(extractor, config.audio_model)
+        folder = Path(source)
+        if folder.is_dir():
+            return files_identity(sorted(path for path in folder.iterdir() if path.suffix in MODEL_FILES))
+        return transformer.hub_revision(source)
+
+    return FeatureSource(extractor, config.audio_model or extractor.model, blocks, num_rows, identity)
+
+
+def files_identity(paths: Sequence[Path]) -> str | None:
+    """Name of the content of some files; None where one cannot be read."""
+    from talkinghead.weights import file_sha256
+
+    try:
+        return " ".join(file_sha256(path) for path in paths) or None
+    except OSError:
+        return None
+
+
+def speech_rows(
+    renderer: HeadRenderer, source: FeatureSource, speech: Speech, *, head_sha256: str | None, cache: Cache
+) -> tuple[SpeechCodes, int]:
+    """What the head's audio networks say about every row of the speech features, remembered from run to run.
+
+    Memory and the entry in the cache grow by 256 bytes per row only: the features themselves are not kept.
+
+    Args:
+        head_sha256: of the trained head.
+    Returns:
+        Codes of the rows ([T, 32] per network), and the number of positions in a row of features.
+    """
+    import torch
+
+    from talkinghead.cache import cache_key
+    from talkinghead.families.talkinggaussian.renderer import SpeechCodes
+
+    identity = source.identity() if head_sha256 is not None else None
+    key = None
+    if identity is not None:
+        said = [(phone.start_s, phone.end_s, phone.label) for phone in speech.phones or ()]
+        key = cache_key(
+            ROWS_KIND, head=head_sha256, features=identity, phones=said, exact=speech.phones is not None,
+            samples=speech.clip.samples, device=renderer.device.type,
+        )  # fmt: skip
+        known = cache.get(key)
+        if known is not None:
+            face, mouth = (torch.from_numpy(known[name]).to(renderer.device) for name in ("face", "mouth"))
+            return SpeechCodes(face, mouth), int(known["positions"])
+    parts: list[SpeechCodes] = []
+    positions = 0
+    for block in source.blocks(speech):
+        positions = block.shape[2]
+        parts.append(renderer.audio_rows(block))
+    check_rows(sum(len(part) for part in parts), speech)
+    rows = SpeechCodes(torch.cat([part.face for part in parts]), torch.cat([part.mouth for part in parts]))
+    if key is not None:
+        arrays = {"face": rows.face.cpu().numpy(), "mouth": rows.mouth.cpu().numpy(), "positions": np.array(positions)}
+        cache.put(key, arrays)
+    return rows, positions
 
 
 def _channels_first(blocks: Iterator[FloatArray]) -> Iterator[FloatArray]:

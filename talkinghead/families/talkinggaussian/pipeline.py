@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from talkinghead.cache import Cache
 from talkinghead.contracts import FloatArray, Frame, Speech, StageTime
 from talkinghead.errors import InputError, MissingDependency, OptionError
 from talkinghead.families.talkinggaussian.checkpoint import TrainedHead, read_trained_head
 from talkinghead.families.talkinggaussian.config import TalkingGaussianConfig
 from talkinghead.families.talkinggaussian.frames import Shot, compose_stage, deform_stage, draw_stage, shots_stage
-from talkinghead.families.talkinggaussian.listen import FeatureSource, check_rows, feature_source
+from talkinghead.families.talkinggaussian.listen import FeatureSource, check_rows, feature_source, speech_rows
 from talkinghead.families.talkinggaussian.network import ACTION_UNITS
 from talkinghead.families.talkinggaussian.renderer import HeadRenderer, SpeechCodes
 from talkinghead.families.talkinggaussian.scene import (
@@ -108,6 +109,7 @@ class TalkingGaussianHead(Head):
             exact=options.precision != "fast",
             dtype=self.motion_dtype,
         )
+        self._cache: Cache | None = None
         self._features = feature_source(trained.extractor, config, device)
         self._pivot = np.median(trained.face.xyz, axis=0).astype(np.float64) if len(trained.face) else np.zeros(3)
 
@@ -143,6 +145,7 @@ class TalkingGaussianHead(Head):
                 "The model talkinggaussian takes a scene folder, not a picture.", accepted="--scene FOLDER"
             )
         options = options or PrepareOptions()
+        self._cache = options.cache
         started = time.perf_counter()
         folder = scene_folder(source)
         poses = read_poses(poses_path(folder, self.config.poses))
@@ -185,14 +188,10 @@ class TalkingGaussianHead(Head):
         """Speech to one code per frame and network; memory grows by 256 bytes per frame only."""
         if fps != FPS:
             raise OptionError(f"The speech features of this model have {FPS} rows a second, not {fps}.")
-        parts: list[SpeechCodes] = []
-        positions = 0
-        for block in self._features.blocks(speech):
-            positions = block.shape[2]
-            parts.append(self.renderer.audio_rows(block))
-        count = sum(len(part) for part in parts)
-        check_rows(count, speech)
-        rows = SpeechCodes(torch.cat([part.face for part in parts]), torch.cat([part.mouth for part in parts]))
+        rows, positions = speech_rows(
+            self.renderer, self._features, speech, head_sha256=self.trained.sha256, cache=self._cache or Cache()
+        )
+        count = len(rows)
         codes = self.renderer.codes(rows, np.arange(num_frames), positions)
         warnings = []
         if self._features.stored and abs(count - num_frames) > 2:

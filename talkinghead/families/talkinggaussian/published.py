@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
+from talkinghead.cache import Cache
 from talkinghead.contracts import AudioClip, FloatArray, Frame, Speech, StageTime
 from talkinghead.errors import InputError, MediaNotFound, UnreadableMedia
 from talkinghead.families.talkinggaussian.checkpoint import read_trained_head
@@ -37,9 +37,9 @@ from talkinghead.families.talkinggaussian.frames import (
     draw_stage,
     shots_stage,
 )
-from talkinghead.families.talkinggaussian.listen import FeatureSource, check_rows, feature_source, stored_source
+from talkinghead.families.talkinggaussian.listen import FeatureSource, feature_source, speech_rows, stored_source
 from talkinghead.families.talkinggaussian.pipeline import make_renderer
-from talkinghead.families.talkinggaussian.renderer import HeadRenderer, SpeechCodes
+from talkinghead.families.talkinggaussian.renderer import HeadRenderer
 from talkinghead.families.talkinggaussian.scene import (
     FPS,
     Backdrop,
@@ -155,7 +155,10 @@ def synthesize_fuse(
     device = choose_device(options.device)
     renderer = make_renderer(head, device, threads=options.threads or None, exact=True)
     features, speech = _features(options, head.extractor, device)
-    rows, positions = listen_rows(renderer, features, speech)
+    silence = AudioClip(np.zeros(0, np.float32), 16_000)
+    rows, positions = speech_rows(
+        renderer, features, speech or Speech(silence, silence), head_sha256=head.sha256, cache=Cache()
+    )
     plan = plan_frames(poses, len(rows), custom_audio=options.audio is not None)
     if not plan.codes:
         raise InputError(
@@ -210,18 +213,6 @@ def _features(options: FuseOptions, extractor: str, device: str) -> tuple[Featur
         audio_features="phones" if options.approximate_features else "trained",
     )
     return feature_source(extractor, config, device), listen(options.audio)
-
-
-def listen_rows(renderer: HeadRenderer, features: FeatureSource, speech: Speech | None) -> tuple[SpeechCodes, int]:
-    """Every row of the features through the audio networks, and the positions per row."""
-    silent = speech or Speech(AudioClip(np.zeros(0, np.float32), 16_000), AudioClip(np.zeros(0, np.float32), 16_000))
-    parts: list[SpeechCodes] = []
-    positions = 0
-    for block in features.blocks(silent):
-        positions = block.shape[2]
-        parts.append(renderer.audio_rows(block))
-    check_rows(sum(len(part) for part in parts), silent)
-    return SpeechCodes(torch.cat([part.face for part in parts]), torch.cat([part.mouth for part in parts])), positions
 
 
 def _outputs(options: FuseOptions, folder: Path, warnings: list[str]) -> tuple[str, ...]:

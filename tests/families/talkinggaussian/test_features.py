@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from talkinghead.cache import Cache, NullCache
 from talkinghead.contracts import AudioClip, Phone, Speech
 from talkinghead.errors import (
     AudioTooShort,
@@ -30,7 +32,14 @@ from talkinghead.families.talkinggaussian.features.deepspeech_graph import (
     graph_constants,
     read_deepspeech,
 )
-from talkinghead.families.talkinggaussian.listen import check_rows, feature_source
+from talkinghead.families.talkinggaussian.listen import (
+    FeatureSource,
+    check_rows,
+    feature_source,
+    files_identity,
+    speech_rows,
+)
+from talkinghead.families.talkinggaussian.renderer import HeadRenderer, SpeechCodes
 from talkinghead.families.talkinggaussian.windows import feature_rows, read_features
 
 FAST = settings(max_examples=40, deadline=None)
@@ -382,3 +391,59 @@ def test_extractors_are_told_by_their_width() -> None:
     assert [extractor_of_width(width) for width in (29, 1024, 44, 30)] == [
         EXTRACTORS["deepspeech"], EXTRACTORS["hubert"], EXTRACTORS["esperanto"], None
     ]  # fmt: skip
+
+
+def test_what_was_heard_is_remembered_per_sound_head_and_model(scene: SimpleNamespace, tmp_path: Path) -> None:
+    renderer = HeadRenderer(scene.head, threads=1)
+    graph = tmp_path / "model.pb"
+    graph.write_bytes(b"one")
+    computed: list[int] = []
+
+    def blocks(speech: Speech) -> Iterator[np.ndarray]:
+        computed.append(len(speech.clip.samples))
+        yield np.full((5, 29, 16), speech.clip.samples[0], np.float32)
+
+    source = FeatureSource(
+        EXTRACTORS["deepspeech"], "test", blocks, lambda _: 5, lambda: files_identity([graph])
+    )  # fmt: skip
+    cache = Cache(tmp_path / "cache")
+
+    def hear(level: float, head: str | None = "a", cache: Cache = cache, **more: object) -> SpeechCodes:
+        speech = speech_of(np.full(1600, level), **more)
+        rows, positions = speech_rows(renderer, source, speech, head_sha256=head, cache=cache)
+        assert positions == 16
+        return rows
+
+    first = hear(0.5)
+    again = hear(0.5)
+    assert torch.equal(first.face, again.face)
+    assert torch.equal(first.mouth, again.mouth)
+    assert len(computed) == 1
+    hear(0.25)
+    hear(0.5, head="b")
+    hear(0.5, phones=(Phone(0.0, 0.1, "AA"),))
+    graph.write_bytes(b"two")
+    hear(0.5)
+    assert len(computed) == 5
+    hear(0.5, head=None)
+    hear(0.5, cache=NullCache())
+    graph.unlink()
+    hear(0.5)
+    assert len(computed) == 8
+
+
+def test_models_are_told_by_their_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = _as_hubert(tmp_path)
+    source = feature_source("hubert", TalkingGaussianConfig(audio_model=str(folder)), "cpu")
+    before = source.identity()
+    assert before is not None
+    (folder / "config.json").write_text((folder / "config.json").read_text() + " ")
+    assert source.identity() not in (before, None)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    elsewhere = feature_source("hubert", TalkingGaussianConfig(audio_model="nobody/no-such-model"), "cpu")
+    assert elsewhere.identity() is None
+    assert transformer.hub_revision("not a / name") is None
+    (tmp_path / "empty").mkdir()
+    assert (
+        feature_source("hubert", TalkingGaussianConfig(audio_model=str(tmp_path / "empty")), "cpu").identity() is None
+    )

@@ -96,6 +96,18 @@ def encoder_source(extractor: Extractor, given: str | None) -> tuple[str, bool]:
     return (str(stored) if stored is not None else extractor.model), False
 
 
+def hub_revision(name: str) -> str | None:
+    """Name and commit of a model of the hub that is on this machine; None where it is not."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        found = try_to_load_from_cache(name, "config.json")
+    except HFValidationError:
+        return None
+    return f"{name}@{Path(found).parent.name}" if isinstance(found, str) else None
+
+
 def load_encoder(extractor: Extractor, given: str | None, device: str = "cpu") -> Any:
     """The speech encoder, float32, in evaluation mode.
 
