@@ -7,7 +7,7 @@
 Importing this package imports no runtime.
 """
 
-from talkinghead.backends.base import Network, Session, SessionFacts, TensorSpec
+from talkinghead.backends.base import Network, Session, SessionFacts, TensorSpec, network_of
 from talkinghead.backends.choose import (
     BACKENDS,
     PRECISIONS,
@@ -32,5 +32,6 @@ __all__ = [
     "available_backends",
     "choose_device",
     "cpu_has_bfloat16",
+    "network_of",
     "open_session",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -66,6 +66,18 @@ class Network:
         return self.graph() if callable(self.graph) else self.graph
 
 
+def network_of(graph: Graph, outputs: Sequence[str] | None = None) -> Network:
+    """The network that a graph alone describes.
+
+    Args:
+        outputs: their public names, in order; default: the graph's.
+    """
+    inputs = {name: TensorSpec(tuple(shape), graph.type_of(name)) for name, shape in graph.inputs.items()}
+    names = graph.outputs if outputs is None else outputs
+    made = {name: TensorSpec((), graph.type_of(value)) for name, value in zip(names, graph.outputs, strict=True)}
+    return Network(graph.name, inputs, made, graph.digest(), graph=graph)
+
+
 @dataclass(frozen=True)
 class SessionFacts:
     """What really runs."""
@@ -92,7 +104,7 @@ class Session(Protocol):
     def facts(self) -> SessionFacts: ...
 
     def run(self, inputs: Arrays) -> dict[str, Array]:
-        """One call. Inputs are float32 (whatever the precision inside); outputs are new float32 arrays.
+        """One call. Inputs are float32 (whatever the precision inside), outputs new float32 arrays; pixels are uint8.
 
         Raises:
             ValueError: inputs do not fit. OutOfMemory: the batch is too large. BackendError: the runtime failed.

@@ -30,6 +30,12 @@ OPERATORS = (
     "max_channels",
     "slice_channels",
     "softmax_channels",
+    "upsample",
+    "mean",
+    "scale",
+    "flatten",
+    "from_pixels",
+    "to_pixels",
 )
 
 
@@ -55,6 +61,15 @@ class Graph:
     """Name to [B, C, H, W]; None may change from call to call."""
     outputs: tuple[str, ...]
     nodes: tuple[Node, ...]
+
+    def type_of(self, name: str) -> str:
+        """ "uint8" for pixels that come in or go out, else "float32"."""
+        pixels = any(
+            (node.operator == "from_pixels" and name in node.inputs)
+            or (node.operator == "to_pixels" and name == node.output)
+            for node in self.nodes
+        )
+        return "uint8" if pixels else "float32"
 
     def digest(self) -> str:
         """Hash of structure and weights."""
@@ -108,6 +123,16 @@ def output_shape(node: Node, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ..
         return batch, 1, height, width
     if node.operator == "slice_channels":
         return batch, settings["stop"] - settings["start"], height, width
+    if node.operator == "upsample":
+        return batch, channels, 2 * height, 2 * width
+    if node.operator == "mean":
+        return batch, channels, 1, 1
+    if node.operator == "flatten":
+        return batch, channels * height * width
+    if node.operator == "from_pixels":
+        return batch, width, channels, height  # of [B, H, W, C]
+    if node.operator == "to_pixels":
+        return batch, height, width, channels
     return tuple(shapes[0])
 
 
@@ -215,6 +240,30 @@ class GraphBuilder:
     def softmax_channels(self, x: str, name: str | None = None) -> str:
         """Softmax over the channels."""
         return self._add("softmax_channels", [x], name)
+
+    def upsample(self, x: str, name: str | None = None) -> str:
+        """Twice the size, bilinear, corners aligned."""
+        return self._add("upsample", [x], name)
+
+    def mean(self, x: str, name: str | None = None) -> str:
+        """Mean over the picture, [B, C, 1, 1]."""
+        return self._add("mean", [x], name)
+
+    def scale(self, x: str, factor: Array, name: str | None = None) -> str:
+        """x times a constant that is broadcast to it."""
+        return self._add("scale", [x], name, {"factor": factor})
+
+    def flatten(self, x: str, name: str | None = None) -> str:
+        """[B, C, H, W] -> [B, C * H * W]."""
+        return self._add("flatten", [x], name)
+
+    def from_pixels(self, x: str, name: str | None = None) -> str:
+        """uint8 [B, H, W, C], an input of the graph, -> [B, C, H, W] in [0, 1]: divided by 255 in float32."""
+        return self._add("from_pixels", [x], name, {"levels": np.array([255])})
+
+    def to_pixels(self, x: str, name: str | None = None) -> str:
+        """[B, C, H, W] in [0, 1] -> uint8 [B, H, W, C], an output of the graph: times 255, truncated."""
+        return self._add("to_pixels", [x], name, {"levels": np.array([255])})
 
     def build(self, outputs: Sequence[str]) -> Graph:
         """The graph with these values as outputs."""

@@ -122,6 +122,34 @@ class _Lowering:
     def _depth_to_space(self, node: Node) -> None:
         self.emit("DepthToSpace", node.inputs, node.output, blocksize=node.settings["block"], mode="DCR")
 
+    def _upsample(self, node: Node) -> None:
+        roi = self.constant(f"{node.output}.roi", np.zeros(0, np.float32))  # optional only since opset 13
+        scales = self.constant(f"{node.output}.scales", np.array([1, 1, 2, 2], np.float32))
+        self.emit(
+            "Resize",
+            [node.inputs[0], roi, scales],
+            node.output,
+            mode="linear",
+            coordinate_transformation_mode="align_corners",
+        )
+
+    def _scale(self, node: Node) -> None:
+        factor = self.constant(f"{node.output}.factor", node.weights["factor"])
+        self.emit("Mul", [node.inputs[0], factor], node.output)
+
+    def _from_pixels(self, node: Node) -> None:
+        out = node.output
+        x = self.emit("Cast", node.inputs, f"{out}.float", to=_FLOAT)
+        x = self.emit("Div", [x, self.constant(f"{out}.levels", node.weights["levels"])], f"{out}.unit")
+        self.emit("Transpose", [x], out, perm=[0, 3, 1, 2])
+
+    def _to_pixels(self, node: Node) -> None:
+        out = node.output
+        levels = self.constant(f"{out}.levels", node.weights["levels"])
+        x = self.emit("Mul", [node.inputs[0], levels], f"{out}.levelled")
+        x = self.emit("Cast", [x], f"{out}.truncated", to=_UINT8)
+        self.emit("Transpose", [x], out, perm=[0, 2, 3, 1])
+
     # Small pictures side by side --------------------------------------------------------------------------------------
 
     def _suits_side_by_side(self, node: Node) -> bool:
@@ -182,7 +210,11 @@ _SIMPLE: Mapping[str, tuple[str, dict[str, Any]]] = {
     "concat": ("Concat", {"axis": 1}),
     "softmax_channels": ("Softmax", {"axis": 1}),
     "max_pool": ("MaxPool", {"kernel_shape": [2, 2], "strides": [2, 2]}),
+    "mean": ("GlobalAveragePool", {}),
+    "flatten": ("Flatten", {"axis": 1}),
 }
+_FLOAT, _UINT8 = 1, 2
+"""Number formats in ONNX's counting."""
 
 
 def _followed_by_relu(graph: Graph) -> dict[str, str]:

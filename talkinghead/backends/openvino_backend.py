@@ -19,7 +19,7 @@ from talkinghead.backends.onnx_backend import onnx_form
 from talkinghead.backends.openvino_model import to_openvino
 from talkinghead.errors import BackendError, MissingDependency
 
-_HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "bf16"}
+_HINTS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16", "int8": "bf16"}
 """What OpenVINO calls the precision of everything that is not quantised."""
 
 
@@ -48,6 +48,7 @@ class OpenVinoSession:
         self._batch = batch
         self._packed = frozenset(packed)
         self._bits = placement.precision == "bfloat16"
+        self._half = placement.precision == "float16"
         threads = threads or available_cores()
         streams = max(1, min(streams, threads))
         hint = _HINTS[placement.precision]
@@ -73,6 +74,7 @@ class OpenVinoSession:
             artefact = cache_folder / f"openvino-{name}{artefacts.SUFFIX}"
         self._compiled, from_cache = self._open(core, config, artefact, batch, placement.precision, int8_samples)
         self._requests = [self._compiled.create_infer_request() for _ in range(streams)]
+        self._made: dict[tuple[int, str], Array] = {}
         self.facts = SessionFacts(
             "openvino", "cpu", placement.precision, time.perf_counter() - started, from_cache, threads=threads
         )
@@ -143,7 +145,7 @@ class OpenVinoSession:
         for name, port in ports:
             if name in self._packed:
                 port.tensor().set_layout(Layout("NHWC"))
-                port.tensor().set_element_type(Type.bf16 if self._bits else Type.f32)
+                port.tensor().set_element_type(Type.bf16 if self._bits else Type.f16 if self._half else Type.f32)
                 port.model().set_layout(Layout("NCHW"))
         return process.build()
 
@@ -187,10 +189,25 @@ class OpenVinoSession:
         inputs = {name: np.ascontiguousarray(value) for name, value in inputs.items()}
         try:
             tensors = {name: self._tensor(name, value) for name, value in inputs.items()}
+            self._set_packed_outputs(slot)
             self._requests[slot].start_async(tensors, share_inputs=True)
         except RuntimeError as error:
             raise BackendError(f"OpenVINO failed in {self._network.name}: {error}.") from error
         return slot, size, inputs
+
+    def _set_packed_outputs(self, slot: int) -> None:
+        """Let packed results be written into new arrays: nothing is copied behind the call."""
+        from openvino import Tensor
+
+        for index, name in enumerate(self._network.outputs):
+            port = self._compiled.outputs[index]
+            if name in self._packed and port.partial_shape.is_static:
+                kind = np.uint16 if self._bits else np.float16 if self._half else np.float32
+                made: Array = np.empty(tuple(port.shape), kind)
+                self._made[slot, name] = made
+                shared = self._tensor(name, made)
+                shared = shared if self._bits else Tensor(shared, shared_memory=True)
+                self._requests[slot].set_output_tensor(index, shared)
 
     def _tensor(self, name: str, value: Array) -> Any:
         """Packed bfloat16 travels as its bits."""
@@ -207,7 +224,9 @@ class OpenVinoSession:
         except RuntimeError as error:
             raise BackendError(f"OpenVINO failed in {self._network.name}: {error}.") from error
         return {
-            name: self._array(name, request.get_output_tensor(index))[:size].copy()
+            name: self._made.pop((slot, name))[:size]
+            if (slot, name) in self._made
+            else self._array(name, request.get_output_tensor(index))[:size].copy()
             for index, name in enumerate(self._network.outputs)
         }
 

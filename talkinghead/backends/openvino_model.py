@@ -29,7 +29,8 @@ def to_openvino(graph: Graph, *, batch: int | None = None) -> Any:
     parameters = []
     for name, shape in graph.inputs.items():
         sizes = [(batch or -1) if axis == 0 and size is None else size or -1 for axis, size in enumerate(shape)]
-        parameter = ops.parameter(openvino.PartialShape(sizes), openvino.Type.f32)
+        kind = openvino.Type.u8 if graph.type_of(name) == "uint8" else openvino.Type.f32
+        parameter = ops.parameter(openvino.PartialShape(sizes), kind)
         parameter.output(0).set_names({name})
         parameters.append(parameter)
         sink.values[name] = parameter
@@ -53,6 +54,8 @@ class _OpenVinoSink:
     def emit(self, operator: str, inputs: Sequence[str], output: str, attributes: Attributes) -> None:
         if operator in _CONVOLUTIONS:
             node = self._convolve(operator, inputs, attributes)
+        elif operator == "Resize":  # the region of interest is not used
+            node = _OPERATORS[operator]([self._value(inputs[0]), self._value(inputs[2])], attributes)
         else:
             node = _OPERATORS[operator]([self._value(name) for name in inputs], attributes)
         node.set_friendly_name(output)
@@ -105,6 +108,16 @@ def _operators() -> dict[str, Callable[[Values, Attributes], Any]]:
         half = len(amounts) // 2
         return ops().pad(x[0], amounts[:half], amounts[half:], "constant", np.float32(0))
 
+    def resize(x: Values, a: Attributes) -> Any:
+        return ops().interpolate(
+            x[0],
+            x[1].get_data()[2:],
+            "linear_onnx",
+            "scales",
+            coordinate_transformation_mode=a["coordinate_transformation_mode"],
+            axes=np.array([2, 3], np.int64),
+        )
+
     def pool(x: Values, a: Attributes) -> Any:
         zero = [0, 0]
         return ops().max_pool(x[0], list(a["strides"]), [1, 1], zero, zero, list(a["kernel_shape"]))
@@ -124,6 +137,10 @@ def _operators() -> dict[str, Callable[[Values, Attributes], Any]]:
         "Transpose": lambda x, a: ops().transpose(x[0], np.array(a["perm"], np.int64)),
         "Slice": lambda x, _: ops().slice(x[0], x[1], x[2], np.array([1], np.int64), x[3]),
         "DepthToSpace": lambda x, a: ops().depth_to_space(x[0], "blocks_first", a["blocksize"]),
+        "Resize": resize,
+        "GlobalAveragePool": lambda x, _: ops().reduce_mean(x[0], np.array([2, 3], np.int64), True),
+        "Flatten": lambda x, _: ops().reshape(x[0], np.array([0, -1], np.int64), True),
+        "Cast": lambda x, a: ops().convert(x[0], {1: "f32", 2: "u8"}[a["to"]]),
         "Pad": pad,
         "MaxPool": pool,
     }

@@ -88,6 +88,18 @@ class GraphModule(nn.Module):
                 return x[:, settings["start"] : settings["stop"]]
             case "softmax_channels":
                 return torch.softmax(x.float(), dim=1)
+            case "upsample":
+                return functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=True)
+            case "mean":
+                return x.mean(dim=(2, 3), keepdim=True)
+            case "scale":
+                return x * weights["factor"]
+            case "flatten":
+                return x.flatten(1)
+            case "from_pixels":
+                return (x.permute(0, 3, 1, 2).to(torch.float32) / 255).to(weights["levels"].dtype)
+            case "to_pixels":
+                return (x.float() * 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
         raise AssertionError(node.operator)
 
 
@@ -176,6 +188,8 @@ class TorchSession:
         tensor = torch.from_numpy(np.ascontiguousarray(value))
         if self._device.type == "cuda":
             tensor = tensor.pin_memory().to(self._device, non_blocking=True)
+        if not tensor.is_floating_point():
+            return tensor  # pixels
         tensor = tensor.to(self._dtype)
         if self._channels_last and tensor.ndim == 4:
             tensor = tensor.contiguous(memory_format=torch.channels_last)
@@ -238,4 +252,7 @@ class TorchSession:
 
 
 def _to_numpy(outputs: Mapping[str, Tensor]) -> dict[str, Array]:
-    return {name: value.float().contiguous().cpu().numpy() for name, value in outputs.items()}
+    return {
+        name: (value.float() if value.is_floating_point() else value).contiguous().cpu().numpy()
+        for name, value in outputs.items()
+    }

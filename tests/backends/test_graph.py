@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from talkinghead.backends import GraphBuilder, Network, Placement, TensorSpec, open_session  # noqa: E402
+from talkinghead.backends import GraphBuilder, Network, Placement, TensorSpec, network_of, open_session  # noqa: E402
 from talkinghead.backends.choose import cpu_has_bfloat16, installed  # noqa: E402
 from talkinghead.errors import OptionError  # noqa: E402
 
@@ -40,6 +40,80 @@ def every_operator() -> Network:
     spec = TensorSpec((None, 4, 7, 9))
     outputs = {name: TensorSpec((None, None, None, None)) for name in graph.outputs}
     return Network("every", {"x": spec, "y": spec}, outputs, graph.digest(), graph=graph)
+
+
+def pixels_in_and_out() -> Network:
+    """The operators of picture networks: bytes to bytes, and a flat row of means."""
+    builder = GraphBuilder("pixels", {"p": (None, 6, 8, 3), "m": (None, 3, 3, 4)})
+    planes = builder.scale(builder.from_pixels("p"), np.random.default_rng(0).random((1, 1, 6, 8)))
+    large = builder.upsample("m", name="large")
+    soft = builder.sigmoid(builder.concat([planes, large]))
+    picture = builder.to_pixels(builder.slice_channels(soft, 0, 3), name="picture")
+    return network_of(builder.build([picture, builder.flatten(builder.mean(soft), name="flat"), large]))
+
+
+@pytest.mark.parametrize("batch", [None, 2])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_pixels(backend: str, batch: int | None) -> None:
+    network = pixels_in_and_out()
+    assert network.inputs["p"].dtype == network.outputs["picture"].dtype == "uint8"
+    pixels = np.random.default_rng(1).integers(0, 256, (2, 6, 8, 3)).astype(np.uint8)
+    inputs = {"p": pixels, "m": random(2, 3, 3, 4)}
+    found = open_session(network, place(backend), threads=1, batch=batch).run(inputs)
+    factor = np.random.default_rng(0).random((1, 1, 6, 8)).astype(np.float32)
+    planes = pixels.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255) * factor
+    row, column = (np.linspace(0, n - 1, 2 * n) for n in (3, 4))
+    m = inputs["m"].astype(np.float64)
+    left, top = np.minimum(column.astype(int), 2), np.minimum(row.astype(int), 1)
+    across = m[..., left] * (1 - (column - left)) + m[..., left + 1] * (column - left)
+    weight = (row - top)[:, None]
+    large = across[:, :, top] * (1 - weight) + across[:, :, top + 1] * weight
+    soft = 1 / (1 + np.exp(-np.concatenate([planes, large], axis=1)))
+    np.testing.assert_allclose(found["large"], large, atol=1e-5)
+    np.testing.assert_allclose(found["flat"], soft.mean(axis=(2, 3)), atol=1e-5)
+    assert found["picture"].dtype == np.uint8
+    wanted = soft[:, :3].transpose(0, 2, 3, 1) * 255
+    assert np.abs(found["picture"] - (wanted - 0.5)).max() <= 0.5 + 1e-3  # truncated
+
+
+@pytest.mark.skipif("openvino" not in BACKENDS, reason="openvino is not installed")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_packed_values_stay_when_the_session_goes_on(precision: str) -> None:
+    """Each call gives new arrays, in whatever form the runtime computes."""
+    first, second = GraphBuilder("first", {"x": (1, 4, 6, 6)}), GraphBuilder("second", {"mid": (1, 4, 6, 6)})
+    one = network_of(first.build([first.relu("x", name="mid")]))
+    two = network_of(second.build([second.add("mid", "mid", name="y")]))
+    where = Placement("cpu", "openvino", precision, "")
+    sessions = [open_session(n, where, threads=1, batch=1, packed=["mid"]) for n in (one, two)]
+    values = [np.full((1, 4, 6, 6), k, np.float32) for k in (1, 2)]
+    kept = [sessions[0].run({"x": value})["mid"] for value in values]
+    for value, mid in zip(values, kept, strict=True):
+        np.testing.assert_array_equal(sessions[1].run({"mid": mid})["y"], 2 * value)
+
+
+def test_opsets() -> None:
+    import onnx
+
+    from talkinghead.backends.onnx_export import to_onnx
+
+    builder = GraphBuilder("up", {"x": (None, 3, 4, 4)})
+    graph = builder.build([builder.upsample("x", name="y")])
+    for opset in (11, 18, 21):
+        model = onnx.load_from_string(to_onnx(graph, opset=opset, metadata={"a": "b"}))
+        onnx.checker.check_model(model, full_check=True)
+        assert model.opset_import[0].version == opset
+        assert model.metadata_props[0].value == "b"
+        assert [d.dim_value or d.dim_param for d in model.graph.output[0].type.tensor_type.shape.dim] == [
+            "batch",
+            3,
+            8,
+            8,
+        ]
+    with pytest.raises(OptionError, match="out of range"):
+        to_onnx(graph, opset=10)
+    builder = GraphBuilder("norm", {"x": (None, 3, 4, 4)})
+    with pytest.raises(OptionError, match="cannot be written"):
+        to_onnx(builder.build([builder.l2_norm("x", np.ones(3), 1e-5)]), opset=11)
 
 
 def place(backend: str, precision: str = "float32") -> Placement:

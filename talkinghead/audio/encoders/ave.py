@@ -5,21 +5,21 @@ Source: ZiqiaoPeng/SyncTalk and SyncTalk_2D, `AudioEncoder`; the mel spectrogram
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.audio.mel import WAV2LIP_MEL, mel_spectrogram, mel_windows
+from talkinghead.backends import Graph, GraphBuilder
+from talkinghead.backends.layers import Conv, fold_batch_norm
 from talkinghead.contracts import FloatArray
 from talkinghead.errors import WrongCheckpoint
-from talkinghead.graph import Conv, Ops, fold_batch_norm
 
 Array = NDArray[Any]
-T = TypeVar("T")
 
 WINDOW_COLUMNS = 16
 MEL_COLUMNS_PER_S = 80.0
@@ -121,21 +121,18 @@ def fold_encoder(tensors: Mapping[str, Array]) -> tuple[Conv, ...]:
     )
 
 
-def encode(ops: Ops[T], convs: Sequence[Conv], windows: T, watch: Callable[[T], None] | None = None) -> T:
-    """Run the encoder: [B, 1, 80, 16] to [B, 512, 1, 1], all values at least 0.
+def encode(graph: GraphBuilder, convs: Sequence[Conv], windows: str) -> list[str]:
+    """Write the encoder into a graph: [B, 1, 80, 16] to [B, 512, 1, 1], all values at least 0.
 
-    Args:
-        watch: is given the result of every block.
+    Returns:
+        The result of every block.
     """
+    results: list[str] = []
     x = windows
     for layer, conv in zip(LAYERS, convs, strict=True):
-        if layer.residual:
-            x = ops.add(ops.conv(x, conv), x, relu=True)
-        else:
-            x = ops.conv(x, conv, relu=True)
-        if watch is not None:
-            watch(x)
-    return x
+        x = graph.relu(graph.add(conv.write(graph, x), x)) if layer.residual else conv.write(graph, x, relu=True)
+        results.append(x)
+    return results
 
 
 def expected_shapes() -> dict[str, tuple[int, ...]]:
@@ -180,13 +177,13 @@ class AveEncoder:
         threads: int = 0,
         sha256: str | None = None,
     ) -> None:
-        from talkinghead.graph.compiled import compile_graph
+        from talkinghead.backends import Placement, network_of, open_session
 
         self.sha256 = sha256
         self.source = str(source)
         convs = fold_encoder(encoder_tensors(tensors, source))
-        model = encoder_graph(convs, BATCH).SerializeToString()
-        self._graph = compile_graph(model, backend, precision=precision, threads=threads)
+        place = Placement("cpu", backend, precision, "")
+        self._session = open_session(network_of(encoder_graph(convs)), place, batch=BATCH, threads=threads or None)
 
     def encode(self, windows: FloatArray) -> FloatArray:
         """[n, 1, 80, 16] to [n, 512] float32."""
@@ -194,7 +191,7 @@ class AveEncoder:
         for start in range(0, len(windows), BATCH):
             part = windows[start : start + BATCH]
             full = np.concatenate([part, np.zeros((BATCH - len(part), *part.shape[1:]), np.float32)])
-            rows[start : start + len(part)] = self._graph({"mel": full})["features"][: len(part)]
+            rows[start : start + len(part)] = self._session.run({"mel": full})["features"][: len(part)]
         return rows
 
     def features(self, samples: FloatArray) -> FloatArray:
@@ -239,24 +236,10 @@ class AveRows:
         self._done = wanted
 
 
-def encoder_graph(
-    convs: Sequence[Conv], batch: int | str, *, opset: int = 17, metadata: dict[str, str] | None = None
-) -> Any:
-    """The encoder as an ONNX model: `mel` [batch, 1, 80, 16] to `features` [batch, 512]."""
-    from onnx import TensorProto
-
-    from talkinghead.graph.onnx_ops import OnnxOps, build_model
-
-    ops = OnnxOps()
-    out = ops.named(ops.flat(encode(ops, convs, "mel")), "features")
-    return build_model(
-        ops,
-        "ave_encoder",
-        [("mel", TensorProto.FLOAT, (batch, 1, 80, WINDOW_COLUMNS))],
-        [(out, TensorProto.FLOAT, (batch, FEATURE_WIDTH))],
-        opset=opset,
-        metadata=metadata,
-    )
+def encoder_graph(convs: Sequence[Conv]) -> Graph:
+    """The encoder for any batch: `mel` [B, 1, 80, 16] to `features` [B, 512]."""
+    graph = GraphBuilder("ave_encoder", {"mel": (None, 1, 80, WINDOW_COLUMNS)})
+    return graph.build([graph.flatten(encode(graph, convs, "mel")[-1], "features")])
 
 
 def read_ave_encoder(path: str | Path, **options: Any) -> AveEncoder:

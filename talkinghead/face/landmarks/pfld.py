@@ -6,20 +6,20 @@ so they are added up when the checkpoint is read (about eight times faster, outp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from talkinghead.backends import Graph, GraphBuilder
+from talkinghead.backends.layers import BATCH_NORM_EPS, Conv
 from talkinghead.contracts import FloatArray, Frame, IntArray
 from talkinghead.errors import MissingWeights, WrongCheckpoint
-from talkinghead.graph import BATCH_NORM_EPS, Conv, Ops
 
 Array = NDArray[Any]
-T = TypeVar("T")
 
 NUM_POINTS = 110
 INPUT_PX = 192
@@ -145,41 +145,41 @@ def fold_pfld(tensors: Mapping[str, Array], source: str | Path) -> FoldedPfld:
     return FoldedPfld(convs)
 
 
-def forward(ops: Ops[T], net: FoldedPfld, face: T, watch: Callable[[str, T], None] | None = None) -> T:
-    """Run the network.
+def forward(graph: GraphBuilder, net: FoldedPfld, face: str) -> dict[str, str]:
+    """Write the network into a graph.
 
     Args:
         face: [B, 3, 192, 192] in [0, 1], BGR.
-        watch: is given the results of the stages by name.
     Returns:
-        [B, 220, 1, 1]: x, y interleaved, offsets to the mean face.
+        The results of the stages by name; "output" is [B, 220, 1, 1]: x, y interleaved, offsets to the mean face.
     """
+    results: dict[str, str] = {}
 
-    def seen(name: str, x: T) -> T:
-        if watch is not None:
-            watch(name, x)
+    def seen(name: str, x: str) -> str:
+        results[name] = x
         return x
 
-    def ghost(name: str, x: T, *, relu: bool) -> T:
-        first = ops.conv(x, net[f"{name}.primary_conv"], relu=relu)
-        return ops.concat(first, ops.conv(first, net[f"{name}.cheap_operation"], relu=relu))
+    def ghost(name: str, x: str, *, relu: bool) -> str:
+        first = net[f"{name}.primary_conv"].write(graph, x, relu=relu)
+        return graph.concat([first, net[f"{name}.cheap_operation"].write(graph, first, relu=relu)])
 
-    def bottleneck(block: _Bottleneck, x: T) -> T:
+    def bottleneck(block: _Bottleneck, x: str) -> str:
         x = ghost(f"{block.name}.ghost_conv.0", x, relu=True)
         if block.stride == 2:
-            x = ops.conv(x, net[f"{block.name}.ghost_conv.1"])
+            x = net[f"{block.name}.ghost_conv.1"].write(graph, x)
         return seen(block.name, ghost(f"{block.name}.ghost_conv.2", x, relu=False))
 
-    x = seen("conv1", ops.conv(face, net["conv1"], relu=True))
-    x = seen("conv2", ops.conv(x, net["conv2"], relu=True))
-    pooled = ops.pooled(x)
+    x = seen("conv1", net["conv1"].write(graph, face, relu=True))
+    x = seen("conv2", net["conv2"].write(graph, x, relu=True))
+    pooled = [graph.mean(x)]
     for stage in STAGES:
         for block in stage:
             x = bottleneck(block, x)
-        pooled = ops.concat(pooled, ops.pooled(x))
-    x = seen("conv7", ops.conv(bottleneck(LAST, x), net["conv7"], relu=True))
-    x = seen("conv8", ops.conv(x, net["conv8"], relu=True))
-    return ops.conv(ops.concat(pooled, x), net["conv_out"])
+        pooled.append(graph.mean(x))
+    x = seen("conv7", net["conv7"].write(graph, bottleneck(LAST, x), relu=True))
+    x = seen("conv8", net["conv8"].write(graph, x, relu=True))
+    seen("output", net["conv_out"].write(graph, graph.concat([*pooled, x])))
+    return results
 
 
 class FaceSquare(NamedTuple):
@@ -271,21 +271,10 @@ def find_mean_face(checkpoint: Path) -> Path:
     )
 
 
-def pfld_graph(net: FoldedPfld, batch: int | str = 1, *, opset: int = 17) -> Any:
-    """The network as an ONNX model: `face` [batch, 3, 192, 192] to `output` [batch, 220]."""
-    from onnx import TensorProto
-
-    from talkinghead.graph.onnx_ops import OnnxOps, build_model
-
-    ops = OnnxOps()
-    out = ops.named(ops.flat(forward(ops, net, "face")), "output")
-    return build_model(
-        ops,
-        "pfld",
-        [("face", TensorProto.FLOAT, (batch, 3, INPUT_PX, INPUT_PX))],
-        [(out, TensorProto.FLOAT, (batch, 2 * NUM_POINTS))],
-        opset=opset,
-    )
+def pfld_graph(net: FoldedPfld) -> Graph:
+    """The network for any batch: `face` [B, 3, 192, 192] to `output` [B, 220]."""
+    graph = GraphBuilder("pfld", {"face": (None, 3, INPUT_PX, INPUT_PX)})
+    return graph.build([graph.flatten(forward(graph, net, "face")["output"], "output")])
 
 
 class PfldLandmarks:
@@ -300,10 +289,12 @@ class PfldLandmarks:
         backend: str = "onnx",
         threads: int = 0,
     ) -> None:
-        from talkinghead.graph.compiled import compile_graph
+        from talkinghead.backends import Placement, network_of, open_session
 
-        model = pfld_graph(fold_pfld(tensors, source)).SerializeToString()
-        self._graph = compile_graph(model, backend, threads=threads)
+        network = network_of(pfld_graph(fold_pfld(tensors, source)))
+        self._session = open_session(
+            network, Placement("cpu", backend, "float32", ""), batch=1, threads=threads or None
+        )
         self._mean_face = mean_face
 
     def landmarks(self, frame_rgb: Frame, box_xywh: Sequence[float] | NDArray[np.float32]) -> IntArray:
@@ -318,7 +309,7 @@ class PfldLandmarks:
         square = face_square(box_xywh)
         if square.side < 1:
             raise ValueError(f"the face box is empty: {list(box_xywh)}")
-        output = self._graph({"face": network_input(frame_rgb, square)[None]})["output"][0]
+        output = self._session.run({"face": network_input(frame_rgb, square)[None]})["output"][0]
         return points_in_frame(output, self._mean_face, square)
 
 

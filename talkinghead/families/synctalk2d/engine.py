@@ -13,11 +13,19 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from talkinghead.backends import Placement, open_session
 from talkinghead.contracts import FloatArray
 from talkinghead.families.synctalk2d.crop import Picture
 from talkinghead.families.synctalk2d.folded import FoldedUNet, Form
+from talkinghead.families.synctalk2d.graphs import (
+    picture_network,
+    render_network,
+    render_parts,
+    speech_network,
+    state_names,
+)
+from talkinghead.families.synctalk2d.shapes import state_shapes
 
 SPEECH_BATCH = 8
 """Windows per call of the audio branch."""
@@ -32,6 +40,8 @@ class Engine(ABC):
     form: Form
     batch: int
     """Frames that `render` likes to get at once."""
+    _num_deep = 0
+    """Maps of the state, from the bottleneck up, that stay in float32 in a faster precision."""
 
     def __init__(self, net: FoldedUNet) -> None:
         self.net = net
@@ -53,9 +63,11 @@ class Engine(ABC):
     def render(self, states: Sequence[Any], heard: Sequence[Any]) -> list[Picture]:
         """Pictures uint8 BGR [side, side, 3], one per item."""
 
-    @abstractmethod
     def state_bytes(self) -> int:
         """Memory of one template's state."""
+        fast = 4 if self.precision == "float32" else 2
+        sizes = [int(np.prod(shape[1:])) for shape in state_shapes(self.net, self.form, 1)]
+        return sum((4 if k < self._num_deep else fast) * size for k, size in enumerate(sizes))
 
     def __call__(self, picture_bgr: Picture, window: FloatArray) -> Picture:
         """One frame, nothing reused."""
@@ -89,18 +101,6 @@ class StateCache:
         return state
 
 
-def _batches(windows: NDArray[Any], size: int) -> list[tuple[NDArray[Any], int]]:
-    """Full batches (the last one padded by repetition) with the number of real items."""
-    found = []
-    for start in range(0, len(windows), size):
-        part = windows[start : start + size]
-        count = len(part)
-        if count < size:
-            part = np.concatenate([part, np.repeat(part[-1:], size - count, axis=0)])
-        found.append((np.ascontiguousarray(part), count))
-    return found
-
-
 class TorchEngine(Engine):
     """Torch on the CPU or on a GPU; on a GPU `render` is a CUDA graph."""
 
@@ -111,45 +111,33 @@ class TorchEngine(Engine):
     ) -> None:
         import torch
 
-        from talkinghead.graph.torch_ops import TorchOps
+        from talkinghead.backends.torch_backend import TorchSession
 
         super().__init__(net)
         self._torch = torch
         self._device = torch.device(device)
-        self._dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
-        self._ops = TorchOps(self._device, self._dtype)
         self.device = str(self._device)
         self.precision = precision
         self.form = form
         self.batch = batch
+        place = Placement(self.device, "torch", precision, "")
+        self._picture = TorchSession(picture_network(net, form), place)
+        self._speech = TorchSession(speech_network(net, form), place)
+        self._render = TorchSession(render_network(net, form), place)
+        self._names = state_names(len(state_shapes(net, form, 1)))
         self._graph: Any = None
         self._statics: tuple[list[Any], Any, Any] | None = None
 
-    def state_bytes(self) -> int:
-        from talkinghead.families.synctalk2d.shapes import state_shapes
-
-        width = {"float32": 4, "bfloat16": 2, "float16": 2}[self.precision]
-        return sum(int(np.prod(shape)) for shape in state_shapes(self.net, self.form, 1)) * width
-
     def picture(self, picture_bgr: Picture) -> Any:
-        from talkinghead.families.synctalk2d import folded
-
-        with self._torch.inference_mode():
-            image = self._torch.from_numpy(np.ascontiguousarray(picture_bgr)[None]).to(self._device)
-            six = folded.six_channels(self._ops, self.net, image)
-            six = six.contiguous(memory_format=self._torch.channels_last)
-            return folded.picture_state(self._ops, self.net, self.form, six)
+        pixels = self._picture.tensor(np.ascontiguousarray(picture_bgr)[None])
+        return list(self._picture.call({"picture": pixels}).values())
 
     def speech(self, windows: FloatArray) -> list[Any]:
-        from talkinghead.families.synctalk2d import folded
-
         heard: list[Any] = []
-        with self._torch.inference_mode():
-            for start in range(0, len(windows), SPEECH_BATCH):
-                part = self._torch.from_numpy(np.ascontiguousarray(windows[start : start + SPEECH_BATCH]))
-                part = part.to(self._device, self._dtype).contiguous(memory_format=self._torch.channels_last)
-                found = folded.speech_state(self._ops, self.net, self.form, part)
-                heard.extend(found[i : i + 1] for i in range(len(found)))
+        for start in range(0, len(windows), SPEECH_BATCH):
+            part = self._speech.tensor(windows[start : start + SPEECH_BATCH])
+            found = self._speech.call({"windows": part})["heard"]
+            heard.extend(found[i : i + 1] for i in range(len(found)))
         return heard
 
     def render(self, states: Sequence[Any], heard: Sequence[Any]) -> list[Picture]:
@@ -162,9 +150,7 @@ class TorchEngine(Engine):
             return list(pictures.cpu().numpy())
 
     def _run(self, maps: Sequence[Any], sound: Any) -> Any:
-        from talkinghead.families.synctalk2d import folded
-
-        return self._ops.picture(folded.render(self._ops, self.net, self.form, maps, sound))
+        return self._render.call({"heard": sound, **dict(zip(self._names, maps, strict=True))})["picture"]
 
     def _replay(self, maps: Sequence[Any], sound: Any) -> Any:
         """The same as `_run` as one CUDA graph with inputs at fixed addresses."""
@@ -190,179 +176,74 @@ class TorchEngine(Engine):
         return out
 
 
-class OnnxEngine(Engine):
-    """ONNX Runtime on the CPU, float32."""
+class SessionEngine(Engine):
+    """A runtime for CPUs; everything passes between its sessions as arrays."""
 
-    backend = "onnx"
     device = "cpu"
-    precision = "float32"
+    batch = 1
 
-    def __init__(self, net: FoldedUNet, *, form: Form = "split", threads: int = 0) -> None:
-        import onnxruntime
-
-        from talkinghead.families.synctalk2d import onnx_graph
-
+    def __init__(self, net: FoldedUNet, *, backend: str, precision: str, form: Form, threads: int = 0) -> None:
         super().__init__(net)
+        self.backend = backend
+        self.precision = precision
         self.form = form
-        self.batch = 1
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # other stages need the cores
+        names = state_names(len(state_shapes(net, form, 1)))
+        self._num_deep = 1 + len(names) // 2 if precision == "bfloat16" else 0
 
-        def session(model: Any) -> Any:
-            return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        def session(network: Any, precision: str, batch: int, packed: Sequence[str] = ()) -> Any:
+            place = Placement("cpu", backend, precision, "")
+            return open_session(network, place, batch=batch, threads=threads or None, packed=packed)
 
-        model, self._num_states = onnx_graph.picture_graph(net, form)
-        self._picture = session(model)
-        self._speech = session(onnx_graph.speech_graph(net, form, SPEECH_BATCH))
-        self._render = session(onnx_graph.render_graph(net, form))
-
-    def state_bytes(self) -> int:
-        from talkinghead.families.synctalk2d.shapes import state_shapes
-
-        return sum(int(np.prod(shape)) for shape in state_shapes(self.net, self.form, 1)) * 4
+        shared = [] if backend == "onnx" else names[self._num_deep :] if self._num_deep else [*names, "heard"]
+        self._picture = session(picture_network(net, form, 1), precision, 1, shared)
+        self._speech = session(speech_network(net, form, SPEECH_BATCH), precision, SPEECH_BATCH, shared)
+        if self._num_deep:
+            deep, shallow = render_parts(net, form, self._num_deep, 1)
+            self._deep = session(deep, "float32", 1)
+            self._last = session(shallow, precision, 1, shared)
+        else:
+            self._last = session(render_network(net, form, 1), precision, 1, shared)
 
     def picture(self, picture_bgr: Picture) -> Any:
-        return self._picture.run(None, {"picture": np.ascontiguousarray(picture_bgr)[None]})
+        return self._picture.run({"picture": np.ascontiguousarray(picture_bgr)[None]})
 
     def speech(self, windows: FloatArray) -> list[Any]:
         heard: list[Any] = []
-        for part, count in _batches(windows, SPEECH_BATCH):
-            found = self._speech.run(None, {"windows": part})[0]
+        for start in range(0, len(windows), SPEECH_BATCH):
+            part = np.ascontiguousarray(windows[start : start + SPEECH_BATCH])
+            count = len(part)
+            if count < SPEECH_BATCH:
+                part = np.concatenate([part, np.repeat(part[-1:], SPEECH_BATCH - count, axis=0)])
+            found = self._speech.run({"windows": part})["heard"]
             heard.extend(found[i : i + 1] for i in range(count))
         return heard
 
     def render(self, states: Sequence[Any], heard: Sequence[Any]) -> list[Picture]:
-        pictures = []
+        pictures: list[Picture] = []
         for state, sound in zip(states, heard, strict=True):
-            feed = {"heard": sound, **{f"state{k}": value for k, value in enumerate(state)}}
-            pictures.append(self._render.run(None, feed)[0][0])
+            given = {"heard": sound, **state}
+            if self._num_deep:
+                small = dict(list(given.items())[: self._num_deep + 1])
+                given = {"deep": self._deep.run(small)["deep"], **dict(list(state.items())[self._num_deep :])}
+            pictures.append(self._last.run(given)["picture"][0])
         return pictures
 
 
-class OpenVinoEngine(Engine):
+class OnnxEngine(SessionEngine):
+    """ONNX Runtime on the CPU, float32."""
+
+    def __init__(self, net: FoldedUNet, *, form: Form = "split", threads: int = 0) -> None:
+        super().__init__(net, backend="onnx", precision="float32", form=form, threads=threads)
+
+
+class OpenVinoEngine(SessionEngine):
     """OpenVINO on the CPU. Maps stay in the layout and precision in which they are computed.
 
     In bfloat16 the small maps are computed in float32: that alone keeps 45 dB, at a tenth of the time.
     """
 
-    backend = "openvino"
-    device = "cpu"
-
     def __init__(
-        self,
-        net: FoldedUNet,
-        *,
-        precision: str = "float32",
-        form: Form | None = None,
-        threads: int = 0,
-        streams: int = 1,
+        self, net: FoldedUNet, *, precision: str = "float32", form: Form | None = None, threads: int = 0
     ) -> None:
-        import openvino
-
-        from talkinghead.families.synctalk2d import onnx_graph
-
-        super().__init__(net)
-        self.precision = precision
-        self.form = form or ("split" if precision == "float32" else "joined")
-        self.batch = streams
-        self._ov = openvino
-        types = openvino.Type
-        fast = {"float32": types.f32, "bfloat16": types.bf16, "float16": types.f16}[precision]
-        self._core = openvino.Core()
-        self._settings: dict[str, Any] = {"NUM_STREAMS": streams, "ENABLE_CPU_PINNING": False}
-        if threads:
-            self._settings["INFERENCE_NUM_THREADS"] = threads
-
-        model, num_states = onnx_graph.picture_graph(net, self.form)
-        self._num_deep = 1 + num_states // 2 if precision == "bfloat16" else 0
-        self._types = [types.f32 if k < self._num_deep else fast for k in range(num_states)]
-        self._heard_type = types.f32 if self._num_deep else fast
-        picture = self._compiled(model, precision, outputs=self._types)
-        speech_model = onnx_graph.speech_graph(net, self.form, SPEECH_BATCH)
-        speech = self._compiled(speech_model, precision, outputs=[self._heard_type])
-        if self._num_deep:
-            deep_model, shallow_model = onnx_graph.render_parts(net, self.form, self._num_deep)
-            inputs = [self._heard_type, *self._types[: self._num_deep]]
-            deep = self._compiled(deep_model, "float32", inputs=inputs, outputs=[types.f32])
-            last = self._compiled(shallow_model, precision, inputs=[types.f32, *self._types[self._num_deep :]])
-            self._deep = [deep.create_infer_request() for _ in range(streams)]
-        else:
-            render_model = onnx_graph.render_graph(net, self.form)
-            last = self._compiled(render_model, precision, inputs=[self._heard_type, *self._types])
-            self._deep = []
-        self._shapes = [list(out.shape) for out in picture.outputs]
-        self._heard_shape = list(speech.outputs[0].shape)
-        self._picture = picture.create_infer_request()
-        self._speech = speech.create_infer_request()
-        self._last = [last.create_infer_request() for _ in range(streams)]
-
-    def _compiled(self, model: Any, precision: str, *, inputs: Sequence[Any] = (), outputs: Sequence[Any] = ()) -> Any:
-        """Compile a graph; its maps come and go as [B, H, W, C] of the given types, so that nothing is converted."""
-        from openvino import Layout
-        from openvino.preprocess import PrePostProcessor
-
-        from talkinghead.graph.compiled import OPENVINO_PRECISIONS
-
-        steps = PrePostProcessor(self._core.read_model(model=model.SerializeToString()))
-        for k, kind in enumerate(inputs):
-            steps.input(k).tensor().set_element_type(kind).set_layout(Layout("NHWC"))
-            steps.input(k).model().set_layout(Layout("NCHW"))
-        for k, kind in enumerate(outputs):
-            steps.output(k).model().set_layout(Layout("NCHW"))
-            steps.output(k).tensor().set_element_type(kind).set_layout(Layout("NHWC"))
-        settings = {**self._settings, "INFERENCE_PRECISION_HINT": OPENVINO_PRECISIONS[precision]}
-        return self._core.compile_model(steps.build(), "CPU", settings)
-
-    def state_bytes(self) -> int:
-        sizes = zip(self._shapes, self._types, strict=True)
-        return sum(int(np.prod(shape)) * int(kind.size) for shape, kind in sizes)
-
-    def picture(self, picture_bgr: Picture) -> Any:
-        sizes = zip(self._shapes, self._types, strict=True)
-        state = [self._ov.Tensor(kind, self._ov.Shape(shape)) for shape, kind in sizes]
-        self._picture.set_input_tensor(self._ov.Tensor(np.ascontiguousarray(picture_bgr)[None]))
-        for k, tensor in enumerate(state):
-            self._picture.set_output_tensor(k, tensor)
-        self._picture.infer()
-        return state
-
-    def speech(self, windows: FloatArray) -> list[Any]:
-        heard: list[Any] = []
-        for part, count in _batches(windows, SPEECH_BATCH):
-            found = self._ov.Tensor(self._heard_type, self._ov.Shape(self._heard_shape))
-            self._speech.set_input_tensor(self._ov.Tensor(part))
-            self._speech.set_output_tensor(0, found)
-            self._speech.infer()
-            for i in range(count):
-                start, stop = [i, 0, 0, 0], [i + 1, *self._heard_shape[1:]]
-                heard.append(self._ov.Tensor(found, self._ov.Coordinate(start), self._ov.Coordinate(stop)))
-        return heard
-
-    def render(self, states: Sequence[Any], heard: Sequence[Any]) -> list[Picture]:
-        pictures: list[Picture] = []
-        streams = len(self._last)
-        for start in range(0, len(states), streams):
-            part = list(zip(states[start : start + streams], heard[start : start + streams], strict=True))
-            given = [[sound, *state] for state, sound in part]
-            if self._num_deep:
-                split = self._num_deep + 1
-                self._run(self._deep, [tensors[:split] for tensors in given])
-                deep = [request.get_output_tensor(0) for request in self._deep]
-                given = [[deep[i], *tensors[split:]] for i, tensors in enumerate(given)]
-            self._run(self._last, given)
-            pictures += [np.array(request.get_output_tensor(0).data[0]) for request in self._last[: len(part)]]
-        return pictures
-
-    @staticmethod
-    def _run(requests: Sequence[Any], given: Sequence[Sequence[Any]]) -> None:
-        """Run requests side by side, each on its tensors."""
-        busy = []
-        for request, tensors in zip(requests, given, strict=False):
-            for k, tensor in enumerate(tensors):
-                request.set_input_tensor(k, tensor)
-            request.start_async()
-            busy.append(request)
-        for request in busy:
-            request.wait()
+        form = form or ("split" if precision == "float32" else "joined")
+        super().__init__(net, backend="openvino", precision=precision, form=form, threads=threads)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from talkinghead.audio.encoders import ave
+from talkinghead.backends import Network, Placement, network_of, open_session
+from talkinghead.backends.onnx_export import to_onnx
 from talkinghead.contracts import FloatArray
 from talkinghead.errors import BackendError, UnwritableOutput
-from talkinghead.families.synctalk2d.folded import FoldedUNet, fold, picture_state, render, speech_state
+from talkinghead.families.synctalk2d.folded import FoldedUNet, fold
+from talkinghead.families.synctalk2d.graphs import whole_graph
 from talkinghead.families.synctalk2d.variants import Variant
 from talkinghead.families.synctalk2d.weights import GeneratorWeights
 
@@ -35,30 +38,9 @@ class Exported:
     num_bytes: int
 
 
-def generator_model(
-    net: FoldedUNet, *, batch: int = 1, opset: int = DEFAULT_OPSET, metadata: dict[str, str] | None = None
-) -> Any:
-    """The whole generator as an ONNX model: `image`, `audio` to `output`."""
-    from onnx import TensorProto
-
-    from talkinghead.graph.onnx_ops import OnnxOps, build_model
-
-    ops = OnnxOps()
-    side = net.variant.size.inner_px
-    heard = speech_state(ops, net, "joined", "audio")
-    state = picture_state(ops, net, "joined", "image")
-    out = ops.named(render(ops, net, "joined", state, heard), "output")
-    return build_model(
-        ops,
-        net.variant.name,
-        [
-            ("image", TensorProto.FLOAT, (batch, 6, side, side)),
-            ("audio", TensorProto.FLOAT, (batch, *net.variant.audio.input_shape)),
-        ],
-        [(out, TensorProto.FLOAT, (batch, 3, side, side))],
-        opset=opset,
-        metadata=metadata,
-    )
+def generator_model(net: FoldedUNet, *, opset: int = DEFAULT_OPSET, metadata: dict[str, str] | None = None) -> bytes:
+    """The whole generator as a serialised ONNX model, batch 1: `image`, `audio` to `output`."""
+    return to_onnx(whole_graph(net, 1), batch=1, opset=opset, metadata=metadata)
 
 
 def generator_metadata(variant: Variant, sha256: str | None) -> dict[str, str]:
@@ -113,46 +95,46 @@ def export_generator(
         OptionError: the opset is out of range. UnwritableOutput: the file cannot be written.
         BackendError: ONNX Runtime gives something else than torch; no file is left.
     """
-    model = generator_model(
-        fold(weights.tensors, variant), opset=opset, metadata=generator_metadata(variant, weights.sha256)
-    )
+    net = fold(weights.tensors, variant)
+    model = generator_model(net, opset=opset, metadata=generator_metadata(variant, weights.sha256))
     image, audio = random_inputs(variant)
     wanted = published_output(weights, variant, image, audio)
-    return _write_checked(model, Path(path), opset, {"image": image, "audio": audio}, {"output": wanted})
+    network = network_of(whole_graph(net, 1))
+    return _write_checked(model, network, Path(path), opset, {"image": image, "audio": audio}, {"output": wanted})
 
 
 def export_ave_encoder(
     tensors: dict[str, Any], path: str | Path, *, opset: int = DEFAULT_OPSET, sha256: str | None = None
 ) -> Exported:
     """Write the AVE encoder as ONNX with any batch size; as `export_generator`."""
-    import torch
-
-    from talkinghead.graph.torch_ops import TorchOps
-
-    convs = ave.fold_encoder(ave.encoder_tensors(tensors, "the encoder"))
+    graph = ave.encoder_graph(ave.fold_encoder(ave.encoder_tensors(tensors, "the encoder")))
     metadata = {
         "model": "synctalk2d.ave_encoder",
         "mel": "float32 [n, 1, 80, 16] in [-4, 4], rows are frequencies, 80 columns per second",
         "features": "float32 [n, 512], at least 0; the first and last row of a sound are used twice",
         "weights_sha256": sha256 or "",
     }
-    model = ave.encoder_graph(convs, "n", opset=opset, metadata=metadata)
     mel = np.random.default_rng(0).uniform(-4, 4, (3, 1, 80, ave.WINDOW_COLUMNS)).astype(np.float32)
-    with torch.inference_mode():
-        out = ave.encode(TorchOps(torch.device("cpu"), torch.float32), convs, torch.from_numpy(mel))
-    return _write_checked(model, Path(path), opset, {"mel": mel}, {"features": out.numpy().reshape(len(mel), -1)})
+    network = network_of(graph)
+    wanted = open_session(network, Placement("cpu", "torch", "float32", "")).run({"mel": mel})
+    return _write_checked(
+        to_onnx(graph, opset=opset, metadata=metadata), network, Path(path), opset, {"mel": mel}, wanted
+    )
 
 
 def _write_checked(
-    model: Any, path: Path, opset: int, inputs: dict[str, FloatArray], wanted: dict[str, FloatArray]
+    data: bytes,
+    network: Network,
+    path: Path,
+    opset: int,
+    inputs: dict[str, FloatArray],
+    wanted: dict[str, FloatArray],
 ) -> Exported:
     import onnx
 
-    from talkinghead.graph.compiled import OnnxRuntimeGraph
-
-    onnx.checker.check_model(model, full_check=True)
-    data = model.SerializeToString()
-    found = OnnxRuntimeGraph(data)(inputs)
+    onnx.checker.check_model(data, full_check=True)
+    written = replace(network, graph=None, onnx_model=lambda: data)
+    found = open_session(written, Placement("cpu", "onnx", "float32", "")).run(inputs)
     difference = max(float(np.abs(found[name] - value).max()) for name, value in wanted.items())
     if not difference <= TOLERANCE:
         raise BackendError(f"ONNX Runtime differs from torch by {difference:.2g}.", accepted=f"at most {TOLERANCE:g}")

@@ -6,8 +6,8 @@
     window of speech       ──► `speech_state`    once per clip, batched
     both                   ──► `render`          once per output frame
 
-and written once over an `Ops` interface, so that one definition runs in torch and is written as an ONNX graph (which
-ONNX Runtime and OpenVINO run). Two forms give the same values up to rounding:
+and written once as graphs that every back end runs (`talkinghead.backends`). Two forms give the same values up to
+rounding:
 
 - "joined": the skip connections are concatenated as published;
 - "split": the first 1x1 convolution of each up block is linear, so W.[up(x), skip] = up(W_a.x) + W_b.skip: W_a runs
@@ -19,18 +19,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from talkinghead.backends import GraphBuilder
+from talkinghead.backends.layers import Conv, fold_batch_norm
 from talkinghead.contracts import FloatArray
 from talkinghead.families.synctalk2d.variants import Variant
-from talkinghead.graph import Conv, Ops, fold_batch_norm
 
 Array = NDArray[Any]
 Form = Literal["joined", "split"]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,28 +149,28 @@ def fold(tensors: Mapping[str, Array], variant: Variant) -> FoldedUNet:
     )
 
 
-def _block(ops: Ops[T], block: Block, x: T) -> T:
-    return _after_expand(ops, block, ops.conv(x, block.expand, relu=True), x)
+def _block(graph: GraphBuilder, block: Block, x: str) -> str:
+    return _after_expand(graph, block, block.expand.write(graph, x, relu=True), x)
 
 
-def _after_expand(ops: Ops[T], block: Block, hidden: T, x: T | None) -> T:
-    y = ops.conv(ops.conv(hidden, block.depth, relu=True), block.project)
-    return ops.add(x, y) if block.residual and x is not None else y
+def _after_expand(graph: GraphBuilder, block: Block, hidden: str, x: str | None) -> str:
+    y = block.project.write(graph, block.depth.write(graph, hidden, relu=True))
+    return graph.add(x, y) if block.residual and x is not None else y
 
 
-def _blocks(ops: Ops[T], blocks: Sequence[Block], x: T) -> T:
+def _blocks(graph: GraphBuilder, blocks: Sequence[Block], x: str) -> str:
     for block in blocks:
-        x = _block(ops, block, x)
+        x = _block(graph, block, x)
     return x
 
 
-def six_channels(ops: Ops[T], net: FoldedUNet, picture: T) -> T:
+def six_channels(graph: GraphBuilder, net: FoldedUNet, picture: str) -> str:
     """uint8 BGR [B, H, W, 3] to the network's six channels."""
-    planes = ops.planes(picture)
-    return ops.concat(planes, ops.masked(planes, net.mask))
+    planes = graph.from_pixels(picture)
+    return graph.concat([planes, graph.scale(planes, net.mask)])
 
 
-def picture_state(ops: Ops[T], net: FoldedUNet, form: Form, image: T) -> list[T]:
+def picture_state(graph: GraphBuilder, net: FoldedUNet, form: Form, image: str) -> list[str]:
     """Everything that depends on the template alone.
 
     Args:
@@ -179,18 +179,18 @@ def picture_state(ops: Ops[T], net: FoldedUNet, form: Form, image: T) -> list[T]
         What `render` needs, from the bottleneck up: maps ("joined"), or the skip half of each first convolution
         ("split"; of the largest map, where that half would be four times the map, the map itself).
     """
-    maps = [_block(ops, net.stem, image)]
+    maps = [_block(graph, net.stem, image)]
     for down in net.downs:
-        maps.append(_blocks(ops, down, maps[-1]))
+        maps.append(_blocks(graph, down, maps[-1]))
     maps.reverse()
     if form == "joined":
         return maps
-    terms = [ops.conv(maps[0], net.fuse_picture)]
-    terms += [ops.conv(skip, up.skip) for up, skip in zip(net.ups[:-1], maps[1:-1], strict=True)]
+    terms = [net.fuse_picture.write(graph, maps[0])]
+    terms += [up.skip.write(graph, skip) for up, skip in zip(net.ups[:-1], maps[1:-1], strict=True)]
     return [*terms, maps[-1]]
 
 
-def speech_state(ops: Ops[T], net: FoldedUNet, form: Form, windows: T) -> T:
+def speech_state(graph: GraphBuilder, net: FoldedUNet, form: Form, windows: str) -> str:
     """Everything that depends on the speech alone.
 
     Args:
@@ -198,43 +198,52 @@ def speech_state(ops: Ops[T], net: FoldedUNet, form: Form, windows: T) -> T:
     """
     x = windows
     for part in net.audio:
-        x = _block(ops, part, x) if isinstance(part, Block) else ops.conv(x, part, relu=True)
-    return x if form == "joined" else ops.conv(x, net.fuse_speech)
+        x = _block(graph, part, x) if isinstance(part, Block) else part.write(graph, x, relu=True)
+    return x if form == "joined" else net.fuse_speech.write(graph, x)
 
 
-def render(ops: Ops[T], net: FoldedUNet, form: Form, state: Sequence[T], heard: T) -> T:
-    """The talking picture: [B, 3, H, W] in (0, 1), BGR."""
+def render(
+    graph: GraphBuilder, net: FoldedUNet, form: Form, state: Sequence[str], heard: str, name: str | None = None
+) -> str:
+    """The talking picture: [B, 3, H, W] in (0, 1), BGR.
+
+    Args:
+        name: of the result.
+    """
     deep = 1 + len(net.ups) // 2
-    return render_shallow(ops, net, form, state[deep:], render_deep(ops, net, form, state[:deep], heard))
+    x = render_deep(graph, net, form, state[:deep], heard)
+    return render_shallow(graph, net, form, state[deep:], x, name)
 
 
-def render_deep(ops: Ops[T], net: FoldedUNet, form: Form, state: Sequence[T], heard: T) -> T:
+def render_deep(graph: GraphBuilder, net: FoldedUNet, form: Form, state: Sequence[str], heard: str) -> str:
     """The small maps of `render`: from the bottleneck up, as many up blocks as there are states besides the first."""
     fuse = net.fuse
     if form == "joined":
-        x = _block(ops, fuse[0], ops.concat(state[0], heard))
+        x = _block(graph, fuse[0], graph.concat([state[0], heard]))
     else:
-        x = _after_expand(ops, fuse[0], ops.add(state[0], heard, relu=True), None)
-    x = _blocks(ops, fuse[1:], x)
+        x = _after_expand(graph, fuse[0], graph.relu(graph.add(state[0], heard)), None)
+    x = _blocks(graph, fuse[1:], x)
     for k, skip in enumerate(state[1:]):
-        x = _up(ops, net, form, k, x, skip)
+        x = _up(graph, net, form, k, x, skip)
     return x
 
 
-def render_shallow(ops: Ops[T], net: FoldedUNet, form: Form, state: Sequence[T], x: T) -> T:
+def render_shallow(
+    graph: GraphBuilder, net: FoldedUNet, form: Form, state: Sequence[str], x: str, name: str | None = None
+) -> str:
     """The large maps of `render`: the remaining up blocks and the output."""
     first = len(net.ups) - len(state)
     for k, skip in enumerate(state, start=first):
-        x = _up(ops, net, form, k, x, skip)
-    return ops.sigmoid(ops.conv(x, net.out))
+        x = _up(graph, net, form, k, x, skip)
+    return graph.sigmoid(net.out.write(graph, x), name)
 
 
-def _up(ops: Ops[T], net: FoldedUNet, form: Form, k: int, x: T, skip: T) -> T:
+def _up(graph: GraphBuilder, net: FoldedUNet, form: Form, k: int, x: str, skip: str) -> str:
     up = net.ups[k]
     if form == "joined":
-        x = _block(ops, up.first, ops.concat(ops.upsample(x), skip))
+        x = _block(graph, up.first, graph.concat([graph.upsample(x), skip]))
     else:
-        term = ops.conv(skip, up.skip) if k == len(net.ups) - 1 else skip
-        hidden = ops.add(ops.upsample(ops.conv(x, up.deep)), term, relu=True)
-        x = _after_expand(ops, up.first, hidden, None)
-    return _block(ops, up.second, x)
+        term = up.skip.write(graph, skip) if k == len(net.ups) - 1 else skip
+        hidden = graph.relu(graph.add(graph.upsample(up.deep.write(graph, x)), term))
+        x = _after_expand(graph, up.first, hidden, None)
+    return _block(graph, up.second, x)

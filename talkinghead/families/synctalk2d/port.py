@@ -10,6 +10,7 @@ import numpy as np
 from talkinghead import __version__
 from talkinghead.audio.encoders import ave
 from talkinghead.audio.mel import mel_spectrogram
+from talkinghead.backends.onnx_export import to_onnx
 from talkinghead.contracts import AudioClip
 from talkinghead.errors import OptionError
 from talkinghead.families.synctalk2d.crop import (
@@ -79,7 +80,7 @@ def write_port_folder(
     graphs.append(
         GraphFile(
             "generator.onnx",
-            model.SerializeToString(),
+            model,
             {"image": "network_image", "audio": "network_audio"},
             {"output": "network_output"},
         )
@@ -126,10 +127,8 @@ def _hear(
         Seam("mel_windows", "[n, 1, 80, 16] float32, what the audio encoder sees", windows, 1e-5),
         Seam("encoder_rows", "[n, 512] float32; features = first row, all rows, last row", rows, 1e-4),
     ]
-    model = ave.encoder_graph(ave.fold_encoder(tensors), "n", opset=opset)
-    graphs.append(
-        GraphFile("ave_encoder.onnx", model.SerializeToString(), {"mel": "mel_windows"}, {"features": "encoder_rows"})
-    )
+    model = to_onnx(ave.encoder_graph(ave.fold_encoder(tensors)), opset=opset)
+    graphs.append(GraphFile("ave_encoder.onnx", model, {"mel": "mel_windows"}, {"features": "encoder_rows"}))
     return features_of(ave.with_repeated_ends(rows), variant.audio, str(path))
 
 

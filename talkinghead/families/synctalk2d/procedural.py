@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.audio.encoders import ave
+from talkinghead.backends.layers import BATCH_NORM_EPS
 from talkinghead.contracts import Frame
 from talkinghead.face.landmarks.layout import MOUTH_Y, rounded, standard_face
 from talkinghead.families.synctalk2d.template import IMAGES, LANDMARKS, landmark_text
 from talkinghead.families.synctalk2d.variants import AUDIO_VARIANTS, SIZES
 from talkinghead.families.synctalk2d.weights import expected_shapes
-from talkinghead.graph import BATCH_NORM_EPS
 
 Tensors = dict[str, NDArray[np.float32]]
 

@@ -239,11 +239,11 @@ class UNetModel:
                 on_gpu: FloatArray = out.cpu().numpy()
             return on_gpu
         if self._run is None:
-            from talkinghead.families.synctalk2d.export import generator_model
-            from talkinghead.graph.compiled import OnnxRuntimeGraph
+            from talkinghead.backends import Placement, network_of, open_session
+            from talkinghead.families.synctalk2d.graphs import whole_graph
 
-            model = generator_model(fold(self.weights.tensors, self.variant))
-            self._run = OnnxRuntimeGraph(model.SerializeToString())
+            network = network_of(whole_graph(fold(self.weights.tensors, self.variant), 1))
+            self._run = open_session(network, Placement("cpu", "onnx", "float32", "")).run
         found: FloatArray = self._run({"image": image, "audio": audio})["output"]
         return found
 

@@ -8,23 +8,30 @@ from typing import Any
 import numpy as np
 
 from talkinghead.audio.encoders import ave
-from talkinghead.errors import OptionError
+from talkinghead.backends import Graph, Placement, network_of, open_session
+from talkinghead.errors import OptionError, choices
 from talkinghead.face.landmarks import pfld
 from talkinghead.families.synctalk2d.variants import VARIANTS, Variant
 from talkinghead.families.synctalk2d.weights import generator_weights
-from talkinghead.graph import Ops
 from talkinghead.reference import Arrays, ReferenceNetwork, ReferenceOptions
 
 Run = Callable[[Arrays, Arrays, Mapping[str, Any], ReferenceOptions], dict[str, Any]]
 
 
-def _dtype(options: ReferenceOptions) -> Any:
-    import torch
-
-    kinds = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-    if options.precision not in kinds:
-        raise OptionError(f"There is no precision {options.precision!r} here.", accepted=", ".join(kinds))
-    return kinds[options.precision]
+def _refuse_unknown(options: ReferenceOptions) -> None:
+    """
+    Raises:
+        OptionError: a back end or precision that no network here has.
+    """
+    able = {"torch": ("float32", "bfloat16", "float16"), "onnx": ("float32",)}
+    able["openvino"] = able["torch"]
+    if options.backend not in able:
+        raise OptionError(f"There is no back end {options.backend!r}.", accepted=choices(tuple(able)))
+    if options.precision not in able[options.backend]:
+        raise OptionError(
+            f"{options.backend} does not run the precision {options.precision!r} here.",
+            accepted=choices(able[options.backend]),
+        )
 
 
 def _generator(variant: Variant) -> Run:
@@ -39,15 +46,11 @@ def _generator(variant: Variant) -> Run:
         image = np.ascontiguousarray(inputs["image"], np.float32)
         audio = np.ascontiguousarray(inputs["audio"], np.float32)
         if options.backend in ("onnx", "openvino"):
-            from talkinghead.families.synctalk2d.export import generator_model
             from talkinghead.families.synctalk2d.folded import fold
-            from talkinghead.graph.compiled import compile_graph
+            from talkinghead.families.synctalk2d.graphs import whole_graph
 
-            model = generator_model(fold(found.tensors, variant), batch=len(image)).SerializeToString()
-            graph = compile_graph(model, options.backend, precision=options.precision)
-            return {"output": graph({"image": image, "audio": audio})["output"]}
-        if options.backend != "torch":
-            raise OptionError(f"There is no back end {options.backend!r}.", accepted="torch, onnx or openvino")
+            return _run_graph(options, whole_graph(fold(found.tensors, variant)), {"image": image, "audio": audio})
+        _refuse_unknown(options)
         return {"output": _run_torch(found.tensors, variant, image, audio, options)}
 
     return run
@@ -59,7 +62,7 @@ def _run_torch(tensors: Arrays, variant: Variant, image: Any, audio: Any, option
 
     from talkinghead.families.synctalk2d.network import load_unet
 
-    kind = _dtype(options)
+    kind = getattr(torch, options.precision)
     network = load_unet(tensors, variant).to(options.device, kind)
     with torch.inference_mode():
         out = network(
@@ -68,41 +71,22 @@ def _run_torch(tensors: Arrays, variant: Variant, image: Any, audio: Any, option
         return out.float().cpu().numpy()
 
 
-def _run_graph(
-    options: ReferenceOptions, forward: Callable[[Ops[Any], Any], Any], build: Callable[[int], Any], name: str, x: Any
-) -> dict[str, Any]:
-    """A network over `Ops` on any back end; the result is flattened to [B, C]."""
-    x = np.ascontiguousarray(x, np.float32)
-    if options.backend in ("onnx", "openvino"):
-        from talkinghead.graph.compiled import compile_graph
-
-        graph = compile_graph(build(len(x)).SerializeToString(), options.backend, precision=options.precision)
-        return {"output": next(iter(graph({name: x}).values()))}
-    if options.backend != "torch":
-        raise OptionError(f"There is no back end {options.backend!r}.", accepted="torch, onnx or openvino")
-    import torch
-
-    from talkinghead.graph.torch_ops import TorchOps
-
-    kind = _dtype(options)
-    device = torch.device(options.device)
-    with torch.inference_mode():
-        out = forward(TorchOps(device, kind), torch.from_numpy(x).to(device, kind))
-    return {"output": out.float().cpu().numpy().reshape(len(x), -1)}
+def _run_graph(options: ReferenceOptions, graph: Graph, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """A graph on any back end; what it gives is called "output"."""
+    _refuse_unknown(options)
+    given = {name: np.ascontiguousarray(value, np.float32) for name, value in inputs.items()}
+    device = options.device if options.backend == "torch" else "cpu"
+    session = open_session(network_of(graph, ["output"]), Placement(device, options.backend, options.precision, ""))
+    return session.run(given)
 
 
 def _ave(weights: Arrays, inputs: Arrays, _: Mapping[str, Any], options: ReferenceOptions) -> dict[str, Any]:
     convs = ave.fold_encoder(ave.encoder_tensors(weights, "the weights"))
-    return _run_graph(
-        options, lambda ops, x: ave.encode(ops, convs, x), lambda n: ave.encoder_graph(convs, n), "mel", inputs["mel"]
-    )
+    return _run_graph(options, ave.encoder_graph(convs), {"mel": inputs["mel"]})
 
 
 def _pfld(weights: Arrays, inputs: Arrays, _: Mapping[str, Any], options: ReferenceOptions) -> dict[str, Any]:
-    net = pfld.fold_pfld(weights, "the weights")
-    return _run_graph(
-        options, lambda ops, x: pfld.forward(ops, net, x), lambda n: pfld.pfld_graph(net, n), "face", inputs["face"]
-    )
+    return _run_graph(options, pfld.pfld_graph(pfld.fold_pfld(weights, "the weights")), {"face": inputs["face"]})
 
 
 def _row(variant: Variant) -> ReferenceNetwork:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from talkinghead.families.synctalk2d.folded import FoldedUNet, Form
 
+Shape = tuple[int | None, int, int, int]
+"""[B, C, H, W]; a batch of None may be any."""
 
-def state_shapes(net: FoldedUNet, form: Form, batch: int) -> list[tuple[int, int, int, int]]:
+
+def state_shapes(net: FoldedUNet, form: Form, batch: int | None) -> list[Shape]:
     """Shapes of `picture_state`'s results."""
     size = net.variant.size
     sides = [size.inner_px >> k for k in range(len(size.skip_widths))][::-1]
@@ -16,7 +19,7 @@ def state_shapes(net: FoldedUNet, form: Form, batch: int) -> list[tuple[int, int
     return [(batch, width, side, side) for width, side in zip(widths, sides, strict=True)]
 
 
-def heard_shape(net: FoldedUNet, form: Form, batch: int) -> tuple[int, int, int, int]:
+def heard_shape(net: FoldedUNet, form: Form, batch: int | None) -> Shape:
     """Shape of `speech_state`'s result."""
     size = net.variant.size
     side = size.inner_px >> len(size.down_widths)

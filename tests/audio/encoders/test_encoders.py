@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from talkinghead.audio.encoders import ave, hubert, wenet
 from talkinghead.audio.mel import mel_spectrogram
+from talkinghead.backends import GraphBuilder, Placement, network_of, open_session
+from talkinghead.backends.onnx_export import to_onnx
 from talkinghead.errors import MissingWeights, OptionError, WrongCheckpoint
 
 FOLDER = Path(__file__).resolve().parents[2] / "golden" / "synctalk2d"
@@ -56,16 +58,11 @@ def test_golden_ave_encoder(ave_weights: Any, backend: str) -> None:
 
 
 def test_golden_ave_stages(ave_weights: Any) -> None:
-    import torch
-
-    from talkinghead.graph.torch_ops import TorchOps
-
     data = golden("ave_encoder")
-    seen: list[np.ndarray] = []
-    mel = torch.from_numpy(synthetic.uniform("ave/mel", (5, 1, 80, 16), -4, 4, 0))
-    with torch.inference_mode():
-        ops = TorchOps(torch.device("cpu"), torch.float32)
-        ave.encode(ops, ave.fold_encoder(ave_weights), mel, lambda x: seen.append(x.numpy()))
+    mel = synthetic.uniform("ave/mel", (5, 1, 80, 16), -4, 4, 0)
+    graph = GraphBuilder("ave", {"mel": (None, 1, 80, 16)})
+    network = network_of(graph.build(ave.encode(graph, ave.fold_encoder(ave_weights), "mel")))
+    seen = list(open_session(network, Placement("cpu", "torch", "float32", "")).run({"mel": mel}).values())
     assert [list(x.shape) for x in seen] == json.loads(str(data["stage_shapes"]))
     for x, samples in zip(seen, data["stage_samples"], strict=True):
         index = np.linspace(0, x.size - 1, 64).astype(np.int64)
@@ -270,8 +267,7 @@ def test_wrong_wenet_encoders_are_refused(tmp_path: Path, ave_weights: Any) -> N
     (tmp_path / "text.onnx").write_text("hello")
     with pytest.raises(WrongCheckpoint, match="not an ONNX model"):
         wenet.WenetEncoder(tmp_path / "text.onnx")
-    other = ave.encoder_graph(ave.fold_encoder(ave_weights), 1).SerializeToString()
-    (tmp_path / "ave.onnx").write_bytes(other)
+    (tmp_path / "ave.onnx").write_bytes(to_onnx(ave.encoder_graph(ave.fold_encoder(ave_weights))))
     with pytest.raises(WrongCheckpoint, match="takes mel"):
         wenet.WenetEncoder(tmp_path / "ave.onnx")
     with pytest.raises(BackendError, match="256"):

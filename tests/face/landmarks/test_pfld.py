@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from talkinghead.backends import GraphBuilder, Placement, network_of, open_session
 from talkinghead.errors import MissingWeights, WrongCheckpoint
 from talkinghead.face.landmarks import pfld
-from talkinghead.graph.compiled import compile_graph
 
 FOLDER = Path(__file__).resolve().parents[2] / "golden" / "synctalk2d"
 SPEC = importlib.util.spec_from_file_location("golden_synthetic", FOLDER.parent / "synthetic.py")
@@ -42,18 +42,14 @@ def mean_face() -> np.ndarray:
 
 
 def test_golden_network(weights: Any) -> None:
-    import torch
-
-    from talkinghead.graph.torch_ops import TorchOps
-
     data = np.load(FOLDER / "pfld.npz")
     face = synthetic.uniform("pfld/face", (2, 3, 192, 192), 0, 1, 0)
     net = pfld.fold_pfld(weights, "x")
-    seen: dict[str, np.ndarray] = {}
-    with torch.inference_mode():
-        ops = TorchOps(torch.device("cpu"), torch.float32)
-        out = pfld.forward(ops, net, torch.from_numpy(face), lambda name, x: seen.__setitem__(name, x.numpy()))
-    np.testing.assert_allclose(out.numpy()[:, :, 0, 0], data["output"], atol=1e-4, rtol=0)
+    graph = GraphBuilder("pfld", {"face": (None, 3, 192, 192)})
+    results = pfld.forward(graph, net, "face")
+    network = network_of(graph.build(list(results.values())), list(results))
+    seen = open_session(network, Placement("cpu", "torch", "float32", "")).run({"face": face})
+    np.testing.assert_allclose(seen["output"][:, :, 0, 0], data["output"], atol=1e-4, rtol=0)
     names = json.loads(str(data["stage_names"]))
     for name, shape, samples in zip(names, json.loads(str(data["stage_shapes"])), data["stage_samples"], strict=True):
         assert list(seen[name].shape) == shape
@@ -65,9 +61,10 @@ def test_golden_network(weights: Any) -> None:
 def test_golden_network_as_a_graph(weights: Any, backend: str) -> None:
     pytest.importorskip("onnxruntime" if backend == "onnx" else "openvino")
     face = synthetic.uniform("pfld/face", (2, 3, 192, 192), 0, 1, 0)
-    graph = compile_graph(pfld.pfld_graph(pfld.fold_pfld(weights, "x"), 2).SerializeToString(), backend)
+    network = network_of(pfld.pfld_graph(pfld.fold_pfld(weights, "x")))
+    session = open_session(network, Placement("cpu", backend, "float32", ""), batch=2)
     wanted = np.load(FOLDER / "pfld.npz")["output"]
-    np.testing.assert_allclose(graph({"face": face})["output"], wanted, atol=1e-4, rtol=0)
+    np.testing.assert_allclose(session.run({"face": face})["output"], wanted, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("j", range(5))

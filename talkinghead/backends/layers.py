@@ -1,17 +1,16 @@
-"""Folded convolutions and the operations that networks here are made of."""
+"""Convolutions with BatchNorm folded in, and writing them into a graph."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from talkinghead.backends.graph import GraphBuilder
 from talkinghead.contracts import FloatArray
-
-T = TypeVar("T")
 
 BATCH_NORM_EPS = 1e-5
 """PyTorch's default, which the published networks use."""
@@ -33,6 +32,20 @@ class Conv:
         """The part that acts on some input channels."""
         weight = np.ascontiguousarray(self.weight[:, start:stop])
         return Conv(weight, self.bias if bias else None, self.stride, self.padding)
+
+    def write(self, graph: GraphBuilder, x: str, *, relu: bool = False, name: str | None = None) -> str:
+        """Apply it to a value of a graph; gives the name of the result."""
+        bias = np.zeros(len(self.weight), np.float32) if self.bias is None else self.bias
+        y = graph.conv(
+            x,
+            self.weight,
+            bias,
+            stride=self.stride,
+            padding=(self.padding,) * 4,
+            groups=self.groups,
+            name=None if relu else name,
+        )
+        return graph.relu(y, name) if relu else y
 
 
 def fold_batch_norm(
@@ -60,31 +73,3 @@ def fold_batch_norm(
         bias = bias + get(f"{conv}.bias") * scale
     weight = get(f"{conv}.weight") * scale[:, None, None, None]
     return Conv(weight.astype(np.float32), bias.astype(np.float32), stride, padding, groups)
-
-
-class Ops(Protocol[T]):
-    """The operations; maps are [B, C, H, W] floats."""
-
-    def conv(self, x: T, conv: Conv, *, relu: bool = False) -> T: ...
-
-    def add(self, a: T, b: T, *, relu: bool = False) -> T: ...
-
-    def concat(self, a: T, b: T) -> T:
-        """Along the channels."""
-
-    def upsample(self, x: T) -> T:
-        """Bilinear, twice the size, corners aligned."""
-
-    def planes(self, picture: T) -> T:
-        """uint8 [B, H, W, 3] to [B, 3, H, W] in [0, 1]: divided by 255."""
-
-    def masked(self, x: T, mask: FloatArray) -> T:
-        """Times a constant [1, 1, H, W]."""
-
-    def pooled(self, x: T) -> T:
-        """Mean over the picture: [B, C, 1, 1]."""
-
-    def sigmoid(self, x: T) -> T: ...
-
-    def picture(self, x: T) -> T:
-        """[B, 3, H, W] in [0, 1] to uint8 [B, H, W, 3]: times 255, truncated."""
