@@ -32,8 +32,8 @@ class Shop:
     def make(self, name: str) -> Path:
         """A file or folder of this name."""
         if name not in self._made:
-            place = self.folder / f"{len(self._made)}"
-            place.mkdir(parents=True)
+            place = self.folder / name.replace("/", "-")
+            place.mkdir(parents=True, exist_ok=True)
             path = place / Path(name).name
             GOODS[name](self, path)
             self._made[name] = path
