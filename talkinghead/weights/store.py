@@ -222,7 +222,7 @@ def pull(
         arrived = folder / PurePosixPath(entry.path).name
         packed = folder / f"{arrived.name}.zip" if entry.archive_member else arrived
         expected = entry.sha256 or ("" if force else _first_hashes().get(name, ""))
-        sha256, origin = download(
+        sha256, origin = _arrived_before(packed, expected, entry.urls[0]) or download(
             entry.urls, packed, sha256=expected, size_bytes=entry.size_bytes, progress=progress, options=options
         )
         try:
@@ -235,6 +235,15 @@ def pull(
             shutil.rmtree(folder, ignore_errors=True)
             raise
     return record
+
+
+def _arrived_before(path: Path, sha256: str, url: str) -> tuple[str, str] | None:
+    """A whole file of an earlier run that was stopped while it was converted, if it is the wanted one."""
+    if not path.is_file() or not sha256:
+        return None
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    return (found, url) if found == sha256 else None
 
 
 def with_parts(names: Sequence[str]) -> list[CatalogueEntry]:
@@ -517,7 +526,8 @@ def _first_hashes() -> Mapping[str, str]:
 
 
 def _remember_hash(name: str, sha256: str) -> None:
-    _write_json(model_folder() / ".records" / "hashes.json", {**_first_hashes(), name: sha256})
+    with _incoming("hashes", None):  # pulls of other files write it too
+        _write_json(model_folder() / ".records" / "hashes.json", {**_first_hashes(), name: sha256})
 
 
 def _write_json(path: Path, data: Any) -> None:

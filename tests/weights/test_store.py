@@ -170,7 +170,7 @@ def test_pull(serve: Any, tmp_path: Path, home: Path, monkeypatch: pytest.Monkey
     assert store.verify(entry.name) == sha
     assert store.pull(entry.name, accept_licence=False) == record
     assert serve.count == 1
-    assert sorted(path.name for path in (home / ".incoming").iterdir()) == [f"{entry.name}.lock"]
+    assert all(path.suffix == ".lock" for path in (home / ".incoming").iterdir())
 
 
 def test_pull_converts(serve: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,6 +261,35 @@ def test_two_processes_at_once(serve: Any, tmp_path: Path) -> None:
     answers = [process.communicate(timeout=60)[0].strip() for process in running]
     assert answers == [hashlib.sha256(data).hexdigest()] * 2
     assert serve.count == 1
+
+
+def test_hashes_of_several_pulls_at_once_are_all_kept() -> None:
+    threads = [threading.Thread(target=store._remember_hash, args=(f"n{i}", str(i))) for i in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert store._first_hashes() == {f"n{i}": str(i) for i in range(12)}
+
+
+def test_a_pull_that_was_stopped_while_converting_does_not_fetch_again(
+    serve: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = _style_file(tmp_path).read_bytes()
+    sha = hashlib.sha256(data).hexdigest()
+    entry = _add(monkeypatch, path="styles/test.pt", urls=(serve("a", data),), sha256=sha, convert=True)
+
+    def stop(*_: object) -> Path:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "_converted", stop)
+        with pytest.raises(KeyboardInterrupt):
+            store.pull(entry.name, accept_licence=True, options=QUICK)
+    assert store.installed() == {}
+    record = store.pull(entry.name, accept_licence=True, options=QUICK)
+    assert serve.count == 1
+    assert record.path == "styles/test.safetensors"
 
 
 def test_by_hand_only() -> None:
