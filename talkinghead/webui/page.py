@@ -140,14 +140,9 @@ def build_page(studio: Studio, *, model: str = DEFAULT_FAMILY) -> Any:
     return blocks
 
 
-class Picture(gr.Image):  # type: ignore[misc]
-    """A picture that arrives as the file that it is; `Studio.check_face` looks into it."""
-
-    def preprocess(self, payload: Any) -> str | None:
-        return None if payload is None else payload.path
-
-    def get_block_name(self) -> str:
-        return "image"
+def _as_it_is(payload: Any) -> str | None:
+    """A picture as the file that arrived: `Studio.check_face` looks into it, and nothing is encoded again."""
+    return None if payload is None else str(payload.path)
 
 
 class _Page:
@@ -246,7 +241,7 @@ class _Page:
                 elem_id="face-from",
             )
             first = named["face_from"].value
-            named["picture"] = Picture(
+            named["picture"] = gr.Image(
                 sources=["upload", "webcam", "clipboard"],
                 type="filepath",
                 label="Picture (upload, webcam or paste)",
@@ -255,6 +250,7 @@ class _Page:
                 elem_id="picture",
                 buttons=[],
             )
+            named["picture"].preprocess = _as_it_is
             named["video"] = gr.Video(
                 sources=["upload", "webcam"],
                 label="Video (upload or webcam)",

@@ -118,6 +118,7 @@ def _launch(gr: Any, blocks: Any, options: AppOptions, studio: Any, stopped: thr
 
     port = options.port or _free_port(options.host)
     _check_port(options.host, port)
+    style = (files("talkinghead.assets") / "webui.css").read_text(encoding="utf-8")
     _, url, share_url = blocks.launch(
         server_name=options.host,
         server_port=port,
@@ -137,7 +138,7 @@ def _launch(gr: Any, blocks: Any, options: AppOptions, studio: Any, stopped: thr
         mcp_server=False,
         allowed_paths=[],
         theme=page_theme(gr),
-        css=(files("talkinghead.assets") / "webui.css").read_text(encoding="utf-8"),
+        head=f"<style>{style}</style>",  # gradio would rewrite the selectors of its own parameter for this
         app_kwargs={"middleware": [Middleware(Guard)], "docs_url": None, "redoc_url": None},
     )
     threading.Thread(target=_keep_house, args=(studio, stopped), name="webui-housekeeping", daemon=True).start()
