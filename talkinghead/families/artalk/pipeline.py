@@ -20,7 +20,13 @@ from talkinghead.families.artalk.config import ARTalkConfig
 from talkinghead.families.artalk.flame import NUM_SHAPE, FlameModel, load_flame
 from talkinghead.families.artalk.look import TRANSPARENT, backdrop, read_shape, read_texture, region_colours
 from talkinghead.families.artalk.procedural.head import EXPRESSIONS, procedural_head
-from talkinghead.families.artalk.viseme_driver import Liveliness, at_rate, motion_from_mouth
+from talkinghead.families.artalk.viseme_driver import (
+    Liveliness,
+    at_rate,
+    fitted_shapes,
+    motion_from_mouth,
+    procedural_shapes,
+)
 from talkinghead.head import (
     Avatar,
     Description,
@@ -401,13 +407,13 @@ class ARTalkHead(Head):
 
         found = PhoneResult(speech.phones, "given") if speech.phones is not None else recognise_phones(speech.clip)
         mouth = mouth_motion(found.phones, speech.clip, fps, num_frames, MouthConfig(openness=self.config.strength))
-        names = {name: number for number, name in enumerate(EXPRESSIONS)} if self.is_procedural else None
+        shapes = procedural_shapes(EXPRESSIONS) if self.is_procedural else fitted_shapes(self.flame)
         head_motion = 0.0 if self.config.fix_pose else self.config.head_motion
         lively = Liveliness(head_motion, self.config.blinks_per_minute, self.config.seed)
-        motion = motion_from_mouth(mouth, names, lively)
+        motion = motion_from_mouth(mouth, shapes, lively)
         notes = [*cut, *found.notes]
-        if names is None:
-            notes.append("FLAME's expressions have no names, so that recognised phones move only its jaw and head.")
+        if shapes is None:
+            notes.append("This head's file has no landmarks, so that recognised phones move only its jaw and head.")
         return Conditioning(motion, f"viseme ({found.method})", tuple(notes), found.phones)
 
     def motion(self, clip: AudioClip, *, clip_length: int | None = None) -> FloatArray:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.contracts import FloatArray, MouthMotion
+from talkinghead.families.artalk.flame import FlameModel
 
 MOTION_DIM = 106
+NUM_EXPRESSION = 100
+SEAL_JAW = 0.10
+"""Radians of jaw that one unit of "press" is made for."""
 WIDEST_JAW = 0.235
 """Radians at the widest vowel of loud speech."""
 LIP_LEVER_M = 0.0845
@@ -23,7 +28,7 @@ SEAL_M = 0.10 * LIP_LEVER_M
 PART_M = 0.0064
 """Gap that one unit of "part" opens."""
 PLAIN_JAW = 0.20
-"""Widest jaw of a head whose lips cannot be closed over it (FLAME, whose expressions have no names)."""
+"""Widest jaw of a head whose expressions cannot be told (a FLAME file without landmarks)."""
 
 CLOSE_S, SHUT_S, OPEN_S = 0.08, 0.04, 0.15
 MIN_INTERVAL_S = 1.3
@@ -40,15 +45,124 @@ class Liveliness:
     seed: int = 0
 
 
-def motion_from_mouth(
-    mouth: MouthMotion, expressions: Mapping[str, int] | None, lively: Liveliness | None = None
-) -> FloatArray:
+@dataclass(frozen=True, eq=False)
+class MouthShapes:
+    """What a head's expression directions can do, by names, and how far its lips move."""
+
+    expressions: Mapping[str, FloatArray]
+    """[100] each: coefficients of one unit."""
+    lever_m: float
+    """Gap between the lips per radian of jaw."""
+    seal_m: float
+    """Gap that one unit of "press" closes."""
+    part_m: float
+    """Gap that one unit of "part" opens."""
+    widest_press: float
+    """Units of "press" up to which the head still looks like one; the jaw closes for the rest."""
+
+
+def procedural_shapes(names: Sequence[str]) -> MouthShapes:
+    """Those of our own head, whose expression directions have names."""
+    identity = np.eye(NUM_EXPRESSION, dtype=np.float32)
+    return MouthShapes(
+        {name: identity[number] for number, name in enumerate(names)}, LIP_LEVER_M, SEAL_M, PART_M, np.inf
+    )
+
+
+# fmt: off
+UPPER_LIP = (0, 13, 37, 39, 40, 80, 81, 82, 185, 191, 267, 269, 270, 310, 311, 312, 409, 415)
+LOWER_LIP = (14, 17, 84, 87, 88, 91, 95, 146, 178, 181, 314, 317, 318, 321, 324, 375, 402, 405)
+CORNERS = (61, 78, 291, 308)
+INNER_LIPS = ((13, 14), (82, 87), (312, 317))
+BROWS = (46, 52, 53, 55, 63, 65, 66, 70, 105, 107, 276, 282, 283, 285, 293, 295, 296, 300, 334, 336)
+# fmt: on
+"""MediaPipe landmarks."""
+FIT_ROUGHNESS = 0.0008
+"""Metres of error that one unit of a coefficient is worth: keeps fitted expressions small."""
+MIN_REACH = 0.35
+"""Share of the wanted movement that a fitted expression must reach to be used."""
+
+
+def fitted_shapes(model: FlameModel) -> MouthShapes | None:
+    """Find what FLAME's nameless expression directions can do for a mouth, from its landmarks.
+
+    For each wanted movement of the lips (closing over an open jaw, parting, spreading, rounding, smiling, tucking the
+    lower lip in) and the brows, the coefficients that come nearest to it while the other landmarks stay, by ridge
+    regression on the head's own landmarks.
+
+    Returns:
+        None where the file has no MediaPipe landmarks, or its lips cannot be closed over an open jaw.
+    """
+    found = model.landmarks.get("lmk_embeddings_mediapipe/landmark_indices")
+    if found is None:
+        return None
+    ids = found.ravel().astype(int)
+    rest = model.mediapipe_landmarks(model.vertices())[0].astype(np.float64)
+    jaw = np.array([[0, 0, 0, SEAL_JAW, 0, 0]], np.float32)
+    opened = model.mediapipe_landmarks(model.vertices(pose=jaw))[0].astype(np.float64) - rest
+    directions = model.shape_directions[:, :, -NUM_EXPRESSION:].reshape(model.num_vertices, -1)
+    corners = model.landmarks["lmk_embeddings_mediapipe/lmk_face_idx"].ravel().astype(int)
+    weights = model.landmarks["lmk_embeddings_mediapipe/lmk_b_coords"].astype(np.float64)
+    moved = (directions[model.faces[corners]] * weights[:, :, None]).sum(axis=1)  # [landmarks, 3 * 100]
+    matrix = moved.reshape(len(ids) * 3, NUM_EXPRESSION).astype(np.float64)
+    upper, lower, corner, brow = (np.isin(ids, group) for group in (UPPER_LIP, LOWER_LIP, CORNERS, BROWS))
+    place = {number: index for index, number in enumerate(ids)}
+    pairs = [(place[top], place[bottom]) for top, bottom in INNER_LIPS if top in place and bottom in place]
+    if not (pairs and corner.any()):
+        return None
+    side = np.sign(rest[:, 0]) * (np.abs(rest[:, 0]) > 0.002)
+    half = max(float(np.abs(rest[corner, 0]).max()), 1e-3)
+    middle = np.clip(1.0 - (rest[:, 0] / half) ** 2, 0.0, 1.0) ** 0.5 * (upper | lower)
+    across = np.clip(np.abs(rest[:, 0]) / half, 0.0, 1.0) * (upper | lower | corner)
+    lip = (upper | lower).astype(float)
+
+    def field(x: Any = 0.0, y: Any = 0.0, z: Any = 0.0) -> Values:
+        target = np.zeros((len(ids), 3))
+        target[:, 0], target[:, 1], target[:, 2] = x, y, z
+        return target
+
+    drop = float(-opened[lower, 1].mean())
+    wanted = {
+        "press": field(y=np.where(lower, 0.66, np.where(upper, -0.34, 0.0)) * drop * middle),
+        "part": field(y=np.where(lower, -0.0042, np.where(upper, 0.0022, 0.0)) * middle),
+        "spread": field(x=0.0045 * side * across),
+        "round": field(x=-0.0055 * side * across, z=0.0040 * lip),
+        "tuck": field(y=0.0040 * lower * middle, z=-0.0030 * lower * middle),
+        "smile": field(x=0.0030 * side * corner, y=0.0040 * corner),
+        "brows up": field(y=0.0050 * brow),
+    }
+    penalty = FIT_ROUGHNESS * np.eye(NUM_EXPRESSION)
+    expressions: dict[str, FloatArray] = {}
+    for name, target in wanted.items():
+        goal = target.ravel()
+        if not goal.any():
+            continue
+        solved = np.linalg.lstsq(
+            np.concatenate([matrix, penalty]), np.concatenate([goal, np.zeros(NUM_EXPRESSION)]), rcond=None
+        )[0]
+        reached = matrix @ solved
+        if reached @ goal >= MIN_REACH * (goal @ goal):
+            expressions[name] = solved.astype(np.float32)
+
+    def gap(displacement: Values) -> float:
+        """Change of the gap in the middle of the lips."""
+        return float(np.mean([displacement[top, 1] - displacement[bottom, 1] for top, bottom in pairs]))
+
+    def gap_of(name: str) -> float:
+        return gap((matrix @ expressions[name]).reshape(-1, 3)) if name in expressions else 0.0
+
+    lever, seal = gap(opened) / SEAL_JAW, -gap_of("press")
+    if not (lever > 0.01 and seal > 0.001):
+        return None
+    return MouthShapes(expressions, lever, seal, max(gap_of("part"), 1e-3), widest_press=1.5)
+
+
+def motion_from_mouth(mouth: MouthMotion, shapes: MouthShapes | None, lively: Liveliness | None = None) -> FloatArray:
     """FLAME-format motion of a mouth's movement.
 
     Args:
         mouth: per video frame.
-        expressions: number of each named expression direction of the head; None for a head whose directions have no
-            names, where only the jaw and the head move.
+        shapes: what the head's expressions can do; None for a head where only the jaw and the head move.
     Returns:
         [n, 106] float32: expression, head rotation, jaw rotation.
     """
@@ -59,16 +173,18 @@ def motion_from_mouth(
     rng_blinks, rng_head = (np.random.default_rng(seed) for seed in np.random.SeedSequence(lively.seed).spawn(2))
     times: Values = (np.arange(count, dtype=np.float64) + 0.5) / np.float64(fps)
     motion[:, 100:103] = lively.head_motion * _head_rotation(times, mouth, rng_head)
-    if expressions is None:
+    if shapes is None:
         motion[:, 103] = PLAIN_JAW * np.minimum(jaw, 1.6 * mouth.lips)
         return motion.astype(np.float32)
-    motion[:, 103] = WIDEST_JAW * jaw
-    by_jaw = motion[:, 103] * LIP_LEVER_M
-    wanted = WIDEST_GAP_M * mouth.lips
+    scale = LIP_LEVER_M / shapes.lever_m  # a longer jaw opens as far with a smaller angle
+    wanted = WIDEST_GAP_M * mouth.lips.astype(np.float64)
+    reach = (wanted + shapes.widest_press * shapes.seal_m) / shapes.lever_m
+    motion[:, 103] = np.minimum(WIDEST_JAW * scale * jaw, reach)
+    by_jaw = motion[:, 103] * shapes.lever_m
     blink = blinks(times, lively.blinks_per_minute, rng_blinks)
     values: dict[str, Values | FloatArray] = {
-        "press": np.clip(by_jaw - wanted, 0.0, None) / SEAL_M,
-        "part": np.clip(wanted - by_jaw, 0.0, None) / PART_M,
+        "press": np.clip(by_jaw - wanted, 0.0, None) / shapes.seal_m,
+        "part": np.clip(wanted - by_jaw, 0.0, None) / shapes.part_m,
         "spread": np.clip(mouth.width, 0.0, 1.0),
         "round": np.clip(-mouth.width, 0.0, 1.0),
         "tuck": mouth.tuck,
@@ -79,7 +195,8 @@ def motion_from_mouth(
         "cheeks": 0.25 * np.clip(mouth.width, 0.0, 1.0),
     }
     for name, value in values.items():
-        motion[:, expressions[name]] = value
+        if name in shapes.expressions:
+            motion[:, :NUM_EXPRESSION] += np.asarray(value, np.float64)[:, None] * shapes.expressions[name]
     return motion.astype(np.float32)
 
 

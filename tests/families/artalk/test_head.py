@@ -313,3 +313,48 @@ def test_motion_at_another_rate():
     doubled = at_rate(motion, Fraction(25), Fraction(50), 100)
     assert len(doubled) == 100
     np.testing.assert_allclose(doubled[1:-1:2] + doubled[2::2], motion[:-1] + motion[1:], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["out.webm", "out.mov", "folder"])
+def test_transparent_videos(tmp_path, name):
+    import cv2
+
+    out = tmp_path / name
+    head = th.load("artalk", driver="viseme", image_size=64, background="transparent")
+    head.render(head.prepare("mesh"), speech(0.4), out)
+    if out.is_dir():
+        stored = cv2.imread(str(sorted(out.glob("*.png"))[0]), cv2.IMREAD_UNCHANGED)
+        assert stored.shape == (64, 64, 4)
+        assert stored[0, 0, 3] == 0
+        assert stored[32, 32, 3] == 255
+    else:
+        assert probe(out).video[0].num_frames in (None, 10)
+
+
+def test_transparency_needs_a_file_that_holds_it(tmp_path):
+    from talkinghead.errors import EncoderUnavailable
+
+    head = th.load("artalk", driver="viseme", image_size=64, background="transparent")
+    with pytest.raises(EncoderUnavailable, match="no transparency"):
+        head.render(head.prepare("mesh"), speech(0.3), tmp_path / "out.mp4")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_texture_is_laid_on_heads_that_say_how(tmp_path):
+    from talkinghead.families.artalk.procedural.head import procedural_head
+    from talkinghead.media import write_png
+
+    write_png(tmp_path / "blue.png", np.full((32, 32, 3), (20, 40, 250), np.uint8))
+    head = th.load("artalk", driver="viseme", image_size=64, texture=tmp_path / "blue.png")
+    frame = next(iter(head.frames(head.prepare("mesh"), speech(0.3))))
+    assert frame[30, 32, 2] > 120 > 60 > frame[30, 32, 0]
+    np.savez(tmp_path / "head.npz", **procedural_head().arrays)
+    with pytest.raises(OptionError, match="no texture coordinates"):
+        th.load("artalk", driver="viseme", flame=tmp_path / "head.npz", texture=tmp_path / "blue.png").prepare("mesh")
+    faces = procedural_head().flame.faces
+    points = procedural_head().flame.template[:, :2] * 2 + 0.5
+    np.savez(tmp_path / "FLAME_texture.npz", vt=points, ft=faces, mean=np.full((8, 8, 3), (250.0, 40.0, 20.0)))
+    head = th.load("artalk", driver="viseme", flame=tmp_path / "head.npz", texture=tmp_path / "FLAME_texture.npz",
+                   image_size=64)  # fmt: skip
+    frame = next(iter(head.frames(head.prepare("mesh"), speech(0.3))))
+    assert frame[30, 32, 2] > 120 > 60 > frame[30, 32, 0]

@@ -539,7 +539,7 @@ def _landmarks(points: Points, faces: NDArray[np.int64], skin: Skin) -> dict[str
         0: outer_top[3], 17: outer_bottom[2], 78: upper_lip[1], 308: upper_lip[-2],
     }  # fmt: skip
     ids = {**{k: int(v) for k, v in lips.items()}}
-    lip_ids = (82, 312, 87, 317, 81, 311, 88, 318)
+    lip_ids = (81, 82, 312, 311, 88, 87, 317, 318)  # upper edge, then lower, each from the right corner to the left
     ids |= dict(zip(lip_ids, along(skin.mouth_upper, 6)[1:5] + along(skin.mouth_lower, 6)[1:5], strict=True))
     for corner_ids, upper, lower in (
         ((33, 133, 159, 145, 158, 153, 160, 144), skin.lids_upper[0], skin.lids_lower[0]),
