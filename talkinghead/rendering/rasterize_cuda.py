@@ -4,8 +4,11 @@ Two ways of listing Gaussians in tiles:
 
 - exact: the published rule, computed here; the pictures differ from `rasterize_reference` by rounding only
   (gsplat's fast exp, and `<=` instead of `<` at the end of a pixel).
-- fast: gsplat's own lists, a tight ellipse around every alpha of at least 1/255. On clouds of a few hundred Gaussians
-  this changes single pixels by at most 0.01 and the picture by 1e-5 in the mean.
+- fast: gsplat's own lists, a tight rectangle around every alpha of at least 1/255. On eight clouds of 300 Gaussians this
+  changed pixels by at most 0.012, one in 3000 by more than 1/255, and the picture by 3e-6 in the mean.
+
+Gaussians that are not finite, have no extent, stand behind the camera or project to something that is not finite are
+left out before any kernel sees them; extents are limited to MAX_RADIUS pixels.
 
 `project_torch` and `tile_lists_torch` run on any device and are compared with the readable rasteriser in the tests;
 the calls of gsplat need a GPU.
@@ -242,10 +245,12 @@ def rasterize_cuda(
             [[float(focal_x), 0, width / 2], [0, float(focal_y), height / 2], [0, 0, 1]], device=device
         )
         safe = usable[:, None]
+        upright = torch.tensor([1.0, 0.0, 0.0, 0.0], device=device)
+        turned = safe & (cloud.rotations != 0).any(dim=1, keepdim=True)  # gsplat divides by the length
         radii, means2d, depths, conics, _ = gsplat.fully_fused_projection(
             torch.where(safe, cloud.means, 0),
             None,
-            torch.where(safe, cloud.rotations, 1),
+            torch.where(turned, cloud.rotations, upright),
             torch.where(safe, cloud.scales, 1e-6),
             view[None],
             intrinsics[None],
@@ -255,10 +260,15 @@ def rasterize_cuda(
             near_plane=float(NEAR_CUT_Z),
             opacities=torch.where(usable, cloud.opacities, 0),
         )
-        _, ids, entries = gsplat.isect_tiles(means2d, radii, depths, TILE, across, down)
+        visible = usable & (radii[0] > 0).all(dim=1) & torch.isfinite(depths[0])
+        visible = visible & torch.isfinite(means2d[0]).all(dim=1) & torch.isfinite(conics[0]).all(dim=1)
+        kept = visible[:, None]
+        xy, conic, view_z = (
+            torch.where(mask, value[0], 0) for mask, value in ((kept, means2d), (kept, conics), (visible, depths))
+        )
+        reach = torch.where(kept, radii[0].clamp(0, int(MAX_RADIUS)), 0)
+        _, ids, entries = gsplat.isect_tiles(xy[None], reach[None], view_z[None], TILE, across, down)
         starts = gsplat.isect_offset_encode(ids, 1, across, down)[0]
-        xy, conic, view_z = means2d[0], conics[0], depths[0]
-        visible = usable & (radii[0] > 0).all(dim=1)
     shown = visible[:, None]
     colors = torch.where(shown, cloud.colors, 0)
     if depth:

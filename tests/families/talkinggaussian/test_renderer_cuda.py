@@ -5,6 +5,7 @@ On a machine with a GPU the last test runs the real thing.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,6 +19,7 @@ from talkinghead.families.talkinggaussian.renderer_cuda import CudaHeadRenderer
 from talkinghead.families.talkinggaussian.scene import Backdrop, read_poses
 from talkinghead.rendering import rasterize_cuda
 from talkinghead.rendering.gaussians import GaussianCloud
+from talkinghead.rendering.rasterize_cpu import rasterize_cpu
 from talkinghead.rendering.rasterize_reference import Projection, TileLists, composite
 
 
@@ -58,6 +60,145 @@ def rasterize_to_pixels(
     drawn = composite(cloud, projection, TileLists(ids.numpy(), starts), (width, height), backgrounds[0].numpy())
     color = torch.from_numpy(np.asarray(drawn["color"])).permute(1, 2, 0)[None]
     return color, torch.from_numpy(np.asarray(drawn["alpha"]))[None, ..., None]
+
+
+def fully_fused_projection(
+    means: torch.Tensor,
+    covars: None,
+    quats: torch.Tensor,
+    scales: torch.Tensor,
+    viewmats: torch.Tensor,
+    Ks: torch.Tensor,
+    width: int,
+    height: int,
+    eps2d: float = 0.3,
+    near_plane: float = 0.01,
+    *,
+    opacities: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, None]:
+    """gsplat's signature and rule of extent; refuses what must not reach a kernel."""
+    assert covars is None
+    assert viewmats.shape == (1, 4, 4)
+    assert Ks.shape == (1, 3, 3)
+    for values in (means, quats, scales, opacities):
+        assert torch.isfinite(values).all()
+    assert (quats.norm(dim=1) > 0).all()
+    x, y, z = (means @ viewmats[0, :3, :3].T + viewmats[0, :3, 3]).unbind(1)
+    front = z >= near_plane
+    depth = torch.where(front, z, 1)
+    limits = [1.3 * size / (2 * Ks[0, k, k]) for k, size in enumerate((width, height))]
+    tx, ty = ((v / depth).clamp(-limit, limit) * depth for v, limit in zip((x, y), limits, strict=True))
+    zero = torch.zeros_like(depth)
+    fx, fy = Ks[0, 0, 0], Ks[0, 1, 1]
+    jacobian = torch.stack([fx / depth, zero, -fx * tx / depth**2, zero, fy / depth, -fy * ty / depth**2], 1).reshape(
+        -1, 2, 3
+    )
+    turn = rasterize_cuda._rotation_rows(quats / quats.norm(dim=1, keepdim=True))
+    half = jacobian @ viewmats[0, :3, :3] @ (turn * scales[:, None])
+    cov = half @ half.transpose(1, 2) + eps2d * torch.eye(2)
+    determinant = cov[:, 0, 0] * cov[:, 1, 1] - cov[:, 0, 1] ** 2
+    conics = torch.stack([cov[:, 1, 1], -cov[:, 0, 1], cov[:, 0, 0]], 1) / determinant[:, None]
+    means2d = torch.stack([fx * x / depth + Ks[0, 0, 2], fy * y / depth + Ks[0, 1, 2]], 1)
+    reach = torch.sqrt(2 * torch.log(255 * opacities.clamp_min(1 / 255))).clamp_max(3.33)
+    radii = torch.ceil(reach[:, None] * torch.sqrt(torch.stack([cov[:, 0, 0], cov[:, 1, 1]], 1)))
+    radii = torch.where((front & (opacities >= 1 / 255))[:, None], radii, 0).nan_to_num(7).clamp_max(2e9)
+    return radii.to(torch.int32)[None], means2d[None], depth[None], conics[None], None
+
+
+def isect_tiles(
+    means2d: torch.Tensor, radii: torch.Tensor, depths: torch.Tensor, tile: int, across: int, down: int
+) -> tuple[None, torch.Tensor, torch.Tensor]:
+    """gsplat's rectangles; tile and depth in one number, as there."""
+    assert torch.isfinite(means2d).all()
+    assert torch.isfinite(depths).all()
+    assert radii.shape == means2d.shape
+    assert radii.dtype == torch.int32
+    found = []
+    for i, (centre, radius) in enumerate(zip(means2d[0].double(), radii[0].double(), strict=True)):
+        if not (radius > 0).all():
+            continue
+        low = torch.floor((centre - radius) / tile).clamp_min(0).long()
+        high = torch.ceil((centre + radius) / tile).clamp_min(0).long()
+        for row in range(int(low[1]), min(down, int(high[1]))):
+            for column in range(int(low[0]), min(across, int(high[0]))):
+                found.append(((row * across + column) << 32 | int(depths[0, i].view(torch.int32)), i))
+    found.sort(key=lambda pair: pair[0])
+    ids, entries = zip(*found, strict=True) if found else ((), ())
+    return None, torch.tensor(ids, dtype=torch.int64), torch.tensor(entries, dtype=torch.int32)
+
+
+def isect_offset_encode(ids: torch.Tensor, images: int, across: int, down: int) -> torch.Tensor:
+    tiles = torch.arange(across * down)
+    return torch.searchsorted(ids >> 32, tiles).to(torch.int32).reshape(images, down, across)
+
+
+GSPLAT = SimpleNamespace(
+    rasterize_to_pixels=rasterize_to_pixels,
+    fully_fused_projection=fully_fused_projection,
+    isect_tiles=isect_tiles,
+    isect_offset_encode=isect_offset_encode,
+)
+
+
+def tensors(cloud: GaussianCloud) -> rasterize_cuda.TorchCloud:
+    names = ("means", "scales", "rotations", "opacities", "colors")
+    return rasterize_cuda.TorchCloud(*(torch.from_numpy(getattr(cloud, name)) for name in names))
+
+
+def random_cloud(seed: int, count: int) -> GaussianCloud:
+    rng = np.random.default_rng(seed)
+    quaternions = rng.normal(size=(count, 4))
+    return GaussianCloud(
+        means=rng.normal(0, 0.08, (count, 3)).astype(np.float32),
+        scales=np.exp(rng.uniform(-7, -4, (count, 3))).astype(np.float32),
+        rotations=(quaternions / np.linalg.norm(quaternions, axis=1, keepdims=True)).astype(np.float32),
+        opacities=rng.uniform(0, 1, count).astype(np.float32),
+        colors=rng.uniform(0, 1, (count, 3)).astype(np.float32),
+    )
+
+
+def test_fast_lists_differ_as_little_as_stated(scene: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rasterize_cuda, "_gsplat", lambda: GSPLAT)
+    camera = read_poses(scene.data / "transforms_val.json").camera(0, (96, 72))
+    background = np.array([0.2, 0.4, 0.6], np.float32)
+    for seed in (2, 3):
+        cloud = random_cloud(seed, 300)
+        slow = rasterize_cpu(cloud, camera, background, depth=True)
+        for exact in (False, True):
+            fast = rasterize_cuda.rasterize_cuda(
+                tensors(cloud), camera, torch.from_numpy(background), exact=exact, depth=True
+            )
+            difference = np.abs(fast.color.numpy() - slow.color)
+            assert difference.max() < (1e-4 if exact else 0.02)
+            assert difference.mean() < (1e-6 if exact else 1e-5)
+            assert (difference > 1 / 255).mean() < 1e-3
+            assert np.abs(fast.alpha.numpy() - slow.alpha).max() < 0.02
+
+
+def test_nothing_malformed_reaches_a_kernel(scene: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The replaced kernels refuse it; what is well formed is drawn as if the rest were not there."""
+    monkeypatch.setattr(rasterize_cuda, "_gsplat", lambda: GSPLAT)
+    camera = read_poses(scene.data / "transforms_val.json").camera(0, (48, 40))
+    cloud = random_cloud(0, 60)
+    sound = np.ones(60, bool)
+    for index, (name, value) in enumerate((
+        ("means", np.nan), ("means", np.inf), ("scales", np.nan), ("scales", 0.0), ("scales", -1.0),
+        ("rotations", np.nan), ("opacities", np.nan), ("colors", -np.inf), ("scales", 1e25), ("means", 1e30),
+    )):  # fmt: skip
+        getattr(cloud, name)[index] = value
+        sound[index] = False
+    behind = camera.position + 0.3 * (camera.position - cloud.means[sound].mean(0))
+    cloud.means[10], sound[10] = behind, False
+    clean = GaussianCloud(**{name: getattr(cloud, name)[sound] for name in cloud.__dataclass_fields__})
+    cloud.opacities[8:10] = 0.001  # huge ones: they must do no harm, and may not be seen
+    for exact in (True, False):
+        black = torch.zeros(3)
+        found = rasterize_cuda.rasterize_cuda(tensors(cloud), camera, black, exact=exact)
+        expected = rasterize_cuda.rasterize_cuda(tensors(clean), camera, black, exact=exact)
+        assert torch.isfinite(found.color).all()
+        torch.testing.assert_close(found.color, expected.color, atol=1e-6, rtol=0)
+    zero = replace(cloud, rotations=np.zeros_like(cloud.rotations))
+    assert torch.isfinite(rasterize_cuda.rasterize_cuda(tensors(zero), camera, torch.zeros(3), exact=False).color).all()
 
 
 def pictures(renderer: HeadRenderer, scene: SimpleNamespace) -> list[Frame]:
