@@ -67,6 +67,11 @@ def list_models(json_output: Annotated[bool, typer.Option("--json", help="Show i
         console.say(console.table(["model", "takes", "needs", "frames/s", "extra", "what it does"], rows))
         console.say()
         console.say(_checkpoint_table())
+        console.say()
+        console.say(
+            "Not listed until they are installed: ARTalk's styles (artalk-style-natural-0 and others), and the small"
+        )
+        console.say("files that a pull brings along. `talkinghead models licenses` names all.")
         return
     have = store.installed()
     found: list[dict[str, Any]] = []
