@@ -22,6 +22,7 @@ from talkinghead.backends.choose import available_cores
 from talkinghead.contracts import FloatArray
 from talkinghead.errors import OutOfMemory
 from talkinghead.families.wav2lip.architecture import EMBEDDING
+from talkinghead.families.wav2lip.features import FeatureStore
 from talkinghead.families.wav2lip.graphs import feature_names, network
 from talkinghead.families.wav2lip.listening import Listening
 from talkinghead.families.wav2lip.postprocess import to_faces_bgr
@@ -93,6 +94,8 @@ class EngineState:
     generated: int = 0
     reused_faces: int = 0
     reused_features: int = 0
+    stored_features: int = 0
+    """Taken from disk."""
     encoded_windows: int = 0
     reused_windows: int = 0
     int8_psnr_db: float | None = None
@@ -141,6 +144,7 @@ class Engine:
         self.state = EngineState(self.options.batch(placement.device))
         self.tracer = tracer or NoTracer()
         self.int8_samples = int8_samples
+        self.feature_store: FeatureStore | None = None
         self._open_times_s: list[float] = []
         self.from_cache: bool | None = None
         self._sessions: dict[str, Session] = {}
@@ -199,7 +203,9 @@ class Engine:
             self.session(part)
 
     def _parts(self, split: bool) -> tuple[str, ...]:
-        return ("audio", "face", "decoder") if split else ("audio", "generator")
+        if not split:
+            return ("audio", "generator")
+        return ("audio", "decoder") if self.feature_store is not None else ("audio", "face", "decoder")
 
     def session(self, part: str) -> Session:
         """The session of one part of the network, opened when first needed."""
@@ -340,12 +346,22 @@ class Engine:
         names = feature_names(self.architecture)
         found = {key: self._features.find(key) for key in keys}
         fresh = {request.key: request.face for request in batch if found[request.key] is None}
+        if self.feature_store is not None:
+            for key, face in list(fresh.items()):
+                stored = self.feature_store.get(face)
+                if stored is not None:
+                    found[key] = stored
+                    self._features.keep(key, stored)
+                    self.state.stored_features += 1
+                    del fresh[key]
         if fresh:
             with self.tracer.span("face encoder", faces=len(fresh)):
                 outputs = self.session("face").run({"face": network_faces(np.stack(list(fresh.values())))})
             for index, key in enumerate(fresh):
                 found[key] = tuple(outputs[name][index].copy() for name in names)
                 self._features.keep(key, found[key])
+                if self.feature_store is not None:
+                    self.feature_store.put(fresh[key], found[key])
         self.state.reused_features += len(keys) - len(fresh)
         stacked = {name: np.stack([found[key][level] for key in keys]) for level, name in enumerate(names)}
         self._stacked = (keys, stacked) if len(set(keys)) == 1 else None

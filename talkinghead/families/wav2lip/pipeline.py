@@ -20,6 +20,7 @@ from talkinghead.contracts import AudioClip, FaceStatus, FaceTrack, Frame, Frame
 from talkinghead.errors import OptionError
 from talkinghead.families.wav2lip.config import Wav2LipConfig, published
 from talkinghead.families.wav2lip.engine import Ears, Engine, EngineOptions, Face, Lru, Request
+from talkinghead.families.wav2lip.features import MOST_KEPT, FeatureStore
 from talkinghead.families.wav2lip.listening import Listening, listen, listen_published, published_num_frames
 from talkinghead.families.wav2lip.postprocess import match_colours, paste_box, paste_lower_face
 from talkinghead.families.wav2lip.preprocess import face_crop_bgr
@@ -108,6 +109,8 @@ class Wav2LipHead(Head):
         self.tracer: Tracer = Tracer() if self.config.profile is not None else NoTracer()
         self.read_s = time.perf_counter() - started
         self.engine = self._engine(None)
+        self._cache: Cache = NullCache()
+        """Of the last `prepare`."""
 
     def _engine(self, cache: Cache | None) -> Engine:
         folder = None if isinstance(cache, NullCache) else compiled_folder((cache or Cache()).folder)
@@ -156,6 +159,7 @@ class Wav2LipHead(Head):
         self.weights.file_hash.start(cache)
         if isinstance(cache, NullCache):
             self.engine.options = replace(self.engine.options, cache_folder=None)
+        self._cache = cache
         faces = options.faces or FaceOptions()
         if self.config.face_index is not None:
             faces = replace(faces, select=f"index:{self.config.face_index}")
@@ -262,6 +266,7 @@ class Wav2LipHead(Head):
                 accepted="a face for each sound of --map",
             )
         split = self._splits(avatar, plan)
+        self.engine.feature_store = self._feature_store(avatar, plan) if split else None
         self.engine.open_ahead(split=split)
         return (
             Stage("read", lambda indices: self._read(avatar, plan, indices), queue_size=4),
@@ -298,9 +303,20 @@ class Wav2LipHead(Head):
 
     def _splits(self, avatar: Wav2LipAvatar, plan: FramePlan) -> bool:
         """Whether the features of source frames are worth keeping: they come again, and all of them fit."""
-        distinct = len(np.unique(plan.indices)) * len(avatar.tracks)
+        distinct = self._distinct_faces(avatar, plan)
         shown = len(plan) * len(avatar.tracks)
         return self.config.reuse and shown >= SPLIT_MIN_REPEATS * distinct and distinct <= self.engine.most_features
+
+    @staticmethod
+    def _distinct_faces(avatar: Wav2LipAvatar, plan: FramePlan) -> int:
+        return len(np.unique(plan.indices)) * len(avatar.tracks)
+
+    def _feature_store(self, avatar: Wav2LipAvatar, plan: FramePlan) -> FeatureStore | None:
+        """Where features are kept on disk, for a job of few faces."""
+        few = self._distinct_faces(avatar, plan) <= MOST_KEPT[self.config.keep_features]
+        if not few or self.engine.finishes or isinstance(self._cache, NullCache):
+            return None
+        return FeatureStore(self._cache, self.weights.sha256, self.placement)
 
     def _read(self, avatar: Wav2LipAvatar, plan: FramePlan, indices: Iterator[int]) -> Iterator[PlannedFrame]:
         assert avatar.source is not None
@@ -424,6 +440,7 @@ class Wav2LipHead(Head):
             "faces_generated": state.generated,
             "faces_reused": state.reused_faces,
             "features_reused": state.reused_features,
+            "features_from_disk": state.stored_features,
             "windows_encoded": state.encoded_windows,
             "windows_reused": state.reused_windows,
             "int8_psnr_db": state.int8_psnr_db,

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 
 from talkinghead import api  # noqa: E402
 from talkinghead.backends import Placement  # noqa: E402
-from talkinghead.cache import NullCache  # noqa: E402
+from talkinghead.cache import Cache, NullCache  # noqa: E402
 from talkinghead.cli.main import main  # noqa: E402
 from talkinghead.contracts import AudioClip, FaceStatus, Speech  # noqa: E402
 from talkinghead.errors import AudioTooShort, MissingWeights, NoFaceFound, OptionError, OutOfMemory  # noqa: E402
@@ -126,6 +126,20 @@ def test_reuse_changes_nothing(checkpoint: Path, video: Path) -> None:
     assert (results[0] == results[1]).mean() > 0.999
     assert states[0].reused_features > 0
     assert states[1].reused_features == 0
+
+
+def test_kept_features_change_nothing(checkpoint: Path, tmp_path: Path) -> None:
+    said = speech()
+    cache = Cache(tmp_path)
+    runs = []
+    for keep in ("never", "pictures", "pictures"):
+        head = load(checkpoint, keep_features=keep, silence_gate=False)
+        avatar = head.prepare(PICTURE, PrepareOptions(faces=BOX, cache=cache))
+        runs.append((list(head.frames(avatar, said)), head.engine.state.stored_features))
+        head.engine.close()
+    assert [count for _, count in runs] == [0, 0, 1]
+    for frames, _ in runs[1:]:
+        assert all((a == b).all() for a, b in zip(runs[0][0], frames, strict=True))
 
 
 def test_equal_windows_over_a_picture_are_generated_once(checkpoint: Path) -> None:

@@ -1,0 +1,37 @@
+"""Features of source faces on disk, for avatars that are used again and again: a picture or a short loop."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from talkinghead.backends import Placement
+from talkinghead.cache import Cache, cache_key
+from talkinghead.families.wav2lip.graphs import GRAPH_VERSION
+
+MOST_KEPT = {"pictures": 1, "loops": 64, "never": 0}
+"""By `Wav2LipConfig.keep_features`: source faces of a job whose features are kept, 0.6 MB each; those of longer videos
+are computed faster than they are read."""
+
+
+class FeatureStore:
+    """The face encoder's outputs by what went in: the face's pixels, the weights and the runtime."""
+
+    def __init__(self, cache: Cache, weights_sha256: str, placement: Placement) -> None:
+        self._cache = cache
+        self._identity = f"{weights_sha256} {GRAPH_VERSION} {placement.backend} {placement.precision}"
+
+    def get(self, face_bgr: NDArray[np.uint8]) -> tuple[NDArray[np.generic], ...] | None:
+        """One array per encoder stage, in the form in which the runtime gave them; None where they are not kept."""
+        stored = self._cache.get(self._key(face_bgr))
+        return None if stored is None else tuple(stored[str(level)] for level in range(len(stored)))
+
+    def put(self, face_bgr: NDArray[np.uint8], features: tuple[NDArray[np.generic], ...]) -> None:
+        """Keep the features of one face."""
+        self._cache.put(self._key(face_bgr), {str(level): value for level, value in enumerate(features)})
+
+    def _key(self, face_bgr: NDArray[np.uint8]) -> str:
+        pixels = hashlib.blake2b(np.ascontiguousarray(face_bgr).data, digest_size=32).digest()
+        return cache_key("wav2lip-features/1", face=pixels, size=len(face_bgr), identity=self._identity)
