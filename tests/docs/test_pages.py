@@ -105,7 +105,8 @@ def run_make(words: list[str], desk: Path) -> None:
         command = ["make", "-C", str(ROOT), target, f"DEMO_VENV={sys.prefix}", "DEMO_SETUP=", *files]
     else:
         command = ["make", "-C", str(ROOT), "--dry-run", target, "SETUP="]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    own = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=own)
     assert done.returncode == 0, done.stderr
 
 
