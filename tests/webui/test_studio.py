@@ -1,0 +1,193 @@
+"""What stands behind the handlers: sessions apart from each other, limits, checks by content. No browser, no gradio."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from talkinghead.errors import Cancelled, InputError, MediaError, MissingWeights, OptionError, TalkingHeadError
+from talkinghead.registry import FAMILIES
+from talkinghead.webui.options import AppOptions
+from talkinghead.webui.studio import Order, Studio, Voice
+from tests.stripes import FACTS
+from tests.synthetic_media import make_sound, make_video
+
+
+@pytest.fixture
+def studio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
+    """A studio with the model for tests in it."""
+    monkeypatch.setitem(FAMILIES, FACTS.name, FACTS)  # type: ignore[arg-type]
+    made = Studio(tmp_path / "server", AppOptions(max_upload_mb=1, max_minutes=0.1))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def order(tmp_path: Path) -> Order:
+    return Order("stripes", make_sound(tmp_path / "hello.wav", 1.0), make_video(tmp_path / "me.mp4", 30))
+
+
+def test_a_video_with_everything_that_belongs_to_it(studio: Studio, order: Order) -> None:
+    finished = studio.start("anna", order).result()
+    assert finished.report.num_frames == 25
+    assert [stage.name for stage in finished.report.stages][:2] == ["load", "read-sound"]
+    for path in (finished.video, finished.poster, finished.report_file, finished.cues, finished.source):
+        assert path is not None
+        assert path.is_file()
+        assert studio.session("anna").folder in path.parents
+    assert finished.motion is None
+    assert "stripes" in finished.report_file.read_text().lower()
+    studio.keep("anna", finished)
+    studio.keep("anna", finished)
+    assert studio.history("anna") == (finished,)
+    assert studio.history("berta") == ()
+
+
+def test_sessions_have_folders_that_cannot_be_guessed_and_leave_nothing(studio: Studio, order: Order) -> None:
+    finished = studio.start("anna", order).result()
+    folders = [studio.session(name).folder for name in ("anna", "berta")]
+    assert len({folder.name for folder in folders}) == 2
+    assert all(len(folder.name) > 32 for folder in folders)
+    assert folders[0].stat().st_mode & 0o077 == 0
+    studio.end_session("anna")
+    assert not finished.video.exists()
+    assert folders[1].exists()
+    studio.close()
+    assert not studio.folder.exists()
+
+
+def test_old_sessions_end_but_not_those_at_work(studio: Studio, order: Order) -> None:
+    folder = studio.session("anna").folder
+    studio.session("anna").last_used_s -= 1e6
+    slow = Order("stripes", order.sound, order.source, options={"model": {"delay_s": 0.2}})
+    job = studio.start("berta", slow)
+    studio.session("berta").last_used_s -= 1e6
+    assert studio.end_old_sessions() == 1
+    assert not folder.exists()
+    assert studio.cancel("berta") == 1
+    with pytest.raises(Cancelled):
+        job.result()
+    assert list(studio.session("berta").folder.glob("result-*")) == []
+
+
+def test_only_ones_own_jobs_are_cancelled(studio: Studio, order: Order) -> None:
+    job = studio.start("anna", order)
+    assert studio.cancel("berta") == 0
+    assert job.result().report.num_frames == 25
+
+
+def test_at_most_a_few_jobs_of_one_visitor(studio: Studio, order: Order) -> None:
+    slow = Order("stripes", order.sound, order.source, options={"model": {"delay_s": 0.5}})
+    for _ in range(4):
+        studio.start("anna", slow)
+    with pytest.raises(InputError, match="4 of your videos"):
+        studio.start("anna", slow)
+    assert studio.cancel("anna") == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": "nobody"}, "no model 'nobody'"),
+        ({"model": "wav2lip"}, "needs a model file"),
+        ({"source": ""}, "No face"),
+        ({"sound": Voice("  ")}, "no text"),
+        ({"checkpoint": "/etc/passwd"}, "no checkpoint"),
+        ({"options": {"model": {"fail_at": "x"}}}, "Fail at is 'x'"),
+        ({"options": {"model": {"nose": 1}}}, "no option 'nose'"),
+        ({"options": {"nose": {}}}, "no options 'nose'"),
+        ({"options": {"encoding": {"crf": 90}}}, "crf 90"),
+        ({"options": {"reading": {"cache_bytes": 1}}}, "no option 'cache_bytes'"),
+        ({"options": {"machine": {"device": "tpu"}}}, "Device is 'tpu'"),
+    ],
+)
+def test_orders_that_cannot_be_done_are_refused_in_sentences(
+    studio: Studio, order: Order, change: dict[str, object], message: str
+) -> None:
+    from dataclasses import replace
+
+    with pytest.raises(TalkingHeadError, match=message):
+        studio.start("anna", replace(order, **change))  # type: ignore[arg-type]
+
+
+def test_files_are_judged_by_content_size_and_length(studio: Studio, order: Order, tmp_path: Path) -> None:
+    text = tmp_path / "face.png"
+    text.write_text("I am no picture.")
+    with pytest.raises(MediaError):
+        studio.check_face(text)
+    with pytest.raises(MediaError, match="sound"):
+        studio.check_sound(make_video(tmp_path / "mute.mp4", 5))
+    large = tmp_path / "large.wav"
+    large.write_bytes(b"\0" * 1_100_000)
+    with pytest.raises(MediaError, match="at most 1 MB"):
+        studio.check_sound(large)
+    with pytest.raises(InputError, match="minutes"):
+        studio.check_sound(make_sound(tmp_path / "long.wav", 8.0))
+    with pytest.raises(InputError, match="minutes"):
+        studio.speak(Voice("word " * 3000))
+
+
+def test_a_voice_cannot_name_a_file(studio: Studio) -> None:
+    with pytest.raises(OptionError, match="no voice"):
+        studio.speak(Voice("Hello.", voice="/etc/passwd.onnx"))
+
+
+def test_sentences_name_no_folders_of_the_server(studio: Studio) -> None:
+    path = studio.session("anna").folder / "deep" / "me.png"
+    with pytest.raises(MediaError) as caught:
+        studio.check_face(path)
+    assert "me.png" in studio.sentence(caught.value)
+    assert str(studio.folder) not in studio.sentence(caught.value)
+    assert "secret" not in studio.sentence(RuntimeError("secret"))
+
+
+def test_a_gallery_offers_faces_and_folders(tmp_path: Path, order: Order) -> None:
+    gallery = tmp_path / "gallery"
+    gallery.mkdir()
+    make_video(gallery / "anna.mp4", 5)
+    (gallery / "notes.mp4").write_text("no video")
+    for part in ("full_body_img", "landmarks"):
+        (gallery / "May" / part).mkdir(parents=True)
+    studio = Studio(tmp_path / "server", folders=[gallery])
+    try:
+        assert [face.title for face in studio.faces][-1] == "anna"
+        assert studio.sources(studio.availability("synctalk2d")) in ((), ("May",))
+        assert studio._source(studio.availability("viseme"), "anna") == gallery / "anna.mp4"
+        with pytest.raises(OptionError, match="template"):
+            studio._source(studio.availability("synctalk2d"), "../May")
+    finally:
+        studio.close()
+    with pytest.raises(MediaError):
+        Studio(tmp_path / "other", folders=[tmp_path / "missing"])
+
+
+def test_options_of_the_server() -> None:
+    assert AppOptions().is_local
+    assert not AppOptions(host="0.0.0.0").is_local
+    assert not AppOptions(share=True).is_local
+    assert AppOptions(auth="a:b:c,d:e").logins == [("a", "b:c"), ("d", "e")]
+    for wrong in ({"port": 70000}, {"auth": "secretpassword"}, {"at_once": 0}, {"max_minutes": 0.0}, {"host": " "}):
+        with pytest.raises(OptionError) as caught:
+            AppOptions(**wrong)  # type: ignore[arg-type]
+        assert "secretpassword" not in str(caught.value)
+
+
+def test_no_field_that_names_a_file_is_offered() -> None:
+    from talkinghead.availability import all_models
+    from talkinghead.webui.fields import model_group
+
+    for found in all_models():
+        names = {offered.field.name for offered in model_group(found.facts, {}).offered}
+        assert not names & {
+            "assets", "background", "checkpoint", "features", "flame", "map", "poses", "profile", "save_frames",
+            "shape",
+            "style", "audio_model", "expression", "texture",
+        }  # fmt: skip
+
+
+def test_missing_models_are_refused_with_the_command_that_gets_them(studio: Studio, order: Order) -> None:
+    with pytest.raises(MissingWeights) as caught:
+        studio.start("anna", Order("wav2lip", order.sound, order.source))
+    assert "talkinghead models pull wav2lip-gan" in str(caught.value)
