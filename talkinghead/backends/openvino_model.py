@@ -119,8 +119,10 @@ def _operators() -> dict[str, Callable[[Values, Attributes], Any]]:
         )
 
     def pool(x: Values, a: Attributes) -> Any:
+        from openvino import opset1  # later ones also give the places of the maxima
+
         zero = [0, 0]
-        return ops().max_pool(x[0], list(a["strides"]), [1, 1], zero, zero, list(a["kernel_shape"]))
+        return opset1.max_pool(x[0], list(a["strides"]), zero, zero, list(a["kernel_shape"]))
 
     return {
         "Relu": lambda x, _: ops().relu(x[0]),
