@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from html import escape
 
@@ -124,8 +125,15 @@ def model_html(found: Availability) -> str:
     return (
         f'<div class="th-model">{escape(facts.summary)}</div>'
         f'<div class="th-panel th-note" role="status"><div class="th-title">{escape(found.why_not)}</div>'
-        f'<div class="th-detail">To get it: <code>{escape(found.remedy)}</code></div></div>'
+        f'<div class="th-detail">To get it: {_with_commands(found.remedy)}</div></div>'
     )
+
+
+def _with_commands(text: str) -> str:
+    """Commands in a remedy as code, so that they can be copied."""
+    command = r"(?:talkinghead(?: [\w.-]+)+|pip install \S+)"
+    parts = re.split(f"({command})", text)
+    return "".join(f"<code>{escape(part)}</code>" if i % 2 else escape(part) for i, part in enumerate(parts))
 
 
 def report_html(report: Report) -> str:

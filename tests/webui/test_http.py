@@ -82,7 +82,7 @@ def test_errors_arrive_as_sentences(client: Any, voice: Path, tmp_path: Path) ->
         client.predict(sound=gradio_client.handle_file(str(voice)), api_name="/generate")
     fake = tmp_path / "fake.png"
     fake.write_text("no picture")
-    with pytest.raises(Exception, match="fake.png") as caught:
+    with pytest.raises(Exception, match=r"fake\.png") as caught:
         client.predict(
             face=gradio_client.handle_file(str(fake)),
             sound=gradio_client.handle_file(str(make_sound(tmp_path / "a.wav", 0.2))),
@@ -183,3 +183,25 @@ def test_a_taken_port_is_a_sentence(served: Any) -> None:
 
     with pytest.raises(OptionError, match=f"127.0.0.1:{served.port}"), open_app(AppOptions(port=served.port)):
         pass
+
+
+def test_the_example_of_the_documentation_runs(
+    served: Any, face: Path, voice: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    import re
+    import shutil
+
+    from tests.conftest import ROOT
+
+    code = "\n".join(re.findall(r"^```py\n(.*?)^```", (ROOT / "docs" / "web.md").read_text(), re.M | re.S))
+    shutil.copy(face, tmp_path / "me.jpg")
+    shutil.copy(voice, tmp_path / "hello.wav")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    try:
+        exec(compile(code.replace("http://127.0.0.1:8960/", served.url), "web.md", "exec"), names)
+    finally:
+        names["client"].close()
+    out = capsys.readouterr().out
+    assert "face of" in out
+    assert "viseme True" in out
