@@ -182,7 +182,7 @@ def flags() -> set[str]:
 def test_options_named_in_the_pages_exist(name):
     known = flags()
     others = {"--strict", "--gain"}  # of mypy and mkdocs; of the model that a page makes up
-    for flag in set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", PAGES[name])) - others:
+    for flag in set(re.findall(r"(?<![\w-])--[a-z][a-z0-9_-]+", PAGES[name])) - others:
         assert flag in known, f"{name} names {flag}"
 
 
