@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,8 @@ from talkinghead.families.synctalk2d.shapes import state_shapes
 
 SPEECH_BATCH = 8
 """Windows per call of the audio branch."""
+STREAMS = 2
+"""Frames that OpenVINO works on at once, if there are as many cores: none of them waits for another one's cores."""
 
 
 class Engine(ABC):
@@ -62,6 +65,13 @@ class Engine(ABC):
     @abstractmethod
     def render(self, states: Sequence[Any], heard: Sequence[Any]) -> list[Picture]:
         """Pictures uint8 BGR [side, side, 3], one per item."""
+
+    def stream(self, pairs: Iterable[tuple[Any, Any]]) -> Iterator[Picture]:
+        """Pictures of (state, heard) pairs, in order; some pairs may be taken before the first picture comes."""
+        waiting = iter(pairs)
+        while part := list(islice(waiting, self.batch)):
+            states, heard = zip(*part, strict=True)
+            yield from self.render(states, heard)
 
     def state_bytes(self) -> int:
         """Memory of one template's state."""
@@ -190,9 +200,9 @@ class SessionEngine(Engine):
         names = state_names(len(state_shapes(net, form, 1)))
         self._num_deep = 1 + len(names) // 2 if precision == "bfloat16" else 0
 
-        def session(network: Any, precision: str, batch: int, packed: Sequence[str] = ()) -> Any:
+        def session(network: Any, precision: str, batch: int, packed: Sequence[str] = (), streams: int = 1) -> Any:
             place = Placement("cpu", backend, precision, "")
-            return open_session(network, place, batch=batch, threads=threads or None, packed=packed)
+            return open_session(network, place, batch=batch, threads=threads or None, packed=packed, streams=streams)
 
         shared = [] if backend == "onnx" else names[self._num_deep :] if self._num_deep else [*names, "heard"]
         self._picture = session(picture_network(net, form, 1), precision, 1, shared)
@@ -200,9 +210,9 @@ class SessionEngine(Engine):
         if self._num_deep:
             deep, shallow = render_parts(net, form, self._num_deep, 1)
             self._deep = session(deep, "float32", 1)
-            self._last = session(shallow, precision, 1, shared)
+            self._last = session(shallow, precision, 1, shared, STREAMS)
         else:
-            self._last = session(render_network(net, form, 1), precision, 1, shared)
+            self._last = session(render_network(net, form, 1), precision, 1, shared, STREAMS)
 
     def picture(self, picture_bgr: Picture) -> Any:
         return self._picture.run({"picture": np.ascontiguousarray(picture_bgr)[None]})
@@ -219,14 +229,19 @@ class SessionEngine(Engine):
         return heard
 
     def render(self, states: Sequence[Any], heard: Sequence[Any]) -> list[Picture]:
-        pictures: list[Picture] = []
-        for state, sound in zip(states, heard, strict=True):
-            given = {"heard": sound, **state}
-            if self._num_deep:
-                small = dict(list(given.items())[: self._num_deep + 1])
-                given = {"deep": self._deep.run(small)["deep"], **dict(list(state.items())[self._num_deep :])}
-            pictures.append(self._last.run(given)["picture"][0])
-        return pictures
+        return [self._last.run(self._given(*pair))["picture"][0] for pair in zip(states, heard, strict=True)]
+
+    def stream(self, pairs: Iterable[tuple[Any, Any]]) -> Iterator[Picture]:
+        for found in self._last.run_many(self._given(*pair) for pair in pairs):
+            yield found["picture"][0]
+
+    def _given(self, state: Any, sound: Any) -> dict[str, Any]:
+        """What the last session takes."""
+        given = {"heard": sound, **state}
+        if self._num_deep:
+            small = dict(list(given.items())[: self._num_deep + 1])
+            given = {"deep": self._deep.run(small)["deep"], **dict(list(state.items())[self._num_deep :])}
+        return given
 
 
 class OnnxEngine(SessionEngine):

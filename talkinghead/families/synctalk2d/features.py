@@ -144,7 +144,9 @@ def load_array(path: str | Path) -> NDArray[Any]:
     try:
         array = np.load(path, allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"{path} is not a .npy file of plain numbers ({error}).") from error
+        raise InputError(
+            f"{path} is not a .npy file of plain numbers.", accepted="an array as np.save writes it"
+        ) from error
     if not isinstance(array, np.ndarray):
         array.close()
         raise InputError(f"{path} is an archive of several arrays.", accepted="a .npy file with one array")

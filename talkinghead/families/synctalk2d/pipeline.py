@@ -9,7 +9,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -422,14 +421,18 @@ class SyncTalk2DHead(Head):
 
         def generate(work: Iterator[_Work]) -> Iterator[tuple[_Work, Picture]]:
             heard: dict[int, Any] = {}
-            for part in _chunks(work, engine.batch):
-                for item in part:
+            taken: deque[_Work] = deque()
+
+            def pairs() -> Iterator[tuple[Any, Any]]:
+                for item in work:
                     if item.index not in heard:
                         new = engine.speech(conditioning.windows(item.index, item.index + SPEECH_BATCH))
                         heard.update(enumerate(new, start=item.index))
-                found = [states.get(item.key, _picture_of(item.template)) for item in part]
-                pictures = engine.render(found, [heard.pop(item.index) for item in part])
-                yield from zip(part, pictures, strict=True)
+                    taken.append(item)
+                    yield states.get(item.key, _picture_of(item.template)), heard.pop(item.index)
+
+            for picture in engine.stream(pairs()):
+                yield taken.popleft(), picture
 
         def paste(pairs: Iterator[tuple[_Work, Picture]]) -> Iterator[Frame]:
             for item, picture_bgr in pairs:
@@ -483,11 +486,6 @@ def _bgr(picture_rgb: Picture) -> Picture:
 
 def _picture_of(template: Template) -> Callable[[], Picture]:
     return lambda: _bgr(inner_picture(template.canvas))
-
-
-def _chunks(work: Iterator[_Work], size: int) -> Iterator[list[_Work]]:
-    while part := list(islice(work, size)):
-        yield part
 
 
 def _saver(folder: Path) -> Callable[[Iterator[Frame]], Iterator[Frame]]:

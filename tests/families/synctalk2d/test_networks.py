@@ -168,6 +168,24 @@ def test_states_and_batches_change_nothing(unet160: Any) -> None:
     assert StateCache(engine, 10**9)._room > 2
 
 
+@pytest.mark.parametrize("kind", ["openvino split", "onnx split", "torch joined"])
+def test_a_stream_gives_the_frames_in_order(kind: str) -> None:
+    if "openvino" in kind:
+        pytest.importorskip("openvino")
+    case = "udh160_hubert_classic"
+    net = fold(generator_weights(golden_weights(case), case).tensors, VARIANTS[CASES[case]])
+    engine = ENGINES[kind](net)
+    states = [engine.picture(smooth_picture(160, seed)) for seed in range(3)]
+    heard = engine.speech(
+        np.random.default_rng(1).uniform(0, 2, (5, *net.variant.audio.input_shape)).astype(np.float32)
+    )
+    pairs = [(states[k % 3], sound) for k, sound in enumerate(heard)]
+    found = list(engine.stream(iter(pairs)))
+    assert len(found) == 5
+    for picture, (state, sound) in zip(found, pairs, strict=True):
+        assert np.abs(picture.astype(int) - engine.render([state], [sound])[0]).max() <= 1
+
+
 def test_torch_renders_a_batch_as_its_frames(unet160: Any) -> None:
     net = fold(generator_weights(unet160, "weights").tensors, VARIANTS["unet160.ave"])
     engine = TorchEngine(net, batch=3)
