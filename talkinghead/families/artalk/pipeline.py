@@ -328,6 +328,8 @@ class ARTalkHead(Head):
             if progress is not None:
                 progress(ProgressEvent("trial frame", 0, 1))
             frame_s = renderer.trial(self.flame, head)
+            if progress is not None:
+                progress(ProgressEvent(f"trial frame: {frame_s:.1f} s, as each will take", 1, 1))
             warnings = (
                 f"Without a GPU a frame of this avatar takes about {frame_s:.1f} s here, measured: "
                 f"{frame_s * float(MOTION_FPS) / 60:.1f} minutes per second of speech; a mesh takes milliseconds.",

@@ -255,13 +255,20 @@ def run(
 ) -> Rendered:
     """What the published command does: one sound file to a video and its motion.
 
-    Writes NAME_STYLE_SHAPE.mp4 (dots in style and shape become _) and NAME_STYLE_SHAPE_motions.pt.
+    Writes NAME_STYLE_SHAPE.mp4 (dots in style and shape become _) and NAME_STYLE_SHAPE_motions.pt. An unknown avatar
+    becomes the mesh, as the published program means to do, and the notes say so.
     """
     import torch
 
     from talkinghead.media.files import write_bytes
 
     clip = load_audio(audio)
+    fallen: tuple[str, ...] = ()
+    try:
+        engine.avatar(shape_id)
+    except OptionError as error:
+        fallen = (f"{str(error).splitlines()[0]} The mesh is drawn instead.",)
+        shape_id = MESH
     if style_id not in NO_STYLE or engine.driver == "artalk":
         engine.set_style_motion(style_id)
     with warnings.catch_warnings(record=True) as caught:
@@ -274,4 +281,4 @@ def run(
     motions = video.with_name(f"{name}_motions.pt")
     write_bytes(motions, buffer.getvalue())
     notes = tuple(str(item.message) for item in caught)
-    return Rendered(video, motions, len(motion), engine.driver, (*engine.head.fallbacks, *notes))
+    return Rendered(video, motions, len(motion), engine.driver, (*engine.head.fallbacks, *fallen, *notes))

@@ -358,3 +358,20 @@ def test_a_texture_is_laid_on_heads_that_say_how(tmp_path):
                    image_size=64)  # fmt: skip
     frame = next(iter(head.frames(head.prepare("mesh"), speech(0.3))))
     assert frame[30, 32, 2] > 120 > 60 > frame[30, 32, 0]
+
+
+def test_an_unknown_avatar_of_the_published_command_becomes_the_mesh(tmp_path, assets, small_sizes, monkeypatch):
+    from talkinghead.families.artalk.gagavatar.avatar import TrackedHead
+    from talkinghead.families.artalk.published import ARTAvatarInferEngine, run
+    from talkinghead.families.artalk.weights import pick_tracked
+    from talkinghead.media import write_wav
+
+    heads = {"11.jpg": TrackedHead(np.zeros((3, 512, 512), np.float32), np.zeros((3, 4)), np.zeros(300))}
+    engine = ARTAvatarInferEngine(device="cpu", assets=assets, output_folder=tmp_path, image_size=32)
+    monkeypatch.setattr(
+        engine.head, "_gaussian_avatar", lambda name, *_: pick_tracked(heads, name, tmp_path / "tracked.pt")
+    )
+    write_wav(tmp_path / "say.wav", AudioClip(np.zeros(9_000, np.float32), 16_000))
+    result = run(engine, tmp_path / "say.wav", shape_id="nobody.jpg", style_id="natural_0")
+    assert result.video.name == "say_natural_0_mesh.mp4"
+    assert any("nobody.jpg" in note and "mesh" in note for note in result.notes)
