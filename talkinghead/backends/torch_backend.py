@@ -144,12 +144,18 @@ def place_module(module: nn.Module, device: str, precision: str) -> nn.Module:
     dtype = DTYPES[precision]
     module = module.to(device=device, dtype=dtype)
     if device != "cpu" or precision != "float32":
-        for holder in module.modules():
-            for name, buffer in list(holder.named_buffers(recurse=False)):
-                if buffer.ndim == 4:
-                    setattr(holder, name, buffer.contiguous(memory_format=torch.channels_last))
-        module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        module = to_channels_last(module)
     return module
+
+
+def to_channels_last(module: nn.Module) -> nn.Module:
+    """Store the weights of convolutions channels-last, for inputs that are."""
+    for holder in module.modules():
+        for name, buffer in list(holder.named_buffers(recurse=False)):
+            if buffer.ndim == 4:
+                setattr(holder, name, buffer.contiguous(memory_format=torch.channels_last))
+    made: nn.Module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return made
 
 
 class TorchSession:
