@@ -5,6 +5,7 @@ A family implements `prepare`, `condition`, `stages` and `describe`; `frames` an
 
 from __future__ import annotations
 
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -30,7 +31,7 @@ from talkinghead.contracts import (
 )
 from talkinghead.errors import OptionError
 from talkinghead.media.options import EncodeOptions, FrameOptions
-from talkinghead.pipeline import CancelToken, Run, Stage, run_stages
+from talkinghead.pipeline import CancelToken, Run, Stage, run_stages, watching
 from talkinghead.timeline import FramePlan, source_indices
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class ProgressEvent:
     done: int
     total: int | None
     """None while unknown."""
+    unit: str = "frames"
+    """What `done` and `total` count: "frames", or "s" of sound."""
 
 
 Progress = Callable[[ProgressEvent], None]
@@ -228,7 +231,7 @@ class Head(ABC):
         """Frames one by one as they are ready, RGB uint8 [H, W, 3]; closing the iterator stops the work."""
         options = options or RenderOptions()
         plan = self.plan(avatar, speech, options)
-        conditioning = self.condition(speech, plan.fps, len(plan))
+        conditioning = self._listen(speech, plan, None, cancel)
         run = self._start(avatar, conditioning, plan, options, cancel)
         yield from run
 
@@ -256,13 +259,11 @@ class Head(ABC):
         check_output(output, overwrite=options.overwrite, options=encode)
         started = time.perf_counter()
         plan = self.plan(avatar, speech, options)
-        _tell(progress, "listen", 0, 1)
-        conditioning = self.condition(speech, plan.fps, len(plan))
+        conditioning = self._listen(speech, plan, progress, cancel)
         self._write_beside(options, conditioning, speech, plan.fps)
         soundtrack, start_s = speech.soundtrack, speech.start_s
         del speech  # the samples of a long sound: freed here unless the caller keeps them
         listen_s = time.perf_counter() - started
-        _tell(progress, "listen", 1, 1)
 
         run = self._start(avatar, conditioning, plan, options, cancel)
         write = _SinkClock("write")
@@ -304,6 +305,22 @@ class Head(ABC):
             warnings=(*avatar.warnings, *_source_warnings(avatar), *description.warnings, *info.notes),
         )
         return Result(path=output, report=replace(report, warnings=tuple(dict.fromkeys(report.warnings))))
+
+    def _listen(self, speech: Speech, plan: FramePlan, progress: Progress | None, cancel: CancelToken | None) -> Any:
+        """`condition`, with progress in seconds of sound and a way to stop it."""
+        seconds = max(1, math.ceil(speech.clip.duration_s))
+
+        def watch(done: float, total: float) -> None:
+            if cancel is not None:
+                cancel.check()
+            if progress is not None:
+                progress(ProgressEvent("listen", int(seconds * done / total) if total else seconds, seconds, unit="s"))
+
+        watch(0.0, 1.0)
+        with watching(watch):
+            conditioning = self.condition(speech, plan.fps, len(plan))
+        watch(1.0, 1.0)
+        return conditioning
 
     def _write_beside(self, options: RenderOptions, conditioning: Any, speech: Speech, fps: Fraction) -> None:
         """The files of `options.motion` and `options.cues`."""

@@ -13,6 +13,8 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -42,6 +44,32 @@ class CancelToken:
         """Raise `Cancelled` if the job was stopped."""
         if self.cancelled:
             raise Cancelled()
+
+
+_WATCHER: ContextVar[Callable[[float, float], None] | None] = ContextVar("watcher", default=None)
+
+
+@contextmanager
+def watching(watcher: Callable[[float, float], None]) -> Iterator[None]:
+    """Have long work that is no stage of a run, inside this block and thread, tell how far it is; see `beat`."""
+    token = _WATCHER.set(watcher)
+    try:
+        yield
+    finally:
+        _WATCHER.reset(token)
+
+
+def beat(done: float, total: float) -> None:
+    """Called every second or so by long work that is no stage, such as listening to a long sound.
+
+    Args:
+        done, total: in any unit.
+    Raises:
+        Cancelled: the job was stopped.
+    """
+    watcher = _WATCHER.get()
+    if watcher is not None:
+        watcher(done, total)
 
 
 @dataclass(frozen=True)

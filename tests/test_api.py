@@ -18,6 +18,7 @@ from talkinghead.contracts import AudioClip
 from talkinghead.errors import Cancelled, MediaError, OptionError, OutputExists
 from talkinghead.head import PrepareOptions
 from talkinghead.media import FrameOptions, open_frames, probe
+from talkinghead.pipeline import CancelToken, beat
 from talkinghead.registry import FAMILIES
 from talkinghead.timeline import source_indices
 from tests.conftest import ROOT
@@ -77,6 +78,37 @@ def test_frames_are_what_render_writes(video, speech, tmp_path):
     assert all(np.array_equal(a, b) for a, b in zip(streamed, sequential, strict=True))
     th.render(head, avatar, listened, tmp_path / "o.mp4")
     assert [read_code(frame) for frame in open_frames(tmp_path / "o.mp4").read()] == expected
+
+
+def test_listening_tells_how_far_it_is_and_can_be_stopped(video, speech, tmp_path, monkeypatch):
+    head = th.load("stripes")
+    avatar, seen, heard = head.prepare(video), [], []
+    condition = type(head).condition
+
+    def slow(self, *arguments):
+        for second in range(3):
+            heard.append(second)
+            beat(second, 4)
+        return condition(self, *arguments)
+
+    monkeypatch.setattr(type(head), "condition", slow)
+    head.render(avatar, th.listen(speech), tmp_path / "o.mp4", progress=seen.append)
+    listening = [event for event in seen if event.stage == "listen"]
+    assert [(event.done, event.total, event.unit) for event in listening] == [
+        (done, 2, "s") for done in (0, 0, 0, 1, 2)
+    ]
+    cancel = CancelToken()
+
+    def stop(event):
+        if event.stage == "listen" and heard:
+            cancel.cancel()
+
+    heard.clear()
+    with pytest.raises(Cancelled):
+        head.render(avatar, th.listen(speech), tmp_path / "p.mp4", progress=stop, cancel=cancel)
+    assert heard == [0, 1]
+    assert not (tmp_path / "p.mp4").exists()
+    beat(1, 2)  # nobody watches: nothing happens
 
 
 def test_leaving_frames_early_stops_the_work(video, speech):

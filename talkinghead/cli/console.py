@@ -111,6 +111,10 @@ def size_text(num_bytes: float) -> str:
     raise AssertionError
 
 
+def _rate_text(event: ProgressEvent, rate: float) -> str:
+    return f"{rate:.1f} times real time" if event.unit == "s" else f"{rate:.1f} {event.unit}/s"
+
+
 class ProgressDisplay:
     """Progress on stderr: bars with frames, rate and time left on a terminal, else a line now and then.
 
@@ -165,7 +169,7 @@ class ProgressDisplay:
             self._write(event, rate, now)
 
     def _draw(self, event: ProgressEvent, rate: float) -> None:
-        rate_text = f"{rate:.1f} frames/s" if rate and (event.total or 0) > 1 else ""
+        rate_text = _rate_text(event, rate) if rate and (event.total or 0) > 1 else ""
         task = self._tasks.get(event.stage)
         if task is None:
             task = self._tasks[event.stage] = self._bars.add_task(event.stage, total=event.total, rate="")
@@ -182,7 +186,7 @@ class ProgressDisplay:
         if event.total is not None and event.total > 1:
             parts.append(f"{event.done}/{event.total}")
             if rate:
-                parts.append(f"{rate:.1f} frames/s")
+                parts.append(_rate_text(event, rate))
             if ended:
                 parts.append("done")
             elif rate:

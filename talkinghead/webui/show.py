@@ -56,9 +56,8 @@ def progress_html(state: JobState) -> str:
     title = STAGES.get(state.stage, state.stage)
     parts = []
     if state.total is not None and state.total > 1:
-        parts.append(
-            f"{state.done} of {state.total} frames" if state.stage == "render" else f"{state.done} of {state.total}"
-        )
+        unit = {"render": " frames", "listen": " s"}.get(state.stage, "")
+        parts.append(f"{state.done} of {state.total}{unit}")
     if state.per_second is not None and state.stage == "render":
         parts.append(f"{state.per_second:.1f} frames/s")
     if state.left_s is not None:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from talkinghead.contracts import FloatArray
 from talkinghead.errors import BackendError, MissingDependency, MissingWeights, OptionError, choices
+from talkinghead.pipeline import beat
 
 SHIFT_SAMPLES, RECEPTIVE_SAMPLES = 320, 400
 CHUNK_SAMPLES = 320_000
@@ -151,7 +152,10 @@ class HubertEncoder:
         values = normalise(samples)
         if not how.chunked:
             return self.hidden_rows(values, how.layer)
-        parts = [self.hidden_rows(values[start:stop], how.layer) for start, stop in chunk_bounds(len(values))]
+        parts = []
+        for start, stop in chunk_bounds(len(values)):
+            beat(start, len(values))
+            parts.append(self.hidden_rows(values[start:stop], how.layer))
         rows = np.concatenate(parts)
         expected = expected_rows(len(values))
         if abs(len(rows) - expected) > 1:

@@ -24,6 +24,7 @@ from talkinghead.families.artalk.motion.config import (
     MotionConfig,
 )
 from talkinghead.families.artalk.motion.smoothing import smooth_motion
+from talkinghead.pipeline import beat
 
 CLIP_LENGTH = 750
 """Frames that the published programs keep."""
@@ -149,7 +150,9 @@ class MotionModel(nn.Module):
         device = next(self.generator.parameters()).device
         for start in range(0, len(chunks), batch_size):
             features = self.audio_features(chunks[start : start + batch_size].to(device))
-            yield from (features[index : index + 1] for index in range(len(features)))
+            for index in range(len(features)):
+                beat(start + index, len(chunks))
+                yield features[index : index + 1]
 
 
 def postprocess_motion(

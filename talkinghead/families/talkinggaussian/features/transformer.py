@@ -13,6 +13,7 @@ import numpy as np
 from talkinghead.contracts import FloatArray
 from talkinghead.errors import MissingDependency, MissingWeights, WrongCheckpoint
 from talkinghead.families.talkinggaussian.extractors import Extractor
+from talkinghead.pipeline import beat
 
 HOP = 320
 """Samples between rows of the encoders: 50 rows per second at 16 kHz."""
@@ -175,6 +176,7 @@ def hubert_rows(model: Any, samples: FloatArray) -> Iterator[FloatArray]:
     width = model.config.hidden_size
     odd = np.empty((0, width), np.float32)
     for first, last in plan.blocks:
+        beat(first, len(samples))
         rows = _run(model, ((samples[first:last] - mean) / deviation).astype(np.float32))[: plan.rows - done]
         done += len(rows)
         rows = np.concatenate([odd, rows])
@@ -194,6 +196,7 @@ def esperanto_rows(model: Any, samples: FloatArray) -> Iterator[FloatArray]:
     width = model.config.vocab_size
     pending = np.zeros((WINDOW_PAD, width), np.float32)
     for first, last, low, high in esperanto_plan(len(samples)):
+        beat(first, len(samples))
         lead = max(0, STRIDE * HOP - first)
         begin = max(0, first - STRIDE * HOP)
         sound = np.concatenate([np.zeros(lead, np.float32), samples[begin : last - STRIDE * HOP]])
