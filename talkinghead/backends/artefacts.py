@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +23,50 @@ def compiled_folder(cache_folder: Path) -> Path:
 
 
 def find(path: Path) -> NDArray[np.uint8] | None:
-    """A compiled network, or None. Not a map of the file: who shortens a mapped file ends the process."""
+    """A compiled network, or None. Not a map of the file: who shortens a mapped file ends the process.
+
+    Waits for `keep_soon` of the same file in this process.
+    """
+    with _LOCK:
+        writer = _WRITERS.get(path)
+    if writer is not None:
+        writer.join()
     try:
         data = np.fromfile(path, np.uint8)
         os.utime(path)
     except OSError:
         return None
     return data if len(data) else None
+
+
+_WRITERS: dict[Path, threading.Thread] = {}
+_LOCK = threading.Lock()
+
+
+def keep_soon(path: Path, make: Callable[[], bytes | memoryview | None]) -> None:
+    """Make and write one in a thread of its own, so that the network can be used at once.
+
+    The process does not end before it is written.
+
+    Args:
+        make: the compiled form; None when there is none.
+    """
+
+    def work() -> None:
+        try:
+            data = make()
+            if data is not None:
+                keep(path, data)
+        finally:
+            with _LOCK:
+                _WRITERS.pop(path, None)
+
+    writer = threading.Thread(target=work, name="keep compiled")
+    with _LOCK:
+        if path in _WRITERS:
+            return
+        _WRITERS[path] = writer
+        writer.start()
 
 
 def keep(path: Path, data: bytes | memoryview, *, max_bytes: int = MAX_BYTES) -> None:

@@ -105,9 +105,7 @@ class OpenVinoSession:
                 remedy="--backend torch, or --backend onnx",
             ) from error
         if artefact is not None:
-            with contextlib.suppress(RuntimeError):
-                data = compiled.export_model()
-                artefacts.keep(artefact, data if isinstance(data, bytes) else data.getbuffer())
+            artefacts.keep_soon(artefact, lambda: _exported(compiled))
         return compiled, False
 
     def _model(self, core: Any, batch: int | None, precision: str, int8_samples: list[dict[str, Array]] | None) -> Any:
@@ -248,6 +246,14 @@ class OpenVinoSession:
         self._requests = []
         self._compiled = None
         self._stored = None
+
+
+def _exported(compiled: Any) -> bytes | memoryview | None:
+    try:
+        data = compiled.export_model()
+    except RuntimeError:
+        return None
+    return data if isinstance(data, bytes) else memoryview(data.getbuffer())
 
 
 def _size(inputs: Arrays) -> int:
