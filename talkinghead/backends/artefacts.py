@@ -25,12 +25,9 @@ def compiled_folder(cache_folder: Path) -> Path:
 def find(path: Path) -> NDArray[np.uint8] | None:
     """A compiled network, or None. Not a map of the file: who shortens a mapped file ends the process.
 
-    Waits for `keep_soon` of the same file in this process.
+    Waits for what `keep_soon` is writing in this process.
     """
-    with _LOCK:
-        writer = _WRITERS.get(path)
-    if writer is not None:
-        writer.join()
+    wait()
     try:
         data = np.fromfile(path, np.uint8)
         os.utime(path)
@@ -39,16 +36,31 @@ def find(path: Path) -> NDArray[np.uint8] | None:
     return data if len(data) else None
 
 
-_WRITERS: dict[Path, threading.Thread] = {}
+_WRITERS: set[threading.Thread] = set()
 _LOCK = threading.Lock()
 
 
-def keep_soon(path: Path, make: Callable[[], bytes | memoryview | None]) -> None:
+def any_in(folder: Path) -> bool:
+    """Whether anything is kept there, or is just being written."""
+    with _LOCK:
+        return bool(_WRITERS) or bool(entries(folder))
+
+
+def wait() -> None:
+    """Until everything that `keep_soon` writes in this process is written."""
+    with _LOCK:
+        writers = tuple(_WRITERS)
+    for writer in writers:
+        writer.join()
+
+
+def keep_soon(path: Callable[[], Path], make: Callable[[], bytes | memoryview | None]) -> None:
     """Make and write one in a thread of its own, so that the network can be used at once.
 
     The process does not end before it is written.
 
     Args:
+        path: gives the file's path, which may have to be waited for.
         make: the compiled form; None when there is none.
     """
 
@@ -56,16 +68,14 @@ def keep_soon(path: Path, make: Callable[[], bytes | memoryview | None]) -> None
         try:
             data = make()
             if data is not None:
-                keep(path, data)
+                keep(path(), data)
         finally:
             with _LOCK:
-                _WRITERS.pop(path, None)
+                _WRITERS.discard(threading.current_thread())
 
     writer = threading.Thread(target=work, name="keep compiled")
     with _LOCK:
-        if path in _WRITERS:
-            return
-        _WRITERS[path] = writer
+        _WRITERS.add(writer)
         writer.start()
 
 

@@ -52,14 +52,19 @@ class Network:
     """In the order of the module's positional arguments."""
     outputs: Mapping[str, TensorSpec]
     """In the order in which the module returns them."""
-    key: str
-    """Hash of everything that decides the numbers (weights and graph): compiled artefacts are cached under it."""
+    key: str | Callable[[], str]
+    """Hash of everything that decides the numbers (weights and graph): compiled artefacts are cached under it.
+    A function while the hash of a large file is still being computed: where nothing was compiled yet, nobody waits."""
     graph: Graph | Callable[[], Graph] | None = None
     """Every backend can run this form. A function is called when no compiled form of an earlier run is there."""
     torch_module: Callable[[], nn.Module] | None = None
     """Makes the module (evaluation mode, float32, CPU); for what a graph cannot say. Used instead of the graph."""
     onnx_model: Callable[[], bytes] | None = None
     """Makes a serialised ONNX model with these inputs and outputs; used instead of the graph."""
+
+    def known_key(self) -> str:
+        """The key, waited for if need be."""
+        return self.key() if callable(self.key) else self.key
 
     def built_graph(self) -> Graph | None:
         """The graph, built now if need be."""

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import time
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,15 +64,13 @@ class OpenVinoSession:
             "PERF_COUNT": profile,
         }
         core = openvino.Core()
-        artefact = None
-        if cache_folder is not None:
-            facts: tuple[Any, ...] = (network.key, openvino.__version__, _processor(core), batch, sorted(config))
-            facts += (sorted(self._packed),)
-            if int8_samples is not None:
-                facts += (_samples_digest(int8_samples),)
-            name = hashlib.sha256(repr((facts, placement.precision, list(config.values()))).encode()).hexdigest()
-            artefact = cache_folder / f"openvino-{name}{artefacts.SUFFIX}"
-        self._compiled, from_cache = self._open(core, config, artefact, batch, placement.precision, int8_samples)
+        facts: tuple[Any, ...] = (openvino.__version__, _processor(core), batch, sorted(config), sorted(self._packed))
+        if int8_samples is not None:
+            facts += (_samples_digest(int8_samples),)
+        facts += (placement.precision, list(config.values()))
+        self._compiled, from_cache = self._open(
+            core, config, _Artefacts(cache_folder, network, facts), batch, placement.precision, int8_samples
+        )
         self._requests = [self._compiled.create_infer_request() for _ in range(streams)]
         self._made: dict[tuple[int, str], Array] = {}
         self.facts = SessionFacts(
@@ -83,12 +81,12 @@ class OpenVinoSession:
         self,
         core: Any,
         config: dict[str, Any],
-        artefact: Path | None,
+        kept: _Artefacts,
         batch: int | None,
         precision: str,
         int8_samples: list[dict[str, Array]] | None,
     ) -> tuple[Any, bool]:
-        stored = artefacts.find(artefact) if artefact is not None else None
+        stored = kept.find()
         if stored is not None:
             self._stored = stored
             with contextlib.suppress(RuntimeError):  # of a broken disk or another build: made again below
@@ -104,8 +102,7 @@ class OpenVinoSession:
                 f"OpenVINO refused the network {self._network.name}: {str(error).strip().splitlines()[0]}.",
                 remedy="--backend torch, or --backend onnx",
             ) from error
-        if artefact is not None:
-            artefacts.keep_soon(artefact, lambda: _exported(compiled))
+        kept.keep_soon(lambda: _exported(compiled))
         return compiled, False
 
     def _model(self, core: Any, batch: int | None, precision: str, int8_samples: list[dict[str, Array]] | None) -> Any:
@@ -246,6 +243,30 @@ class OpenVinoSession:
         self._requests = []
         self._compiled = None
         self._stored = None
+
+
+class _Artefacts:
+    """The compiled form of one network in the cache, if there is one."""
+
+    def __init__(self, folder: Path | None, network: Network, facts: tuple[Any, ...]) -> None:
+        self._folder = folder
+        self._network = network
+        self._facts = facts
+
+    def _path(self) -> Path:
+        assert self._folder is not None
+        facts = (self._network.known_key(), *self._facts)
+        return self._folder / f"openvino-{hashlib.sha256(repr(facts).encode()).hexdigest()}{artefacts.SUFFIX}"
+
+    def find(self) -> Array | None:
+        """Does not wait for the network's key where nothing was ever kept."""
+        if self._folder is None or (callable(self._network.key) and not artefacts.any_in(self._folder)):
+            return None
+        return artefacts.find(self._path())
+
+    def keep_soon(self, make: Callable[[], bytes | memoryview | None]) -> None:
+        if self._folder is not None:
+            artefacts.keep_soon(self._path, make)
 
 
 def _exported(compiled: Any) -> bytes | memoryview | None:

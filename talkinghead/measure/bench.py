@@ -134,6 +134,7 @@ def bench_model(
     Raises:
         OptionError: the model needs an input that cannot be made here, and none was given.
     """
+    from talkinghead.backends import artefacts
     from talkinghead.doctor import examine_machine
     from talkinghead.measure.memory import peak_memory_bytes
 
@@ -143,6 +144,7 @@ def bench_model(
         folder = Path(name)
         runs = [_measure(model, case, speech, settings, folder, progress) for case in _cases(model, settings, folder)]
         tables = _tables(model, settings, folder, progress)
+        artefacts.wait()  # they are written into the folder
     machine = examine_machine()
     return BenchResult(
         model=model,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,15 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from talkinghead.backends import GraphBuilder, Network, Placement, TensorSpec, network_of, open_session  # noqa: E402
+from talkinghead.backends import (  # noqa: E402
+    GraphBuilder,
+    Network,
+    Placement,
+    TensorSpec,
+    artefacts,
+    network_of,
+    open_session,
+)
 from talkinghead.backends.choose import cpu_has_bfloat16, installed  # noqa: E402
 from talkinghead.errors import OptionError  # noqa: E402
 
@@ -166,6 +175,7 @@ def test_compiled_networks_are_kept(tmp_path: Path) -> None:
     first = open_session(network, place("openvino"), threads=1, batch=2, cache_folder=tmp_path)
     expected = first.run(inputs)
     assert not first.facts.from_cache
+    artefacts.wait()
     files = list(tmp_path.iterdir())
     assert len(files) == 1
     without_graph = Network(network.name, network.inputs, network.outputs, network.key)
@@ -177,6 +187,28 @@ def test_compiled_networks_are_kept(tmp_path: Path) -> None:
     third = open_session(network, place("openvino"), threads=1, batch=2, cache_folder=tmp_path)
     assert not third.facts.from_cache
     np.testing.assert_allclose(third.run(inputs)["end"], expected["end"], atol=1e-6)
+
+
+@pytest.mark.skipif("openvino" not in BACKENDS, reason="openvino is not installed")
+def test_nobody_waits_for_the_hash_of_weights_that_cannot_have_been_compiled(tmp_path: Path) -> None:
+    known, network = threading.Event(), every_operator()
+
+    def key() -> str:
+        assert known.wait(60)
+        return network.known_key()
+
+    late = Network(network.name, network.inputs, network.outputs, key, network.graph)
+    inputs = {"x": random(2, 4, 7, 9, seed=1), "y": random(2, 4, 7, 9, seed=2)}
+    first = open_session(late, place("openvino"), threads=1, batch=2, cache_folder=tmp_path)
+    expected = first.run(inputs)  # the key is not known yet
+    assert list(tmp_path.iterdir()) == []
+    known.set()
+    artefacts.wait()
+    assert len(list(tmp_path.iterdir())) == 1
+    for again in (late, network):
+        second = open_session(again, place("openvino"), threads=1, batch=2, cache_folder=tmp_path)
+        assert second.facts.from_cache
+        np.testing.assert_array_equal(second.run(inputs)["end"], expected["end"])
 
 
 @pytest.mark.skipif(not cpu_has_bfloat16(), reason="no bfloat16 here")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from talkinghead.backends import Placement, Session, open_session
+from talkinghead.backends import Placement, Session, artefacts, open_session
 from talkinghead.backends.choose import available_cores, choose_device, cpu_has_bfloat16, installed
 from talkinghead.errors import TalkingHeadError
 from talkinghead.families.wav2lip.architecture import GENERATOR_96, Architecture
@@ -142,6 +142,7 @@ def _measure(
             started = time.perf_counter()
             session = open_session(net, placement, batch=batch, cache_folder=cache, packed=packed)
             times.append(time.perf_counter() - started)
+            artefacts.wait()
         return session, times[0], times[1]
 
     macs = architecture.macs()

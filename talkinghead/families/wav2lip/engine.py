@@ -8,7 +8,7 @@ import itertools
 import threading
 import time
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -224,7 +224,7 @@ class Engine:
             if samples is None:  # only the generator is quantised; the audio encoder costs little
                 placement = Placement(placement.device, placement.backend, "float32", placement.why)
         session = open_session(
-            network(part, self.architecture, lambda: self.weights.folded, self.weights.sha256),
+            network(part, self.architecture, lambda: self.weights.folded, self._weights_key()),
             placement,
             batch=AUDIO_BATCH if part == "audio" else self.state.batch,
             threads=threads,
@@ -239,6 +239,9 @@ class Engine:
         if part in ("decoder", "generator"):
             self.from_cache = session.facts.from_cache
         return session
+
+    def _weights_key(self) -> str | Callable[[], str]:
+        return self.weights.sha256 if self.weights.file_hash.is_known else lambda: self.weights.sha256
 
     # Sound ----------------------------------------------------------------------------------------------------------
 

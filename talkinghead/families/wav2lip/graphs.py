@@ -183,15 +183,24 @@ GRAPHS = {"audio": audio_graph, "face": face_graph, "decoder": decoder_graph, "g
 """The parts by name."""
 
 
+def _key(weights_key: str | Callable[[], str], more: str) -> str | Callable[[], str]:
+    if callable(weights_key):
+        return lambda: f"{weights_key()}/{more}"
+    return f"{weights_key}/{more}"
+
+
 def network(
-    part: str, architecture: Architecture, weights: FoldedWeights | Callable[[], FoldedWeights], weights_key: str
+    part: str,
+    architecture: Architecture,
+    weights: FoldedWeights | Callable[[], FoldedWeights],
+    weights_key: str | Callable[[], str],
 ) -> Network:
     """One part as a network for any backend.
 
     Args:
         part: a key of `GRAPHS`.
         weights: or what gives them, called if the network has to be compiled.
-        weights_key: hash of the checkpoint.
+        weights_key: hash of the checkpoint, or what waits for it.
     """
     features = dict(zip(feature_names(architecture), architecture.feature_shapes, strict=True))
     shapes: dict[str, tuple[int | None, ...]] = {name: (None, *shape) for name, shape in features.items()}
@@ -207,6 +216,6 @@ def network(
         name=f"{architecture.name}.{part}",
         inputs={name: TensorSpec(shapes[name]) for name in inputs},
         outputs={name: TensorSpec(shapes[name]) for name in outputs},
-        key=f"{weights_key}/{part}/{GRAPH_VERSION}",
+        key=_key(weights_key, f"{part}/{GRAPH_VERSION}"),
         graph=lambda: GRAPHS[part](architecture, weights() if callable(weights) else weights),
     )
