@@ -589,7 +589,7 @@ class _Page:
                 button: gr.update(value=str(paths[name]) if paths[name] else None, visible=paths[name] is not None)
                 for name, button in self.files.items()
             },
-            self.compare_note: show.note_html("This model renders whole frames: there is no source to compare.")
+            self.compare_note: show.note_html("This model takes no picture or video: there is no source to compare.")
             if source is None
             else "",
             self.source_picture: gr.update(value=str(source) if is_picture else None, visible=is_picture),
@@ -598,7 +598,7 @@ class _Page:
                 visible=source is not None and not is_picture,
             ),
             self.compared: gr.update(value=str(finished.video), visible=True),
-            self.play_both: gr.update(visible=True),
+            self.play_both: gr.update(visible=source is not None),
             self.timing: show.report_html(finished.report),
             self.history_note: gr.update(visible=False),
             self.history: gr.update(
@@ -621,7 +621,11 @@ class _Page:
         yield [show.plain_html("Looking at the face ..."), gr.update()]
         try:
             order = self.inputs.order(values, needs_sound=False)
-            seen = self.studio.preview(key, order, shape=SHAPES[int(shape)], at_s=float(at_s or 0))
+            job = self.studio.start_preview(key, order, shape=SHAPES[int(shape)], at_s=float(at_s or 0))
+            for state in job.states():
+                if state.phase == "waiting":
+                    yield [show.progress_html(state), gr.update()]
+            seen = job.result()
             path = self.studio.write_preview(key, seen, [name for name in LAYERS if name in layers], close_up)
         except Exception as error:
             yield [self._error(error), gr.update(visible=False)]

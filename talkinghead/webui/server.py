@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ POLICY = (
     "worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
 )
 """Content-Security-Policy: the browser itself refuses every request to another place."""
+ROBOTS = b"User-agent: *\nDisallow: /\n"
 HOUSEKEEPING_S = 60.0
 
 Scope = MutableMapping[str, Any]
@@ -32,7 +34,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 class Guard:
-    """ASGI middleware: headers that keep the page at home, and no fetching of other addresses for visitors."""
+    """ASGI middleware: headers that keep the page at home, no fetching of other addresses for visitors, no robots."""
 
     def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:
         self._app = app
@@ -41,9 +43,12 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if "/file=http" in str(scope.get("path", "")) or "/proxy=" in str(scope.get("path", "")):
-            await send({"type": "http.response.start", "status": 403, "headers": [(b"content-type", b"text/plain")]})
-            await send({"type": "http.response.body", "body": b"Files of other places are not fetched.\n"})
+        path = str(scope.get("path", ""))
+        if "/file=http" in path or "/proxy=" in path:
+            await _say(send, 403, b"Files of other places are not fetched.\n")
+            return
+        if path == "/robots.txt":
+            await _say(send, 200, ROBOTS)
             return
 
         async def with_headers(message: MutableMapping[str, Any]) -> None:
@@ -57,6 +62,11 @@ class Guard:
             await send(message)
 
         await self._app(scope, receive, with_headers)
+
+
+async def _say(send: Send, status: int, text: bytes) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"text/plain")]})
+    await send({"type": "http.response.body", "body": text})
 
 
 @dataclass(frozen=True)
@@ -85,7 +95,8 @@ def open_app(
         folders: gallery folders: pictures and videos of faces, template folders, scenes.
         fixed: model name to fields of its configuration that are set for everyone.
     Raises:
-        MissingDependency: gradio is not installed. OptionError: no such model, or the port is taken.
+        MissingDependency: gradio is not installed. OptionError: no such model, the port is taken, or the page cannot
+            be published though that was asked for.
         MediaNotFound: no such folder.
     """
     options = options or AppOptions()
@@ -102,7 +113,9 @@ def open_app(
             try:
                 blocks = build_page(studio, model=model)
                 try:
-                    yield _launch(gr, blocks, options, studio, stopped)
+                    running = _launch(gr, blocks, options, studio, stopped)
+                    with _published(options, running.port, blocks.share_token) as share_url:
+                        yield replace(running, share_url=share_url)
                 finally:
                     stopped.set()
                     studio.jobs.close()
@@ -119,10 +132,10 @@ def _launch(gr: Any, blocks: Any, options: AppOptions, studio: Any, stopped: thr
     port = options.port or _free_port(options.host)
     _check_port(options.host, port)
     style = (files("talkinghead.assets") / "webui.css").read_text(encoding="utf-8")
-    _, url, share_url = blocks.launch(
+    _, url, _ = blocks.launch(
         server_name=options.host,
         server_port=port,
-        share=options.share,
+        share=False,  # see _published
         auth=options.logins or None,
         prevent_thread_lock=True,
         quiet=True,
@@ -142,7 +155,44 @@ def _launch(gr: Any, blocks: Any, options: AppOptions, studio: Any, stopped: thr
         app_kwargs={"middleware": [Middleware(Guard)], "docs_url": None, "redoc_url": None},
     )
     threading.Thread(target=_keep_house, args=(studio, stopped), name="webui-housekeeping", daemon=True).start()
-    return RunningApp(url.rstrip("/") + "/", share_url, port)
+    return RunningApp(url.rstrip("/") + "/", None, port)
+
+
+@contextmanager
+def _published(options: AppOptions, port: int, token: str) -> Iterator[str | None]:
+    """The page's public address while the block runs, if that was asked for.
+
+    The tunnel is gradio's own. Gradio's `launch(share=True)` would also serve another page, whose program comes from a
+    cloud store (the page's own policy refuses that), and would go on without a public address when there is none.
+
+    Raises:
+        OptionError: there is no way to the relay.
+    """
+    if not options.share:
+        yield None
+        return
+    from talkinghead.offline import offline_reason
+
+    if reason := offline_reason():
+        raise OptionError(f"The page cannot be published: {reason} forbids the network.", remedy="without --share")
+    from gradio import networking, tunneling
+
+    before = list(tunneling.CURRENT_TUNNELS)
+    try:
+        try:
+            with redirect_stdout(sys.stderr):
+                address = networking.setup_tunnel(options.host, port, token, None, None)
+        except Exception as error:  # whatever the network, the relay or its program say
+            raise OptionError(
+                f"The page cannot be published: {str(error).strip() or type(error).__name__}",
+                remedy="the connection to the internet; or leave out --share",
+            ) from error
+        yield "https://" + address.partition("://")[2]
+    finally:
+        for tunnel in tunneling.CURRENT_TUNNELS:
+            if tunnel not in before:
+                with redirect_stdout(sys.stderr):
+                    tunnel.kill()
 
 
 def _keep_house(studio: Any, stopped: threading.Event) -> None:

@@ -51,7 +51,7 @@ def progress_html(state: JobState) -> str:
     """A job under way: place in line, or stage, frames and time left with a bar."""
     if state.phase == "waiting":
         line = f"In line: position {state.position} of {max(state.waiting, state.position)}"
-        detail = "Your video starts as soon as the ones before it are done."
+        detail = "It starts as soon as the ones before it are done."
         return _panel("waiting", line, detail, None)
     title = STAGES.get(state.stage, state.stage)
     parts = []

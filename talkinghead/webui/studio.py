@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,12 +33,13 @@ from talkinghead.errors import (
     UnreadableMedia,
     choices,
 )
+from talkinghead.face.detectors.base import model_folder
 from talkinghead.head import PrepareOptions, Progress, ProgressEvent, RenderOptions
 from talkinghead.jobs import Job, JobQueue
 from talkinghead.options import build_config
 from talkinghead.pipeline import CancelToken
 from talkinghead.registry import FamilyFacts
-from talkinghead.webui.fields import FieldGroup, model_group, shared_groups
+from talkinghead.webui.fields import FieldGroup, Offered, model_group, shared_groups
 from talkinghead.webui.options import AppOptions
 
 if TYPE_CHECKING:
@@ -401,7 +403,11 @@ class Studio:
         return len(jobs)
 
     def preview(self, key: str | None, order: Order, *, shape: str = "X", at_s: float = 0.0) -> Preview:
-        """Show one frame of the face with a mouth shape; waits for its turn like any job.
+        """Show one frame of the face with a mouth shape; as `start_preview`, and waits for it."""
+        return self.start_preview(key, order, shape=shape, at_s=at_s).result()
+
+    def start_preview(self, key: str | None, order: Order, *, shape: str = "X", at_s: float = 0.0) -> Job[Preview]:
+        """Hand in a look at one frame of the face with a mouth shape; it waits for its turn like any job.
 
         Args:
             at_s: where in a video to look.
@@ -432,7 +438,7 @@ class Studio:
         job = self.jobs.submit(work, order.model)
         with session.lock:
             session.jobs.append(job)
-        return job.result()
+        return job
 
     def write_speech(self, key: str | None, voice: Voice) -> Path:
         """Speak a text into a sound file of the session."""
@@ -526,6 +532,9 @@ class Studio:
         report = replace(
             result.report,
             output=result.path.name,
+            model_details=self._public(result.report.model_details),
+            warnings=tuple(map(self._without_folders, result.report.warnings)),
+            fallbacks=tuple(map(self._without_folders, result.report.fallbacks)),
             stages=(*before, StageTime("read-sound", heard_s, 0.0, 0.0, 1), *result.report.stages),
             wall_s=time.perf_counter() - started,
         )
@@ -560,15 +569,46 @@ class Studio:
         )
 
     def sentence(self, error: BaseException) -> str:
-        """What to tell the visitor: the package's own words without the server's folders; nothing of other errors."""
+        """What to tell the visitor: the package's own words without the server's folders, options by the names that
+        they have on the page; nothing of other errors.
+        """
         if isinstance(error, TalkingHeadError):
-            text = re.sub(rf"{re.escape(str(self.folder))}[^\s'\"]*/", "", str(error))
-            for place in self.folders:
-                text = text.replace(f"{place}/", "")
-            return text
+            return _OPTION.sub(self._option_on_page, self._without_folders(str(error)))
         if isinstance(error, MemoryError):
             return "There is not enough memory.\nTry: a smaller picture or a shorter video"
         return f"Something went wrong inside ({type(error).__name__}). Whoever serves this page finds it in the log."
+
+    def _option_on_page(self, match: re.Match[str]) -> str:
+        """`--audio-features phones` as: the option "Audio features": phones. What is not on the page stays."""
+        offered = self._option_names.get(match["name"].replace("-", "_"))
+        if offered is None:
+            return match[0]
+        value = match["value"] or ""
+        return f'the option "{offered.label}"' + (f": {value}" if value in offered.names else f" {value}".rstrip())
+
+    @cached_property
+    def _option_names(self) -> dict[str, Offered]:
+        groups = (group for found in self.models() for group in self.groups(found))
+        return {offered.field.name: offered for group in groups for offered in group.offered}
+
+    def _without_folders(self, text: str) -> str:
+        """A text without the folders of the machine that serves."""
+        text = re.sub(rf"{re.escape(str(self.folder))}[^\s'\"]*/", "", text)
+        for place in (*self.folders, *(place.absolute() for place in self.folders), model_folder().absolute()):
+            text = text.replace(f"{place}/", "")
+        return text
+
+    def _public(self, value: Any) -> Any:
+        """A value of a report without the folders of the machine that serves."""
+        if isinstance(value, str | Path):
+            return Path(value).name if Path(value).is_absolute() else self._without_folders(str(value))
+        if isinstance(value, Mapping):
+            return {key: self._public(item) for key, item in value.items()}
+        return [self._public(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+_OPTION = re.compile(r"(?:the option )?(?<![\w-])--(?P<name>[a-z][a-z0-9-]*)(?: (?P<value>[\w.]+))?")
+"""An option of the command line in a text."""
 
 
 @dataclass(frozen=True)

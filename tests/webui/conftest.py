@@ -17,6 +17,7 @@ import pytest
 from tests.synthetic_media import make_sound
 
 REQUIRE = os.environ.get("TALKINGHEAD_REQUIRE_BROWSER") == "1"
+Open = Callable[..., Any]
 WAIT_MS = 60_000
 """Longest wait for something that takes a second or two on a quiet machine."""
 
@@ -38,11 +39,11 @@ def needs(condition: bool, why: str) -> None:
 
 
 @contextmanager
-def served_with(options: Any) -> Iterator[Any]:
+def served_with(options: Any, **more: Any) -> Iterator[Any]:
     """Serve a page. What gradio leaves to the garbage collector (event loops, sockets) is collected here, quietly."""
     from talkinghead.webui import open_app
 
-    with open_app(options) as app:
+    with open_app(options, **more) as app:
         _collect()
         yield app
     _collect()
@@ -52,6 +53,15 @@ def _collect() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         gc.collect()
+
+
+@contextmanager
+def at_home(home: Path) -> Iterator[None]:
+    """With the model store and the cache in a folder of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TALKINGHEAD_HOME", str(home / "data"))
+        patch.setenv("TALKINGHEAD_CACHE", str(home / "cache"))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -66,16 +76,8 @@ def served(home: Path) -> Iterator[Any]:
     pytest.importorskip("gradio")
     from talkinghead.webui import AppOptions
 
-    before = {name: os.environ.get(name) for name in ("TALKINGHEAD_HOME", "TALKINGHEAD_CACHE")}
-    os.environ.update(TALKINGHEAD_HOME=str(home / "data"), TALKINGHEAD_CACHE=str(home / "cache"))
-    try:
-        with served_with(AppOptions(port=0, max_upload_mb=20, max_minutes=1)) as app:
-            yield app
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
+    with at_home(home), served_with(AppOptions(port=0, max_upload_mb=20, max_minutes=1)) as app:
+        yield app
 
 
 OTHERS = ("gradio", "starlette", "fastapi", "uvicorn", "websockets", "httpx", "anyio", "pydantic", "pandas", "pydub")

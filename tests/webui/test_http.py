@@ -177,6 +177,84 @@ def test_a_password_keeps_others_out() -> None:
             gradio_client.Client(app.url, auth=("anna", "wrong"), verbose=False)
 
 
+@pytest.fixture
+def tunnel(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Gradio's way to its relay, which is elsewhere: what was asked of it, and what it does."""
+    from gradio import networking, tunneling
+
+    class Tunnel:
+        asked: tuple[Any, ...] = ()
+        killed = False
+        error: Exception | None = None
+
+        def kill(self) -> None:
+            self.killed = True
+
+    made = Tunnel()
+
+    def setup_tunnel(*arguments: Any) -> str:
+        made.asked = arguments
+        tunneling.CURRENT_TUNNELS.append(made)  # type: ignore[arg-type]
+        if made.error is not None:
+            raise made.error
+        return "http://abc123.gradio.live"
+
+    monkeypatch.setattr(networking, "setup_tunnel", setup_tunnel)
+    for name in ("TALKINGHEAD_OFFLINE", "HF_HUB_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    yield made
+    if made in tunneling.CURRENT_TUNNELS:
+        tunneling.CURRENT_TUNNELS.remove(made)  # type: ignore[arg-type]
+
+
+def test_a_public_page_is_whole_and_loads_nothing_from_elsewhere(tunnel: Any) -> None:
+    import re
+
+    from talkinghead.webui import AppOptions
+    from tests.webui.conftest import served_with
+
+    with served_with(AppOptions(port=0, share=True)) as app:
+        assert app.share_url == "https://abc123.gradio.live"
+        assert tunnel.asked[:2] == ("127.0.0.1", app.port)
+        request = urllib.request.Request(app.url, headers={"Host": "abc123.gradio.live", "X-Forwarded-Proto": "https"})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            page = answer.read().decode()
+        assert '"root":"https://abc123.gradio.live"' in page
+        loaded = re.findall(r"<(?:script|link)[^>]*(?:src|href)=\"([^\"]+)\"", page)
+        assert any(address.endswith(".js") for address in loaded)
+        assert not [address for address in loaded if "://" in address]
+        with urllib.request.urlopen(f"{app.url}robots.txt", timeout=60) as answer:
+            assert b"Disallow: /\n" in answer.read()
+        assert not tunnel.killed
+    assert tunnel.killed
+
+
+def test_a_page_that_cannot_be_published_is_not_served(tunnel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from talkinghead.errors import OptionError
+    from talkinghead.webui import AppOptions, open_app
+
+    tunnel.error = RuntimeError("Could not get share link from Gradio API Server.")
+    with pytest.raises(OptionError, match="cannot be published") as caught, open_app(AppOptions(port=0, share=True)):
+        pass
+    assert "share link" in str(caught.value)
+    assert tunnel.killed
+    tunnel.asked = ()
+    monkeypatch.setenv("TALKINGHEAD_OFFLINE", "1")
+    with pytest.raises(OptionError, match="TALKINGHEAD_OFFLINE"), open_app(AppOptions(port=0, share=True)):
+        pass
+    assert tunnel.asked == ()
+
+
+def test_never_published_unless_asked(tunnel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from talkinghead.webui import AppOptions
+    from tests.webui.conftest import served_with
+
+    monkeypatch.setenv("GRADIO_SHARE", "true")
+    with served_with(AppOptions(port=0)) as app:
+        assert app.share_url is None
+    assert tunnel.asked == ()
+
+
 def test_a_taken_port_is_a_sentence(served: Any) -> None:
     from talkinghead.errors import OptionError
     from talkinghead.webui import AppOptions, open_app

@@ -283,6 +283,11 @@ class SyncTalk2DHead(Head):
             reader=reader,
         )
 
+    def landmarks(self, avatar: Avatar, index: int) -> FloatArray:
+        """The template's own landmarks."""
+        assert isinstance(avatar, TemplateAvatar)
+        return avatar.template.read_landmarks(index).astype(np.float32)
+
     # listen ---------------------------------------------------------------------------------------------------------
 
     def output_fps(self, avatar: Avatar, options: RenderOptions) -> Fraction:  # noqa: ARG002 - as every head

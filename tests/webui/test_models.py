@@ -1,0 +1,131 @@
+"""The page with models that are installed: Wav2Lip, a drawn person of SyncTalk_2D, a constructed Gaussian head."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from talkinghead.media import probe
+from tests.docs.desk import Shop
+from tests.webui.conftest import Open, at_home, served_with
+
+gradio_client = pytest.importorskip("gradio_client")
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A machine with models in the store, and a folder with a template and a scene."""
+    from talkinghead.weights.store import import_file
+
+    shop = Shop(tmp_path_factory.mktemp("shop"))
+    home = tmp_path_factory.mktemp("house")
+    gallery = home / "people"
+    gallery.mkdir()
+    (gallery / "may").symlink_to(shop.person / "template")
+    (gallery / "head").symlink_to(shop.head3d / "data")
+    with at_home(home):
+        import_file(shop.make("wav2lip_gan.pth"))
+        import_file(shop.person / "model" / "1.safetensors", name="may")
+        import_file(shop.person / "model" / "audio_visual_encoder.safetensors")
+        import_file(shop.head3d / "model" / "chkpnt_fuse_latest.pth", name="head")
+        yield home
+
+
+@pytest.fixture(autouse=True)
+def _there(house: Path) -> Iterator[None]:
+    """Each test would have an empty store otherwise."""
+    with at_home(house):
+        yield
+
+
+@pytest.fixture(scope="module")
+def served(house: Path) -> Iterator[Any]:
+    from talkinghead.webui import AppOptions
+
+    with served_with(AppOptions(port=0), folders=[house / "people"]) as app:
+        yield app
+
+
+@pytest.fixture(scope="module")
+def client(served: Any) -> Iterator[Any]:
+    made = gradio_client.Client(served.url, verbose=False, download_files=False)
+    yield made
+    made.close()
+
+
+PHONES = {"model": {"audio_features": "phones"}}
+CASES = [
+    ("wav2lip", "Portrait", {}, (512, 512)),
+    ("synctalk2d", "may", {}, (640, 360)),
+    ("talkinggaussian", "head", PHONES, (160, 160)),
+]
+
+
+@pytest.mark.parametrize(("model", "source", "options", "size"), CASES)
+def test_preview_and_generate(
+    client: Any, house: Path, voice: Path, model: str, source: str, options: dict[str, Any], size: tuple[int, int]
+) -> None:
+    rows = {row["name"]: row for row in client.predict(api_name="/models")}
+    assert rows[model]["ready"]
+    assert source in rows[model]["sources"]
+    asked = {"model": model, "source": source, "options": options}
+    picture, sentence = client.predict(shape="D", **asked, api_name="/preview")
+    assert picture
+    assert f"{size[0]} x {size[1]} pixels" in sentence
+    video, _, _, report = client.predict(sound=gradio_client.handle_file(str(voice)), **asked, api_name="/generate")
+    stream = probe(video["path"] if isinstance(video, dict) else video).main_video
+    assert stream is not None
+    assert (stream.width, stream.height, stream.num_frames) == (*size, 13)
+    assert report["model"] == model
+    assert str(house) not in json.dumps(report)
+
+
+def test_landmarks_of_a_template_are_shown(client: Any) -> None:
+    pictures = []
+    for layers in ([], ["landmarks"]):
+        picture, _ = client.predict(model="synctalk2d", source="may", layers=layers, api_name="/preview")
+        pictures.append(Path(picture["path"] if isinstance(picture, dict) else picture).read_bytes())
+    assert pictures[0] != pictures[1]
+
+
+def test_what_is_missing_is_said_in_the_words_of_the_page(client: Any, house: Path, voice: Path) -> None:
+    sound = gradio_client.handle_file(str(voice))
+    with pytest.raises(Exception, match="DeepSpeech") as caught:
+        client.predict(sound=sound, model="talkinggaussian", source="head", api_name="/generate")
+    assert 'the option "Audio features": phones' in str(caught.value)
+    assert str(house) not in str(caught.value)
+    with pytest.raises(Exception, match="There is no template 'june'") as caught:
+        client.predict(sound=sound, model="synctalk2d", source="june", api_name="/generate")
+    assert "may" in str(caught.value)
+
+
+def test_choosing_each_on_the_page(open_page: Open, voice: Path) -> None:
+    page = open_page()
+    page.locator("#sound input[type=file]").set_input_files(str(voice))
+    page.locator("#sound .timestamps").wait_for()
+    for title, made in (("Wav2Lip", "512 x 512"), ("SyncTalk_2D", "640 x 360"), ("TalkingGaussian", "160 x 160")):
+        page.locator("#model input").click()
+        page.get_by_role("option", name=re.compile(f"^{title}$")).click()
+        note = {"Wav2Lip": "Generates", "SyncTalk_2D": "Redraws", "TalkingGaussian": "Renders"}[title]
+        page.locator("#model-note", has_text=note).wait_for()
+        if title == "TalkingGaussian":
+            page.locator("#go").click()
+            page.locator("#status .th-error", has_text='the option "Audio features": phones').wait_for()
+            page.locator("#options > button").click()
+            page.get_by_label("Audio features", exact=True).first.click(timeout=8000)
+            page.get_by_role("option", name="phones").click()
+        page.get_by_role("tab", name="Preview").click()
+        page.locator("#look").click()
+        page.locator("#preview-status", has_text=f"{made} pixels").wait_for()
+        page.locator("#go").click()
+        page.locator("#status .th-done", has_text=f"13 frames of {made}").wait_for()
+    page.get_by_role("tab", name="Side by side").click()
+    page.get_by_text("This model takes no picture or video").wait_for()
+    assert not page.locator("#play-both").is_visible()
+    page.get_by_role("tab", name="History").click()
+    assert page.locator("#history .gallery-item").count() == 3
