@@ -61,6 +61,7 @@ def at_home(home: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TALKINGHEAD_HOME", str(home / "data"))
         patch.setenv("TALKINGHEAD_CACHE", str(home / "cache"))
+        patch.setenv("GRADIO_HEARTBEAT_INTERVAL", "0.5")  # seconds between looks whether a page is still open
         yield
 
 

@@ -90,7 +90,7 @@ def test_two_visitors_wait_in_line_and_see_only_their_own(open_page: Open, serve
     pytest.importorskip("espeakng_loader")
     first, second = open_page(), open_page()
     first.get_by_role("radio", name="Text").check()
-    first.locator("#text textarea").fill("One two three four five six seven eight nine ten. " * 6)
+    first.locator("#text textarea").fill("One two three four five six seven eight nine ten. " * 4)
     upload(second, "#sound", voice)
     second.locator("#sound .timestamps").wait_for()
     first.locator("#go").click()

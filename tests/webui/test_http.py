@@ -17,7 +17,7 @@ from tests.synthetic_media import make_sound
 gradio_client = pytest.importorskip("gradio_client")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def client(served: Any) -> Iterator[Any]:
     made = gradio_client.Client(served.url, verbose=False, download_files=False)
     yield made
