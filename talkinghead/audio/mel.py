@@ -164,7 +164,7 @@ def published_window_starts(
         raise AudioTooShort(
             f"The sound gives {num_columns} mel columns.",
             accepted=f"at least {width} ({(width - 1) / columns_per_s:.2f} s)",
-            remedy="pad the sound with silence, or leave out --compat",
+            remedy="pad the sound with silence, or use `talkinghead generate` without --compat",
         )
     ratio = columns_per_s / float(fps)
     count = math.ceil((num_columns - width + 1) / ratio) + 2

@@ -49,7 +49,8 @@ class _OpenVinoSink:
         self._arrays: dict[str, NDArray[Any]] = {}
 
     def constant(self, name: str, value: Any) -> None:
-        self._arrays[name] = np.ascontiguousarray(value)
+        # Shared memory must be writable: arrays read from an ONNX file are not, and are copied.
+        self._arrays[name] = np.require(np.ascontiguousarray(value), requirements="W")
 
     def emit(self, operator: str, inputs: Sequence[str], output: str, attributes: Attributes) -> None:
         if operator in _CONVOLUTIONS:

@@ -37,10 +37,15 @@ def convert(
     checkpoint = read_checkpoint(source, key=key)
     metadata = {"source_sha256": checkpoint.sha256, "source_container": checkpoint.container}
     metadata.update({name: str(value) for name, value in checkpoint.metadata.items() if value is not None})
-    write_safetensors(checkpoint.tensors, output, metadata=metadata, overwrite=force)
-    size = sum(value.nbytes for value in checkpoint.tensors.values())
+    tensors = checkpoint.tensors
+    if checkpoint.container == "onnx":  # exporters number the constants; a generator gets its names back
+        from talkinghead.families.wav2lip.weights import tensors_of_export
+
+        tensors = tensors_of_export(checkpoint) or tensors
+    write_safetensors(tensors, output, metadata=metadata, overwrite=force)
+    size = sum(value.nbytes for value in tensors.values())
     console.say(
-        f"{output}: {len(checkpoint.tensors)} tensors, {console.size_text(size)} "
+        f"{output}: {len(tensors)} tensors, {console.size_text(size)} "
         f"(from {checkpoint.container}, sha256 {checkpoint.sha256[:16]}...)"
     )
 

@@ -61,7 +61,8 @@ class StageReport:
     def text(self) -> str:
         """One line."""
         rate = f"{self.per_second:.1f} {self.unit}/s" if self.items else ""
-        return f"{self.stage}: {self.items} {self.unit} in {self.seconds:.3f} s ({rate}) -> {self.output}"
+        kept = ", found by an earlier run" if self.details.get("from_cache") else ""
+        return f"{self.stage}: {self.items} {self.unit} in {self.seconds:.3f} s ({rate}{kept}) -> {self.output}"
 
 
 class Stopwatch:
@@ -239,8 +240,12 @@ def read_array(path: Path, shape: tuple[int | None, ...], what: str) -> NDArray[
         raise MediaNotFound(f"There is no file {path}.", accepted=accepted)
     try:
         array: NDArray[Any] = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"{path} is not a .npy file of numbers ({error}).", accepted=accepted) from error
+    except (ValueError, OSError, EOFError) as error:  # NumPy's own words advise to load pickles
+        raise InputError(
+            f"{path} is not a .npy file of numbers, or it is damaged.",
+            accepted=accepted,
+            remedy="run the stage that writes it again",
+        ) from error
     fits = (
         isinstance(array, np.ndarray)
         and array.ndim == len(shape)

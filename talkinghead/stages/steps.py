@@ -173,7 +173,13 @@ def detect_faces(
         box=(box[2], box[0], box[3], box[1]) if box is not None else None,
         smoothing=0 if choice.nosmooth else 5,
     )
-    (track,) = published_track(source, options, pads=choice.pads, stop=stop, cache=cache or Cache())
+    looked_at = 0
+
+    def told(done: int, _total: int) -> None:
+        nonlocal looked_at
+        looked_at = done
+
+    (track,) = published_track(source, options, pads=choice.pads, stop=stop, cache=cache or Cache(), progress=told)
     write_array(out, to_coords(track.boxes_xyxy))
     plain = {
         "pads": choice.pads,
@@ -185,7 +191,8 @@ def detect_faces(
         "stop": stop,
     }
     write_record(out, "detect-faces", plain, {"frames": frames}, {"count": len(track)})
-    return StageReport("detect-faces", str(out), watch.seconds(), len(track), "frames", {"detector": track.detector})
+    details = {"detector": track.detector, "from_cache": box is None and looked_at == 0}
+    return StageReport("detect-faces", str(out), watch.seconds(), len(track), "frames", details)
 
 
 @dataclass(frozen=True)

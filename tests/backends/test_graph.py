@@ -311,3 +311,16 @@ def test_small_pictures_side_by_side(backend: str, batch: int, monkeypatch: pyte
     found = open_session(network, place(backend), threads=1, batch=batch).run(inputs)
     for name, value in expected.items():
         np.testing.assert_allclose(found[name], value, atol=TOLERANCE, rtol=TOLERANCE, err_msg=name)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_weights_that_cannot_be_written_to(backend: str) -> None:
+    """As they are read from an ONNX file."""
+    weight, bias = random(3, 4, 1, 1), random(3)
+    weight.flags.writeable = bias.flags.writeable = False
+    builder = GraphBuilder("fixed", {"x": (None, 4, 5, 5)})
+    network = network_of(builder.build([builder.conv("x", weight, bias, name="out")]))
+    x = random(1, 4, 5, 5, seed=1)
+    found = open_session(network, place(backend), threads=1, batch=1).run({"x": x})["out"]
+    wanted = np.einsum("oi,bihw->bohw", weight[..., 0, 0], x) + bias[:, None, None]
+    np.testing.assert_allclose(found, wanted, atol=TOLERANCE)

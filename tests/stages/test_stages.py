@@ -18,12 +18,13 @@ pytest.importorskip("torch")
 from talkinghead import api
 from talkinghead.cache import NullCache
 from talkinghead.cli.main import main
-from talkinghead.errors import OutputExists, StaleStage
+from talkinghead.errors import InputError, OutputExists, StaleStage
 from talkinghead.face import FaceOptions
 from talkinghead.head import PrepareOptions
 from talkinghead.media import read_picture
 from talkinghead.stages import steps
 from talkinghead.stages.chain import ChainOptions, run_chain
+from talkinghead.stages.record import StageReport
 from talkinghead.weights import write_safetensors
 from tests.families.wav2lip.conftest import golden_weights
 from tests.synthetic_media import make_sound, make_video
@@ -225,3 +226,17 @@ def test_each_stage_is_a_module(inputs: dict[str, Path], tmp_path: Path) -> None
     done = subprocess.run([*command, "--out", str(out)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert np.load(out).shape == (80, 41)
+
+
+def test_a_file_that_is_no_array_is_refused_without_advice_to_load_it_unsafely(tmp_path: Path) -> None:
+    path = tmp_path / "mel.npy"
+    path.write_text("not an array")
+    with pytest.raises(InputError, match="is not a") as caught:
+        steps.chunk_mel(path, tmp_path / "chunks.npy")
+    assert "pickle" not in str(caught.value)
+
+
+def test_boxes_of_an_earlier_run_are_named_as_such() -> None:
+    kept = StageReport("detect-faces", "coords.npy", 0.01, 20, "frames", {"from_cache": True})
+    assert "found by an earlier run" in kept.text()
+    assert "found" not in StageReport("detect-faces", "coords.npy", 0.01, 20, "frames").text()

@@ -154,9 +154,10 @@ def published_detector(options: FaceOptions) -> Detector:
     path = options.detector_model or find_model(MODEL_PATTERNS)
     if path is None:
         raise MissingWeights(
-            "The published face detector S3FD is the default under --compat, and its weights were not found.",
+            "The published face detector S3FD is the default here, as published, and its weights were not found.",
             accepted="s3fd.pth (s3fd-619a316812.pth) in the models folder, or --detector-model s3fd.pth",
-            remedy="--box x1,y1,x2,y2, or --detector haar to use another detector with the rest as published",
+            remedy="give the place of the face with --box, or another detector with --detector haar; the rest stays "
+            "as published",
         )
     return S3fdDetector(
         path,
@@ -195,7 +196,7 @@ def _published_rects(
         raise NoFaceFound(
             f"No face was found in frame {first} of {source.info.path}.",
             accepted="a face in every frame, as the published script demands",
-            remedy="leave out --compat to hold the last box over gaps, or give --box",
+            remedy="give --box, or use `talkinghead generate` without --compat, which holds the last box over gaps",
         )
     boxes = np.trunc(np.maximum(log.boxes_xyxy[chosen], 0)).astype(np.int64)
     scores = log.scores[chosen]

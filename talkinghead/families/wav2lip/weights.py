@@ -12,7 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.errors import MissingDependency, WrongCheckpoint
-from talkinghead.families.wav2lip.architecture import ARCHITECTURES, Architecture, Block, check_finite, recognise
+from talkinghead.families.wav2lip.architecture import (
+    ARCHITECTURES,
+    BATCH_NORM_EPS,
+    Architecture,
+    Block,
+    check_finite,
+    recognise,
+)
 from talkinghead.families.wav2lip.graphs import FoldedWeights, fold_batch_norm
 from talkinghead.weights import Checkpoint, read_checkpoint
 from talkinghead.weights.known_hash import FileHash
@@ -64,6 +71,35 @@ def load_generator(path: str | Path) -> GeneratorWeights:
     tensors = published_names(checkpoint.tensors)
     architecture = recognise(tensors, str(path))
     return GeneratorWeights(architecture, FileHash(checkpoint.path), checkpoint.container, str(path), tensors)
+
+
+def tensors_of_export(checkpoint: Checkpoint) -> Mapping[str, Array] | None:
+    """The tensors of a generator's ONNX export under the published names, as a state dict holds them.
+
+    Where the export has BatchNorm folded away, one that changes nothing takes its place.
+
+    Args:
+        checkpoint: read from an ONNX file.
+    Returns:
+        None where it is another network.
+    """
+    try:
+        generator = _from_onnx(checkpoint)
+    except WrongCheckpoint:
+        return None
+    if generator.tensors is not None:
+        return generator.tensors
+    tensors: dict[str, Array] = {}
+    for name, (weight, bias) in generator.folded.items():
+        if name == generator.architecture.output_conv:
+            tensors.update({f"{name}.weight": weight, f"{name}.bias": bias})
+            continue
+        prefix, ones = f"{name}.conv_block", np.ones_like(bias)
+        tensors.update({f"{prefix}.0.weight": weight, f"{prefix}.0.bias": bias})
+        tensors.update({f"{prefix}.1.weight": ones, f"{prefix}.1.bias": np.zeros_like(bias)})
+        tensors[f"{prefix}.1.running_mean"] = np.zeros_like(bias)
+        tensors[f"{prefix}.1.running_var"] = ones - np.float32(BATCH_NORM_EPS)
+    return tensors
 
 
 def published_names(tensors: Mapping[str, Array]) -> Mapping[str, Array]:

@@ -87,6 +87,15 @@ def test_onnx_export(exported: Path, folded: Any) -> None:
     assert_same(load_generator(exported), folded, 1e-6)
 
 
+def test_converted_onnx_export(exported: Path, tmp_path: Path, folded: Any) -> None:
+    from talkinghead.cli.models import convert
+
+    convert(exported, tmp_path / "converted.safetensors")
+    loaded = load_generator(tmp_path / "converted.safetensors")
+    assert loaded.container == "safetensors"
+    assert_same(loaded, folded, 1e-6)
+
+
 def test_half_precision_onnx_export(exported: Path, tmp_path: Path, folded: Any) -> None:
     import onnx
 
