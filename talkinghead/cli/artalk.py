@@ -205,7 +205,7 @@ def render_step(
     pitch: Annotated[float, typer.Option(help="Degrees.")] = 0.0,
     zoom: Annotated[float, typer.Option(help="Factor.")] = 1.0,
 ) -> None:
-    """Vertices to a video (rendered and encoded), or to PNG files to encode later with `talkinghead stage encode-video`."""
+    """Vertices to a video (rendered and encoded), or to PNG files for `talkinghead stage encode-video`."""
     from talkinghead.families.artalk.steps import draw, read_vertices
     from talkinghead.media import EncodeOptions, write_video
 
