@@ -54,14 +54,15 @@ def existing_file(path: str | os.PathLike[str]) -> Path:
     return path
 
 
-def file_sha256(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes; remembered while size and modification time stay the same."""
+def file_sha256(path: str | os.PathLike[str]) -> str:
+    """Hex SHA-256 of a file's bytes; remembered in this process while size, times and inode stay the same."""
+    path = Path(path).resolve()
     status = path.stat()
-    return _sha256_of_version(path.resolve(), (status.st_size, status.st_mtime_ns, status.st_ino))
+    return _sha256_of_version(path, (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino))
 
 
 @lru_cache(maxsize=256)
-def _sha256_of_version(path: Path, version: tuple[int, int, int]) -> str:  # noqa: ARG001 (part of the cache key)
+def _sha256_of_version(path: Path, version: tuple[int, ...]) -> str:  # noqa: ARG001 (part of the cache key)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -15,14 +15,13 @@ Storages are memory maps: only the tensors that are used are read from disk (an 
 
 from __future__ import annotations
 
-import hashlib
 import io
 import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.errors import CheckpointError, MissingDependency, UnsafeCheckpoint, WrongCheckpoint
+from talkinghead.media.files import file_sha256
 from talkinghead.weights.pickled import STORAGE_DTYPES, PickleReader, Record, Storage, Symbol, element_type
 from talkinghead.weights.safetensors import aligned, read_safetensors
 
@@ -116,19 +116,6 @@ def flatten(tree: Any, prefix: str = "") -> Iterator[tuple[str, Array]]:
         else:
             continue
         stack.extend((f"{name}.{key}" if name else key, value, depth + 1) for key, value in reversed(items))
-
-
-@lru_cache(maxsize=64)
-def _sha256(path: Path, _size: int, _mtime_ns: int, _ctime_ns: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def file_sha256(path: str | Path) -> str:
-    """Hex digest of a file; computed once per process as long as size and times stay the same."""
-    path = Path(path).absolute()
-    status = path.stat()
-    return _sha256(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 # Containers ---------------------------------------------------------------------------------------------------------

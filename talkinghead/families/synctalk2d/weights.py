@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 
 from talkinghead.errors import MissingWeights, OptionError, WrongCheckpoint, choices
 from talkinghead.families.synctalk2d.variants import AUDIO_VARIANTS, MODES, SIZES, Variant
-from talkinghead.weights import Checkpoint, file_sha256, read_checkpoint
+from talkinghead.media.files import file_sha256
+from talkinghead.weights import Checkpoint, read_checkpoint
 
 Array = NDArray[Any]
 

@@ -150,7 +150,7 @@ def _transformer_source(extractor: Extractor, config: TalkingGaussianConfig, dev
 
 def files_identity(paths: Sequence[Path]) -> str | None:
     """Name of the content of some files; None where one cannot be read."""
-    from talkinghead.weights import file_sha256
+    from talkinghead.media.files import file_sha256
 
     try:
         return " ".join(file_sha256(path) for path in paths) or None
