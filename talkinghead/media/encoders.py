@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cache
@@ -15,6 +16,7 @@ import numpy as np
 from talkinghead.errors import EncoderUnavailable, choices
 from talkinghead.media.colour import FromRgb
 from talkinghead.media.options import EncodeOptions
+from talkinghead.media.priority import priorities_kept
 
 TRIAL_SIZE = (256, 144)
 """Pixels of the picture that an encoder must manage; hardware encoders refuse much smaller ones."""
@@ -218,7 +220,6 @@ def open_encoder(
     context = av.CodecContext.create(facts.name, "w")
     assert isinstance(context, av.VideoCodecContext)
     set_up(context, facts, options, width, height, fps)
-    context.open()
     return context
 
 
@@ -230,10 +231,10 @@ def set_up(
     height: int,
     fps: Fraction,
 ) -> None:
-    """Give an encoder its sizes, times, colour tags (BT.709, limited range) and options.
+    """Give an encoder its sizes, times, colour tags (BT.709, limited range) and options, and open it.
 
     Raises:
-        EncoderUnavailable: an option that this encoder does not have.
+        EncoderUnavailable: an option that this encoder does not have. av.FFmpegError: it does not open.
     """
     context.width, context.height = width, height
     context.pix_fmt = options.pixel_format or facts.pixel_format
@@ -253,6 +254,8 @@ def set_up(
         context.thread_type = "FRAME"
     if options.threads:
         context.thread_count = options.threads
+    with priorities_kept() if facts.name == "libsvtav1" else nullcontext():
+        context.open()
 
 
 def encoder_options(facts: EncoderFacts, options: EncodeOptions) -> dict[str, str]:

@@ -339,9 +339,8 @@ class _FileSink:
             stream = self._container.add_stream(facts.name, rate=fps)
             assert isinstance(stream, av.VideoStream)
             self._stream = stream
-            set_up(self._stream.codec_context, facts, options, *self._fit.size, fps)
             self._stream.time_base = 1 / fps
-            self._stream.codec_context.open()
+            set_up(self._stream.codec_context, facts, options, *self._fit.size, fps)
             self._sound = None
             if sound is not None and audio_codec is not None:
                 self._sound = SoundEncoder(self._container, sound, audio_codec, options.audio_bitrate, notes)

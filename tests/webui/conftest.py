@@ -5,9 +5,11 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
+import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,10 @@ REQUIRE = os.environ.get("TALKINGHEAD_REQUIRE_BROWSER") == "1"
 Open = Callable[..., Any]
 WAIT_MS = 60_000
 """Longest wait for something that takes a second or two on a quiet machine."""
+LIMIT_S = 300.0
+"""After this long a test's browser is ended; the longest takes about 15 s on a quiet machine."""
+OURS = f"--class=talkinghead-tests-{os.getpid()}"
+"""Tells the browser of these tests from every other."""
 
 
 def chromium() -> str | None:
@@ -115,7 +121,7 @@ def voice(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Chromium, driven by playwright."""
+    """Chromium, driven by playwright; `browser()` is the one that runs, started again if it was ended."""
     program = chromium()
     needs(program is not None, "there is no Chromium")
     try:
@@ -123,16 +129,41 @@ def browser() -> Iterator[Any]:
     except ImportError:
         needs(False, "playwright is not installed")
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(
-            executable_path=program,
-            args=[
-                "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-                "--autoplay-policy=no-user-gesture-required",
-                "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
-            ],
-        )  # fmt: skip
-        yield opened
-        opened.close()
+        opened: list[Any] = []
+
+        def running() -> Any:
+            if not opened or not opened[-1].is_connected():
+                opened.append(
+                    playwright.chromium.launch(
+                        executable_path=program,
+                        args=[
+                            OURS, "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+                            "--autoplay-policy=no-user-gesture-required",
+                            "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
+                        ],
+                    )
+                )  # fmt: skip
+            return opened[-1]
+
+        yield running
+        for one in opened:
+            one.close()
+
+
+@pytest.fixture
+def limited() -> Iterator[None]:
+    """End the browser when a test takes too long: the test fails then, whatever the browser is stuck in."""
+    timer = threading.Timer(LIMIT_S, _end_browser)
+    timer.start()
+    yield
+    timer.cancel()
+
+
+def _end_browser() -> None:
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if OURS.encode() in (entry / "cmdline").read_bytes().split(b"\0"):
+                os.kill(int(entry.name), signal.SIGKILL)
 
 
 class Watch:
@@ -156,7 +187,7 @@ class Watch:
 
 
 @pytest.fixture
-def open_page(browser: Any, served: Any) -> Iterator[Callable[..., Any]]:
+def open_page(browser: Any, served: Any, limited: None) -> Iterator[Callable[..., Any]]:
     """Open the page in a window of its own: `open_page(width=390, color_scheme="dark")`.
 
     Afterwards nothing may have been asked of any other place, and the console must be clean.
@@ -164,7 +195,7 @@ def open_page(browser: Any, served: Any) -> Iterator[Callable[..., Any]]:
     opened: list[tuple[Any, Watch]] = []
 
     def open_one(width: int = 1400, height: int = 950, allow: tuple[str, ...] = (), **settings: Any) -> Any:
-        context = browser.new_context(viewport={"width": width, "height": height}, **settings)
+        context = browser().new_context(viewport={"width": width, "height": height}, **settings)
         page = context.new_page()
         page.set_default_timeout(WAIT_MS)
         watch = Watch(page, served.url, allow)

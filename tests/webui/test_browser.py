@@ -86,6 +86,43 @@ def test_uploads_progress_and_cancel(open_page: Open, face: Path, voice: Path) -
     assert page.locator("#stop").is_disabled()
 
 
+def test_two_visitors_wait_in_line_and_see_only_their_own(open_page: Open, served: Any, voice: Path) -> None:
+    pytest.importorskip("espeakng_loader")
+    first, second = open_page(), open_page()
+    first.get_by_role("radio", name="Text").check()
+    first.locator("#text textarea").fill("One two three four five six seven eight nine ten. " * 4)
+    upload(second, "#sound", voice)
+    second.locator("#sound .timestamps").wait_for()
+    first.locator("#go").click()
+    first.locator("#status .th-working").wait_for()
+    second.locator("#go").click()
+    second.locator("#status .th-waiting", has_text="In line: position 1 of 1").wait_for()
+    assert re.search(r"\d{3} frames of 512 x 512", generated(first))
+    assert "13 frames of 512 x 512" in generated(second)
+
+    sources = []
+    for page in (first, second):
+        player = page.locator("#player video")
+        player.wait_for()
+        sources.append(str(player.get_attribute("src")))
+        page.get_by_role("tab", name="History").click()
+        assert page.locator("#history .gallery-item").count() == 1
+    folders = [re.search(r"(.*/session-([0-9a-f]{32}))/", source) for source in sources]
+    assert folders[0]
+    assert folders[1]
+    assert folders[0][2] != folders[1][2]
+    for page, own, other in ((first, folders[0], folders[1]), (second, folders[1], folders[0])):
+        assert other[2] not in page.content()
+        guesses = (
+            own[1].rpartition("/")[0],  # the folder of all sessions, for a list of names
+            own[1],
+            f"{own[1]}/../session-{'0' * 32}/result-1/viseme-1.mp4",
+            f"{own[1]}/result-2/viseme-2.mp4",
+        )
+        for guess in guesses:
+            assert page.request.get(guess).status in (403, 404), guess
+
+
 def test_errors_are_sentences(open_page: Open, tmp_path: Path) -> None:
     page = open_page(allow=("Waveform load error",))  # gradio's player, of the file that is no sound
     page.locator("#go").click()
