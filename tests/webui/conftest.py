@@ -119,8 +119,27 @@ def voice(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_sound(tmp_path_factory.mktemp("voice") / "tone.wav", 0.5)
 
 
+@pytest.fixture(scope="session")
+def devices(tmp_path_factory: pytest.TempPathFactory, face: Path) -> list[str]:
+    """Options of Chromium: a microphone that says the bundled sentence, a camera that shows a portrait."""
+    import cv2
+
+    from talkinghead.assets import demo_speech_path
+
+    picture = cv2.resize(cv2.imread(str(face)), (480, 480))
+    picture = cv2.copyMakeBorder(picture, 0, 0, 80, 80, cv2.BORDER_CONSTANT)
+    camera = tmp_path_factory.mktemp("camera") / "portrait.mjpeg"
+    camera.write_bytes(cv2.imencode(".jpg", picture)[1].tobytes() * 2)
+    return [
+        "--use-fake-device-for-media-stream",
+        "--use-fake-ui-for-media-stream",
+        f"--use-file-for-fake-audio-capture={demo_speech_path()}",
+        f"--use-file-for-fake-video-capture={camera}",
+    ]
+
+
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+def browser(devices: list[str]) -> Iterator[Any]:
     """Chromium, driven by playwright; `browser()` is the one that runs, started again if it was ended."""
     program = chromium()
     needs(program is not None, "there is no Chromium")
@@ -138,8 +157,7 @@ def browser() -> Iterator[Any]:
                         executable_path=program,
                         args=[
                             OURS, "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-                            "--autoplay-policy=no-user-gesture-required",
-                            "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
+                            "--autoplay-policy=no-user-gesture-required", *devices,
                         ],
                     )
                 )  # fmt: skip

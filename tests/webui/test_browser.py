@@ -86,6 +86,36 @@ def test_uploads_progress_and_cancel(open_page: Open, face: Path, voice: Path) -
     assert page.locator("#stop").is_disabled()
 
 
+def test_microphone_and_webcam(open_page: Open) -> None:
+    page = open_page()
+    page.get_by_role("radio", name="Microphone").check()
+    page.locator("#recording button", has_text="Record").click()
+    page.locator("#recording .stop-button").wait_for()
+    page.wait_for_timeout(1500)
+    page.locator("#recording .stop-button").click()
+    page.locator("#recording .timestamps").wait_for()
+
+    page.get_by_role("radio", name="Picture").check()
+    page.locator("#picture").get_by_label("Capture from camera").click()
+    page.locator("#picture button", has_text="Access Webcam").click()
+    page.locator("#picture").get_by_label("capture photo").click()
+    page.locator("#picture img").wait_for()
+    page.locator("#go").click()
+    assert re.search(r"\d\d frames of 640 x 480", generated(page))
+
+    page.get_by_role("radio", name="Video").check()
+    page.locator("#face-video").get_by_label("Capture from camera").click()
+    page.locator("#face-video button", has_text="Access Webcam").click()
+    page.locator("#face-video button", has_text="Record").click()
+    page.locator("#face-video button", has_text="Stop").wait_for()
+    page.wait_for_timeout(1500)
+    page.locator("#face-video button", has_text="Stop").click()
+    page.wait_for_function("/file=/.test(document.querySelector('#face-video video')?.currentSrc)")
+    page.locator("#go").click()
+    page.locator("#status .th-working").wait_for()
+    assert re.search(r"\d\d frames of 640 x 480", generated(page))
+
+
 def test_two_visitors_wait_in_line_and_see_only_their_own(open_page: Open, served: Any, voice: Path) -> None:
     pytest.importorskip("espeakng_loader")
     first, second = open_page(), open_page()
