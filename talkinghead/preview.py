@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 SHAPES = "XABCDEFGH"
 """Mouth shapes, the closed mouth at rest first (see `talkinghead.audio.cues`)."""
-LAYERS = ("box", "landmarks", "mask")
+LAYER_NAMES = {"box": "face box", "landmarks": "landmarks", "mask": "mask"}
+LAYERS = tuple(LAYER_NAMES)
 LEAD_S = 0.3
 """Sound before the moment that is shown, so that the mouth is on its way as in a whole sentence."""
 TAIL_S = 0.2
@@ -97,8 +98,14 @@ class Preview:
             return ""
         return f"face {self.face.score:.2f}" if self.status == FaceStatus.DETECTED else self.status.name.lower()
 
-    def sentence(self) -> str:
-        """What was found, in words."""
+    @property
+    def available(self) -> tuple[str, ...]:
+        """Which of LAYERS there are."""
+        there = {"box": self.face, "landmarks": self.landmarks, "mask": self.mask}
+        return tuple(layer for layer in LAYERS if there[layer] is not None)
+
+    def sentence(self, layers: Sequence[str] = ()) -> str:
+        """What was found, in words, and which of the layers that were asked for there are none of."""
         height, width = self.result.shape[:2]
         parts = [f"{width} x {height} pixels"]
         if self.face is not None:
@@ -106,7 +113,9 @@ class Preview:
             parts.append(f"face of {x2 - x1} x {y2 - y1} pixels")
         if self.mask is not None:
             parts.append(f"{100 * float(self.mask.mean()):.0f}% of the picture moves")
-        return ", ".join(parts) + "."
+        missing = [LAYER_NAMES[layer] for layer in LAYERS if layer in layers and layer not in self.available]
+        note = f" This model has no {' and no '.join(missing)} to show." if missing else ""
+        return ", ".join(parts) + "." + note
 
 
 def preview(

@@ -82,6 +82,9 @@ def test_a_model_that_renders_whole_frames_has_no_mask() -> None:
     assert seen.mask is None
     assert seen.face is None
     np.testing.assert_array_equal(seen.picture(("box", "mask", "landmarks"), close_up=True), seen.result)
+    assert seen.available == ()
+    assert seen.sentence() == "64 x 64 pixels."
+    assert seen.sentence(("mask", "box")) == "64 x 64 pixels. This model has no face box and no mask to show."
 
 
 def test_motion_and_cues_are_written_beside_the_video(picture: np.ndarray, tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ class _Endpoints:
 
         def work() -> tuple[str, str]:
             seen = self.studio.preview(key, order, shape=shape or SHAPES[0], at_s=at_s or 0.0)
-            return str(self.studio.write_preview(key, seen, layers or [], close_up)), seen.sentence()
+            return str(self.studio.write_preview(key, seen, layers or [], close_up)), seen.sentence(layers or [])
 
         return self._tried(work)
 

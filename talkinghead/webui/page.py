@@ -631,7 +631,7 @@ class _Page:
             yield [self._error(error), gr.update(visible=False)]
             return
         title = f"Mouth shape {SHAPES[int(shape)]}, {SHAPE_NAMES[SHAPES[int(shape)]]}"
-        yield [show.plain_html(title, seen.sentence()), gr.update(value=str(path), visible=True)]
+        yield [show.plain_html(title, seen.sentence(layers)), gr.update(value=str(path), visible=True)]
 
     def preview_again(self, request: gr.Request, picture: Any, *values: Any) -> Iterator[list[Any]]:
         """The preview with other settings, where there is one already."""
