@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from talkinghead import api
 from talkinghead.availability import Availability, all_models, availability, sources_in
@@ -35,7 +35,7 @@ from talkinghead.errors import (
 )
 from talkinghead.face.detectors.base import model_folder
 from talkinghead.head import PrepareOptions, Progress, ProgressEvent, RenderOptions
-from talkinghead.jobs import Job, JobQueue
+from talkinghead.jobs import Job, JobQueue, Work
 from talkinghead.options import build_config
 from talkinghead.pipeline import CancelToken
 from talkinghead.registry import FamilyFacts
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from talkinghead.media.speech import EngineStatus
     from talkinghead.preview import Preview
 
+T = TypeVar("T")
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif")
 VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
 MAX_GALLERY = 60
@@ -365,12 +366,8 @@ class Studio:
         source = self._source(found, order.source)
         settings = self._settings(found, order, session)
         with session.lock:
-            session.jobs = [job for job in session.jobs if not job.state().ended]
-            if len(session.jobs) >= JOBS_PER_SESSION:
-                raise InputError(f"{len(session.jobs)} of your videos are under way.", remedy="wait for one, or cancel")
-            session.count += 1
-            folder = session.folder / f"result-{session.count}"
-            number = session.count
+            number = session.count + 1
+            folder = session.folder / f"result-{number}"
 
             def work(progress: Progress, cancel: CancelToken) -> Finished:
                 try:
@@ -379,8 +376,8 @@ class Studio:
                     shutil.rmtree(folder, ignore_errors=True)
                     raise
 
-            job = self.jobs.submit(work, order.model)
-            session.jobs.append(job)
+            job = self._submit(session, work, order.model)
+            session.count = number
         return job
 
     def keep(self, key: str | None, finished: Finished) -> tuple[Finished, ...]:
@@ -435,9 +432,20 @@ class Studio:
                         session.avatar = (made_from, avatar)
                 return preview(head, avatar, shape=shape, options=settings.render, cancel=cancel)
 
-        job = self.jobs.submit(work, order.model)
         with session.lock:
-            session.jobs.append(job)
+            return self._submit(session, work, order.model)
+
+    def _submit(self, session: Session, work: Work[T], lane: str) -> Job[T]:
+        """Hand in a visitor's job, if not too many are under way; the session's lock is held.
+
+        Raises:
+            InputError: there are. QueueFull: too many of everybody wait.
+        """
+        session.jobs = [job for job in session.jobs if not job.state().ended]  # with the pictures that they hold
+        if len(session.jobs) >= JOBS_PER_SESSION:
+            raise InputError(f"{len(session.jobs)} of your videos are under way.", remedy="wait for one, or cancel")
+        job = self.jobs.submit(work, lane)
+        session.jobs.append(job)
         return job
 
     def write_speech(self, key: str | None, voice: Voice) -> Path:

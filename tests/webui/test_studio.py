@@ -84,7 +84,16 @@ def test_at_most_a_few_jobs_of_one_visitor(studio: Studio, order: Order) -> None
         studio.start("anna", slow)
     with pytest.raises(InputError, match="4 of your videos"):
         studio.start("anna", slow)
+    with pytest.raises(InputError, match="4 of your videos"):
+        studio.start_preview("anna", order)
     assert studio.cancel("anna") == 4
+
+
+def test_previews_that_were_seen_are_let_go(studio: Studio, order: Order) -> None:
+    for shape in "XABCD":
+        assert studio.preview("anna", order, shape=shape).shape == shape
+    assert len(studio.session("anna").jobs) == 1
+    assert studio.start("anna", order).result().number == 1
 
 
 @pytest.mark.parametrize(
