@@ -93,9 +93,11 @@ _FLAME = Licence(
 )
 _UNSTATED = Licence("not stated for the weights", "The weights carry no licence of their own. Ask their authors.")
 
-_CARD = "The authors state the terms on the model card. Read it before commercial use."
-_HUBERT = Licence("see the model card", _CARD, "https://huggingface.co/facebook/hubert-large-ls960-ft")
-_ESPERANTO = Licence("see the model card", _CARD, "https://huggingface.co/cpierse/wav2vec2-large-xlsr-53-esperanto")
+_APACHE = "Any use, with the licence text and the authors' notices."
+_HUBERT = Licence("Apache-2.0", _APACHE, "https://huggingface.co/facebook/hubert-large-ls960-ft", commercial=True)
+_ESPERANTO = Licence(
+    "Apache-2.0", _APACHE, "https://huggingface.co/cpierse/wav2vec2-large-xlsr-53-esperanto", commercial=True
+)
 
 _HUB = "https://huggingface.co"
 _MANIFEST = "artalk/assets_manifest.json of github.com/xg-chu/ARTalk"
