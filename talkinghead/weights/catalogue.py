@@ -75,16 +75,9 @@ _S3FD = Licence(
     "https://github.com/1adrianb/face-alignment",
 )
 _MIT = Licence("MIT", "Any use, with the copyright notice.", commercial=True)
-_ARTALK = Licence(
-    "see the model card",
-    "The authors state the terms on the model card only; training data is for research. Read it before commercial use.",
-    "https://huggingface.co/xg-chu/ARTalk",
-)
-_GAGAVATAR = Licence(
-    "see the model card",
-    "The authors state the terms on the model card only. Read it before commercial use.",
-    "https://huggingface.co/xg-chu/GAGAvatar",
-)
+_CARD = "The authors state the terms on the model card only. Read it before commercial use."
+_ARTALK = Licence("see the model card", _CARD, "https://huggingface.co/xg-chu/ARTalk")
+_GAGAVATAR = Licence("see the model card", _CARD, "https://huggingface.co/xg-chu/GAGAvatar")
 _FLAME = Licence(
     "FLAME model licence",
     "Registration is required; non-commercial research use only; the file may not be passed on.",
