@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,12 @@ EMPTY = '<div class="th-empty">Your video appears here.</div>'
 SHORTCUT = """() => { document.addEventListener('keydown', (event) => {
   if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) {
     const button = document.querySelector('#go'); if (button && !button.disabled) button.click(); } }); }"""
+HOLD_GO = """() => { const button = document.querySelector('#go');
+  const release = () => { if (button.dataset.held) { button.disabled = false; delete button.dataset.held; } };
+  if (!button.disabled) { button.disabled = true; button.dataset.held = 'yes'; setTimeout(release, 5000); } }"""
+RELEASE_GO = """() => { const button = document.querySelector('#go');
+  if (button.dataset.held) { button.disabled = false; delete button.dataset.held; } }"""
+"""While an example is being filled in, Generate waits: pressed at once, it would send the inputs of before."""
 PLAY_BOTH = """() => { document.querySelectorAll('#compare video').forEach((video, index) => {
   video.muted = index > 0 || document.querySelectorAll('#compare video').length > 1 && index === 0;
   video.currentTime = 0; video.loop = index === 0; });
@@ -458,9 +465,13 @@ class _Page:
     def _connect_examples(self, quiet: Mapping[str, Any]) -> None:
         named = self.inputs.named
         filled = [named[name] for name in ("model", "sound_from", "sound", "text", "face_from", "gallery")]
-        self.example_portrait.click(lambda: self.example(DEFAULT_FAMILY, None), None, filled, **quiet)
-        self.example_text.click(lambda: self.example(DEFAULT_FAMILY, SAMPLE_TEXT), None, filled, **quiet)
-        self.example_head.click(lambda: self.example("artalk", None), None, filled, **quiet)
+        for button, model, text in (
+            (self.example_portrait, DEFAULT_FAMILY, None),
+            (self.example_text, DEFAULT_FAMILY, SAMPLE_TEXT),
+            (self.example_head, "artalk", None),
+        ):
+            fill = partial(self.example, model, text)
+            button.click(fill, None, filled, js=HOLD_GO, **quiet).then(None, js=RELEASE_GO)
 
     def _promoted_slots(self) -> list[Slot]:
         return [slot for slot in self.inputs.slots if self._is_promoted(slot)]
@@ -507,7 +518,7 @@ class _Page:
 
     def example(self, model: str, text: str | None) -> list[Any]:
         """Fill the page so that Generate gives a result at once."""
-        sound = gr.update() if text is not None else str(demo_speech_path())
+        sound = gr.update() if text is not None else str(self.studio.example_sound)
         gallery = self.studio.faces[0].title if self.studio.faces else ""
         return [model, TEXT if text is not None else UPLOAD, sound, text or gr.update(), GALLERY, gallery]
 

@@ -165,9 +165,10 @@ def _chart(stages: Sequence[StageTime]) -> str:
     return (
         '<table class="th-times"><caption>Where the time went. Stages of the last part run side by side: the one that '
         "works longest sets the pace, the others wait for it.</caption><thead><tr>"
-        '<th scope="col">Stage</th><th scope="col" class="th-bars"><span class="th-key th-busy"></span> work '
-        '<span class="th-key th-wait"></span> waiting</th><th scope="col">work, s</th>'
-        '<th scope="col">waiting, s</th><th scope="col">per s</th></tr></thead>'
+        '<th scope="col">Stage</th><td class="th-bars"></td>'
+        '<th scope="col"><span class="th-key th-busy"></span> work, s</th>'
+        '<th scope="col"><span class="th-key th-wait"></span> waiting, s</th>'
+        '<th scope="col">per s</th></tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table>"
     )
 

@@ -154,6 +154,8 @@ class Studio:
         self._lock = threading.Lock()
         self._shared = shared_groups()
         self.faces = self._gallery()
+        self.example_sound = self._example_sound()
+        """The bundled sentence, in the server's own folder: no file elsewhere is ever given to a visitor."""
 
     # Sessions
 
@@ -229,6 +231,13 @@ class Studio:
         from talkinghead.media.speech import available_engines
 
         return available_engines()
+
+    def _example_sound(self) -> Path:
+        from talkinghead.assets import demo_speech_path
+
+        folder = self.folder / "example"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return Path(shutil.copyfile(demo_speech_path(), folder / demo_speech_path().name))
 
     def _gallery(self) -> tuple[Face, ...]:
         """The bundled portrait, if its package is there, and what lies in the gallery folders."""

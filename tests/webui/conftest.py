@@ -205,11 +205,14 @@ class Watch:
 
 
 @pytest.fixture
-def open_page(browser: Any, served: Any, limited: None) -> Iterator[Callable[..., Any]]:
+def open_page(
+    browser: Any, served: Any, limited: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Any]]:
     """Open the page in a window of its own: `open_page(width=390, color_scheme="dark")`.
 
     Afterwards nothing may have been asked of any other place, and the console must be clean.
     """
+    monkeypatch.chdir(tmp_path)  # gradio gives away what lies in the current folder; an installed package does not
     opened: list[tuple[Any, Watch]] = []
 
     def open_one(width: int = 1400, height: int = 950, allow: tuple[str, ...] = (), **settings: Any) -> Any:
