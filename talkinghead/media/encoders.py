@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cache
@@ -254,7 +253,7 @@ def set_up(
         context.thread_type = "FRAME"
     if options.threads:
         context.thread_count = options.threads
-    with priorities_kept() if facts.name == "libsvtav1" else nullcontext():
+    with priorities_kept():
         context.open()
 
 

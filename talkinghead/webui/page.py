@@ -34,11 +34,10 @@ EMPTY = '<div class="th-empty">Your video appears here.</div>'
 SHORTCUT = """() => { document.addEventListener('keydown', (event) => {
   if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) {
     const button = document.querySelector('#go'); if (button && !button.disabled) button.click(); } }); }"""
-HOLD_GO = """() => { const button = document.querySelector('#go');
-  const release = () => { if (button.dataset.held) { button.disabled = false; delete button.dataset.held; } };
-  if (!button.disabled) { button.disabled = true; button.dataset.held = 'yes'; setTimeout(release, 5000); } }"""
 RELEASE_GO = """() => { const button = document.querySelector('#go');
   if (button.dataset.held) { button.disabled = false; delete button.dataset.held; } }"""
+HOLD_GO = f"""() => {{ const button = document.querySelector('#go');
+  if (!button.disabled) {{ button.disabled = true; button.dataset.held = 'yes'; setTimeout({RELEASE_GO}, 5000); }} }}"""
 """While an example is being filled in, Generate waits: pressed at once, it would send the inputs of before."""
 PLAY_BOTH = """() => { document.querySelectorAll('#compare video').forEach((video, index) => {
   video.muted = index > 0 || document.querySelectorAll('#compare video').length > 1 && index === 0;

@@ -10,7 +10,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from talkinghead.cli.main import main  # noqa: E402
-from talkinghead.weights import file_sha256, read_checkpoint  # noqa: E402
+from talkinghead.media.files import file_sha256  # noqa: E402
+from talkinghead.weights import read_checkpoint  # noqa: E402
 
 
 def test_convert(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

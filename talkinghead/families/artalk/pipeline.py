@@ -37,6 +37,7 @@ from talkinghead.head import (
     ProgressEvent,
     RenderOptions,
 )
+from talkinghead.media.files import file_sha256
 from talkinghead.options import build_config
 from talkinghead.pipeline import CancelToken, Stage
 from talkinghead.registry import family
@@ -300,7 +301,6 @@ class ARTalkHead(Head):
         from talkinghead.families.artalk.gagavatar.renderer import GaussianRenderer, build_gaussians
         from talkinghead.families.artalk.look import read_logo
         from talkinghead.families.artalk.weights import load_gagavatar, pick_tracked, read_tracked
-        from talkinghead.media.files import file_sha256
 
         head = pick_tracked(read_tracked(tracked_path), name, tracked_path)
         model = load_gagavatar(weights_path)
@@ -536,8 +536,6 @@ class ARTalkHead(Head):
         networks = self._model is not None or avatar.gaussians is not None
         sha256 = None
         if self._model is not None and self.checkpoint is not None:
-            from talkinghead.media.files import file_sha256
-
             sha256 = file_sha256(self.checkpoint)
         precisions = []
         if self._model is not None and self.motion_precision != "float32":
