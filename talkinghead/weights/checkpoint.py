@@ -16,6 +16,7 @@ Storages are memory maps: only the tensors that are used are read from disk (an 
 from __future__ import annotations
 
 import io
+import mmap
 import struct
 import zipfile
 import zlib
@@ -235,7 +236,8 @@ def _storage_dtype(symbol: Any) -> str:
 
 def _read_pickles(path: Path, memory: Array, keep_classes: tuple[str, ...]) -> tuple[str, Any, dict[str, Any]]:
     """The legacy torch container, or one bare pickle."""
-    with path.open("rb") as file:
+    # A map, not a file: told a damaged length, a file would set that much memory aside before it reads.
+    with path.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as file:
         first = PickleReader(str(path)).read(file) if _is_torch_legacy(file) else None
         if first != LEGACY_MAGIC:
             file.seek(0)

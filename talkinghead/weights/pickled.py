@@ -9,6 +9,7 @@ longer list of callables that it does call; this reader also reads TorchScript a
 
 from __future__ import annotations
 
+import mmap
 import pickletools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -130,9 +131,10 @@ class PickleReader:
     keep_classes: tuple[str, ...] = ()
     _stack: list[Any] = field(default_factory=list)
     _memo: dict[int, Any] = field(default_factory=dict)
-    _slots: dict[int, list[int]] = field(default_factory=dict)
+    _slots: dict[int, tuple[Record, list[int]]] = field(default_factory=dict)
+    """Arrays that are not built yet, by `id`, and where the memo has them; kept here, so that no other takes the id."""
 
-    def read(self, stream: IO[bytes]) -> Any:
+    def read(self, stream: IO[bytes] | mmap.mmap) -> Any:
         """Read one pickle from the stream's position; the stream is left behind its STOP.
 
         Raises:
@@ -141,7 +143,7 @@ class PickleReader:
         """
         self._stack, self._memo, self._slots = [], {}, {}
         try:
-            for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
+            for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):  # type: ignore[arg-type]
                 if count > MAX_OPCODES:
                     raise WrongCheckpoint(f"{self.file_name} holds an absurdly long pickle.")
                 if opcode.name == "STOP":
@@ -187,7 +189,7 @@ class PickleReader:
     def _op_put(self, index: int) -> None:
         value = self._memo[index] = self._stack[-1]
         if isinstance(value, Record) and str(value.symbol) in _NUMPY_ARRAYS:
-            self._slots.setdefault(id(value), []).append(index)
+            self._slots.setdefault(id(value), (value, []))[1].append(index)
 
     _op_binput = _op_long_binput = _op_put
 
@@ -313,8 +315,10 @@ class PickleReader:
         if isinstance(target, Record):
             if str(target.symbol) in _NUMPY_ARRAYS:
                 array = self._stack[-1] = _numpy_array(state)
-                for index in self._slots.get(id(target), ()):
-                    self._memo[index] = array
+                _, indices = self._slots.pop(id(target), (target, []))
+                for index in indices:
+                    if self._memo[index] is target:
+                        self._memo[index] = array
             else:
                 target.state = state
         # State of a plain container (a module's `_metadata` on its ordered dict) says nothing about the weights.
