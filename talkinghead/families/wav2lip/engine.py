@@ -33,6 +33,14 @@ from talkinghead.measure.trace import NoTracer, Tracer
 Face = NDArray[np.uint8]
 """[S, S, 3] uint8 BGR."""
 
+_SOURCES = itertools.count()
+
+
+def new_source() -> int:
+    """A number for a source of faces that no other one of this process has; an `id` would be given again."""
+    return next(_SOURCES)
+
+
 AUDIO_BATCH = 32
 FEATURE_CACHE_BYTES = 512 * 1024**2
 """Face features kept; 440 frames of the 96-pixel generator."""
@@ -58,7 +66,7 @@ class Request:
     face: Face
     """The face as the network takes it; for an engine that finishes, the pixels of the box: RGB uint8 [h, w, 3]."""
     key: Hashable
-    """Equal for equal source faces."""
+    """Equal for equal source faces, of `new_source` and a place in it: kept features outlive the job."""
     strength: float = 1.0
     """How much of the generated face is shown; used by engines that finish."""
     owner: Any = None

@@ -18,7 +18,7 @@ from talkinghead.audio.mel import mel_spectrogram, mel_windows
 from talkinghead.contracts import FaceStatus, FloatArray, Frame
 from talkinghead.errors import OptionError
 from talkinghead.families.wav2lip.architecture import MEL_COLUMNS
-from talkinghead.families.wav2lip.engine import Request
+from talkinghead.families.wav2lip.engine import Request, new_source
 from talkinghead.families.wav2lip.preprocess import face_crop_bgr, mirror_index
 
 if TYPE_CHECKING:
@@ -104,6 +104,7 @@ class LiveSession:
         assert avatar.source is not None
         assert avatar.track is not None
         self._head = head
+        self._number = new_source()
         self._boxes = avatar.track.boxes_xyxy
         self._status = avatar.track.status
         self._frames = list(avatar.source.read(0, avatar.num_frames))
@@ -130,7 +131,7 @@ class LiveSession:
         for embedding, index in zip(embeddings, shown, strict=True):
             x1, y1, x2, y2 = (int(edge) for edge in self._boxes[index])
             face = self._frames[index][y1:y2, x1:x2] if engine.finishes else self._crops[index]
-            requests.append(Request(embedding, face, ("live", id(self), index), owner=index))
+            requests.append(Request(embedding, face, (self._number, index), owner=index))
         split = self._head.config.reuse and len(self._frames) <= engine.most_features
         for result in engine.run(iter(requests), split=split):
             if result is None:

@@ -19,7 +19,7 @@ from talkinghead.cache import Cache, NullCache
 from talkinghead.contracts import AudioClip, FaceStatus, FaceTrack, Frame, FrameSource, Speech, StageTime
 from talkinghead.errors import OptionError
 from talkinghead.families.wav2lip.config import Wav2LipConfig, published
-from talkinghead.families.wav2lip.engine import Ears, Engine, EngineOptions, Face, Lru, Request
+from talkinghead.families.wav2lip.engine import Ears, Engine, EngineOptions, Face, Lru, Request, new_source
 from talkinghead.families.wav2lip.features import MOST_KEPT, FeatureStore
 from talkinghead.families.wav2lip.listening import Listening, listen, listen_published, published_num_frames
 from talkinghead.families.wav2lip.postprocess import match_colours, paste_box, paste_lower_face
@@ -61,6 +61,8 @@ class Wav2LipAvatar(Avatar):
     """(face, source frame) to crop; filled while rendering, used again by the next."""
     static: bool = False
     """Only the first frame is used."""
+    number: int = field(default_factory=new_source, init=False)
+    """Tells its faces from all others in what the engine keeps."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -386,7 +388,7 @@ class Wav2LipHead(Head):
                     else:
                         asked[identity] = [(work, number)]
                         strength = float(conditioning.faces[number].gate[work.planned.index])
-                        yield Request(embedding, crop, (id(avatar), *source), strength, owner=identity)
+                        yield Request(embedding, crop, (avatar.number, *source), strength, owner=identity)
                 if waiting and (len(waiting) >= most_waiting or not waiting[0].missing):
                     yield None
 

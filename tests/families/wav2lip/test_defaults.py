@@ -128,6 +128,17 @@ def test_reuse_changes_nothing(checkpoint: Path, video: Path) -> None:
     assert states[1].reused_features == 0
 
 
+def test_faces_one_after_the_other_are_never_mixed_up(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A face that is done with is freed, and the next may get its address: kept features must not go by it."""
+    monkeypatch.setattr("talkinghead.families.wav2lip.pipeline.id", lambda _: 1, raising=False)
+    head, said = load(checkpoint, silence_gate=False), speech(0.2)
+    for seed in range(3):
+        picture = np.random.default_rng(seed).integers(0, 256, PICTURE.shape, dtype=np.uint8)
+        before = head.engine.state.reused_features
+        frames = list(head.frames(prepare(head, picture), said))
+        assert head.engine.state.reused_features - before == len(frames) - 1  # all but the first of this face
+
+
 def test_kept_features_change_nothing(checkpoint: Path, tmp_path: Path) -> None:
     said = speech()
     cache = Cache(tmp_path)
