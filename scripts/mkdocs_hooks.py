@@ -81,7 +81,7 @@ def models() -> str:
 
 
 def catalogue() -> str:
-    from talkinghead.cli.console import size_text
+    from talkinghead.terminal.console import size_text
     from talkinghead.weights.catalogue import CATALOGUE
 
     may = {True: "yes", False: "no", None: "not stated"}

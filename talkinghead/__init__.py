@@ -25,14 +25,14 @@ _LAZY = {
     "models": "talkinghead.api",
     "say": "talkinghead.api",
     "AudioClip": "talkinghead.contracts",
-    "Avatar": "talkinghead.head",
-    "Head": "talkinghead.head",
-    "Progress": "talkinghead.head",
-    "RenderOptions": "talkinghead.head",
+    "Avatar": "talkinghead.engine.head",
+    "Head": "talkinghead.engine.head",
+    "Progress": "talkinghead.engine.head",
+    "RenderOptions": "talkinghead.engine.head",
     "Report": "talkinghead.contracts",
     "Result": "talkinghead.contracts",
     "Speech": "talkinghead.contracts",
-    "CancelToken": "talkinghead.pipeline",
+    "CancelToken": "talkinghead.engine.runner",
     "TalkingHeadError": "talkinghead.errors",
 }
 
@@ -61,9 +61,9 @@ __all__ = [
 if TYPE_CHECKING:
     from talkinghead.api import frames, generate, listen, load, models, prepare, render, say
     from talkinghead.contracts import AudioClip, Report, Result, Speech
+    from talkinghead.engine.head import Avatar, Head, Progress, RenderOptions
+    from talkinghead.engine.runner import CancelToken
     from talkinghead.errors import TalkingHeadError
-    from talkinghead.head import Avatar, Head, Progress, RenderOptions
-    from talkinghead.pipeline import CancelToken
 
 
 def __getattr__(name: str) -> Any:

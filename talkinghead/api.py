@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from talkinghead.contracts import AudioClip, Frame, Phone, Result, Speech, StageTime
-from talkinghead.head import Avatar, Head, LoadOptions, PrepareOptions, Progress, ProgressEvent, RenderOptions
-from talkinghead.pipeline import CancelToken
+from talkinghead.engine.head import Avatar, Head, LoadOptions, PrepareOptions, Progress, ProgressEvent, RenderOptions
+from talkinghead.engine.runner import CancelToken
 from talkinghead.registry import DEFAULT_FAMILY, FAMILIES, FamilyFacts, build, family
 
 SPEECH_RATE_HZ = 16_000
@@ -114,10 +114,10 @@ def say(text: str, *, lang: str = "en", voice: str | None = None, engine: str = 
         OptionError: no such language, voice or engine. InputError: nothing to say, or too long.
         MissingDependency: the engine is not installed. BackendError: it failed, or is forbidden offline.
     """
+    from talkinghead.engine.options import build_config
     from talkinghead.media import resample_clip
-    from talkinghead.media.speech import SpeechOptions
-    from talkinghead.media.speech import say as speak_whole
-    from talkinghead.options import build_config
+    from talkinghead.speech import SpeechOptions
+    from talkinghead.speech import say as speak_whole
 
     values = {"lang": lang, "voice": voice, "engine": engine, "speed": speed}
     spoken = speak_whole(text, build_config(SpeechOptions, values, owner="Speech"))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from talkinghead.errors import OptionError, choices
 
 if TYPE_CHECKING:
-    from talkinghead.head import Head, LoadOptions
+    from talkinghead.engine.head import Head, LoadOptions
 
 
 @dataclass(frozen=True)

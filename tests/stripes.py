@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from talkinghead.contracts import AudioClip, Frame, Speech
-from talkinghead.head import Avatar, Description, Head, LoadOptions, PrepareOptions, RenderOptions
-from talkinghead.options import build_config
-from talkinghead.pipeline import Stage
+from talkinghead.engine.head import Avatar, Description, Head, LoadOptions, PrepareOptions, RenderOptions
+from talkinghead.engine.options import build_config
+from talkinghead.engine.runner import Stage
+from talkinghead.engine.timeline import FramePlan, PlannedFrame, planned_frames
 from talkinghead.registry import FAMILIES, FamilyFacts
-from talkinghead.timeline import FramePlan, PlannedFrame, planned_frames
 
 
 @dataclass(frozen=True)

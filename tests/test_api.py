@@ -15,12 +15,12 @@ import pytest
 
 import talkinghead as th
 from talkinghead.contracts import AudioClip
+from talkinghead.engine.head import PrepareOptions
+from talkinghead.engine.runner import CancelToken, beat
+from talkinghead.engine.timeline import source_indices
 from talkinghead.errors import Cancelled, MediaError, OptionError, OutputExists
-from talkinghead.head import PrepareOptions
 from talkinghead.media import FrameOptions, open_frames, probe
-from talkinghead.pipeline import CancelToken, beat
 from talkinghead.registry import FAMILIES
-from talkinghead.timeline import source_indices
 from tests.conftest import ROOT
 from tests.stripes import FACTS, StripesHead
 from tests.synthetic_media import make_sound, make_video, read_code, tone

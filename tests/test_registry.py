@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from talkinghead.engine.head import LoadOptions
+from talkinghead.engine.options import config_class
 from talkinghead.errors import MissingDependency, OptionError
-from talkinghead.head import LoadOptions
-from talkinghead.options import config_class
-from talkinghead.reference import networks
+from talkinghead.reference.networks import networks
 from talkinghead.registry import DEFAULT_FAMILY, FAMILIES, build, family
 
 EVERY = pytest.mark.parametrize("facts", FAMILIES.values(), ids=lambda facts: facts.name)

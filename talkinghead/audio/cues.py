@@ -236,7 +236,7 @@ def write_speech_cues(path: Path, speech: Speech, phones: Sequence[Phone] | None
     Raises:
         OptionError: another suffix. OutputError: it cannot be written.
     """
-    from talkinghead.media.files import write_bytes
+    from talkinghead.files import write_bytes
 
     format = path.suffix.lstrip(".").lower()
     if format not in FORMATS:
@@ -344,7 +344,7 @@ def write_cues(path: Path, cues: Sequence[MouthCue], format: str | None = None, 
         OptionError: unknown format.
         OutputError: the file cannot be written.
     """
-    from talkinghead.media.files import write_bytes
+    from talkinghead.files import write_bytes
 
     write_bytes(path, format_cues(cues, cue_format(path, format), sound_file).encode("utf-8"))
 

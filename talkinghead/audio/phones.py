@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from talkinghead.audio.articulation import HOP_S, LABELS, RATE_HZ, Tables, phone_posteriors, tables
 from talkinghead.audio.energy import frame_level_db, runs, voice_activity
 from talkinghead.contracts import AudioClip, FloatArray, Phone
+from talkinghead.engine.runner import beat
 from talkinghead.errors import MediaNotFound, OptionError, UnreadableMedia
-from talkinghead.pipeline import beat
 
 if TYPE_CHECKING:
     from talkinghead.audio.recogniser import Heard

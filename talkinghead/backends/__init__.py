@@ -8,7 +8,9 @@ Importing this package imports no runtime.
 """
 
 from talkinghead.backends.base import Network, Session, SessionFacts, TensorSpec, network_of
-from talkinghead.backends.choose import (
+from talkinghead.backends.graph import Graph, GraphBuilder
+from talkinghead.backends.open import open_session
+from talkinghead.backends.placement import (
     BACKENDS,
     PRECISIONS,
     Placement,
@@ -16,8 +18,6 @@ from talkinghead.backends.choose import (
     choose_device,
     cpu_has_bfloat16,
 )
-from talkinghead.backends.graph import Graph, GraphBuilder
-from talkinghead.backends.open import open_session
 
 __all__ = [
     "BACKENDS",

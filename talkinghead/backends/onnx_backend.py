@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from talkinghead.backends.base import Array, Arrays, Network, OperatorTime, SessionFacts, check_inputs
-from talkinghead.backends.choose import Placement, available_cores
 from talkinghead.backends.onnx_export import to_onnx
+from talkinghead.backends.placement import Placement, available_cores
 from talkinghead.errors import BackendError, MissingDependency, OutOfMemory
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from talkinghead.backends.base import Array, Network, Session
-from talkinghead.backends.choose import Placement
+from talkinghead.backends.placement import Placement
 from talkinghead.errors import OptionError
 
 if TYPE_CHECKING:

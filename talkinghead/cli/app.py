@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from talkinghead.cli import console
-from talkinghead.options import build_config, option_fields
+from talkinghead.engine.options import build_config, option_fields
 from talkinghead.registry import DEFAULT_FAMILY
+from talkinghead.terminal import console
 from talkinghead.webui.options import DEFAULT_PORT, AppOptions
 
 if TYPE_CHECKING:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from talkinghead.cli import console
-from talkinghead.cli.flags import Given, Group, declared_flags, make_flags, with_flags
+from talkinghead.engine.options import config_class
 from talkinghead.errors import OptionError
-from talkinghead.options import config_class
 from talkinghead.registry import FAMILIES, family
+from talkinghead.terminal import console
+from talkinghead.terminal.flags import Given, Group, declared_flags, make_flags, with_flags
 
 if TYPE_CHECKING:
-    from talkinghead.measure.bench import BenchResult
+    from talkinghead.service.bench import BenchResult
 
 
 def bench(
@@ -41,7 +41,7 @@ def bench(
     Cold is the first run: loading, preparing the face and rendering. Warm is rendering with the face prepared.
     """
     from talkinghead.cli.generate import parse_fps
-    from talkinghead.measure.bench import BenchSettings, bench_model
+    from talkinghead.service.bench import BenchSettings, bench_model
 
     family(model)
     given.refuse_all_but(model, list(FAMILIES))

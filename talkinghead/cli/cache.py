@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from talkinghead.cli import console
-from talkinghead.cli.typers import new_typer
+from talkinghead.terminal import console
+from talkinghead.terminal.typers import new_typer
 
 app = new_typer(help="Show or clear what was kept from earlier runs.")
 
@@ -18,7 +18,7 @@ Json = Annotated[bool, typer.Option("--json", help="Show it as JSON.")]
 def size(json_output: Json = False) -> None:
     """Say where the cache is and how much it holds."""
     from talkinghead.backends import artefacts
-    from talkinghead.cache import Cache
+    from talkinghead.engine.cache import Cache
 
     cache = Cache()
     compiled = artefacts.entries(artefacts.compiled_folder(cache.folder))
@@ -33,7 +33,7 @@ def size(json_output: Json = False) -> None:
 def clear(json_output: Json = False) -> None:
     """Remove everything from the cache; it fills again as it is needed."""
     from talkinghead.backends import artefacts
-    from talkinghead.cache import Cache
+    from talkinghead.engine.cache import Cache
 
     cache = Cache()
     freed = cache.clear() + artefacts.clear(artefacts.compiled_folder(cache.folder))

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from talkinghead.cli import console
 from talkinghead.errors import OptionError, choices
+from talkinghead.terminal import console
 
 
 def cues(
@@ -29,7 +29,7 @@ def cues(
     from talkinghead import api
     from talkinghead.audio.cues import FORMATS, format_cues, mouth_cues
     from talkinghead.audio.phones import recognise_phones
-    from talkinghead.media.files import PendingOutput, write_bytes
+    from talkinghead.files import PendingOutput, write_bytes
 
     wanted = format or (output.suffix.lstrip(".").lower() if output is not None else "tsv")
     if wanted not in FORMATS:

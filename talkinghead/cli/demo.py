@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from talkinghead.cli import console
+from talkinghead.terminal import console
 
 
 def demo(
@@ -29,7 +29,7 @@ def demo(
     from talkinghead import api
     from talkinghead.assets import demo_speech_path
     from talkinghead.cli.generate import show_result
-    from talkinghead.head import RenderOptions
+    from talkinghead.engine.head import RenderOptions
     from talkinghead.media import check_output
     from talkinghead.registry import DEFAULT_FAMILY
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from talkinghead.cli import console
+from talkinghead.terminal import console
 
 if TYPE_CHECKING:
-    from talkinghead.doctor import Examination
+    from talkinghead.service.doctor import Examination
 
 
 def doctor(json_output: Annotated[bool, typer.Option("--json", help="Show it as JSON.")] = False) -> int:
@@ -18,7 +18,7 @@ def doctor(json_output: Annotated[bool, typer.Option("--json", help="Show it as 
     Encoders are tried by encoding with them, since a name in a list proves nothing. The exit status is 1 when the base
     installation cannot work.
     """
-    from talkinghead.doctor import examine
+    from talkinghead.service.doctor import examine
 
     found = examine()
     if json_output:

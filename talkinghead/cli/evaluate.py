@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from talkinghead.cli import console
+from talkinghead.terminal import console
 
 _NAMES = {"psnr_db": "PSNR", "ssim": "SSIM", "lpips": "LPIPS", "lmd_px": "LMD", "psnr_region_db": "PSNR of the lips"}
 
@@ -40,9 +40,9 @@ def evaluate(
     distance of the mouth's landmarks, 0 is equal) where a landmark model is given. The frames until the shorter video
     ends count.
     """
-    from talkinghead.head import ProgressEvent
+    from talkinghead.engine.head import ProgressEvent
+    from talkinghead.files import PendingOutput, write_bytes
     from talkinghead.measure.quality import Lpips, PfldMouth, evaluate_videos
-    from talkinghead.media.files import PendingOutput, write_bytes
 
     if report is not None:
         PendingOutput(report).discard()  # find out now whether it can be written

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from talkinghead.cli import console
-from talkinghead.cli.flags import Flag, Given, Group, declared_flags, make_flags, with_flags
+from talkinghead.engine.options import OptionField, build_config, config_class
+from talkinghead.engine.timeline import LOOP_POLICIES
 from talkinghead.errors import OptionError, TalkingHeadError, choices
-from talkinghead.options import OptionField, build_config, config_class
 from talkinghead.registry import DEFAULT_FAMILY, FAMILIES, FamilyFacts, family
-from talkinghead.timeline import LOOP_POLICIES
+from talkinghead.terminal import console
+from talkinghead.terminal.flags import Flag, Given, Group, declared_flags, make_flags, with_flags
 
 if TYPE_CHECKING:
     from talkinghead.contracts import Result, Speech, StageTime
-    from talkinghead.head import Avatar, Head, PrepareOptions, RenderOptions
+    from talkinghead.engine.head import Avatar, Head, PrepareOptions, RenderOptions
 
 SEVERAL = ("--audio", "--face", "--template", "--scene", "--avatar")
 """Options that take one value after another: `--audio a.wav b.wav`, as the shell expands `*.wav`."""
@@ -274,10 +274,10 @@ def generate(
     for each pair, in the folder after -o; one that fails is reported and the others go on.
     """
     from talkinghead import api
-    from talkinghead.cache import NullCache
     from talkinghead.contracts import StageTime
+    from talkinghead.engine.cache import NullCache
+    from talkinghead.engine.head import PrepareOptions, RenderOptions
     from talkinghead.face.options import FaceOptions
-    from talkinghead.head import PrepareOptions, RenderOptions
     from talkinghead.media.options import EncodeOptions, FrameOptions
 
     if model is None:
@@ -503,8 +503,8 @@ def check_before(jobs: Sequence[Job], facts: FamilyFacts, render: RenderOptions,
         MediaNotFound: an input is not there. OutputError: the video or report cannot be written.
     """
     from talkinghead.errors import MediaNotFound
+    from talkinghead.files import PendingOutput, existing_file
     from talkinghead.media import EncodeOptions, check_output
-    from talkinghead.media.files import PendingOutput, existing_file
 
     if report is not None:
         PendingOutput(report).discard()
@@ -541,7 +541,7 @@ def write_report(path: Path, report: Any) -> None:
     """Write a report as JSON; it appears whole or not at all."""
     import json
 
-    from talkinghead.media.files import write_bytes
+    from talkinghead.files import write_bytes
 
     write_bytes(path, (json.dumps(report, indent=2, default=str) + "\n").encode("utf-8"))
 

@@ -17,8 +17,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from talkinghead.cli import console
-from talkinghead.cli.typers import CONTEXT, build_command, build_group
+from talkinghead.terminal import console
+from talkinghead.terminal.typers import CONTEXT, build_command, build_group
 
 
 @dataclass(frozen=True)
@@ -46,27 +46,37 @@ COMMANDS = (
     Command("cues", "talkinghead.cli.cues:cues", "Write the mouth shapes of a recording as a cue file.", MAKE),
     Command(
         "synthesize-fuse",
-        "talkinghead.cli.synthesize_fuse:synthesize_fuse",
+        "talkinghead.families.talkinggaussian.published_command:synthesize_fuse",
         "Run TalkingGaussian with the flags of its published program.",
         MAKE,
     ),
-    Command("template", "talkinghead.cli.template:app", "Make and check the template folders of SyncTalk_2D.", MAKE),
+    Command(
+        "template",
+        "talkinghead.families.synctalk2d.template_commands:app",
+        "Make and check the template folders of SyncTalk_2D.",
+        MAKE,
+    ),
     Command(
         "synctalk2d",
-        "talkinghead.cli.synctalk2d:app",
+        "talkinghead.families.synctalk2d.commands:app",
         "Run SyncTalk_2D with the flags of its published script; export it.",
         MAKE,
     ),
     Command(
         "artalk",
-        "talkinghead.cli.artalk:artalk",
+        "talkinghead.families.artalk.commands:artalk",
         "Run ARTalk with the flags of its published program.",
         MAKE,
     ),
-    Command("artalk-step", "talkinghead.cli.artalk:steps", "Run the steps of ARTalk one by one; export for 3D.", MAKE),
+    Command(
+        "artalk-step",
+        "talkinghead.families.artalk.commands:steps",
+        "Run the steps of ARTalk one by one; export for 3D.",
+        MAKE,
+    ),
     Command(
         "inspect-gaussians",
-        "talkinghead.cli.inspect_gaussians:inspect_gaussians",
+        "talkinghead.families.talkinggaussian.inspect_command:inspect_gaussians",
         "Say what a trained Gaussian head holds, show and export it.",
         LOOK,
     ),

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from talkinghead.cli import console
-from talkinghead.cli.typers import new_typer
+from talkinghead.terminal import console
+from talkinghead.terminal.typers import new_typer
 
 if TYPE_CHECKING:
     from talkinghead.weights.catalogue import CatalogueEntry
@@ -53,7 +53,7 @@ def convert(
 @app.command("list")
 def list_models(json_output: Annotated[bool, typer.Option("--json", help="Show it as JSON.")] = False) -> None:
     """List the models (what each takes, needs and gives) and the checkpoints (what is there, what can be had)."""
-    from talkinghead.options import config_class, option_fields
+    from talkinghead.engine.options import config_class, option_fields
     from talkinghead.registry import DEFAULT_FAMILY, FAMILIES
     from talkinghead.weights import store
 

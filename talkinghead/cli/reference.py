@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from talkinghead.cli import console
-from talkinghead.cli.typers import new_typer
 from talkinghead.errors import InputError, MediaNotFound, OptionError
+from talkinghead.terminal import console
+from talkinghead.terminal.typers import new_typer
 
 app = new_typer(help="Run one network alone on named arrays: what ports and backends are compared through.")
 
@@ -18,7 +18,7 @@ app = new_typer(help="Run one network alone on named arrays: what ports and back
 @app.command("list")
 def list_networks(json_output: Annotated[bool, typer.Option("--json", help="Show it as JSON.")] = False) -> None:
     """List every network of every model, with its inputs and outputs."""
-    from talkinghead.reference import networks
+    from talkinghead.reference.networks import networks
 
     rows = list(networks().values())
     if json_output:
@@ -63,8 +63,8 @@ def run(
 
     Defaults are the reference: float32 on the CPU.
     """
-    from talkinghead.media.files import PendingOutput
-    from talkinghead.reference import ReferenceOptions, networks, run_network
+    from talkinghead.files import PendingOutput
+    from talkinghead.reference.networks import ReferenceOptions, networks, run_network
 
     if network not in networks():
         raise OptionError(f"There is no reference network {network!r}.", remedy="talkinghead reference list")
@@ -97,7 +97,7 @@ def validate(
     """
     from dataclasses import asdict
 
-    from talkinghead.reference_folder import check_folder, compare_folders, where_they_part
+    from talkinghead.reference.folder import check_folder, compare_folders, where_they_part
 
     rows = compare_folders(folder, against) if against is not None else check_folder(folder)
     parting = where_they_part(rows)
@@ -174,7 +174,7 @@ def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     """Write an .npz; it appears whole or not at all."""
     import numpy as np
 
-    from talkinghead.media.files import PendingOutput, unwritable
+    from talkinghead.files import PendingOutput, unwritable
 
     with PendingOutput(path) as pending:
         try:

@@ -11,10 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
-from talkinghead.cli import console
+from talkinghead.engine.options import build_config, option_fields
 from talkinghead.errors import InputError, OptionError
-from talkinghead.media.speech.options import MAX_CHARACTERS, SpeechOptions
-from talkinghead.options import build_config, option_fields
+from talkinghead.speech.options import MAX_CHARACTERS, SpeechOptions
+from talkinghead.terminal import console
 
 _HELP = {field.name: field.help for field in option_fields(SpeechOptions)}
 
@@ -39,8 +39,8 @@ def say(
 
     Needs the extra `tts` or an installed espeak-ng; nothing is downloaded, and only --engine gtts uses the network.
     """
-    from talkinghead.media.files import PendingOutput, write_bytes
-    from talkinghead.media.speech import open_voice, speak, write_speech
+    from talkinghead.files import PendingOutput, write_bytes
+    from talkinghead.speech import open_voice, speak, write_speech
 
     if voices:
         _show_voices(json_output)
@@ -122,7 +122,7 @@ def phones_json(found: Any) -> bytes:
 def _show_voices(json_output: bool) -> None:
     from dataclasses import asdict
 
-    from talkinghead.media.speech import available_engines
+    from talkinghead.speech import available_engines
 
     rows = available_engines()
     if json_output:

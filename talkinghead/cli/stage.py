@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from talkinghead.cli import console
-from talkinghead.cli.stage_gaussians import app as gaussians
-from talkinghead.cli.typers import new_typer
+from talkinghead.families.talkinggaussian.step_commands import app as gaussians
+from talkinghead.terminal import console
+from talkinghead.terminal.typers import new_typer
 
 app = new_typer(
     help="The seven steps of Wav2Lip as separate programs with files between them: extract-mel, chunk-mel, "
@@ -57,7 +57,7 @@ def extract_mel(
     force: Force = False,
 ) -> None:
     """Step 1: sound to mel spectrogram."""
-    from talkinghead.stages import steps
+    from talkinghead.families.wav2lip import steps
 
     _show(steps.extract_mel(audio, out, mel_padding=mel_padding, force=force), report)
 
@@ -72,7 +72,7 @@ def chunk_mel(
     force: Force = False,
 ) -> None:
     """Step 2: mel spectrogram to one window per video frame."""
-    from talkinghead.stages import steps
+    from talkinghead.families.wav2lip import steps
 
     _show(steps.chunk_mel(mel, out, fps=fps, step=step, force=force), report)
 
@@ -91,7 +91,7 @@ def load_frames(
     force: Force = False,
 ) -> None:
     """Step 3: picture or video to frames."""
-    from talkinghead.stages import steps
+    from talkinghead.families.wav2lip import steps
 
     _show(
         steps.load_frames(face, out, fps=fps, resize_factor=resize_factor, crop=crop, rotate=rotate, force=force),
@@ -121,7 +121,7 @@ def detect_faces(
     force: Force = False,
 ) -> None:
     """Step 4: frames to face boxes, padded and smoothed as published."""
-    from talkinghead.stages import steps
+    from talkinghead.families.wav2lip import steps
 
     choice = steps.FaceChoice(pads, nosmooth, box, detector, detector_model)
     _show(steps.detect_faces(frames, out, choice=choice, mel_chunks=mel_chunks, static=static, force=force), report)
@@ -143,7 +143,7 @@ def run_wav2lip(
     force: Force = False,
 ) -> None:
     """Step 5: the network: one face per window."""
-    from talkinghead.stages import steps
+    from talkinghead.families.wav2lip import steps
 
     network = steps.NetworkChoice(batch_size, device, precision, backend)
     _show(
@@ -163,7 +163,7 @@ def paste_patches(
     force: Force = False,
 ) -> None:
     """Step 6: put the generated faces into their frames."""
-    from talkinghead.stages import steps
+    from talkinghead.families.wav2lip import steps
 
     _show(steps.paste_patches(frames, patches, coords, out, static=static, force=force), report)
 
@@ -178,7 +178,7 @@ def encode_video(
     force: Force = False,
 ) -> None:
     """Step 7: frames and sound to a video."""
-    from talkinghead.stages import steps
+    from talkinghead.families.wav2lip import steps
 
     _show(steps.encode_video(frames, audio, out, fps=fps, force=force), report)
 
@@ -208,8 +208,8 @@ def run(
     report: Report = None,
 ) -> None:
     """All steps, or those up to --until, in one folder. What is there and unchanged is not made again."""
-    from talkinghead.stages import steps
-    from talkinghead.stages.chain import ChainOptions, run_chain
+    from talkinghead.families.wav2lip import steps
+    from talkinghead.families.wav2lip.chain import ChainOptions, run_chain
 
     options = ChainOptions(
         face=face,
@@ -253,7 +253,7 @@ def extract_features(
     force: Force = False,
 ) -> None:
     """Sound to the speech features of SyncTalk_2D and TalkingGaussian."""
-    from talkinghead.stages.features import extract_features as extract
+    from talkinghead.service.features import extract_features as extract
 
     result = extract(audio, out, kind, encoder=encoder, convention=convention, device=device, force=force)
     _show(result, report)
@@ -270,6 +270,6 @@ def _show(result: Any, report: Path | None) -> None:
 def _write(path: Path, value: Any) -> None:
     import json
 
-    from talkinghead.media.files import write_bytes
+    from talkinghead.files import write_bytes
 
     write_bytes(path, (json.dumps(value, indent=2, default=str) + "\n").encode())

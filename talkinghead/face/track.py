@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from talkinghead.cache import Cache, cache_key
 from talkinghead.contracts import FaceStatus, FaceTrack, FloatArray, FrameSource, IntArray
+from talkinghead.engine.cache import Cache, cache_key
 from talkinghead.errors import AmbiguousFace, NoFaceFound
 from talkinghead.face.crop import clamp_box, pad_box, round_box
 from talkinghead.face.detections import DetectionLog, detect_faces

@@ -70,7 +70,7 @@ class Tracer:
 
     def write(self, path: Path) -> None:
         """Write the timeline; it appears whole or not at all."""
-        from talkinghead.media.files import write_bytes
+        from talkinghead.files import write_bytes
 
         with self._lock:
             names = [

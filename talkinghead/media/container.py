@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import av
 
 from talkinghead.errors import NoAudioStream, NoVideoStream, UnreadableMedia
-from talkinghead.media.files import existing_file
+from talkinghead.files import existing_file
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream

@@ -14,8 +14,8 @@ import av
 import numpy as np
 
 from talkinghead.errors import TalkingHeadError, UnreadableMedia
+from talkinghead.files import existing_file
 from talkinghead.media.container import open_input
-from talkinghead.media.files import existing_file
 from talkinghead.media.options import FrameOptions
 from talkinghead.media.pictures import picture_format, read_picture
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from talkinghead.contracts import Frame, MediaInfo
 from talkinghead.errors import OutputError, UnreadableMedia
-from talkinghead.media.files import existing_file, file_sha256, write_bytes
+from talkinghead.files import existing_file, file_sha256, write_bytes
 from talkinghead.media.options import MEGAPIXEL, FrameOptions
 from talkinghead.media.transform import Transform, Turn, content_digest, display_turn, frame_indices
 

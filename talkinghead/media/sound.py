@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from talkinghead.contracts import AudioClip, FloatArray
 from talkinghead.errors import AudioTooShort, OptionError, UnreadableMedia
+from talkinghead.files import write_bytes
 from talkinghead.media.container import audio_stream, open_input, unreadable
-from talkinghead.media.files import write_bytes
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from talkinghead.contracts import FrameSource
-from talkinghead.media.files import existing_file
+from talkinghead.files import existing_file
 from talkinghead.media.options import AS_THEY_ARE, FrameOptions
 
 

@@ -32,9 +32,9 @@ from numpy.typing import NDArray
 
 from talkinghead.contracts import Frame, MediaInfo
 from talkinghead.errors import OptionError
+from talkinghead.files import file_sha256
 from talkinghead.media.colour import HDR_TRANSFERS, ToRgb
 from talkinghead.media.container import open_input, unreadable, video_stream
-from talkinghead.media.files import file_sha256
 from talkinghead.media.options import FrameOptions
 from talkinghead.media.pictures import check_pixels
 from talkinghead.media.timing import Ticks, Timeline, even_timeline, timeline

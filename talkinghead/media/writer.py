@@ -16,6 +16,13 @@ import numpy as np
 
 from talkinghead.contracts import AudioClip, Frame
 from talkinghead.errors import EncoderUnavailable, OptionError, OutputError, TalkingHeadError, choices
+from talkinghead.files import (
+    SEQUENCE_PICTURE,
+    SEQUENCE_SOUND,
+    PendingOutput,
+    check_target,
+    unwritable,
+)
 from talkinghead.media.colour import FromRgb
 from talkinghead.media.encoders import (
     EncoderFacts,
@@ -24,13 +31,6 @@ from talkinghead.media.encoders import (
     open_encoder,
     set_up,
     transparent_encoder,
-)
-from talkinghead.media.files import (
-    SEQUENCE_PICTURE,
-    SEQUENCE_SOUND,
-    PendingOutput,
-    check_target,
-    unwritable,
 )
 from talkinghead.media.options import GOOD_QUALITY, EncodeOptions
 from talkinghead.media.soundtrack import AUDIO_CODECS, SoundEncoder, Soundtrack

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import gradio as gr
 
 from talkinghead.errors import TalkingHeadError
-from talkinghead.preview import LAYERS, SHAPES
 from talkinghead.registry import DEFAULT_FAMILY
+from talkinghead.service.preview import LAYERS, SHAPES
 from talkinghead.webui import show
 from talkinghead.webui.studio import Order, Studio, Voice
 

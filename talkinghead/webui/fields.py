@@ -13,8 +13,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from talkinghead.engine.options import OptionField, config_class, option_fields
 from talkinghead.errors import OptionError, choices
-from talkinghead.options import OptionField, config_class, option_fields
 from talkinghead.registry import FamilyFacts
 
 
@@ -151,11 +151,11 @@ def model_group(facts: FamilyFacts, names: Mapping[str, Sequence[str]]) -> Field
 
 def shared_groups() -> tuple[FieldGroup, ...]:
     """Options that do not depend on the model: the face, the video, the machine."""
+    from talkinghead.engine.head import LoadOptions, RenderOptions
+    from talkinghead.engine.timeline import LOOP_POLICIES
     from talkinghead.face.detectors import DETECTORS
     from talkinghead.face.options import NO_FACE_POLICIES, FaceOptions
-    from talkinghead.head import LoadOptions, RenderOptions
     from talkinghead.media.options import EncodeOptions, FrameOptions
-    from talkinghead.timeline import LOOP_POLICIES
 
     reading = offered_fields(FrameOptions, only=("start_s", "duration_s", "crop", "rotate", "resize_factor"))
     finding = offered_fields(
@@ -185,6 +185,6 @@ def shared_groups() -> tuple[FieldGroup, ...]:
 
 
 def _devices() -> tuple[str, ...]:
-    from talkinghead.doctor import usable_gpus
+    from talkinghead.service.doctor import usable_gpus
 
     return ("auto", "cpu", "cuda") if usable_gpus() else ("auto", "cpu")

@@ -12,10 +12,10 @@ from typing import Any
 import gradio as gr
 
 from talkinghead.assets import demo_speech_path
-from talkinghead.availability import Availability
 from talkinghead.errors import Cancelled, OptionError
-from talkinghead.preview import LAYERS, SHAPES
 from talkinghead.registry import DEFAULT_FAMILY, FAMILIES
+from talkinghead.service.availability import Availability
+from talkinghead.service.preview import LAYERS, SHAPES
 from talkinghead.webui import show
 from talkinghead.webui.fields import FieldGroup, Offered
 from talkinghead.webui.languages import language_choices

@@ -171,7 +171,7 @@ def _published(options: AppOptions, port: int, token: str) -> Iterator[str | Non
     if not options.share:
         yield None
         return
-    from talkinghead.offline import offline_reason
+    from talkinghead.weights.offline import offline_reason
 
     if reason := offline_reason():
         raise OptionError(f"The page cannot be published: {reason} forbids the network.", remedy="without --share")

@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from html import escape
 
-from talkinghead.availability import Availability
 from talkinghead.contracts import Report, StageTime
-from talkinghead.jobs import JobState
+from talkinghead.service.availability import Availability
+from talkinghead.service.jobs import JobState
 
 STAGES = {
     "": "Starting",

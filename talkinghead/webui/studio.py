@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from talkinghead import api
-from talkinghead.availability import Availability, all_models, availability, sources_in
 from talkinghead.contracts import Phone, Report, Result, Speech, StageTime
+from talkinghead.engine.head import PrepareOptions, Progress, ProgressEvent, RenderOptions
+from talkinghead.engine.options import build_config
+from talkinghead.engine.runner import CancelToken
 from talkinghead.errors import (
     AudioTooShort,
     Cancelled,
@@ -34,18 +36,16 @@ from talkinghead.errors import (
     choices,
 )
 from talkinghead.face.detectors.base import model_folder
-from talkinghead.head import PrepareOptions, Progress, ProgressEvent, RenderOptions
-from talkinghead.jobs import Job, JobQueue, Work
-from talkinghead.options import build_config
-from talkinghead.pipeline import CancelToken
 from talkinghead.registry import FamilyFacts
+from talkinghead.service.availability import Availability, all_models, availability, sources_in
+from talkinghead.service.jobs import Job, JobQueue, Work
 from talkinghead.webui.fields import FieldGroup, Offered, model_group, shared_groups
 from talkinghead.webui.options import AppOptions
 
 if TYPE_CHECKING:
-    from talkinghead.head import Avatar, Head
-    from talkinghead.media.speech import EngineStatus
-    from talkinghead.preview import Preview
+    from talkinghead.engine.head import Avatar, Head
+    from talkinghead.service.preview import Preview
+    from talkinghead.speech import EngineStatus
 
 T = TypeVar("T")
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif")
@@ -228,7 +228,7 @@ class Studio:
 
     def engines(self) -> list[EngineStatus]:
         """Speech engines with their languages and voices."""
-        from talkinghead.media.speech import available_engines
+        from talkinghead.speech import available_engines
 
         return available_engines()
 
@@ -295,7 +295,7 @@ class Studio:
         return path
 
     def _check_size(self, path: Path) -> None:
-        from talkinghead.media.files import existing_file
+        from talkinghead.files import existing_file
 
         size_mb = existing_file(path).stat().st_size / 1e6
         if size_mb > self.options.max_upload_mb:
@@ -426,7 +426,7 @@ class Studio:
         settings = self._settings(found, order, session)
 
         def work(progress: Progress, cancel: CancelToken) -> Preview:
-            from talkinghead.preview import preview
+            from talkinghead.service.preview import preview
 
             with self._heads.borrow(found, order, settings, progress) as (head, _):
                 made_from = (head, str(source), at_s, repr(settings.prepare))
@@ -491,7 +491,7 @@ class Studio:
         return found
 
     def _settings(self, found: Availability, order: Order, session: Session) -> _Settings:
-        from talkinghead.cache import Cache
+        from talkinghead.engine.cache import Cache
         from talkinghead.face.options import FaceOptions
         from talkinghead.media.options import EncodeOptions, FrameOptions
 
@@ -566,7 +566,7 @@ class Studio:
         render: RenderOptions,
         number: int,
     ) -> Finished:
-        from talkinghead.media.files import write_bytes
+        from talkinghead.files import write_bytes
 
         assert render.cues is not None
         folder = result.path.parent
@@ -677,7 +677,7 @@ def _bundled_phones(sound: Path) -> tuple[Phone, ...] | None:
     """The exact phones of the bundled sentence, if that is what the sound is."""
     from talkinghead.assets import demo_phones_path, demo_speech_path
     from talkinghead.audio.phones import read_phones
-    from talkinghead.media.files import file_sha256
+    from talkinghead.files import file_sha256
 
     return read_phones(demo_phones_path()) if file_sha256(sound) == file_sha256(demo_speech_path()) else None
 

@@ -38,7 +38,7 @@ class CatalogueEntry:
     found_in: str
     """Where address, size and hash of this row are from."""
     kind: str
-    """What the content is: a name in `talkinghead.recognise.KINDS`, or "" where keys do not tell."""
+    """What the content is: a name in `talkinghead.service.recognise.KINDS`, or "" where keys do not tell."""
     model: str | None = None
     """Name in the registry of the model that takes it as its checkpoint; None for parts and detectors."""
     urls: tuple[str, ...] = ()

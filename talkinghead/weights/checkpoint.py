@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.errors import CheckpointError, MissingDependency, UnsafeCheckpoint, WrongCheckpoint
-from talkinghead.media.files import file_sha256
+from talkinghead.files import file_sha256
 from talkinghead.weights.pickled import STORAGE_DTYPES, PickleReader, Record, Storage, Symbol, element_type
 from talkinghead.weights.safetensors import aligned, read_safetensors
 

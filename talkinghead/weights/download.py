@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from talkinghead.errors import BackendError, UnwritableOutput, WrongCheckpoint
-from talkinghead.media.files import unwritable
-from talkinghead.offline import offline_reason
+from talkinghead.files import unwritable
+from talkinghead.weights.offline import offline_reason
 
 Progress = Callable[[int, int | None], None]
 """Called with bytes there and bytes in all (None if the server does not say). What it raises stops the download."""

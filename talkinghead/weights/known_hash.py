@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from talkinghead.cache import Cache, cache_key
-from talkinghead.media.files import file_sha256
+from talkinghead.engine.cache import Cache, cache_key
+from talkinghead.files import file_sha256
 
 YOUNG_S = 2.0
 """A file changed less than this long ago is not remembered: another change could bear the same time."""

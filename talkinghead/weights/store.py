@@ -37,7 +37,7 @@ from talkinghead.errors import (
     choices,
 )
 from talkinghead.face.detectors.base import model_folder
-from talkinghead.media.files import unwritable, write_bytes
+from talkinghead.files import unwritable, write_bytes
 from talkinghead.weights.catalogue import CATALOGUE, CatalogueEntry, Licence, entry_named
 from talkinghead.weights.checkpoint import read_checkpoint
 from talkinghead.weights.download import DownloadOptions, Progress, download
@@ -52,7 +52,7 @@ class Installed:
 
     name: str
     kind: str
-    """A kind of `talkinghead.recognise`, or "" for files whose content does not tell."""
+    """A kind of `talkinghead.service.recognise`, or "" for files whose content does not tell."""
     model: str | None
     """Name in the registry of the model whose checkpoint it is."""
     path: str
@@ -272,8 +272,8 @@ def import_file(path: str | os.PathLike[str], *, name: str | None = None, force:
     Raises:
         WrongCheckpoint, UnsafeCheckpoint: not a file that this package knows. OutputExists: the name is taken.
     """
-    from talkinghead.media.files import file_sha256
-    from talkinghead.recognise import KINDS, recognise
+    from talkinghead.files import file_sha256
+    from talkinghead.service.recognise import KINDS, recognise
 
     source = Path(path)
     if not source.is_file():
@@ -468,7 +468,7 @@ def _converted(arrived: Path, source_sha256: str) -> Path:
 
 def _check_kind(entry: CatalogueEntry, arrived: Path) -> None:
     """A file of unknown hash must at least be what the row says."""
-    from talkinghead.recognise import recognise
+    from talkinghead.service.recognise import recognise
 
     if not entry.kind or entry.sha256 or entry.member_sha1:
         return

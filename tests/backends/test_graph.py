@@ -19,7 +19,7 @@ from talkinghead.backends import (  # noqa: E402
     network_of,
     open_session,
 )
-from talkinghead.backends.choose import cpu_has_bfloat16, installed  # noqa: E402
+from talkinghead.backends.placement import cpu_has_bfloat16, installed  # noqa: E402
 from talkinghead.errors import OptionError  # noqa: E402
 
 BACKENDS = [name for name in ("torch", "onnx", "openvino") if installed(name)]

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from talkinghead.errors import OptionError
-from talkinghead.measure.bench import BenchSettings, bench_model, bench_speech, draw_face, portrait
 from talkinghead.registry import FAMILIES
+from talkinghead.service.bench import BenchSettings, bench_model, bench_speech, draw_face, portrait
 from tests.stripes import FACTS
 from tests.synthetic_media import make_picture
 

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from talkinghead import __version__
-from talkinghead.cli import console
 from talkinghead.cli.main import COMMANDS, load_command
-from talkinghead.head import ProgressEvent
-from talkinghead.reference import ReferenceNetwork
+from talkinghead.engine.head import ProgressEvent
+from talkinghead.reference.networks import ReferenceNetwork
 from talkinghead.registry import FAMILIES
+from talkinghead.terminal import console
 from tests.conftest import ROOT
 from tests.synthetic_media import make_sound
 
@@ -81,7 +81,7 @@ def test_doctor_finds_models_and_says_what_is_missing(run, monkeypatch, tmp_path
     found = json.loads(run("doctor", "--json").out)
     assert [(file["path"].endswith("net.onnx"), file["size_bytes"]) for file in found["models"]] == [(True, 5)]
 
-    import talkinghead.doctor as module
+    import talkinghead.service.doctor as module
 
     monkeypatch.setattr(module, "_version", lambda name: None if name == "numpy" else "1.0")
     ran = run("doctor")
@@ -90,7 +90,7 @@ def test_doctor_finds_models_and_says_what_is_missing(run, monkeypatch, tmp_path
 
 
 def test_cache(run):
-    from talkinghead.cache import Cache, cache_key
+    from talkinghead.engine.cache import Cache, cache_key
 
     run("cache", "clear")
     Cache().put(cache_key("test/1", number=1), {"a": np.arange(1000)})
@@ -117,7 +117,7 @@ def test_models(run):
 @pytest.fixture
 def doubler(monkeypatch):
     """A reference network for tests."""
-    import talkinghead.reference as module
+    import talkinghead.reference.networks as module
 
     def double(weights, inputs, config, options):
         return {"y": inputs["x"] * weights["w"] + config.get("add", 0)}

@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 import pytest
 import typer
 
-from talkinghead.cli.flags import Given, Group, declared_flags, make_flags, with_flags
-from talkinghead.cli.typers import build_command, paragraphs
 from talkinghead.errors import OptionError
+from talkinghead.terminal.flags import Given, Group, declared_flags, make_flags, with_flags
+from talkinghead.terminal.typers import build_command, paragraphs
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from talkinghead.cli.generate import Job, plan_jobs, repeat_option
+from talkinghead.engine.timeline import source_indices
 from talkinghead.errors import OptionError
 from talkinghead.media import open_frames, probe
-from talkinghead.timeline import source_indices
 from tests.conftest import ROOT
 from tests.synthetic_media import make_picture, make_sound, make_video, read_code
 

@@ -6,7 +6,7 @@ import pytest
 
 from talkinghead.errors import TalkingHeadError
 from talkinghead.media import probe
-from talkinghead.media.speech import espeak
+from talkinghead.speech import espeak
 
 STRIPES = ("--model", "stripes")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from talkinghead.cli.main import COMMANDS
-from talkinghead.options import config_class, option_fields
+from talkinghead.engine.options import config_class, option_fields
 from talkinghead.registry import FAMILIES
 from talkinghead.weights.catalogue import CATALOGUE
 from tests.conftest import ROOT

@@ -80,7 +80,7 @@ def test_nothing_heavy_is_imported() -> None:
     import sys
 
     code = (
-        "import sys, talkinghead.face, talkinghead.cache, talkinghead.face.crop\n"
+        "import sys, talkinghead.face, talkinghead.engine.cache, talkinghead.face.crop\n"
         "talkinghead.face.FaceOptions()\n"
         "print([m for m in ('cv2', 'av', 'torch', 'onnxruntime', 'scipy') if m in sys.modules])"
     )

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from talkinghead.cache import Cache, NullCache
 from talkinghead.contracts import FaceStatus, FrameSource
+from talkinghead.engine.cache import Cache, NullCache
 from talkinghead.errors import AmbiguousFace, NoFaceFound, OptionError
 from talkinghead.face import (
     DetectionLog,

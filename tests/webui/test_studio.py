@@ -184,7 +184,7 @@ def test_options_of_the_server() -> None:
 
 
 def test_no_field_that_names_a_file_is_offered() -> None:
-    from talkinghead.availability import all_models
+    from talkinghead.service.availability import all_models
     from talkinghead.webui.fields import model_group
 
     for found in all_models():

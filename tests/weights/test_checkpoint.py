@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 
 from talkinghead.errors import CheckpointError, OutputExists, UnsafeCheckpoint, WrongCheckpoint  # noqa: E402
-from talkinghead.media.files import file_sha256  # noqa: E402
+from talkinghead.files import file_sha256  # noqa: E402
 from talkinghead.weights import read_checkpoint, write_safetensors  # noqa: E402
 
 

@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from talkinghead.cli.main import main  # noqa: E402
-from talkinghead.media.files import file_sha256  # noqa: E402
+from talkinghead.files import file_sha256  # noqa: E402
 from talkinghead.weights import read_checkpoint  # noqa: E402
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from talkinghead.cache import Cache, NullCache
+from talkinghead.engine.cache import Cache, NullCache
 from talkinghead.weights import known_hash
 from talkinghead.weights.known_hash import FileHash
 

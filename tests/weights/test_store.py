@@ -27,8 +27,8 @@ from talkinghead.errors import (
     UnsafeCheckpoint,
     WrongCheckpoint,
 )
-from talkinghead.recognise import KINDS, OTHER_KINDS, recognise
 from talkinghead.registry import FAMILIES
+from talkinghead.service.recognise import KINDS, OTHER_KINDS, recognise
 from talkinghead.weights import catalogue, read_checkpoint, store, write_safetensors
 from talkinghead.weights.catalogue import CATALOGUE, CatalogueEntry, Licence
 from talkinghead.weights.download import DownloadOptions

@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.contracts import FloatArray
+from talkinghead.engine.runner import beat
 from talkinghead.errors import BackendError, MissingDependency, MissingWeights, OptionError, choices
-from talkinghead.pipeline import beat
 
 SHIFT_SAMPLES, RECEPTIVE_SAMPLES = 320, 400
 CHUNK_SAMPLES = 320_000

@@ -15,9 +15,9 @@ from talkinghead.families.artalk.look import STUDIO
 from talkinghead.families.artalk.pipeline import NATURAL_LIGHT
 from talkinghead.families.artalk.procedural.head import procedural_head
 from talkinghead.families.artalk.viseme_driver import WIDEST_JAW
-from talkinghead.measure.bench import BenchCase, BenchSettings, BenchTable
 from talkinghead.measure.memory import peak_memory_bytes
 from talkinghead.rendering.mesh import MeshRenderer, MeshShading
+from talkinghead.service.bench import BenchCase, BenchSettings, BenchTable
 
 if TYPE_CHECKING:
     from talkinghead.families.artalk.gagavatar.avatar import GAGAvatar
@@ -40,7 +40,7 @@ def tables(settings: BenchSettings, folder: Path, tell: Callable[[str], None]) -
         import torch  # noqa: F401
     except ImportError:
         return found
-    from talkinghead.backends.choose import choose_device
+    from talkinghead.backends.placement import choose_device
 
     device = choose_device(device)
     compiled = bool(settings.load.get("compile"))
@@ -87,7 +87,7 @@ def _motion_table(device: str, compiled: bool, tell: Callable[[str], None]) -> B
 
 
 def _gaussian_table(device: str, tell: Callable[[str], None]) -> BenchTable:
-    from talkinghead.backends.choose import cpu_has_bfloat16
+    from talkinghead.backends.placement import cpu_has_bfloat16
 
     rows = []
     halves = (False, True) if device != "cpu" or cpu_has_bfloat16() else (False,)

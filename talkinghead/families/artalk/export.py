@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from talkinghead.contracts import FloatArray, IntArray
 from talkinghead.errors import OptionError, choices
 from talkinghead.families.artalk.flame import FlameModel, rodrigues
-from talkinghead.media.files import write_bytes
+from talkinghead.files import write_bytes
 
 FORMATS = ("obj", "ply", "glb", "npz", "json")
 MAX_TARGETS = 48

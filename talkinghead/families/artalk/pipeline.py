@@ -12,8 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from talkinghead.cache import Cache
 from talkinghead.contracts import AudioClip, FloatArray, Frame, IntArray, Phone, Speech, StageTime
+from talkinghead.engine.cache import Cache
+from talkinghead.engine.head import (
+    Avatar,
+    Description,
+    Head,
+    LoadOptions,
+    PrepareOptions,
+    Progress,
+    ProgressEvent,
+    RenderOptions,
+)
+from talkinghead.engine.options import build_config
+from talkinghead.engine.runner import CancelToken, Stage
+from talkinghead.engine.timeline import FramePlan
 from talkinghead.errors import MediaNotFound, MissingDependency, MissingWeights, OptionError, WrongCheckpoint
 from talkinghead.families.artalk.assets import NO_STYLE, AssetFolder, asset_folder
 from talkinghead.families.artalk.config import ARTalkConfig
@@ -27,22 +40,9 @@ from talkinghead.families.artalk.viseme_driver import (
     motion_from_mouth,
     procedural_shapes,
 )
-from talkinghead.head import (
-    Avatar,
-    Description,
-    Head,
-    LoadOptions,
-    PrepareOptions,
-    Progress,
-    ProgressEvent,
-    RenderOptions,
-)
-from talkinghead.media.files import file_sha256
-from talkinghead.options import build_config
-from talkinghead.pipeline import CancelToken, Stage
+from talkinghead.files import file_sha256
 from talkinghead.registry import family
 from talkinghead.rendering.mesh import MeshCamera, MeshRenderer, MeshShading, orbit_camera
-from talkinghead.timeline import FramePlan
 
 if TYPE_CHECKING:
     from talkinghead.families.artalk.gagavatar.renderer import GaussianRenderer, Shot
@@ -173,7 +173,7 @@ class ARTalkHead(Head):
     def device(self) -> str:
         """Of the networks."""
         if self._device is None:
-            from talkinghead.backends.choose import choose_device
+            from talkinghead.backends.placement import choose_device
 
             self._device = choose_device(self._device_asked)
         return self._device
@@ -200,7 +200,7 @@ class ARTalkHead(Head):
         """float32 unless `fast` is asked for: half precision flips bits of the motion, which changes it."""
         if self.precision != "fast":
             return "float32"
-        from talkinghead.backends.choose import cpu_has_bfloat16
+        from talkinghead.backends.placement import cpu_has_bfloat16
 
         return "bfloat16" if self.device != "cpu" or cpu_has_bfloat16() else "float32"
 
@@ -297,7 +297,7 @@ class ARTalkHead(Head):
             import torch
         except ImportError as error:
             raise MissingDependency("torch", extra="models", purpose="Drawing Gaussian avatars") from error
-        from talkinghead.backends.choose import cpu_has_bfloat16
+        from talkinghead.backends.placement import cpu_has_bfloat16
         from talkinghead.families.artalk.gagavatar.renderer import GaussianRenderer, build_gaussians
         from talkinghead.families.artalk.look import read_logo
         from talkinghead.families.artalk.weights import load_gagavatar, pick_tracked, read_tracked

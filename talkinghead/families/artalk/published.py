@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from talkinghead.contracts import AudioClip, FloatArray
+from talkinghead.engine.head import LoadOptions
+from talkinghead.engine.runner import run_stages
+from talkinghead.engine.timeline import FramePlan
 from talkinghead.errors import OptionError
 from talkinghead.families.artalk.assets import NO_STYLE
 from talkinghead.families.artalk.pipeline import MESH, PUBLISHED_CLIP, ARTalkHead, Conditioning, HeadAvatar
-from talkinghead.head import LoadOptions
-from talkinghead.pipeline import run_stages
-from talkinghead.timeline import FramePlan
 
 if TYPE_CHECKING:
     import torch
@@ -194,7 +194,7 @@ class ARTAvatarInferEngine:
 
 
 def _has_gpu() -> bool:
-    from talkinghead.backends.choose import choose_device
+    from talkinghead.backends.placement import choose_device
 
     return choose_device("auto") != "cpu"
 
@@ -260,7 +260,7 @@ def run(
     """
     import torch
 
-    from talkinghead.media.files import write_bytes
+    from talkinghead.files import write_bytes
 
     clip = load_audio(audio)
     fallen: tuple[str, ...] = ()

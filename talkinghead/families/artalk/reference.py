@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.errors import InputError, OptionError, WrongCheckpoint, choices
-from talkinghead.reference import ReferenceNetwork, ReferenceOptions
+from talkinghead.reference.networks import ReferenceNetwork, ReferenceOptions
 
 if TYPE_CHECKING:
     import torch
@@ -51,7 +51,7 @@ def _known(config: Mapping[str, Any], names: tuple[str, ...]) -> None:
 
 
 def _device(options: ReferenceOptions) -> str:
-    from talkinghead.backends.choose import choose_device
+    from talkinghead.backends.placement import choose_device
 
     if options.backend != "torch" or options.precision != "float32":
         raise OptionError(

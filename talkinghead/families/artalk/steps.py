@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.contracts import FloatArray, Frame, IntArray
+from talkinghead.engine.head import LoadOptions
 from talkinghead.errors import OptionError, StaleStage, WrongCheckpoint
 from talkinghead.families.artalk.config import ARTalkConfig
 from talkinghead.families.artalk.pipeline import ARTalkHead, HeadAvatar, build
-from talkinghead.head import LoadOptions
-from talkinghead.media.files import write_bytes
+from talkinghead.files import write_bytes
 
 FPS = Fraction(25)
 

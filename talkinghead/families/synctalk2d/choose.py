@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from talkinghead.backends.choose import choose_device, installed
+from talkinghead.backends.placement import choose_device, installed
 from talkinghead.errors import BackendError, MissingDependency, OptionError, choices
 from talkinghead.families.synctalk2d.crop import Picture
 from talkinghead.families.synctalk2d.engine import Engine, OnnxEngine, OpenVinoEngine, TorchEngine

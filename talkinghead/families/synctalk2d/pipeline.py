@@ -15,6 +15,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from talkinghead.contracts import FloatArray, Frame, Speech, StageTime
+from talkinghead.engine.head import (
+    Avatar,
+    Description,
+    Head,
+    LoadOptions,
+    PrepareOptions,
+    Progress,
+    RenderOptions,
+)
+from talkinghead.engine.options import build_config
+from talkinghead.engine.runner import CancelToken, Stage
+from talkinghead.engine.timeline import FramePlan, source_indices
 from talkinghead.errors import InputError, UnreadableMedia
 from talkinghead.families.synctalk2d.choose import (
     MIN_PSNR_DB,
@@ -44,22 +56,10 @@ from talkinghead.families.synctalk2d.speech import SpeechListener
 from talkinghead.families.synctalk2d.template import TemplateFolder, open_template, read_image, template_order
 from talkinghead.families.synctalk2d.variants import AUDIO_VARIANTS, Variant
 from talkinghead.families.synctalk2d.weights import GeneratorWeights, read_generator
-from talkinghead.head import (
-    Avatar,
-    Description,
-    Head,
-    LoadOptions,
-    PrepareOptions,
-    Progress,
-    RenderOptions,
-)
-from talkinghead.options import build_config
-from talkinghead.pipeline import CancelToken, Stage
 from talkinghead.registry import family
-from talkinghead.timeline import FramePlan, source_indices
 
 if TYPE_CHECKING:
-    from talkinghead.cache import Cache, NullCache
+    from talkinghead.engine.cache import Cache, NullCache
 
 NAME = "synctalk2d"
 MAX_ROWS_MISSING = 5
@@ -388,7 +388,7 @@ class SyncTalk2DHead(Head):
         self, choice: EngineChoice, engine: Engine, net: FoldedUNet, picture: Picture, window: FloatArray
     ) -> float:
         """How near a fast engine comes to float32 on one frame; remembered per checkpoint, runtime and processor."""
-        from talkinghead.cache import Cache, cache_key
+        from talkinghead.engine.cache import Cache, cache_key
 
         cache = self._cache or Cache()
         key = None
@@ -497,7 +497,7 @@ def _saver(folder: Path) -> Callable[[Iterator[Frame]], Iterator[Frame]]:
     """A step that writes the frames it passes on, several at a time: compressing takes longer than all else."""
 
     def save(frames: Iterator[Frame]) -> Iterator[Frame]:
-        from talkinghead.backends.choose import available_cores
+        from talkinghead.backends.placement import available_cores
         from talkinghead.media import write_png
 
         folder.mkdir(parents=True, exist_ok=True)

@@ -33,7 +33,7 @@ from talkinghead.families.synctalk2d.speech import AVE_NAMES, find_beside
 from talkinghead.families.synctalk2d.template import open_template, template_order
 from talkinghead.families.synctalk2d.variants import Variant
 from talkinghead.families.synctalk2d.weights import GeneratorWeights
-from talkinghead.reference_folder import GraphFile, Seam, write_reference_folder
+from talkinghead.reference.folder import GraphFile, Seam, write_reference_folder
 
 
 def write_port_folder(

@@ -381,7 +381,7 @@ class FrameGenerationPipeline:
             FileNotFoundError: an input is missing. OutputError: the video cannot be written.
         """
         from talkinghead.api import listen
-        from talkinghead.head import RenderOptions
+        from talkinghead.engine.head import RenderOptions
         from talkinghead.media import EncodeOptions, write_video
 
         _check_inputs(audio_features_path, template_dir, audio_path)
@@ -423,7 +423,7 @@ class FrameGenerationPipeline:
         use_parsing: bool = False,
     ) -> list[str]:
         """Write the frames as frame_00000.jpg and so on; returns the paths."""
-        import talkinghead.head
+        import talkinghead.engine.head
         from talkinghead.contracts import AudioClip, Speech
 
         _check_inputs(audio_features_path, template_dir)
@@ -432,7 +432,7 @@ class FrameGenerationPipeline:
         folder = Path(output_dir)
         folder.mkdir(parents=True, exist_ok=True)
         silence = AudioClip(np.zeros(1, np.float32), 16_000)  # the features are given; nothing is listened to
-        frames = head.frames(avatar, Speech(silence, silence), talkinghead.head.RenderOptions())
+        frames = head.frames(avatar, Speech(silence, silence), talkinghead.engine.head.RenderOptions())
         return [_write_jpeg(folder / f"frame_{i:05d}.jpg", frame[:, :, ::-1]) for i, frame in enumerate(frames)]
 
     def export_model_to_onnx(self, output_path: str | Path, opset_version: int = 11) -> str:
@@ -483,8 +483,8 @@ class FrameGenerationPipeline:
         return Fraction(WENET_FPS if self.mode == "wenet" else fps)
 
     def _configured(self, features: str | Path, start_frame: int, use_parsing: bool) -> SyncTalk2DHead:
+        from talkinghead.engine.head import LoadOptions
         from talkinghead.families.synctalk2d.pipeline import SyncTalk2DHead
-        from talkinghead.head import LoadOptions
 
         if self._head is None:
             options = LoadOptions(

@@ -13,7 +13,7 @@ from talkinghead.errors import OptionError, choices
 from talkinghead.face.landmarks import pfld
 from talkinghead.families.synctalk2d.variants import VARIANTS, Variant
 from talkinghead.families.synctalk2d.weights import generator_weights
-from talkinghead.reference import Arrays, ReferenceNetwork, ReferenceOptions
+from talkinghead.reference.networks import Arrays, ReferenceNetwork, ReferenceOptions
 
 Run = Callable[[Arrays, Arrays, Mapping[str, Any], ReferenceOptions], dict[str, Any]]
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from talkinghead.errors import MissingWeights, OptionError, WrongCheckpoint, choices
 from talkinghead.families.synctalk2d.variants import AUDIO_VARIANTS, MODES, SIZES, Variant
-from talkinghead.media.files import file_sha256
+from talkinghead.files import file_sha256
 from talkinghead.weights import Checkpoint, read_checkpoint
 
 Array = NDArray[Any]

@@ -39,9 +39,9 @@ from talkinghead.families.talkinggaussian.network import (
 from talkinghead.families.talkinggaussian.procedural.build import AU_NUMBERS, head_poses
 from talkinghead.families.talkinggaussian.renderer import DrawnHead, SpeechCodes
 from talkinghead.families.talkinggaussian.scene import FPS
-from talkinghead.measure.bench import BenchCase, BenchSettings, BenchTable
 from talkinghead.rendering.jit import available_threads
 from talkinghead.rendering.rasterize_cpu import composite_cpu, project_cpu, sort_by_depth, tile_lists_cpu
+from talkinghead.service.bench import BenchCase, BenchSettings, BenchTable
 
 if TYPE_CHECKING:
     from talkinghead.families.talkinggaussian.pipeline import TalkingGaussianHead

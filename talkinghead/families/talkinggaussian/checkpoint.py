@@ -16,7 +16,7 @@ from talkinghead.contracts import FloatArray
 from talkinghead.errors import MissingWeights, OptionError, WrongCheckpoint
 from talkinghead.families.talkinggaussian.extractors import EXTRACTORS, extractor_of_width
 from talkinghead.families.talkinggaussian.network import FACE, MOUTH, NetworkKind, expected_shapes
-from talkinghead.media.files import file_sha256
+from talkinghead.files import file_sha256
 from talkinghead.rendering.spherical_harmonics import MAX_DEGREE, num_coefficients
 from talkinghead.weights import Checkpoint, read_checkpoint, write_safetensors
 

@@ -67,6 +67,6 @@ def write_ply(
     Raises:
         OutputError: it cannot be written.
     """
-    from talkinghead.media.files import write_bytes
+    from talkinghead.files import write_bytes
 
     write_bytes(path, ply_bytes(clouds, activations), overwrite=overwrite)

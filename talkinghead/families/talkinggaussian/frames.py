@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from talkinghead.contracts import FloatArray, Frame
+from talkinghead.engine.runner import Stage
 from talkinghead.families.talkinggaussian.renderer import DeformedHead, DrawnHead, HeadRenderer, SpeechCodes
 from talkinghead.families.talkinggaussian.scene import Backdrop
-from talkinghead.pipeline import Stage
 from talkinghead.rendering.cameras import Camera
 
 BLACK = np.zeros(3, np.float32)

@@ -17,7 +17,7 @@ from talkinghead.families.talkinggaussian.extractors import EXTRACTORS, Extracto
 from talkinghead.families.talkinggaussian.windows import MIN_ROWS, feature_rows, read_features
 
 if TYPE_CHECKING:
-    from talkinghead.cache import Cache
+    from talkinghead.engine.cache import Cache
     from talkinghead.families.talkinggaussian.renderer import HeadRenderer, SpeechCodes
 
 ROWS_KIND = "talkinggaussian speech/1"
@@ -150,7 +150,7 @@ def _transformer_source(extractor: Extractor, config: TalkingGaussianConfig, dev
 
 def files_identity(paths: Sequence[Path]) -> str | None:
     """Name of the content of some files; None where one cannot be read."""
-    from talkinghead.media.files import file_sha256
+    from talkinghead.files import file_sha256
 
     try:
         return " ".join(file_sha256(path) for path in paths) or None
@@ -172,7 +172,7 @@ def speech_rows(
     """
     import torch
 
-    from talkinghead.cache import cache_key
+    from talkinghead.engine.cache import cache_key
     from talkinghead.families.talkinggaussian.renderer import SpeechCodes
 
     identity = source.identity() if head_sha256 is not None else None

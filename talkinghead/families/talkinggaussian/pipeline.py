@@ -13,8 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from talkinghead.cache import Cache
 from talkinghead.contracts import FloatArray, Frame, Speech, StageTime
+from talkinghead.engine.cache import Cache
+from talkinghead.engine.head import Avatar, Description, Head, LoadOptions, PrepareOptions, Progress, RenderOptions
+from talkinghead.engine.options import build_config
+from talkinghead.engine.runner import CancelToken, Stage
+from talkinghead.engine.timeline import FramePlan, source_indices
 from talkinghead.errors import InputError, MissingDependency, OptionError
 from talkinghead.families.talkinggaussian.checkpoint import TrainedHead, read_trained_head
 from talkinghead.families.talkinggaussian.config import TalkingGaussianConfig
@@ -32,12 +36,8 @@ from talkinghead.families.talkinggaussian.scene import (
     read_poses,
     scene_folder,
 )
-from talkinghead.head import Avatar, Description, Head, LoadOptions, PrepareOptions, Progress, RenderOptions
-from talkinghead.options import build_config
-from talkinghead.pipeline import CancelToken, Stage
 from talkinghead.registry import FAMILIES
 from talkinghead.rendering.cameras import Camera, camera_from_pose, orbit
-from talkinghead.timeline import FramePlan, source_indices
 
 PRECISIONS = ("auto", "parity", "fast", "float32", "bfloat16")
 BACKENDS = ("auto", "torch")
@@ -87,7 +87,7 @@ class TalkingGaussianHead(Head):
     facts = FAMILIES["talkinggaussian"]
 
     def __init__(self, trained: TrainedHead, config: TalkingGaussianConfig, options: LoadOptions) -> None:
-        from talkinghead.backends.choose import choose_device
+        from talkinghead.backends.placement import choose_device
 
         if options.precision not in PRECISIONS:
             raise OptionError(f"There is no precision {options.precision!r} here.", accepted=", ".join(PRECISIONS))
@@ -297,7 +297,7 @@ def poses_path(folder: Path, choice: str) -> Path:
 
 def motion_dtype(precision: str, device: str, *, compat: bool) -> torch.dtype:
     """Number format of the face network's products."""
-    from talkinghead.backends.choose import cpu_has_bfloat16
+    from talkinghead.backends.placement import cpu_has_bfloat16
 
     if precision in ("parity", "float32") or compat or device != "cpu":
         return torch.float32

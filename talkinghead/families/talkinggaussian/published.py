@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from talkinghead.cache import Cache
 from talkinghead.contracts import AudioClip, FloatArray, Frame, Speech, StageTime
+from talkinghead.engine.cache import Cache
+from talkinghead.engine.runner import CancelToken, run_stages
 from talkinghead.errors import InputError, MediaNotFound, UnreadableMedia
 from talkinghead.families.talkinggaussian.checkpoint import read_trained_head
 from talkinghead.families.talkinggaussian.config import AudioExtractor, TalkingGaussianConfig
@@ -49,7 +50,6 @@ from talkinghead.families.talkinggaussian.scene import (
     read_poses,
     read_rgb,
 )
-from talkinghead.pipeline import CancelToken, run_stages
 
 if TYPE_CHECKING:
     from talkinghead.media import VideoWriter
@@ -143,7 +143,7 @@ def synthesize_fuse(
     Raises:
         InputError: something that rendering needs is missing or wrong. OutputError: a video cannot be written.
     """
-    from talkinghead.backends.choose import choose_device
+    from talkinghead.backends.placement import choose_device
 
     head = read_trained_head(options.model_path, extractor=options.audio_extractor, iteration=options.iteration)
     folder = options.source_path

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.errors import InputError, OptionError, choices
-from talkinghead.reference import ReferenceNetwork, ReferenceOptions
+from talkinghead.reference.networks import ReferenceNetwork, ReferenceOptions
 
 if TYPE_CHECKING:
     import torch
@@ -36,7 +36,7 @@ def _network(
     weights: Arrays, kind: NetworkKind, config: Mapping[str, Any], options: ReferenceOptions
 ) -> tuple[dict[str, torch.Tensor], int]:
     """Checked weights on the device, and the width of the speech features."""
-    from talkinghead.backends.choose import choose_device
+    from talkinghead.backends.placement import choose_device
     from talkinghead.families.talkinggaussian.checkpoint import check_network
     from talkinghead.families.talkinggaussian.extractors import EXTRACTORS, extractor_of_width
     from talkinghead.families.talkinggaussian.motion import torch_weights

@@ -18,17 +18,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from talkinghead.errors import InputError, MediaNotFound, StaleStage
-from talkinghead.families.talkinggaussian.config import TalkingGaussianConfig
-from talkinghead.families.talkinggaussian.frames import BLACK
-from talkinghead.families.talkinggaussian.listen import feature_source
-from talkinghead.families.talkinggaussian.motion import Deformed
-from talkinghead.families.talkinggaussian.pipeline import SceneAvatar, TalkingGaussianHead
-from talkinghead.families.talkinggaussian.renderer import DeformedHead, DrawnHead
-from talkinghead.families.talkinggaussian.scene import FPS, Backdrop, scene_folder
-from talkinghead.head import LoadOptions
-from talkinghead.rendering.gaussians import Raster
-from talkinghead.stages.record import (
+from talkinghead.engine.head import LoadOptions
+from talkinghead.engine.steps import (
     StageReport,
     Stopwatch,
     check_free,
@@ -38,7 +29,16 @@ from talkinghead.stages.record import (
     write_array,
     write_record,
 )
-from talkinghead.timeline import FramePlan, source_indices
+from talkinghead.engine.timeline import FramePlan, source_indices
+from talkinghead.errors import InputError, MediaNotFound, StaleStage
+from talkinghead.families.talkinggaussian.config import TalkingGaussianConfig
+from talkinghead.families.talkinggaussian.frames import BLACK
+from talkinghead.families.talkinggaussian.listen import feature_source
+from talkinghead.families.talkinggaussian.motion import Deformed
+from talkinghead.families.talkinggaussian.pipeline import SceneAvatar, TalkingGaussianHead
+from talkinghead.families.talkinggaussian.renderer import DeformedHead, DrawnHead
+from talkinghead.families.talkinggaussian.scene import FPS, Backdrop, scene_folder
+from talkinghead.rendering.gaussians import Raster
 
 CLOUDS = ("face", "mouth")
 
@@ -54,7 +54,7 @@ def extract_features(
 ) -> StageReport:
     """Sound to the speech features that the head was trained with."""
     from talkinghead.api import listen
-    from talkinghead.backends.choose import choose_device
+    from talkinghead.backends.placement import choose_device
     from talkinghead.families.talkinggaussian.checkpoint import read_trained_head
 
     check_free(out, force=force)
@@ -173,7 +173,7 @@ def compose_frames(
 
 def encode_frames(frames: Path, audio: Path, out: Path, *, force: bool = False) -> StageReport:
     """Pictures and sound to a video."""
-    from talkinghead.stages import steps
+    from talkinghead.families.wav2lip import steps
 
     return steps.encode_video(frames, audio, out, fps=Fraction(FPS), force=force)
 

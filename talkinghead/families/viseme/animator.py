@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from talkinghead.contracts import FaceStatus, FloatArray, Frame, MouthMotion
+from talkinghead.engine.head import Avatar
 from talkinghead.families.viseme.analyse import FacePath
 from talkinghead.families.viseme.compose import Face, FinePicture, Pose, animate
 from talkinghead.families.viseme.config import VisemeConfig
@@ -15,7 +16,6 @@ from talkinghead.families.viseme.geometry import EyeGeometry
 from talkinghead.families.viseme.idle import HeadPose, IdleMotion, idle_motion
 from talkinghead.families.viseme.mouth_interior import OwnTeeth, Palette, find_own_teeth, read_palette
 from talkinghead.families.viseme.warp import MouthPose
-from talkinghead.head import Avatar
 
 WIDEST_JAW = 1.6
 WIDEST_LIPS = 1.6

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from talkinghead.cache import Cache, cache_key
 from talkinghead.contracts import (
     FaceTrack,
     FloatArray,
@@ -22,12 +21,8 @@ from talkinghead.contracts import (
     Speech,
     StageTime,
 )
-from talkinghead.families.viseme.analyse import FacePath, analyse_picture, analyse_video
-from talkinghead.families.viseme.animator import VisemeAvatar, animate_frame, appearance, full_poses
-from talkinghead.families.viseme.compose import fine_picture
-from talkinghead.families.viseme.config import VisemeConfig
-from talkinghead.families.viseme.geometry import COLUMNS
-from talkinghead.head import (
+from talkinghead.engine.cache import Cache, cache_key
+from talkinghead.engine.head import (
     Avatar,
     Description,
     Head,
@@ -37,10 +32,15 @@ from talkinghead.head import (
     ProgressEvent,
     RenderOptions,
 )
-from talkinghead.options import build_config
-from talkinghead.pipeline import CancelToken, Stage
+from talkinghead.engine.options import build_config
+from talkinghead.engine.runner import CancelToken, Stage
+from talkinghead.engine.timeline import FramePlan, PlannedFrame, planned_frames
+from talkinghead.families.viseme.analyse import FacePath, analyse_picture, analyse_video
+from talkinghead.families.viseme.animator import VisemeAvatar, animate_frame, appearance, full_poses
+from talkinghead.families.viseme.compose import fine_picture
+from talkinghead.families.viseme.config import VisemeConfig
+from talkinghead.families.viseme.geometry import COLUMNS
 from talkinghead.registry import family
-from talkinghead.timeline import FramePlan, PlannedFrame, planned_frames
 
 CACHE_KIND = "viseme-geometry/1"
 """Part of the cache key: raised when the analysis changes."""

@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.backends import Placement, Session, artefacts, open_session
-from talkinghead.backends.choose import available_cores, choose_device, cpu_has_bfloat16, installed
+from talkinghead.backends.placement import available_cores, choose_device, cpu_has_bfloat16, installed
 from talkinghead.errors import TalkingHeadError
 from talkinghead.families.wav2lip.architecture import GENERATOR_96, Architecture
 from talkinghead.families.wav2lip.engine import CPU_BATCH, GPU_BATCH
 from talkinghead.families.wav2lip.graphs import feature_names, network
 from talkinghead.families.wav2lip.weights import GeneratorWeights, load_generator
-from talkinghead.measure.bench import BenchCase, BenchSettings, BenchTable, portrait_cases
+from talkinghead.service.bench import BenchCase, BenchSettings, BenchTable, portrait_cases
 
 SHARE = 9
 """Column of the share of the ceiling."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.backends import Placement
-from talkinghead.cache import Cache, cache_key
+from talkinghead.engine.cache import Cache, cache_key
 from talkinghead.families.wav2lip.graphs import GRAPH_VERSION
 
 MOST_KEPT = {"pictures": 1, "loops": 64, "never": 0}

@@ -15,18 +15,9 @@ from numpy.typing import NDArray
 
 from talkinghead.backends import Placement
 from talkinghead.backends.artefacts import compiled_folder
-from talkinghead.cache import Cache, NullCache
 from talkinghead.contracts import AudioClip, FaceStatus, FaceTrack, Frame, FrameSource, Speech, StageTime
-from talkinghead.errors import OptionError
-from talkinghead.families.wav2lip.config import Wav2LipConfig, published
-from talkinghead.families.wav2lip.engine import Ears, Engine, EngineOptions, Face, Lru, Request, new_source
-from talkinghead.families.wav2lip.features import MOST_KEPT, FeatureStore
-from talkinghead.families.wav2lip.listening import Listening, listen, listen_published, published_num_frames
-from talkinghead.families.wav2lip.postprocess import match_colours, paste_box, paste_lower_face
-from talkinghead.families.wav2lip.preprocess import face_crop_bgr
-from talkinghead.families.wav2lip.tracking import published_track, several_tracks
-from talkinghead.families.wav2lip.weights import load_generator
-from talkinghead.head import (
+from talkinghead.engine.cache import Cache, NullCache
+from talkinghead.engine.head import (
     DEFAULT_FPS,
     Avatar,
     Description,
@@ -37,11 +28,20 @@ from talkinghead.head import (
     ProgressEvent,
     RenderOptions,
 )
+from talkinghead.engine.options import build_config
+from talkinghead.engine.runner import CancelToken, Stage
+from talkinghead.engine.timeline import FramePlan, PlannedFrame, planned_frames, source_indices
+from talkinghead.errors import OptionError
+from talkinghead.families.wav2lip.config import Wav2LipConfig, published
+from talkinghead.families.wav2lip.engine import Ears, Engine, EngineOptions, Face, Lru, Request, new_source
+from talkinghead.families.wav2lip.features import MOST_KEPT, FeatureStore
+from talkinghead.families.wav2lip.listening import Listening, listen, listen_published, published_num_frames
+from talkinghead.families.wav2lip.postprocess import match_colours, paste_box, paste_lower_face
+from talkinghead.families.wav2lip.preprocess import face_crop_bgr
+from talkinghead.families.wav2lip.tracking import published_track, several_tracks
+from talkinghead.families.wav2lip.weights import load_generator
 from talkinghead.measure.trace import NoTracer, Tracer
-from talkinghead.options import build_config
-from talkinghead.pipeline import CancelToken, Stage
 from talkinghead.registry import FAMILIES
-from talkinghead.timeline import FramePlan, PlannedFrame, planned_frames, source_indices
 
 SPLIT_MIN_REPEATS = 1.5
 """Face features are kept where each source frame is shown this often on average."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.errors import InputError, WrongCheckpoint
-from talkinghead.reference import Arrays, ReferenceNetwork, ReferenceOptions
+from talkinghead.reference.networks import Arrays, ReferenceNetwork, ReferenceOptions
 
 Outputs = dict[str, NDArray[Any]]
 

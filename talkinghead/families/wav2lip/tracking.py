@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from talkinghead.cache import Cache, cache_key
 from talkinghead.contracts import FaceStatus, FaceTrack, FrameSource
+from talkinghead.engine.cache import Cache, cache_key
 from talkinghead.errors import MissingWeights, NoFaceFound, OptionError
 from talkinghead.face import Detector, FaceOptions, choose_identity, detect_faces, load_detector, track_faces
 from talkinghead.face.crop import clamp_box

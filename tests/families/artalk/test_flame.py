@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from talkinghead.errors import OptionError, UnsafeCheckpoint, WrongCheckpoint
 from talkinghead.families.artalk import reference
 from talkinghead.families.artalk.flame import flame_from_arrays, load_flame, rodrigues
-from talkinghead.reference import ReferenceOptions
+from talkinghead.reference.networks import ReferenceOptions
 from tests.families.artalk.conftest import Golden
 
 

@@ -10,7 +10,7 @@ from talkinghead.families.artalk import reference
 from talkinghead.families.artalk.flame import flame_from_arrays
 from talkinghead.families.artalk.gagavatar import avatar, features, generators, geometry
 from talkinghead.families.artalk.weights import gagavatar_model
-from talkinghead.reference import ReferenceOptions
+from talkinghead.reference.networks import ReferenceOptions
 from tests.families.artalk.conftest import Golden, synthetic
 
 CPU = ReferenceOptions()

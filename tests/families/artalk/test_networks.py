@@ -1,4 +1,4 @@
-"""Every network gives the published numbers; through `talkinghead.reference`, as ports are compared."""
+"""Every network gives the published numbers; through `talkinghead.reference.networks`, as ports are compared."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from talkinghead.families.artalk.motion.engine import (
 )
 from talkinghead.families.artalk.motion.smoothing import MotionSmoother, smooth_motion
 from talkinghead.families.artalk.weights import load_audio_encoder, load_strictly, motion_model, to_tensors
-from talkinghead.reference import ReferenceOptions
+from talkinghead.reference.networks import ReferenceOptions
 from tests.families.artalk.conftest import Golden
 
 CPU = ReferenceOptions()

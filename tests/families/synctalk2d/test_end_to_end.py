@@ -13,11 +13,11 @@ import pytest
 
 import talkinghead as th
 from talkinghead.audio.encoders import ave
-from talkinghead.cache import Cache
 from talkinghead.contracts import AudioClip
+from talkinghead.engine.cache import Cache
+from talkinghead.engine.head import PrepareOptions, RenderOptions
 from talkinghead.errors import InputError, MissingWeights, OptionError, UnreadableMedia
 from talkinghead.families.synctalk2d.template import landmark_text
-from talkinghead.head import PrepareOptions, RenderOptions
 from talkinghead.media import EncodeOptions, open_frames, probe, write_wav
 
 from .conftest import golden, golden_weights, write_checkpoint, write_template

@@ -13,7 +13,7 @@ from talkinghead.families.synctalk2d.engine import Engine, OnnxEngine, OpenVinoE
 from talkinghead.families.synctalk2d.folded import fold
 from talkinghead.families.synctalk2d.variants import VARIANTS, Variant
 from talkinghead.families.synctalk2d.weights import generator_weights
-from talkinghead.reference import ReferenceOptions, run_network
+from talkinghead.reference.networks import ReferenceOptions, run_network
 
 from .conftest import golden, golden_inputs, golden_weights, psnr_db
 
@@ -133,7 +133,7 @@ def test_every_float32_form_gives_the_published_picture(case: str, kind: str) ->
 
 
 def fast_precisions() -> list[str]:
-    from talkinghead.backends.choose import installed
+    from talkinghead.backends.placement import installed
     from talkinghead.families.synctalk2d.choose import openvino_precisions
 
     return [p for p in openvino_precisions() if p != "float32"] if installed("openvino") else []

@@ -12,9 +12,9 @@ import pytest
 import talkinghead as th
 from talkinghead.audio.encoders.ave import read_ave_encoder
 from talkinghead.contracts import AudioClip
+from talkinghead.engine.head import RenderOptions
 from talkinghead.families.synctalk2d.build import check_template
 from talkinghead.families.synctalk2d.procedural import mouth_openness, write_models, write_template
-from talkinghead.head import RenderOptions
 
 ROOT = Path(__file__).resolve().parents[3]
 

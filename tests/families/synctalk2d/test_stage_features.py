@@ -11,7 +11,7 @@ import pytest
 from talkinghead.cli.main import main
 from talkinghead.errors import MissingWeights, OptionError
 from talkinghead.media import write_wav
-from talkinghead.stages.features import extract_features
+from talkinghead.service.features import extract_features
 
 from .conftest import golden
 from .test_end_to_end import clip_of

@@ -14,8 +14,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from talkinghead.cache import Cache, NullCache
 from talkinghead.contracts import AudioClip, Phone, Speech
+from talkinghead.engine.cache import Cache, NullCache
 from talkinghead.errors import (
     AudioTooShort,
     MediaNotFound,

@@ -18,6 +18,7 @@ from talkinghead.assets import demo_phones_path, demo_speech_path
 from talkinghead.audio.phones import read_phones
 from talkinghead.cli.main import main
 from talkinghead.contracts import AudioClip, Frame, Phone
+from talkinghead.engine.head import PrepareOptions, RenderOptions
 from talkinghead.errors import AudioTooShort, InputError, MediaNotFound, OptionError, StaleStage
 from talkinghead.families.talkinggaussian import bench
 from talkinghead.families.talkinggaussian import network as published
@@ -35,11 +36,10 @@ from talkinghead.families.talkinggaussian.procedural.build import (
 )
 from talkinghead.families.talkinggaussian.scene import read_poses
 from talkinghead.families.talkinggaussian.steps import _count
-from talkinghead.head import PrepareOptions, RenderOptions
-from talkinghead.measure.bench import BenchSettings
 from talkinghead.measure.memory import peak_memory_bytes
 from talkinghead.measure.quality import psnr
 from talkinghead.media import open_frames, probe, read_picture, write_wav
+from talkinghead.service.bench import BenchSettings
 
 PHONES = (
     Phone(0, 0.3, "SIL"),

@@ -15,7 +15,7 @@ from talkinghead.families.talkinggaussian import motion, network
 from talkinghead.families.talkinggaussian.checkpoint import CanonicalCloud
 from talkinghead.families.talkinggaussian.grid import FACE_GRID, MOUTH_GRID, GridConfig, encode, table_rows
 from talkinghead.families.talkinggaussian.network import FACE, MOUTH, NetworkKind, expected_shapes
-from talkinghead.reference import run_network
+from talkinghead.reference.networks import run_network
 
 GRID = 5e-5
 NETWORK = 1e-4

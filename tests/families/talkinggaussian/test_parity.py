@@ -14,7 +14,7 @@ from talkinghead.families.talkinggaussian.extractors import EXTRACTORS
 from talkinghead.families.talkinggaussian.renderer import HeadRenderer
 from talkinghead.families.talkinggaussian.scene import Backdrop, action_units_of, read_action_units, read_poses
 from talkinghead.families.talkinggaussian.windows import feature_rows, read_features, window_rows
-from talkinghead.reference import run_network
+from talkinghead.reference.networks import run_network
 
 MOTION = 1e-5
 IMAGE = 1e-4

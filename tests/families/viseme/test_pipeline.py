@@ -11,13 +11,13 @@ import pytest
 
 import talkinghead as th
 from talkinghead.contracts import AudioClip, FaceStatus, FaceTrack, Phone, Speech
+from talkinghead.engine.head import PrepareOptions, RenderOptions
 from talkinghead.errors import OptionError
 from talkinghead.face import FaceOptions
 from talkinghead.families.viseme.animator import VisemeAvatar, mouth_poses
 from talkinghead.families.viseme.compose import animated_region
 from talkinghead.families.viseme.config import VisemeConfig
 from talkinghead.families.viseme.pipeline import VisemeHead
-from talkinghead.head import PrepareOptions, RenderOptions
 from tests.families.viseme.faces import Drawing, draw_face
 
 PHONES = (
@@ -151,7 +151,7 @@ def test_frames_without_a_face_are_left_alone(avatar: VisemeAvatar) -> None:
 
 def test_video(tmp_path: Path) -> None:
     """Eight frames, written and read back, shown to and fro; the cache gives the same geometry."""
-    from talkinghead.cache import Cache
+    from talkinghead.engine.cache import Cache
     from talkinghead.media import write_video
 
     file = tmp_path / "a face.mp4"

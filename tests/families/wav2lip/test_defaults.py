@@ -14,9 +14,10 @@ torch = pytest.importorskip("torch")
 
 from talkinghead import api  # noqa: E402
 from talkinghead.backends import Placement  # noqa: E402
-from talkinghead.cache import Cache, NullCache  # noqa: E402
 from talkinghead.cli.main import main  # noqa: E402
 from talkinghead.contracts import AudioClip, FaceStatus, Speech  # noqa: E402
+from talkinghead.engine.cache import Cache, NullCache  # noqa: E402
+from talkinghead.engine.head import LoadOptions, PrepareOptions, RenderOptions  # noqa: E402
 from talkinghead.errors import AudioTooShort, MissingWeights, NoFaceFound, OptionError, OutOfMemory  # noqa: E402
 from talkinghead.face import FaceOptions  # noqa: E402
 from talkinghead.families.wav2lip import tracking  # noqa: E402
@@ -25,7 +26,6 @@ from talkinghead.families.wav2lip.engine import Engine, EngineOptions, Request  
 from talkinghead.families.wav2lip.listening import listen, speech_gate  # noqa: E402
 from talkinghead.families.wav2lip.pipeline import Wav2LipHead  # noqa: E402
 from talkinghead.families.wav2lip.weights import load_generator  # noqa: E402
-from talkinghead.head import LoadOptions, PrepareOptions, RenderOptions  # noqa: E402
 from talkinghead.media.arrays import ArraySource  # noqa: E402
 from talkinghead.weights import write_safetensors  # noqa: E402
 from tests.synthetic_media import make_sound, make_video, speech_like  # noqa: E402

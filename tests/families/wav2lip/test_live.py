@@ -11,13 +11,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from talkinghead.cache import NullCache  # noqa: E402
+from talkinghead.engine.cache import NullCache  # noqa: E402
+from talkinghead.engine.head import LoadOptions, PrepareOptions  # noqa: E402
 from talkinghead.face import FaceOptions  # noqa: E402
 from talkinghead.families.wav2lip.live import LiveSession, LiveWindows  # noqa: E402
 from talkinghead.families.wav2lip.pipeline import Wav2LipHead  # noqa: E402
 from talkinghead.families.wav2lip.postprocess import paste_box, to_faces_bgr  # noqa: E402
 from talkinghead.families.wav2lip.preprocess import from_coords, mirror_index, network_faces  # noqa: E402
-from talkinghead.head import LoadOptions, PrepareOptions  # noqa: E402
 from talkinghead.weights import write_safetensors  # noqa: E402
 from tests.families.wav2lip.test_pipeline import stand_in  # noqa: E402
 

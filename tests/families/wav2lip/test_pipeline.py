@@ -13,14 +13,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from talkinghead.backends.choose import installed  # noqa: E402
-from talkinghead.cache import NullCache  # noqa: E402
+from talkinghead.backends.placement import installed  # noqa: E402
 from talkinghead.contracts import AudioClip, Detection, Speech  # noqa: E402
+from talkinghead.engine.cache import NullCache  # noqa: E402
+from talkinghead.engine.head import LoadOptions, PrepareOptions, RenderOptions  # noqa: E402
 from talkinghead.face import FaceOptions  # noqa: E402
 from talkinghead.families.wav2lip import tracking  # noqa: E402
 from talkinghead.families.wav2lip.engine import Engine  # noqa: E402
 from talkinghead.families.wav2lip.pipeline import Wav2LipHead  # noqa: E402
-from talkinghead.head import LoadOptions, PrepareOptions, RenderOptions  # noqa: E402
 from talkinghead.media import FrameOptions  # noqa: E402
 from talkinghead.media.arrays import ArraySource  # noqa: E402
 from talkinghead.weights import write_safetensors  # noqa: E402

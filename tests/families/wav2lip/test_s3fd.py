@@ -12,7 +12,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from talkinghead.backends import Placement, open_session  # noqa: E402
-from talkinghead.backends.choose import installed  # noqa: E402
+from talkinghead.backends.placement import installed  # noqa: E402
 from talkinghead.errors import WrongCheckpoint  # noqa: E402
 from talkinghead.face.detectors.s3fd import (  # noqa: E402
     S3fdDetector,

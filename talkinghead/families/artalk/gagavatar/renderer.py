@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from talkinghead.cache import Cache, cache_key
 from talkinghead.contracts import FloatArray, Frame
+from talkinghead.engine.cache import Cache, cache_key
 from talkinghead.families.artalk.flame import FlameModel
 from talkinghead.families.artalk.gagavatar.avatar import (
     IMAGE_SIZE,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from talkinghead.contracts import FloatArray
+from talkinghead.engine.runner import beat
 from talkinghead.errors import AudioTooShort
 from talkinghead.families.artalk.motion.audio_encoder import MimiEncoder, encode_wav2vec, wav2vec_encoder
 from talkinghead.families.artalk.motion.autoregressive import BitwiseGenerator, MotionState
@@ -24,7 +25,6 @@ from talkinghead.families.artalk.motion.config import (
     MotionConfig,
 )
 from talkinghead.families.artalk.motion.smoothing import smooth_motion
-from talkinghead.pipeline import beat
 
 CLIP_LENGTH = 750
 """Frames that the published programs keep."""

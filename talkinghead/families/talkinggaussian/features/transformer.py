@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from talkinghead.contracts import FloatArray
+from talkinghead.engine.runner import beat
 from talkinghead.errors import MissingDependency, MissingWeights, WrongCheckpoint
 from talkinghead.families.talkinggaussian.extractors import Extractor
-from talkinghead.pipeline import beat
 
 HOP = 320
 """Samples between rows of the encoders: 50 rows per second at 16 kHz."""

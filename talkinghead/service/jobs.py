@@ -1,0 +1,231 @@
+"""Long work in threads of its own: a queue with positions, progress that can be read at any time, and cancelling.
+
+    jobs = JobQueue(at_once=1)
+    job = jobs.submit(lambda progress, cancel: api.generate(..., progress=progress, cancel=cancel), lane="viseme")
+    for state in job.states():          # a snapshot now and then, until it has ended
+        print(state.phase, state.position, state.stage, state.done, state.total, state.left_s)
+    result = job.result()
+
+Work of one lane (for example a model) waits in line while as many as allowed run; lanes do not wait for each other.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeVar
+
+from talkinghead.engine.head import Progress, ProgressEvent
+from talkinghead.engine.runner import CancelToken
+from talkinghead.errors import BackendError, Cancelled
+
+T = TypeVar("T")
+Work = Callable[[Progress, CancelToken], T]
+
+Phase = Literal["waiting", "working", "done", "failed", "cancelled"]
+WARM_UP_S = 0.5
+"""A rate is told when a stage has run for this long."""
+
+
+class QueueFull(BackendError):
+    """So many wait already that one more is refused."""
+
+
+@dataclass(frozen=True)
+class JobState:
+    """A job at one moment."""
+
+    phase: Phase
+    position: int = 0
+    """How many are before it in line, itself included; 0 once it runs."""
+    waiting: int = 0
+    """How many wait in its lane."""
+    stage: str = ""
+    """What it does now, by the names of `ProgressEvent`."""
+    done: int = 0
+    total: int | None = None
+    elapsed_s: float = 0.0
+    """Since it began to run."""
+    per_second: float | None = None
+    """Steps of the stage per second, once it can be told."""
+
+    @property
+    def ended(self) -> bool:
+        return self.phase in ("done", "failed", "cancelled")
+
+    @property
+    def fraction(self) -> float | None:
+        """Share of the stage that is done, in [0, 1]; None where the whole is not known."""
+        return min(1.0, self.done / self.total) if self.total else None
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds until the stage is done; None where that cannot be told yet."""
+        if self.per_second is None or self.total is None:
+            return None
+        return max(0, self.total - self.done) / self.per_second
+
+
+class Job(Generic[T]):
+    """Work that was handed in. Made by `JobQueue.submit`."""
+
+    def __init__(self, queue: JobQueue, lane: str, work: Work[T]) -> None:
+        self.lane = lane
+        self._queue = queue
+        self._work: Work[T] | None = work
+        self._token = CancelToken()
+        self._changed = threading.Condition()
+        self._phase: Phase = "waiting"
+        self._event = ProgressEvent("", 0, None)
+        self._started_s = self._stage_s = self._ended_s = 0.0
+        self._stage_first = 0
+        self._result: T | None = None
+        self._error: BaseException | None = None
+
+    def cancel(self) -> None:
+        """Stop it: at once while it waits, within a fraction of a second while it runs."""
+        self._token.cancel()
+        if self._queue._withdraw(self):
+            self._end("cancelled", Cancelled())
+
+    def state(self) -> JobState:
+        """How far it is."""
+        position, waiting = self._queue._place(self)
+        with self._changed:
+            now = self._ended_s or time.monotonic()
+            event, began = self._event, self._stage_s
+            steps, seconds = event.done - self._stage_first, now - began
+            rate = steps / seconds if steps > 0 and seconds >= WARM_UP_S else None
+            elapsed = now - self._started_s if self._started_s else 0.0
+            place = position if self._phase == "waiting" else 0
+            return JobState(self._phase, place, waiting, event.stage, event.done, event.total, elapsed, rate)
+
+    def states(self, every_s: float = 0.25) -> Iterator[JobState]:
+        """Snapshots until it has ended; the last one tells how. Leaving the iteration early does not stop the job."""
+        while True:
+            state = self.state()
+            yield state
+            if state.ended:
+                return
+            self._wait(every_s)
+
+    def result(self) -> T:
+        """Wait for the end.
+
+        Raises:
+            Cancelled: it was stopped. What the work raised.
+        """
+        self._wait(None)
+        if self._error is not None:
+            raise self._error
+        return self._result  # type: ignore[return-value]
+
+    def _wait(self, timeout_s: float | None) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended_s > 0, timeout_s)
+
+    def _progress(self, event: ProgressEvent) -> None:
+        with self._changed:
+            if event.stage != self._event.stage:
+                self._stage_s, self._stage_first = time.monotonic(), event.done
+            self._event = event
+
+    def _run(self) -> None:
+        with self._changed:
+            self._phase = "working"
+            self._started_s = self._stage_s = time.monotonic()
+            work, self._work = self._work, None
+        try:
+            assert work is not None
+            self._token.check()
+            self._result = work(self._progress, self._token)
+        except Cancelled as error:
+            self._end("cancelled", error)
+        except BaseException as error:
+            self._end("failed", error)
+        else:
+            self._end("done", None)
+
+    def _end(self, phase: Phase, error: BaseException | None) -> None:
+        with self._changed:
+            self._phase, self._error, self._ended_s, self._work = phase, error, time.monotonic(), None
+            self._changed.notify_all()
+
+
+class JobQueue:
+    """Runs jobs, some at once in each lane, the others in the order in which they came.
+
+    Args:
+        at_once: jobs of one lane that run at the same time.
+        max_waiting: jobs of one lane that may wait.
+    """
+
+    def __init__(self, at_once: int = 1, max_waiting: int = 50) -> None:
+        if at_once < 1 or max_waiting < 0:
+            raise ValueError(f"at_once {at_once} must be at least 1 and max_waiting {max_waiting} at least 0")
+        self.at_once, self.max_waiting = at_once, max_waiting
+        self._lock = threading.Lock()
+        self._lines: dict[str, list[Job[object]]] = {}
+        self._running: dict[str, list[Job[object]]] = {}
+        self._closed = False
+
+    def submit(self, work: Work[T], lane: str = "") -> Job[T]:
+        """Hand in work; it is called with a `Progress` and a `CancelToken`, in a thread of its own.
+
+        Raises:
+            QueueFull: too many wait. Cancelled: the queue is closed.
+        """
+        job = Job(self, lane, work)
+        with self._lock:
+            if self._closed:
+                raise Cancelled()
+            line, running = self._lines.setdefault(lane, []), self._running.setdefault(lane, [])
+            if len(running) >= self.at_once and len(line) >= self.max_waiting:
+                raise QueueFull(
+                    f"{len(line)} jobs are waiting already.", remedy="wait for a minute, then start it again"
+                )
+            line.append(job)  # type: ignore[arg-type]
+        self._start_next(lane)
+        return job
+
+    def close(self, timeout_s: float = 10.0) -> None:
+        """Cancel everything and wait for what runs."""
+        with self._lock:
+            self._closed = True
+            jobs = [job for group in (self._lines, self._running) for line in group.values() for job in line]
+        for job in jobs:
+            job.cancel()
+        end = time.monotonic() + timeout_s
+        for job in jobs:
+            job._wait(end - time.monotonic())
+
+    def _start_next(self, lane: str) -> None:
+        with self._lock:
+            line, running = self._lines[lane], self._running[lane]
+            while line and len(running) < self.at_once:
+                job = line.pop(0)
+                running.append(job)
+                threading.Thread(target=self._work, args=(job,), name=f"job-{lane}", daemon=True).start()
+
+    def _work(self, job: Job[object]) -> None:
+        try:
+            job._run()
+        finally:
+            with self._lock:
+                self._running[job.lane].remove(job)
+            self._start_next(job.lane)
+
+    def _withdraw(self, job: Job[T]) -> bool:
+        with self._lock:
+            line = self._lines.get(job.lane, [])
+            if job in line:
+                line.remove(job)  # type: ignore[arg-type]
+                return True
+            return False
+
+    def _place(self, job: Job[T]) -> tuple[int, int]:
+        with self._lock:
+            line = self._lines.get(job.lane, [])
+            return (line.index(job) + 1 if job in line else 0), len(line)  # type: ignore[arg-type]

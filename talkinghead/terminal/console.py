@@ -1,0 +1,196 @@
+"""What the user sees: results on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from talkinghead.engine.head import ProgressEvent
+
+_debug: ContextVar[bool] = ContextVar("debug", default=False)
+
+
+def say(text: str = "") -> None:
+    """A result, to stdout."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def print_json(value: Any) -> None:
+    """A result as JSON, to stdout."""
+    say(json.dumps(value, indent=2, default=str, allow_nan=False))
+
+
+def note(text: str) -> None:
+    """Something by the way, to stderr."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def warn(text: str) -> None:
+    """Something that the user should know, to stderr."""
+    note(f"warning: {text}")
+
+
+def show_error(message: str) -> None:
+    """One message, to stderr; further lines (what is accepted, what to try) are indented."""
+    first, *rest = message.splitlines() or [""]
+    note("\n".join([f"error: {first}", *(f"  {line}" for line in rest)]))
+
+
+def show_failure(error: Exception) -> None:
+    """An error after which the work goes on; with its traceback under `--debug`."""
+    if _debug.get():
+        traceback.print_exception(error)
+    show_error(str(error))
+
+
+@contextmanager
+def debugging(debug: bool) -> Iterator[None]:
+    """Remember `--debug` for `show_failure`."""
+    token = _debug.set(debug)
+    try:
+        yield
+    finally:
+        _debug.reset(token)
+
+
+def use_plain_warnings() -> None:
+    """Show Python warnings as one line each, without source lines; those meant for developers not at all."""
+    if sys.warnoptions:  # someone asked for them with -W
+        return
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,  # noqa: ARG001
+        lineno: int,  # noqa: ARG001
+        file: TextIO | None = None,  # noqa: ARG001
+        line: str | None = None,  # noqa: ARG001
+    ) -> None:
+        if not issubclass(category, (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)):
+            warn(str(message))
+
+    warnings.showwarning = show
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Aligned text; columns whose every cell is a number are aligned to the right."""
+    cells = [[str(cell) for cell in row] for row in rows]
+    widths = [max([len(name), *(len(row[i]) for row in cells)]) for i, name in enumerate(columns)]
+    right = [bool(cells) and all(_numeric(row[i]) for row in cells) for i in range(len(columns))]
+
+    def line(values: Sequence[str]) -> str:
+        parts = [
+            value.rjust(width) if flush else value.ljust(width)
+            for value, width, flush in zip(values, widths, right, strict=True)
+        ]
+        return "  ".join(parts).rstrip()
+
+    return "\n".join([line(columns), line(["-" * width for width in widths]), *(line(row) for row in cells)])
+
+
+def _numeric(text: str) -> bool:
+    return text in ("", "-") or text.replace(".", "", 1).replace("-", "", 1).rstrip("x%").isdigit()
+
+
+def size_text(num_bytes: float) -> str:
+    """Bytes for people: "12.3 MB" (powers of 1000)."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if num_bytes < 1000 or unit == "GB":
+            return f"{num_bytes:.0f} {unit}" if unit == "bytes" else f"{num_bytes:.1f} {unit}"
+        num_bytes /= 1000
+    raise AssertionError
+
+
+def _rate_text(event: ProgressEvent, rate: float) -> str:
+    return f"{rate:.1f} times real time" if event.unit == "s" else f"{rate:.1f} {event.unit}/s"
+
+
+class ProgressDisplay:
+    """Progress on stderr: bars with frames, rate and time left on a terminal, else a line now and then.
+
+    Use as a context manager; call it with each `ProgressEvent`, from any thread. `label` goes before each line where
+    several jobs run one after the other.
+    """
+
+    LINE_EVERY_S = 5.0
+
+    def __init__(self, *, quiet: bool = False, label: str = "") -> None:
+        self._quiet = quiet
+        self._label = f"{label}: " if label else ""
+        self._bars: Any = None
+        self._tasks: dict[str, Any] = {}
+        self._started: dict[str, float] = {}
+        self._last_line_s = 0.0
+        self._finished: set[str] = set()
+
+    def __enter__(self) -> ProgressDisplay:
+        if not self._quiet and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            self._bars = Progress(
+                TextColumn("{task.description:<10}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"),
+                TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            if self._label:
+                self._bars.console.print(self._label.rstrip(), highlight=False, markup=False)
+            self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = None
+
+    def __call__(self, event: ProgressEvent) -> None:
+        if self._quiet:
+            return
+        now = time.perf_counter()
+        started = self._started.setdefault(event.stage, now)
+        rate = event.done / (now - started) if now > started and event.done > 1 else 0.0
+        if self._bars is not None:
+            self._draw(event, rate)
+        else:
+            self._write(event, rate, now)
+
+    def _draw(self, event: ProgressEvent, rate: float) -> None:
+        rate_text = _rate_text(event, rate) if rate and (event.total or 0) > 1 else ""
+        task = self._tasks.get(event.stage)
+        if task is None:
+            task = self._tasks[event.stage] = self._bars.add_task(event.stage, total=event.total, rate="")
+        self._bars.update(task, completed=event.done, total=event.total, rate=rate_text)
+
+    def _write(self, event: ProgressEvent, rate: float, now: float) -> None:
+        ended = event.total is not None and event.done >= event.total
+        if event.stage in self._finished or not (ended or now - self._last_line_s >= self.LINE_EVERY_S):
+            return
+        if ended:
+            self._finished.add(event.stage)
+        self._last_line_s = now
+        parts = [f"{self._label}{event.stage}"]
+        if event.total is not None and event.total > 1:
+            parts.append(f"{event.done}/{event.total}")
+            if rate:
+                parts.append(_rate_text(event, rate))
+            if ended:
+                parts.append("done")
+            elif rate:
+                parts.append(f"{(event.total - event.done) / rate:.0f} s left")
+        elif event.done:
+            parts.append(f"{event.done}" if event.total is None else "done")
+        note("  ".join(parts))

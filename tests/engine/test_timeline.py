@@ -1,0 +1,98 @@
+"""Laws of the timeline: which source frame each output frame shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from talkinghead.engine.timeline import LOOP_POLICIES, FramePlan, planned_frames, source_indices
+from talkinghead.errors import OptionError
+
+lengths = st.tuples(st.integers(1, 60), st.integers(0, 300))
+
+
+@given(lengths, st.sampled_from(LOOP_POLICIES))
+def test_indices_are_valid(sizes, policy):
+    num_source, num_frames = sizes
+    index = source_indices(num_source, num_frames, policy)
+    assert len(index) == (min(num_source, num_frames) if policy == "trim" else num_frames)
+    assert index.dtype == np.int64
+    assert ((index >= 0) & (index < num_source)).all()
+
+
+@given(lengths)
+def test_pingpong_moves_by_one_and_turns_without_a_stop(sizes):
+    num_source, num_frames = sizes
+    index = source_indices(num_source, num_frames, "pingpong")
+    steps = np.diff(index)
+    assert (np.abs(steps) == (1 if num_source > 1 else 0)).all()
+    turns = np.flatnonzero(np.diff(steps)) + 1
+    assert set(index[turns]) <= {0, num_source - 1}
+
+
+@given(lengths)
+def test_a_source_that_is_long_enough_is_shown_as_it_is(sizes):
+    num_source, num_frames = sizes
+    if num_frames <= num_source:
+        for policy in LOOP_POLICIES:
+            np.testing.assert_array_equal(source_indices(num_source, num_frames, policy), np.arange(num_frames))
+
+
+@given(lengths)
+def test_loop_and_hold(sizes):
+    num_source, num_frames = sizes
+    expected = [i % num_source for i in range(num_frames)]
+    assert source_indices(num_source, num_frames, "loop").tolist() == expected
+    expected = [min(i, num_source - 1) for i in range(num_frames)]
+    assert source_indices(num_source, num_frames, "hold").tolist() == expected
+
+
+def test_an_unknown_policy_is_refused():
+    with pytest.raises(OptionError, match="bounce"):
+        source_indices(3, 5, "bounce")
+
+
+class Pictures:
+    """A FrameSource of numbered pictures that counts how often it is asked."""
+
+    def __init__(self, num_frames: int) -> None:
+        self.frames = [np.full((2, 2, 3), i, np.uint8) for i in range(num_frames)]
+        self.reads = 0
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def read(self, start: int = 0, stop: int | None = None, step: int = 1) -> Iterator[np.ndarray]:
+        self.reads += 1
+        if stop is None:
+            stop = len(self.frames) if step > 0 else -1
+        for i in range(start, stop, step):
+            assert 0 <= i < len(self.frames)
+            yield self.frames[i]
+
+
+@given(st.integers(1, 12), st.integers(0, 60), st.sampled_from(LOOP_POLICIES))
+def test_planned_frames_follow_the_plan(num_source, num_frames, policy):
+    source = Pictures(num_source)
+    plan = FramePlan(Fraction(25), source_indices(num_source, num_frames, policy))
+    shown = list(planned_frames(source, plan))
+    assert [item.index for item in shown] == list(range(len(plan)))
+    assert [item.source_index for item in shown] == plan.indices.tolist()
+    assert [int(item.frame[0, 0, 0]) for item in shown] == plan.indices.tolist()
+
+
+@given(st.lists(st.integers(0, 9), max_size=40))
+def test_any_plan_can_be_read(indices):
+    plan = FramePlan(Fraction(25), np.array(indices, np.int64))
+    assert [int(item.frame[0, 0, 0]) for item in planned_frames(Pictures(10), plan)] == indices
+
+
+def test_a_run_of_frames_is_read_in_one_pass():
+    source = Pictures(10)
+    list(planned_frames(source, FramePlan(Fraction(25), source_indices(10, 37, "pingpong"))))
+    assert source.reads == 4  # there, back, there, back
