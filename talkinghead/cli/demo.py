@@ -28,6 +28,7 @@ def demo(
     """
     from talkinghead import api
     from talkinghead.assets import demo_speech_path
+    from talkinghead.assets.portrait import astronaut
     from talkinghead.cli.generate import show_result
     from talkinghead.engine.head import RenderOptions
     from talkinghead.media import check_output
@@ -45,21 +46,3 @@ def demo(
     console.say(
         f"Made {output}: {who} speaks {what}. Next: talkinghead generate --face me.jpg --audio hello.wav -o me.mp4"
     )
-
-
-def astronaut() -> Any:
-    """The portrait that comes with scikit-image, RGB uint8 [512, 512, 3].
-
-    Raises:
-        MissingDependency: scikit-image is not installed.
-    """
-    import numpy as np
-
-    from talkinghead.errors import MissingDependency
-
-    try:
-        from skimage.data import astronaut as read
-    except ImportError as error:
-        raise MissingDependency("skimage", extra="demo", purpose="The demonstration picture") from error
-    picture: Any = read()  # type: ignore[no-untyped-call]
-    return np.ascontiguousarray(picture)

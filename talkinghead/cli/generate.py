@@ -149,7 +149,7 @@ def _same_file(a: Path, b: Path) -> bool:
 
 def shared_groups() -> tuple[Group, ...]:
     """Options of every model: reading frames, finding faces, encoding."""
-    from talkinghead.face.options import FaceOptions
+    from talkinghead.face.detectors.options import FaceOptions
     from talkinghead.media.options import EncodeOptions, FrameOptions
 
     return (
@@ -277,7 +277,7 @@ def generate(
     from talkinghead.contracts import StageTime
     from talkinghead.engine.cache import NullCache
     from talkinghead.engine.head import PrepareOptions, RenderOptions
-    from talkinghead.face.options import FaceOptions
+    from talkinghead.face.detectors.options import FaceOptions
     from talkinghead.media.options import EncodeOptions, FrameOptions
 
     if model is None:

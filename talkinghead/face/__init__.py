@@ -8,8 +8,8 @@ from __future__ import annotations
 from talkinghead.face.annotate import annotate_faces
 from talkinghead.face.detections import DetectionLog, detect_faces
 from talkinghead.face.detectors import Detector, available_detectors, load_detector
+from talkinghead.face.detectors.options import FaceOptions
 from talkinghead.face.identity import choose_identity
-from talkinghead.face.options import FaceOptions
 from talkinghead.face.track import (
     RawTrack,
     fill_gaps,

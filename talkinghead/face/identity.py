@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from talkinghead.contracts import FloatArray, IntArray
 from talkinghead.errors import OptionError
 from talkinghead.face.detections import DetectionLog
-from talkinghead.face.options import Selection
+from talkinghead.face.detectors.options import Selection
 
 LINK_MIN_OVERLAP = 0.2
 """Boxes of consecutive frames are of one person above this intersection over union."""

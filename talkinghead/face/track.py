@@ -24,8 +24,8 @@ from talkinghead.errors import AmbiguousFace, NoFaceFound
 from talkinghead.face.crop import clamp_box, pad_box, round_box
 from talkinghead.face.detections import DetectionLog, detect_faces
 from talkinghead.face.detectors import Detector, load_detector
+from talkinghead.face.detectors.options import FaceOptions
 from talkinghead.face.identity import choose_identity, crowded_look, overlap
-from talkinghead.face.options import FaceOptions
 
 CACHE_KIND = "faces/1"
 """Part of the cache key: raised when detection, cuts or the stored arrays change."""

@@ -83,7 +83,7 @@ def _needed(encoder: Path | None, kind: str, name: str) -> Path:
     """The encoder that was given, else the one in the models folder."""
     if encoder is not None:
         return encoder
-    from talkinghead.face.detectors.base import find_model
+    from talkinghead.weights.folder import find_model
 
     found = find_model((name,))
     if found is None:

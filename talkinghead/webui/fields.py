@@ -154,7 +154,7 @@ def shared_groups() -> tuple[FieldGroup, ...]:
     from talkinghead.engine.head import LoadOptions, RenderOptions
     from talkinghead.engine.timeline import LOOP_POLICIES
     from talkinghead.face.detectors import DETECTORS
-    from talkinghead.face.options import NO_FACE_POLICIES, FaceOptions
+    from talkinghead.face.detectors.options import NO_FACE_POLICIES, FaceOptions
     from talkinghead.media.options import EncodeOptions, FrameOptions
 
     reading = offered_fields(FrameOptions, only=("start_s", "duration_s", "crop", "rotate", "resize_factor"))

@@ -35,12 +35,12 @@ from talkinghead.errors import (
     UnreadableMedia,
     choices,
 )
-from talkinghead.face.detectors.base import model_folder
 from talkinghead.registry import FamilyFacts
 from talkinghead.service.availability import Availability, all_models, availability, sources_in
 from talkinghead.service.jobs import Job, JobQueue, Work
 from talkinghead.webui.fields import FieldGroup, Offered, model_group, shared_groups
 from talkinghead.webui.options import AppOptions
+from talkinghead.weights.folder import model_folder
 
 if TYPE_CHECKING:
     from talkinghead.engine.head import Avatar, Head
@@ -241,7 +241,7 @@ class Studio:
 
     def _gallery(self) -> tuple[Face, ...]:
         """The bundled portrait, if its package is there, and what lies in the gallery folders."""
-        from talkinghead.cli.demo import astronaut
+        from talkinghead.assets.portrait import astronaut
         from talkinghead.errors import MissingDependency
         from talkinghead.media import write_png
 
@@ -492,7 +492,7 @@ class Studio:
 
     def _settings(self, found: Availability, order: Order, session: Session) -> _Settings:
         from talkinghead.engine.cache import Cache
-        from talkinghead.face.options import FaceOptions
+        from talkinghead.face.detectors.options import FaceOptions
         from talkinghead.media.options import EncodeOptions, FrameOptions
 
         groups = {group.key: group for group in self.groups(found)}

@@ -36,11 +36,11 @@ from talkinghead.errors import (
     WrongCheckpoint,
     choices,
 )
-from talkinghead.face.detectors.base import model_folder
 from talkinghead.files import unwritable, write_bytes
 from talkinghead.weights.catalogue import CATALOGUE, CatalogueEntry, Licence, entry_named
 from talkinghead.weights.checkpoint import read_checkpoint
 from talkinghead.weights.download import DownloadOptions, Progress, download
+from talkinghead.weights.folder import model_folder
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 MAX_UNPACKED_BYTES = 4_000_000_000

@@ -358,7 +358,7 @@ def test_a_missing_model_is_named_with_where_to_put_it(home: Path, name: str, tm
     with pytest.raises(MissingWeights) as caught:
         load_detector(FaceOptions(detector=name))
     assert str(home) in str(caught.value)
-    assert base.HOME_VARIABLE in str(caught.value)
+    assert folder.HOME_VARIABLE in str(caught.value)
     with pytest.raises(MissingWeights, match="nowhere"):
         load_detector(FaceOptions(detector=name, detector_model=tmp_path / "nowhere.onnx"))
     with pytest.raises(MissingWeights):

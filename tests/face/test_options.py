@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from talkinghead.errors import OptionError
 from talkinghead.face import FaceOptions
-from talkinghead.face.options import Selection, parse_selection
+from talkinghead.face.detectors.options import Selection, parse_selection
 
 
 @pytest.mark.parametrize(

@@ -141,8 +141,8 @@ def test_rows_are_sound() -> None:
 
 
 def test_detectors_look_where_files_are_kept(home: Path) -> None:
-    from talkinghead.face.detectors.base import find_model
     from talkinghead.face.detectors.catalogue import DETECTORS
+    from talkinghead.weights.folder import find_model
 
     for name in ("yunet", "scrfd", "s3fd"):
         path = home / CATALOGUE[name].stored_path

@@ -10,8 +10,6 @@ from talkinghead.face.detectors.base import (
     AvailableDetector,
     Detector,
     DetectorEntry,
-    find_model,
-    model_folder,
 )
 from talkinghead.face.detectors.catalogue import (
     DETECTORS,
@@ -25,7 +23,5 @@ __all__ = [
     "Detector",
     "DetectorEntry",
     "available_detectors",
-    "find_model",
     "load_detector",
-    "model_folder",
 ]

@@ -1,10 +1,8 @@
-"""The interface of a face detector, and where model files are looked for."""
+"""The interface of a face detector."""
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +14,7 @@ from talkinghead.contracts import Detection, Frame
 from talkinghead.errors import MissingWeights
 
 if TYPE_CHECKING:
-    from talkinghead.face.options import FaceOptions
-
-HOME_VARIABLE = "TALKINGHEAD_HOME"
-"""Environment variable that names the package's data folder; models are in `models` below it."""
+    from talkinghead.face.detectors.options import FaceOptions
 
 
 @runtime_checkable
@@ -94,30 +89,6 @@ class AvailableDetector:
     has_key_points: bool
     automatic: bool
     """Whether "auto" would choose it now."""
-
-
-def model_folder() -> Path:
-    """Where detectors look for model files: `TALKINGHEAD_HOME`/models, else the user's data folder."""
-    given = os.environ.get(HOME_VARIABLE)
-    if given:
-        return Path(given).expanduser() / "models"
-    import platformdirs
-
-    return Path(platformdirs.user_data_dir("talkinghead", appauthor=False)) / "models"
-
-
-def find_model(patterns: Sequence[str]) -> Path | None:
-    """The file of `model_folder()` (or a folder directly below) that matches the first pattern it can."""
-    folder = model_folder()
-    try:
-        files = sorted(path for path in (*folder.glob("*"), *folder.glob("*/*")) if path.is_file())
-    except OSError:
-        return None
-    for pattern in patterns:
-        for path in files:
-            if fnmatch.fnmatchcase(path.name.lower(), pattern.lower()):
-                return path
-    return None
 
 
 def read_model(path: Path, detector: str) -> bytes:

@@ -7,15 +7,13 @@ from pathlib import Path
 
 from talkinghead.errors import MissingDependency, MissingWeights, OptionError, choices
 from talkinghead.face.detectors.base import (
-    HOME_VARIABLE,
     AvailableDetector,
     Detector,
     DetectorEntry,
-    find_model,
-    model_folder,
     read_model,
 )
-from talkinghead.face.options import FaceOptions
+from talkinghead.face.detectors.options import FaceOptions
+from talkinghead.weights.folder import HOME_VARIABLE, find_model, model_folder
 
 
 def _build_haar(options: FaceOptions, model: Path | None) -> Detector:

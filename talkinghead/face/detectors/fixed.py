@@ -10,7 +10,7 @@ import numpy as np
 from talkinghead.contracts import Detection, Frame
 from talkinghead.errors import OptionError
 from talkinghead.face.detectors.base import check_frame
-from talkinghead.face.options import FaceOptions
+from talkinghead.face.detectors.options import FaceOptions
 
 
 class FixedBox:

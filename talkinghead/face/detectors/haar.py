@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from talkinghead.contracts import Detection, FloatArray, Frame
 from talkinghead.errors import BackendError
 from talkinghead.face.detectors.base import check_frame
-from talkinghead.face.options import FaceOptions
+from talkinghead.face.detectors.options import FaceOptions
 
 CASCADE = "haarcascade_frontalface_alt2.xml"
 DEFAULT_MAX_SIDE = 400

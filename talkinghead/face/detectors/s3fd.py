@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from talkinghead.contracts import Detection, Frame
 from talkinghead.errors import MissingWeights, WrongCheckpoint
 from talkinghead.face.detectors.base import check_frame, reduced_size
-from talkinghead.face.options import FaceOptions
+from talkinghead.face.detectors.options import FaceOptions
 
 if TYPE_CHECKING:
     from talkinghead.backends import Network, Session

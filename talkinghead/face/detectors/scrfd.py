@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from talkinghead.contracts import Detection, FloatArray, Frame, IntArray
 from talkinghead.errors import MissingDependency, WrongCheckpoint
 from talkinghead.face.detectors.base import check_frame, read_model, short_hash
-from talkinghead.face.options import FaceOptions
+from talkinghead.face.detectors.options import FaceOptions
 
 STRIDES = (8, 16, 32)
 ANCHORS_PER_CELL = 2

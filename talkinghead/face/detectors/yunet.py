@@ -15,7 +15,7 @@ import numpy as np
 from talkinghead.contracts import Detection, Frame
 from talkinghead.errors import BackendError, WrongCheckpoint
 from talkinghead.face.detectors.base import check_frame, read_model, reduced_size, short_hash
-from talkinghead.face.options import FaceOptions
+from talkinghead.face.detectors.options import FaceOptions
 
 DEFAULT_MAX_SIDE = 640
 DEFAULT_MIN_SCORE = 0.6

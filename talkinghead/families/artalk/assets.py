@@ -150,7 +150,7 @@ def asset_folder(given: Path | None, checkpoint: Path | None = None) -> AssetFol
         if not named.is_dir():
             raise OptionError(f"{ENVIRONMENT} names {str(named)!r}, which is not a folder.")
         return AssetFolder(named)
-    from talkinghead.face.detectors.base import model_folder
+    from talkinghead.weights.folder import model_folder
 
     root = checkpoint.parent if checkpoint is not None else DEFAULT_FOLDER
     return AssetFolder(root, model_folder() / STORE_FOLDER)

@@ -34,7 +34,7 @@ from talkinghead.errors import (
     UnwritableOutput,
     choices,
 )
-from talkinghead.face.options import FaceOptions
+from talkinghead.face.detectors.options import FaceOptions
 from talkinghead.families.synctalk2d.crop import CONTOUR_LEFT, CONTOUR_RIGHT, NOSE_BRIDGE, NUM_LANDMARKS, crop_box
 from talkinghead.families.synctalk2d.export import write_whole
 from talkinghead.families.synctalk2d.template import (

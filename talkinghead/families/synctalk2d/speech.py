@@ -105,7 +105,7 @@ class SpeechListener:
 
 def find_beside(checkpoint: Path | None, names: Sequence[str]) -> Path | None:
     """A file in the usual places around a checkpoint (three folders up), else in the models folder."""
-    from talkinghead.face.detectors.base import find_model
+    from talkinghead.weights.folder import find_model
 
     if checkpoint is not None:
         for folder in list(checkpoint.absolute().parents)[:3]:

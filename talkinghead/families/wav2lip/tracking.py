@@ -15,8 +15,8 @@ from talkinghead.errors import MissingWeights, NoFaceFound, OptionError
 from talkinghead.face import Detector, FaceOptions, choose_identity, detect_faces, load_detector, track_faces
 from talkinghead.face.crop import clamp_box
 from talkinghead.face.detections import DetectionLog
-from talkinghead.face.detectors import find_model
 from talkinghead.families.wav2lip.preprocess import pad_rects, smooth_rects
+from talkinghead.weights.folder import find_model
 
 Told = Callable[[int, int], None]
 
