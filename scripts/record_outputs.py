@@ -55,8 +55,8 @@ class Case:
     name: str
     lines: tuple[Line, ...] = ()
     code: tuple[str, ...] = ()
-    """Python instead of commands: forms of it, the first that can import what it needs counts. `frames(iterable)`
-    records frames, `array(name, value)` an array."""
+    """Python instead of commands: forms of it, the first that finds what it needs counts. `frames(iterable)` records
+    frames, `array(name, value)` an array, `find(name)` gives what any module of the package defines."""
     copies: Mapping[str, str] = field(default_factory=dict)
     """Inputs that the commands look for at a fixed place, or write into: where to, and which."""
     status: int = 0
@@ -107,7 +107,7 @@ CASES = (
         "--head-motion 2 --blinks-per-minute 60 --seed 3 --jaw 1.4 --width 0.7 --no-teeth",
         f"generate -q --face in/me.png {HELLO} {SHORT} -o still.gif --fps 10 --no-idle-motion --resize-factor 2",
         f"generate -q --face in/me.mp4 {HELLO} {SHORT} -o pictures --codec png --loop hold --box 150,60,290,240",
-        f"generate -q --face in/me.mp4 --audio in/goodbye.wav -o loop.mkv --loop loop --crop 0,401,0,431 --even pad",
+        "generate -q --face in/me.mp4 --audio in/goodbye.wav -o loop.mkv --loop loop --crop 0,401,0,431 --even pad",
         f"generate -q --face in/me.mp4 {HELLO} -o trim.mov --loop trim --codec prores --smoothing 5 --detect-every 3",
     ),
     commands(
@@ -128,7 +128,7 @@ CASES = (
     commands(
         "viseme-text",
         'generate -q --face in/me.png --text "Hello. How are you?" --lang en -o out.mp4 --report report.json',
-        f"generate -q --face in/me.png --text-file in/words.txt --voice f2 --speed 1.4 -o file.mp4 {SHORT}",
+        "generate -q --face in/me.png --text-file in/words.txt --voice f2 --speed 1.4 -o file.mp4",
     ),
     commands("demo", "demo -q -o demo.mp4 --audio in/hello.wav"),
     commands(
@@ -143,7 +143,7 @@ CASES = (
             for kind in ("json", "tsv", "xml", "srt", "dat")
             for name in ("hello", "pause")
         ),
-    ),  # fmt: skip
+    ),
     # Wav2Lip
     commands("wav2lip-video", f"{WAV2LIP} --face in/me.mp4 --audio in/pause.wav -o out.mp4 --report report.json"),
     commands("wav2lip-picture", f"{WAV2LIP} --face in/me.png {HELLO} -o out.mp4 --report report.json"),
@@ -161,7 +161,7 @@ CASES = (
             f"{WAV2LIP} --backend {name} --precision parity --face in/me.mp4 {HELLO} {SHORT} -o {name}.mp4"
             for name in ("torch", "onnx", "openvino")
         ),
-    ),  # fmt: skip
+    ),
     commands(
         "wav2lip-two-people",
         f"{WAV2LIP} --face in/two.mp4 {HELLO} --map 0=in/hello.wav,1=in/goodbye.wav -o map.mp4",
@@ -218,11 +218,10 @@ head = th.load("wav2lip", checkpoint="in/wav2lip_gan.pth", latency=True)
 avatar = head.prepare("in/me.mp4")
 speech = th.listen("in/hello.wav", duration_s=0.5)
 frames(head.frames(avatar, speech))
-from talkinghead.preview import preview
+preview = find("preview")
 seen = preview(head, avatar, shape="D")
 frames([seen.result, seen.picture(layers=("box", "landmarks", "mask"))])
-from talkinghead.families.wav2lip.live import LiveSession
-session = LiveSession(head, avatar, batch=4)
+session = find("LiveSession")(head, avatar, batch=4)
 samples = np.concatenate([np.zeros(6400, np.float32), speech.clip.samples])
 for first in range(0, len(samples), 1000):
     for step in session.push(samples[first : first + 1000]):
@@ -245,7 +244,7 @@ for first in range(0, len(samples), 1000):
             f"{SYNC160} --ave-encoder in/ave_encoder.pth {HELLO} {SHORT} -o {name}.mp4 --backend {name}"
             for name in ("torch", "onnx", "openvino")
         ),
-    ),  # fmt: skip
+    ),
     commands(
         "synctalk2d-328",
         f"generate -q --model synctalk2d --checkpoint in/unet328_ave.pth --template in/may328/template --mode ave "
@@ -254,9 +253,9 @@ for first in range(0, len(samples), 1000):
     commands(
         "synctalk2d-modes",
         "generate -q --model synctalk2d --checkpoint in/unet160_hubert.pth --template in/may160/template "
-        f"--mode hubert --features in/aud_hu.npy {HELLO} {SHORT} -o hubert.mp4 --smooth-features",
+        f"--mode hubert --features in/aud_hu.npy {HELLO} -o hubert.mp4 --smooth-features",
         "generate -q --model synctalk2d --checkpoint in/unet160_wenet.pth --template in/may160/template "
-        f"--mode wenet --features in/aud_wenet.npy {HELLO} {SHORT} -o wenet.mp4 --window-edges repeat",
+        f"--mode wenet --features in/aud_wenet.npy {HELLO} -o wenet.mp4 --window-edges repeat",
         "generate -q --model synctalk2d --checkpoint in/udh160_hubert_classic.pth --template in/may160/template "
         f"--mode hubert --hubert-model in/hubert {HELLO} {SHORT} -o udh.mp4 --crop-filter area "
         "--hubert-convention udh-classic",
@@ -336,7 +335,7 @@ import talkinghead as th
 head = th.load("synctalk2d", checkpoint="in/unet160_ave.pth", mode="ave", ave_encoder="in/ave_encoder.pth")
 avatar = head.prepare("in/may160/template")
 frames(head.frames(avatar, th.listen("in/goodbye.wav", duration_s=0.5)))
-from talkinghead.preview import preview
+preview = find("preview")
 frames([preview(head, avatar, shape="B").result])
 """,
     ),
@@ -393,7 +392,7 @@ import talkinghead as th
 head = th.load("talkinggaussian", checkpoint="in/head3d/model", audio_features="phones")
 avatar = head.prepare("in/head3d/data")
 frames(head.frames(avatar, th.listen("in/goodbye.wav", duration_s=0.3)))
-from talkinghead.preview import preview
+preview = find("preview")
 frames([preview(head, avatar, shape="F").result])
 """,
     ),
@@ -414,7 +413,8 @@ frames([preview(head, avatar, shape="F").result])
         f"{MESH} {HELLO} {SHORT} --fps 50 --yaw 25 --pitch 5 --zoom 1.2 --look plain --antialias 1 -o view.mp4",
         f"{MESH} {HELLO} {SHORT} --background transparent --no-smooth-shading -o transparent.webm",
         f"{MESH} {HELLO} {SHORT} --background transparent --codec png -o pictures",
-        f"{MESH} {HELLO} {SHORT} --background in/me.png --flame in/flame.pt --shape in/shape.npy --fix-pose -o flame.mp4",
+        f"{MESH} {HELLO} {SHORT} --background in/me.png --flame in/flame.pt --shape in/shape.npy --fix-pose "
+        "-o flame.mp4",
         f"{MESH} {HELLO} {SHORT} --texture in/me.png --antialias 3 --background green --head-motion 2 -o texture.mp4",
     ),
     commands(
@@ -489,8 +489,8 @@ frames(head.frames(avatar, speech))
 frames(head.frames(avatar, speech, th.RenderOptions(fps=Fraction(50), loop="hold", overlap=False)))
 head.render(avatar, speech, "out.mp4", th.RenderOptions(motion=Path("motion.npz"), cues=Path("cues.json")))
 th.generate("in/me.png", th.say("Hello."), "said.mp4")
-from talkinghead.preview import SHAPES, preview
-for shape in SHAPES:
+preview = find("preview")
+for shape in "XABCDEFGH":
     frames([preview(head, avatar, shape=shape).result])
 frames([preview(head, avatar, shape="D").picture(layers=("box", "landmarks", "mask"), close_up=True)])
 """,
@@ -504,10 +504,12 @@ VOLATILE = frozenset(
         "version", "versions", "created", "date", "file_bytes", "generator", "command",
     )
 )  # fmt: skip
-"""Keys of reports whose values are measured, or say which program wrote them."""
+"""Keys of reports whose values are measured, or say which program wrote them; so are all in seconds but these:"""
+EXACT = frozenset(("audio_s", "start_s", "end_s", "duration_s"))
 VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".gif")
 PLACES = {
     "VideoWriter": ("talkinghead.media.writer", "talkinghead.media.video_writer", "talkinghead.media"),
+    "preview": ("talkinghead.preview", "talkinghead.service.preview"),
     "XLS_R_300M": ("talkinghead.families.artalk.motion.config",),
 }
 """Where what is hooked has been defined; elsewhere it is searched for in the sources."""
@@ -543,10 +545,10 @@ def file_entry(path: Path, root: Path) -> dict[str, Any]:
         return {"kind": "video", **video_entry(path)}
     data = path.read_bytes()
     if suffix == ".json":
-        try:
-            return {"kind": "json", "value": settled(json.loads(data), root)}
-        except ValueError:
-            pass
+        value = settled(json.loads(data), root)
+        if any(path.name.endswith(f"{video}.stage.json") for video in VIDEOS):
+            value.pop("output", None)  # the hash of what the encoder wrote
+        return {"kind": "json", "value": value}
     if suffix == ".npy":
         import numpy as np
 
@@ -579,10 +581,14 @@ def leaves(value: Any, name: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
         yield name or "value", {"sha256": sha(repr(value).encode())}
 
 
+def volatile(key: str) -> bool:
+    return key in VOLATILE or (key.endswith("_s") and key not in EXACT)
+
+
 def settled(value: Any, root: Path) -> Any:
     """A report without what differs from run to run."""
     if isinstance(value, dict):
-        return {key: settled(item, root) for key, item in value.items() if key not in VOLATILE}
+        return {key: settled(item, root) for key, item in value.items() if not volatile(key)}
     if isinstance(value, list):
         return [settled(item, root) for item in value]
     if isinstance(value, str):
@@ -737,7 +743,7 @@ def child(spec_path: Path, result_path: Path) -> int:
     before = snapshot(Path())
     status: list[dict[str, Any]] = []
     if spec["code"]:
-        status.append(run_code(spec["code"], recorder))
+        status.append(run_code(spec["code"], recorder, package))
     else:
         main = find_main()
         status.extend(run_line(main, forms) for forms in spec["lines"])
@@ -790,11 +796,13 @@ def run_line(main: Callable[[Sequence[str]], int], forms: Sequence[str]) -> dict
     return {"line": forms[0], "status": status}
 
 
-def run_code(forms: Sequence[str], recorder: Recorder) -> dict[str, Any]:
+def run_code(forms: Sequence[str], recorder: Recorder, package: Path) -> dict[str, Any]:
+    """Run Python in the first of its forms that finds what it needs."""
+    names = {"frames": recorder.frames, "array": recorder.array, "find": lambda name: find(name, package)[1]}
     for number, form in enumerate(forms):
         try:
-            exec(compile(form, "<case>", "exec"), {"frames": recorder.frames, "array": recorder.array})
-        except (ImportError, AttributeError):
+            exec(compile(form, "<case>", "exec"), dict(names))
+        except (ImportError, AttributeError, LookupError):
             traceback.print_exc()
             if number + 1 < len(forms):
                 recorder.videos.clear()
@@ -906,11 +914,8 @@ def record(arguments: argparse.Namespace) -> int:
             made["cases"][case.name] = entry
             failed += [f"{case.name}: {text}" for text in problems]
             count = sum(len(video["frames"]) for video in entry.get("videos", ()))
-            mark = "FAILED" if problems else "ok"
-            print(
-                f"{case.name:24} {mark:6} {entry['seconds']:6.1f} s {count:4d} frames {len(entry.get('files', {})):3d} files",
-                flush=True,
-            )
+            mark, files = "FAILED" if problems else "ok", len(entry.get("files", {}))
+            print(f"{case.name:24} {mark:6} {entry['seconds']:6.1f} s {count:4d} frames {files:3d} files", flush=True)
     finally:
         if own is not None:
             own.cleanup()
@@ -918,6 +923,12 @@ def record(arguments: argparse.Namespace) -> int:
     for text in failed:
         print(text, file=sys.stderr)
     return 1 if failed else 0
+
+
+def children_s() -> float:
+    """Processor time of the processes that ended."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def record_case(
@@ -944,7 +955,7 @@ def record_case(
     (place / "spec.json").write_text(json.dumps(spec))
     result = place / "result.json"
     command = [sys.executable, str(Path(__file__).resolve()), "_child", str(place / "spec.json"), str(result)]
-    began = time.perf_counter()
+    began, used = time.perf_counter(), children_s()
     with (place / "log").open("w") as log:
         try:
             done = subprocess.run(
@@ -953,10 +964,10 @@ def record_case(
             ).returncode  # fmt: skip
         except subprocess.TimeoutExpired:
             done = 124
-    seconds = round(time.perf_counter() - began, 1)
+    seconds = {"seconds": round(time.perf_counter() - began, 1), "processor_seconds": round(children_s() - used, 1)}
     tail = (place / "log").read_text(errors="replace")[-1500:]
     if done != 0 or not result.exists():
-        return {"seconds": seconds, "died": done}, [f"the process ended with {done}\n{tail}"]
+        return {**seconds, "died": done}, [f"the process ended with {done}\n{tail}"]
     entry = json.loads(result.read_text())
     problems = []
     for number, row in enumerate(entry["status"]):
@@ -968,7 +979,7 @@ def record_case(
         problems.append("nothing was recorded")
     if not arguments.work:
         shutil.rmtree(place, ignore_errors=True)
-    return {"seconds": seconds, **entry}, problems
+    return {**seconds, **entry}, problems
 
 
 # Comparing ------------------------------------------------------------------------------------------------------------
@@ -1163,10 +1174,10 @@ def build_media(folder: Path) -> None:
     def part(start_s: float, stop_s: float) -> Any:
         return speech.samples[round(start_s * rate) : round(stop_s * rate)]
 
-    write_wav(folder / "hello.wav", replace(speech, samples=part(0, 1.2)))
-    quiet = np.zeros(round(0.7 * rate), np.float32)
-    write_wav(folder / "pause.wav", replace(speech, samples=np.concatenate([part(0.2, 0.6), quiet, part(1.2, 1.7)])))
-    high = soxr.resample(part(1.3, 2.13), rate, 44_100, quality="HQ").astype(np.float32)
+    write_wav(folder / "hello.wav", replace(speech, samples=part(0, 0.8)))
+    quiet = np.zeros(round(0.5 * rate), np.float32)
+    write_wav(folder / "pause.wav", replace(speech, samples=np.concatenate([part(0.2, 0.6), quiet, part(1.2, 1.6)])))
+    high = soxr.resample(part(1.3, 1.93), rate, 44_100, quality="HQ").astype(np.float32)
     write_wav(folder / "goodbye.wav", AudioClip(high, 44_100))
     photo = np.ascontiguousarray(astronaut()[:440, 40:480])
     write_png(folder / "me.png", photo)
@@ -1246,8 +1257,8 @@ def build_synctalk2d(folder: Path) -> None:
     save_torch(folder / "ave_encoder.pth", kit.golden_weights("ave_encoder"))
     rng = np.random.default_rng(0)
     np.save(folder / "aud_ave.npy", rng.uniform(0, 2, (30, 512)).astype(np.float32))
-    np.save(folder / "aud_hu.npy", rng.uniform(-1, 1, (30, 2, 1024)).astype(np.float32))
-    np.save(folder / "aud_wenet.npy", rng.uniform(-1, 1, (24, 16, 512)).astype(np.float32))
+    np.save(folder / "aud_hu.npy", rng.uniform(-1, 1, (20, 2, 1024)).astype(np.float32))
+    np.save(folder / "aud_wenet.npy", rng.uniform(-1, 1, (16, 16, 512)).astype(np.float32))
     for name, case in (("unet160.ave", "unet160_ave"), ("udh160.wenet", "udh160_wenet_classic"),
                        ("ave_encoder", "ave_encoder"), ("pfld", "pfld")):  # fmt: skip
         inputs = {key.rsplit("/", 1)[-1]: value for key, value in kit.golden_inputs(case).items()}
