@@ -17,14 +17,15 @@ from typing import Any
 
 from talkinghead.contracts import AudioClip, Frame, Phone, Result, Speech, StageTime
 from talkinghead.engine.head import Avatar, Head, LoadOptions, PrepareOptions, Progress, ProgressEvent, RenderOptions
+from talkinghead.engine.manifest import Manifest
 from talkinghead.engine.runner import CancelToken
-from talkinghead.registry import DEFAULT_FAMILY, FAMILIES, FamilyFacts, build, family
+from talkinghead.registry import DEFAULT_FAMILY, FAMILIES, build, family
 
 SPEECH_RATE_HZ = 16_000
 """Every speech encoder and the phone recogniser listen at this rate."""
 
 
-def models() -> Mapping[str, FamilyFacts]:
+def models() -> Mapping[str, Manifest]:
     """The model families by name, with what each one needs."""
     return FAMILIES
 

@@ -18,10 +18,11 @@ import numpy as np
 
 from talkinghead.contracts import AudioClip, Frame, Speech
 from talkinghead.engine.head import Avatar, Description, Head, LoadOptions, PrepareOptions, RenderOptions
+from talkinghead.engine.manifest import Manifest
 from talkinghead.engine.options import build_config
 from talkinghead.engine.runner import Stage
 from talkinghead.engine.timeline import FramePlan, PlannedFrame, planned_frames
-from talkinghead.registry import FAMILIES, FamilyFacts
+from talkinghead.registry import FAMILIES
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class StripesConfig:
             raise ValueError(f"delay_s must not be negative, not {self.delay_s}")
 
 
-FACTS = FamilyFacts(
+FACTS = Manifest(
     name="stripes",
     title="Stripes for tests",
     summary="Paints a bar as long as the sound is loud.",

@@ -27,7 +27,8 @@ def loaded_after(code: str) -> set[str]:
     [
         "import talkinghead",
         "import talkinghead as th; th.load, th.generate, th.models()",
-        "import talkinghead.media, talkinghead.face, talkinghead.audio, talkinghead.registry, talkinghead.engine.options",
+        "import talkinghead.media, talkinghead.face, talkinghead.audio",
+        "import talkinghead.registry, talkinghead.engine.options",
         "from talkinghead.cli.main import main; assert main(['--help']) == 0",
         "from talkinghead.cli.main import main; assert main(['generate', '--help']) == 0",
         "from talkinghead.cli.main import main; assert main(['models', 'list']) == 0",

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from talkinghead.engine.manifest import Manifest
 from talkinghead.engine.options import OptionField, build_config, config_class
 from talkinghead.engine.timeline import LOOP_POLICIES
 from talkinghead.errors import OptionError, TalkingHeadError, choices
-from talkinghead.registry import DEFAULT_FAMILY, FAMILIES, FamilyFacts, family
+from talkinghead.registry import DEFAULT_FAMILY, FAMILIES, family
 from talkinghead.terminal import console
 from talkinghead.terminal.flags import Flag, Given, Group, declared_flags, make_flags, with_flags
 
@@ -496,7 +497,7 @@ class Work:
         return replace(result, report=report)
 
 
-def check_before(jobs: Sequence[Job], facts: FamilyFacts, render: RenderOptions, report: Path | None) -> None:
+def check_before(jobs: Sequence[Job], facts: Manifest, render: RenderOptions, report: Path | None) -> None:
     """Find what can be found before anything slow begins; of several jobs each is looked at when its turn comes.
 
     Raises:
@@ -518,7 +519,7 @@ def check_before(jobs: Sequence[Job], facts: FamilyFacts, render: RenderOptions,
     check_output(job.output, overwrite=render.overwrite, options=render.encode or EncodeOptions())
 
 
-def _sources(facts: FamilyFacts, options: dict[str, list[Path] | None]) -> list[Path]:
+def _sources(facts: Manifest, options: dict[str, list[Path] | None]) -> list[Path]:
     wanted = options[facts.source_option]
     for flag, paths in options.items():
         if paths and flag != facts.source_option:

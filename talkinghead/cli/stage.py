@@ -178,9 +178,9 @@ def encode_video(
     force: Force = False,
 ) -> None:
     """Step 7: frames and sound to a video."""
-    from talkinghead.families.wav2lip import steps
+    from talkinghead.engine import picture_steps
 
-    _show(steps.encode_video(frames, audio, out, fps=fps, force=force), report)
+    _show(picture_steps.encode_video(frames, audio, out, fps=fps, force=force), report)
 
 
 @app.command("run")
@@ -208,6 +208,7 @@ def run(
     report: Report = None,
 ) -> None:
     """All steps, or those up to --until, in one folder. What is there and unchanged is not made again."""
+    from talkinghead.engine.picture_steps import parse_fps
     from talkinghead.families.wav2lip import steps
     from talkinghead.families.wav2lip.chain import ChainOptions, run_chain
 
@@ -216,7 +217,7 @@ def run(
         audio=audio,
         workdir=workdir,
         checkpoint=checkpoint,
-        fps=steps.parse_fps(fps),
+        fps=parse_fps(fps),
         resize_factor=resize_factor,
         crop=crop,
         rotate=rotate,

@@ -36,8 +36,8 @@ from talkinghead.media.options import EncodeOptions, FrameOptions
 
 if TYPE_CHECKING:
     from talkinghead.engine.cache import Cache
+    from talkinghead.engine.manifest import Manifest
     from talkinghead.face import FaceOptions
-    from talkinghead.registry import FamilyFacts
 
 DEFAULT_FPS = Fraction(25)
 
@@ -147,7 +147,7 @@ class Head(ABC):
     Not safe for use from several threads at once; prepared avatars may be shared.
     """
 
-    facts: FamilyFacts
+    facts: Manifest
 
     @abstractmethod
     def prepare(

@@ -1,6 +1,6 @@
 """Run one network of one family alone, on named arrays: what ports, backends and golden tests are compared through.
 
-A family lists its networks in a module named by `FamilyFacts.reference_module`, as a tuple `NETWORKS`. Weight names
+A family lists its networks in a module named by `Manifest.reference_module`, as a tuple `NETWORKS`. Weight names
 are those of the published checkpoint; input and output names are those of the golden files (what stands before a `/`
 in an input name is dropped).
 """

@@ -8,15 +8,16 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from talkinghead.engine.manifest import Manifest
 from talkinghead.errors import TalkingHeadError
-from talkinghead.registry import FAMILIES, FamilyFacts, family
+from talkinghead.registry import FAMILIES, family
 
 
 @dataclass(frozen=True)
 class Availability:
     """One model, as it is on this machine now."""
 
-    facts: FamilyFacts
+    facts: Manifest
     why_not: str
     """What is missing, as a sentence; empty when the model can run."""
     remedy: str = ""
@@ -73,7 +74,7 @@ def all_models(options: Mapping[str, Mapping[str, Any]] | None = None) -> tuple[
     return tuple(availability(name, (options or {}).get(name)) for name in FAMILIES)
 
 
-def sources_in(folders: Iterable[Path], facts: FamilyFacts) -> tuple[Path, ...]:
+def sources_in(folders: Iterable[Path], facts: Manifest) -> tuple[Path, ...]:
     """Folders that a model can take as its source: those given and the ones right below them, by name."""
     if not facts.source_marks:
         return ()

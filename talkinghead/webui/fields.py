@@ -13,9 +13,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from talkinghead.engine.manifest import Manifest
 from talkinghead.engine.options import OptionField, config_class, option_fields
 from talkinghead.errors import OptionError, choices
-from talkinghead.registry import FamilyFacts
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def offered_fields(
     return tuple(found)
 
 
-def model_group(facts: FamilyFacts, names: Mapping[str, Sequence[str]]) -> FieldGroup:
+def model_group(facts: Manifest, names: Mapping[str, Sequence[str]]) -> FieldGroup:
     """The options of a model: its configuration's fields.
 
     Args:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from talkinghead import api
 from talkinghead.contracts import Phone, Report, Result, Speech, StageTime
 from talkinghead.engine.head import PrepareOptions, Progress, ProgressEvent, RenderOptions
+from talkinghead.engine.manifest import Manifest
 from talkinghead.engine.options import build_config
 from talkinghead.engine.runner import CancelToken
 from talkinghead.errors import (
@@ -35,7 +36,6 @@ from talkinghead.errors import (
     UnreadableMedia,
     choices,
 )
-from talkinghead.registry import FamilyFacts
 from talkinghead.service.availability import Availability, all_models, availability, sources_in
 from talkinghead.service.jobs import Job, JobQueue, Work
 from talkinghead.webui.fields import FieldGroup, Offered, model_group, shared_groups
@@ -559,7 +559,7 @@ class Studio:
 
     def _finished(
         self,
-        facts: FamilyFacts,
+        facts: Manifest,
         order: Order,
         source: Path | str,
         result: Result,

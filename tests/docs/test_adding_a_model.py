@@ -10,9 +10,10 @@ import talkinghead as th
 import talkinghead.cli.generate as command
 import talkinghead.families
 from talkinghead.cli.main import main
+from talkinghead.engine.manifest import Manifest
 from talkinghead.errors import OptionError
 from talkinghead.media import open_frames
-from talkinghead.registry import FAMILIES, FamilyFacts
+from talkinghead.registry import FAMILIES
 from tests.docs.pages import PAGES, blocks, words_of
 
 PAGE = PAGES["docs/adding-a-model.md"]
@@ -28,7 +29,7 @@ def glow(tmp_path, monkeypatch):
     (folder / "config.py").write_text(config, encoding="utf-8")
     (folder / "pipeline.py").write_text(pipeline, encoding="utf-8")
     monkeypatch.setattr(talkinghead.families, "__path__", [*talkinghead.families.__path__, str(folder.parent)])
-    monkeypatch.setitem(FAMILIES, "glow", eval(row, {"FamilyFacts": FamilyFacts}))
+    monkeypatch.setitem(FAMILIES, "glow", eval(row, {"Manifest": Manifest}))
     monkeypatch.setattr(command, "command", command._build())
     yield
     for name in [name for name in sys.modules if name.startswith("talkinghead.families.glow")]:

@@ -13,8 +13,9 @@ import pytest
 from talkinghead.contracts import Detection, Frame
 from talkinghead.errors import InputError, MissingDependency, MissingWeights, OptionError, WrongCheckpoint
 from talkinghead.face import FaceOptions, available_detectors, load_detector
-from talkinghead.face.detectors import DETECTORS, Detector, base, catalogue
+from talkinghead.face.detectors import DETECTORS, Detector, catalogue
 from talkinghead.face.identity import overlap
+from talkinghead.weights.folder import HOME_VARIABLE
 
 
 class Case:
@@ -358,7 +359,7 @@ def test_a_missing_model_is_named_with_where_to_put_it(home: Path, name: str, tm
     with pytest.raises(MissingWeights) as caught:
         load_detector(FaceOptions(detector=name))
     assert str(home) in str(caught.value)
-    assert folder.HOME_VARIABLE in str(caught.value)
+    assert HOME_VARIABLE in str(caught.value)
     with pytest.raises(MissingWeights, match="nowhere"):
         load_detector(FaceOptions(detector=name, detector_model=tmp_path / "nowhere.onnx"))
     with pytest.raises(MissingWeights):

@@ -32,6 +32,7 @@ from talkinghead.families.artalk.assets import NO_STYLE, AssetFolder, asset_fold
 from talkinghead.families.artalk.config import ARTalkConfig
 from talkinghead.families.artalk.flame import NUM_SHAPE, FlameModel, load_flame
 from talkinghead.families.artalk.look import TRANSPARENT, backdrop, read_shape, read_texture, region_colours
+from talkinghead.families.artalk.manifest import MANIFEST
 from talkinghead.families.artalk.procedural.head import EXPRESSIONS, procedural_head
 from talkinghead.families.artalk.viseme_driver import (
     Liveliness,
@@ -41,7 +42,6 @@ from talkinghead.families.artalk.viseme_driver import (
     procedural_shapes,
 )
 from talkinghead.files import file_sha256
-from talkinghead.registry import family
 from talkinghead.rendering.mesh import MeshCamera, MeshRenderer, MeshShading, orbit_camera
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class ARTalkHead(Head):
     """
 
     def __init__(self, config: ARTalkConfig, options: LoadOptions) -> None:
-        self.facts = family("artalk")
+        self.facts = MANIFEST
         self.config = config
         self.compat = options.compat
         self.precision = options.precision

@@ -52,11 +52,11 @@ from talkinghead.families.synctalk2d.crop import (
 from talkinghead.families.synctalk2d.engine import SPEECH_BATCH, Engine, StateCache
 from talkinghead.families.synctalk2d.features import Features, features_of, load_array, smoothed_features
 from talkinghead.families.synctalk2d.folded import FoldedUNet, fold
+from talkinghead.families.synctalk2d.manifest import MANIFEST
 from talkinghead.families.synctalk2d.speech import SpeechListener
 from talkinghead.families.synctalk2d.template import TemplateFolder, open_template, read_image, template_order
 from talkinghead.families.synctalk2d.variants import AUDIO_VARIANTS, Variant
 from talkinghead.families.synctalk2d.weights import GeneratorWeights, read_generator
-from talkinghead.registry import family
 
 if TYPE_CHECKING:
     from talkinghead.engine.cache import Cache, NullCache
@@ -190,7 +190,7 @@ class SyncTalk2DHead(Head):
         Args:
             weights: the generator, if it was read already.
         """
-        self.facts = family(NAME)
+        self.facts = MANIFEST
         self.options = options
         self.config = build_config(SyncTalk2DConfig, options.family, owner=NAME)
         assert options.checkpoint is not None

@@ -24,6 +24,7 @@ from talkinghead.families.talkinggaussian.checkpoint import TrainedHead, read_tr
 from talkinghead.families.talkinggaussian.config import TalkingGaussianConfig
 from talkinghead.families.talkinggaussian.frames import Shot, compose_stage, deform_stage, draw_stage, shots_stage
 from talkinghead.families.talkinggaussian.listen import FeatureSource, check_rows, feature_source, speech_rows
+from talkinghead.families.talkinggaussian.manifest import MANIFEST
 from talkinghead.families.talkinggaussian.network import ACTION_UNITS
 from talkinghead.families.talkinggaussian.renderer import HeadRenderer, SpeechCodes
 from talkinghead.families.talkinggaussian.scene import (
@@ -36,7 +37,6 @@ from talkinghead.families.talkinggaussian.scene import (
     read_poses,
     scene_folder,
 )
-from talkinghead.registry import FAMILIES
 from talkinghead.rendering.cameras import Camera, camera_from_pose, orbit
 
 PRECISIONS = ("auto", "parity", "fast", "float32", "bfloat16")
@@ -84,7 +84,7 @@ class TalkingGaussianHead(Head):
             face's motion network; everything else is float32 always.
     """
 
-    facts = FAMILIES["talkinggaussian"]
+    facts = MANIFEST
 
     def __init__(self, trained: TrainedHead, config: TalkingGaussianConfig, options: LoadOptions) -> None:
         from talkinghead.backends.placement import choose_device

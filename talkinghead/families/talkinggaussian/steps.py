@@ -173,9 +173,9 @@ def compose_frames(
 
 def encode_frames(frames: Path, audio: Path, out: Path, *, force: bool = False) -> StageReport:
     """Pictures and sound to a video."""
-    from talkinghead.families.wav2lip import steps
+    from talkinghead.engine.picture_steps import encode_video
 
-    return steps.encode_video(frames, audio, out, fps=Fraction(FPS), force=force)
+    return encode_video(frames, audio, out, fps=Fraction(FPS), force=force)
 
 
 def _with_features(config: TalkingGaussianConfig, features: Path) -> TalkingGaussianConfig:

@@ -40,7 +40,7 @@ from talkinghead.families.viseme.animator import VisemeAvatar, animate_frame, ap
 from talkinghead.families.viseme.compose import fine_picture
 from talkinghead.families.viseme.config import VisemeConfig
 from talkinghead.families.viseme.geometry import COLUMNS
-from talkinghead.registry import family
+from talkinghead.families.viseme.manifest import MANIFEST
 
 CACHE_KIND = "viseme-geometry/1"
 """Part of the cache key: raised when the analysis changes."""
@@ -71,7 +71,7 @@ class VisemeHead(Head):
     """The built-in animator."""
 
     def __init__(self, config: VisemeConfig) -> None:
-        self.facts = family("viseme")
+        self.facts = MANIFEST
         self.config = config
 
     def prepare(

@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from talkinghead.engine.picture_steps import PICTURE_FPS, encode_video
 from talkinghead.engine.steps import StageReport, is_current, picture_paths, read_record, record_path
 from talkinghead.errors import MediaNotFound, OptionError, UnwritableOutput, choices
 from talkinghead.families.wav2lip import steps
@@ -90,7 +91,7 @@ def _rate(options: ChainOptions) -> Fraction:
         return options.fps
     from talkinghead.media import open_frames
 
-    return open_frames(options.face).fps or steps.PICTURE_FPS
+    return open_frames(options.face).fps or PICTURE_FPS
 
 
 def _run(name: str, options: ChainOptions, rate: Fraction) -> ChainStep:
@@ -159,7 +160,7 @@ def _run(name: str, options: ChainOptions, rate: Fraction) -> ChainStep:
         "encode-video": (
             {"fps": str(rate)},
             {"frames": where["paste-patches"], "audio": options.audio},
-            lambda: steps.encode_video(where["paste-patches"], options.audio, out, fps=rate),
+            lambda: encode_video(where["paste-patches"], options.audio, out, fps=rate),
         ),
     }
     plain, inputs, run = plans[name]

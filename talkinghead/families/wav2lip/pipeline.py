@@ -36,12 +36,12 @@ from talkinghead.families.wav2lip.config import Wav2LipConfig, published
 from talkinghead.families.wav2lip.engine import Ears, Engine, EngineOptions, Face, Lru, Request, new_source
 from talkinghead.families.wav2lip.features import MOST_KEPT, FeatureStore
 from talkinghead.families.wav2lip.listening import Listening, listen, listen_published, published_num_frames
+from talkinghead.families.wav2lip.manifest import MANIFEST
 from talkinghead.families.wav2lip.postprocess import match_colours, paste_box, paste_lower_face
 from talkinghead.families.wav2lip.preprocess import face_crop_bgr
 from talkinghead.families.wav2lip.tracking import published_track, several_tracks
 from talkinghead.families.wav2lip.weights import load_generator
 from talkinghead.measure.trace import NoTracer, Tracer
-from talkinghead.registry import FAMILIES
 
 SPLIT_MIN_REPEATS = 1.5
 """Face features are kept where each source frame is shown this often on average."""
@@ -96,7 +96,7 @@ class Wav2LipHead(Head):
     """Wav2Lip with any of its published checkpoints."""
 
     def __init__(self, options: LoadOptions) -> None:
-        self.facts = FAMILIES["wav2lip"]
+        self.facts = MANIFEST
         config = build_config(Wav2LipConfig, options.family, owner="Wav2Lip")
         self.compat = options.compat
         self.config = published(config, options.family) if options.compat else config

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -11,7 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from talkinghead.contracts import Frame
+from talkinghead.engine.picture_steps import (
+    PICTURE_FPS,
+    PictureFolder,
+    fps_of,
+    parse_fps,
+    read_picture,
+    write_picture,
+)
 from talkinghead.engine.steps import (
     StageReport,
     Stopwatch,
@@ -27,9 +33,6 @@ from talkinghead.engine.steps import (
 )
 from talkinghead.errors import OptionError, StaleStage
 
-PICTURE_FPS = Fraction(25)
-"""Rate of a still picture where none is given, as published."""
-
 NAMES = (
     "extract-mel",
     "chunk-mel",
@@ -39,23 +42,6 @@ NAMES = (
     "paste-patches",
     "encode-video",
 )
-
-
-def parse_fps(text: str | Fraction | None) -> Fraction | None:
-    """An exact rate from "25" or "30000/1001".
-
-    Raises:
-        OptionError: not a rate.
-    """
-    if text is None or isinstance(text, Fraction):
-        return text
-    try:
-        fps = Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        fps = Fraction(0)
-    if not 0 < fps <= 1000:
-        raise OptionError(f"The frame rate is {text!r}.", accepted="25, 29.97 or 30000/1001")
-    return fps
 
 
 def extract_mel(audio: Path, out: Path, *, mel_padding: str = "zeros", force: bool = False) -> StageReport:
@@ -115,7 +101,7 @@ def load_frames(
     count = 0
     with pending_folder(out) as folder:
         for count, frame in enumerate(source.read(), start=1):
-            _write_picture(folder / picture_name(count - 1), frame)
+            write_picture(folder / picture_name(count - 1), frame)
     facts = {"fps": str(source.fps or rate or PICTURE_FPS), "count": count, "picture": source.fps is None}
     plain = {"fps": rate, "resize_factor": resize_factor, "crop": crop, "rotate": rotate}
     write_record(out, "load-frames", plain, {"face": face}, facts)
@@ -240,7 +226,7 @@ def run_wav2lip(
     count = 0
     with pending_folder(out) as folder:
         for count, face in enumerate(head.faces_of_windows(source, boxes, windows), start=1):
-            _write_picture(folder / picture_name(count - 1), np.ascontiguousarray(face[..., ::-1]))
+            write_picture(folder / picture_name(count - 1), np.ascontiguousarray(face[..., ::-1]))
     inputs = {"checkpoint": checkpoint, "frames": frames, "mel_chunks": mel_chunks, "coords": coords}
     plain = {"precision": network.precision, "static": static}
     write_record(out, "run-wav2lip", plain, inputs, {"count": count, "static": static})
@@ -271,60 +257,17 @@ def paste_patches(
     with pending_folder(out) as folder:
         for index, path in enumerate(pictures):
             shown = 0 if static else index % len(boxes)
-            face = np.ascontiguousarray(_read_picture(path)[..., ::-1])
+            face = np.ascontiguousarray(read_picture(path)[..., ::-1])
             if face.shape[0] != face.shape[1]:
                 raise StaleStage(f"{path} is {face.shape[1]}x{face.shape[0]} pixels.", accepted="square patches")
-            _write_picture(folder / picture_name(index), paste_box(source[shown], face, boxes[shown]))
-    facts = {"fps": _fps_of(frames), "count": len(pictures)}
+            write_picture(folder / picture_name(index), paste_box(source[shown], face, boxes[shown]))
+    facts = {"fps": fps_of(frames), "count": len(pictures)}
     inputs = {"frames": frames, "patches": patches, "coords": coords}
     write_record(out, "paste-patches", {"static": static}, inputs, facts)
     return StageReport("paste-patches", str(out), watch.seconds(), len(pictures), "frames")
 
 
-def encode_video(
-    frames: Path, audio: Path, out: Path, *, fps: str | Fraction | None = None, force: bool = False
-) -> StageReport:
-    """Numbered pictures and a sound to a video: NVENC where it works, else libx264, yuv420p, even sizes."""
-    from talkinghead.media import write_video
-
-    check_free(out, force=force)
-    watch = Stopwatch()
-    source = PictureFolder(frames)
-    known = _fps_of(frames)
-    rate = parse_fps(fps) or parse_fps(known) or PICTURE_FPS
-    if fps is not None and known is not None and Fraction(known) != rate:
-        raise StaleStage(
-            f"The pictures of {frames} are {known} per second, and --fps is {rate}: lips and sound would part.",
-            remedy=f"--fps {known}, or run chunk-mel again with --fps {rate}",
-        )
-    info = write_video(out, source.read(), fps=rate, soundtrack=audio, num_frames=len(source), overwrite=force)
-    write_record(out, "encode-video", {"fps": str(rate)}, {"frames": frames, "audio": audio}, {"fps": str(rate)})
-    details = {"encoder": info.encoder, "pixel_format": info.pixel_format, "width": info.width, "height": info.height}
-    details["notes"] = list(info.notes)
-    return StageReport("encode-video", str(out), watch.seconds(), info.num_frames, "frames", details)
-
-
 # Helpers --------------------------------------------------------------------------------------------------------------
-
-
-def _read_picture(path: Path) -> Frame:
-    from talkinghead.media import read_picture
-
-    return read_picture(path)
-
-
-def _write_picture(path: Path, frame: Frame) -> None:
-    import cv2
-
-    ok, data = cv2.imencode(".png", frame[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])
-    assert ok
-    path.write_bytes(data.tobytes())
-
-
-def _fps_of(frames: Path) -> str | None:
-    """The rate in the record of a folder of frames, or None."""
-    record = read_record(frames)
-    return str(record.facts["fps"]) if record is not None and record.facts.get("fps") else None
 
 
 def _frames_and_boxes(frames: Path, coords: Path) -> tuple[PictureFolder, NDArray[np.int32]]:
@@ -372,68 +315,3 @@ def _check_rates(frames: Path, mel_chunks: Path) -> None:
             "part.",
             remedy=f"chunk-mel --fps {shown_at} --force, or load-frames --fps {cut_for} --force",
         )
-
-
-class PictureFolder:
-    """Numbered pictures of one size as a source of frames; see `FrameSource`."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._paths = picture_paths(folder, "frames")
-        first = _read_picture(self._paths[0])
-        self._shape = first.shape
-        self._last: tuple[int, Frame] = (0, first)
-        self._hash: str | None = None
-
-    @property
-    def info(self) -> Any:
-        from talkinghead.contracts import MediaInfo
-
-        width, height = self.size
-        fps = self.fps
-        length = float(len(self) / fps) if fps else None
-        return MediaInfo(self._folder, "video", width, height, fps, len(self), length, has_audio=False, codec="png")
-
-    @property
-    def fps(self) -> Fraction | None:
-        return parse_fps(_fps_of(self._folder))
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self._shape[1], self._shape[0]
-
-    @property
-    def content_hash(self) -> str:
-        from talkinghead.engine.steps import identity
-
-        if self._hash is None:
-            self._hash = identity(self._folder)
-        return self._hash
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        return ()
-
-    def __len__(self) -> int:
-        return len(self._paths)
-
-    def __getitem__(self, index: int) -> Frame:
-        if self._last[0] != index:
-            frame = _read_picture(self._paths[index])
-            if frame.shape != self._shape:
-                raise StaleStage(
-                    f"{self._paths[index]} is {frame.shape[1]}x{frame.shape[0]} pixels, the first is "
-                    f"{self._shape[1]}x{self._shape[0]}.",
-                    accepted="frames of one size",
-                )
-            self._last = index, frame
-        return self._last[1]
-
-    def read(self, start: int = 0, stop: int | None = None, step: int = 1) -> Iterator[Frame]:
-        from talkinghead.media.transform import frame_indices
-
-        for index in frame_indices(start, stop, step, len(self)):
-            yield self[index]
-
-    def close(self) -> None:
-        """Nothing to release."""

@@ -19,6 +19,7 @@ from talkinghead import api
 from talkinghead.cli.main import main
 from talkinghead.engine.cache import NullCache
 from talkinghead.engine.head import PrepareOptions
+from talkinghead.engine.picture_steps import encode_video
 from talkinghead.engine.steps import StageReport
 from talkinghead.errors import InputError, OutputExists, StaleStage
 from talkinghead.face import FaceOptions
@@ -120,7 +121,7 @@ def test_nothing_is_overwritten_without_force(inputs: dict[str, Path], work: Pat
         lambda **force: steps.paste_patches(
             work / "frames", work / "patches", work / "coords.npy", work / "merged_frames", **force
         ),
-        lambda **force: steps.encode_video(work / "merged_frames", inputs["audio"], work / "output.mp4", **force),
+        lambda **force: encode_video(work / "merged_frames", inputs["audio"], work / "output.mp4", **force),
     ]
     for call in calls:
         with pytest.raises(OutputExists):
@@ -181,7 +182,7 @@ def test_patches_of_other_boxes_and_a_wrong_rate_are_noticed(inputs: dict[str, P
     with pytest.raises(StaleStage, match="from other coords"):
         steps.paste_patches(work / "frames", work / "patches", work / "coords.npy", work / "new")
     with pytest.raises(StaleStage, match="25 per second"):
-        steps.encode_video(work / "merged_frames", inputs["audio"], work / "new.mp4", fps="30")
+        encode_video(work / "merged_frames", inputs["audio"], work / "new.mp4", fps="30")
 
 
 def test_files_of_other_programs_are_taken(inputs: dict[str, Path], work: Path) -> None:

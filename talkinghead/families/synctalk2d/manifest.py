@@ -1,0 +1,23 @@
+"""What the rest of the package knows of the family: SyncTalk_2D."""
+
+from __future__ import annotations
+
+from talkinghead.engine.manifest import Manifest
+
+MANIFEST = Manifest(
+    name="synctalk2d",
+    title="SyncTalk_2D",
+    summary="Redraws the lower face of a person's template frames with a U-Net trained on that person.",
+    kind="patch",
+    module="talkinghead.families.synctalk2d.pipeline",
+    face_source="a template folder with full_body_img/*.jpg and landmarks/*.lms",
+    source_option="--template",
+    needs_checkpoint=True,
+    fps=None,
+    look_ahead_s=0.48,
+    can_stream=False,
+    config="talkinghead.families.synctalk2d.config:SyncTalk2DConfig",
+    extra="models",
+    reference_module="talkinghead.families.synctalk2d.reference",
+    source_marks=("full_body_img", "landmarks"),
+)

@@ -1,0 +1,25 @@
+"""What the rest of the package knows of the family: TalkingGaussian."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from talkinghead.engine.manifest import Manifest
+
+MANIFEST = Manifest(
+    name="talkinggaussian",
+    title="TalkingGaussian",
+    summary="Renders a head of 3D Gaussians that was trained on one person, from any camera.",
+    kind="scene",
+    module="talkinghead.families.talkinggaussian.pipeline",
+    face_source="a dataset folder with transforms_*.json, bc.jpg, torso_imgs and au.csv",
+    source_option="--scene",
+    needs_checkpoint=True,
+    fps=Fraction(25),
+    look_ahead_s=0.28,
+    can_stream=False,
+    config="talkinghead.families.talkinggaussian.config:TalkingGaussianConfig",
+    extra="models",
+    reference_module="talkinghead.families.talkinggaussian.reference",
+    source_marks=("transforms_*.json", "bc.jpg"),
+)

@@ -1,0 +1,21 @@
+"""What the rest of the package knows of the family: Built-in animator."""
+
+from __future__ import annotations
+
+from talkinghead.engine.manifest import Manifest
+
+MANIFEST = Manifest(
+    name="viseme",
+    title="Built-in animator",
+    summary="Animates the mouth of any picture or video from recognised phones; needs no weights.",
+    kind="patch",
+    module="talkinghead.families.viseme.pipeline",
+    face_source="a picture or video of a face",
+    source_option="--face",
+    needs_checkpoint=False,
+    fps=None,
+    look_ahead_s=0.2,
+    can_stream=False,
+    config="talkinghead.families.viseme.config:VisemeConfig",
+    extra=None,
+)
