@@ -27,12 +27,12 @@ _LAZY = {
     "AudioClip": "talkinghead.contracts",
     "Avatar": "talkinghead.engine.head",
     "Head": "talkinghead.engine.head",
-    "Progress": "talkinghead.engine.head",
+    "Progress": "talkinghead.engine.context",
     "RenderOptions": "talkinghead.engine.head",
     "Report": "talkinghead.contracts",
     "Result": "talkinghead.contracts",
     "Speech": "talkinghead.contracts",
-    "CancelToken": "talkinghead.engine.runner",
+    "CancelToken": "talkinghead.engine.context",
     "TalkingHeadError": "talkinghead.errors",
 }
 
@@ -61,8 +61,8 @@ __all__ = [
 if TYPE_CHECKING:
     from talkinghead.api import frames, generate, listen, load, models, prepare, render, say
     from talkinghead.contracts import AudioClip, Report, Result, Speech
-    from talkinghead.engine.head import Avatar, Head, Progress, RenderOptions
-    from talkinghead.engine.runner import CancelToken
+    from talkinghead.engine.context import CancelToken, Progress
+    from talkinghead.engine.head import Avatar, Head, RenderOptions
     from talkinghead.errors import TalkingHeadError
 
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from talkinghead.contracts import AudioClip, Frame, Phone, Result, Speech, StageTime
-from talkinghead.engine.head import Avatar, Head, LoadOptions, PrepareOptions, Progress, ProgressEvent, RenderOptions
+from talkinghead.engine.context import CancelToken, Progress, ProgressEvent
+from talkinghead.engine.head import Avatar, Head, LoadOptions, PrepareOptions, RenderOptions
 from talkinghead.engine.manifest import Manifest
-from talkinghead.engine.runner import CancelToken
 from talkinghead.registry import DEFAULT_FAMILY, FAMILIES, build, family
 
 SPEECH_RATE_HZ = 16_000

@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass, field
 from enum import IntEnum
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,37 @@ Frame = NDArray[np.uint8]
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int32]
+
+SPEECH_RATE_HZ = 16_000
+"""Every speech encoder and the phone recogniser listen at this rate."""
+
+Backend = Literal["numpy", "numba", "opencv", "torch", "onnx", "openvino"]
+"""What computes."""
+Precision = Literal["float32", "bfloat16", "float16", "int8"]
+"""Number format of a network's products."""
+
+STAGES: Mapping[str, str] = {
+    "load": "Loading the model",
+    "speak": "Speaking the text",
+    "read-sound": "Reading the sound",
+    "open-face": "Opening the face",
+    "detect-faces": "Finding the face",
+    "analyse-face": "Measuring the face",
+    "try-frame": "Trying one frame",
+    "listen": "Listening to the speech",
+    "read": "Reading frames",
+    "crop": "Cutting out the face",
+    "pose": "Posing the head",
+    "generate": "Generating the face",
+    "draw": "Drawing the head",
+    "upsample": "Refining the picture",
+    "compose": "Composing frames",
+    "save-frames": "Saving frames",
+    "write": "Writing the video",
+    "render": "Making the video",
+}
+"""Every stage of a job, in order, and what it is called to people; one vocabulary for progress, reports, the page and the
+documentation. "render" is all that overlaps from the first frame to the last: reading, generating, composing, writing."""
 
 KEY_POINT_NAMES = ("left eye", "right eye", "nose", "left mouth corner", "right mouth corner")
 """Order of the five key points that detectors give; left and right of the image."""
@@ -266,6 +297,38 @@ class StageTime:
     """Values that came out."""
 
 
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A finished frame with how much of it is there."""
+
+    frame: Frame
+    """RGB uint8 [H, W, 3], not multiplied by alpha."""
+    alpha: NDArray[np.uint8]
+    """uint8 [H, W]: 0 is transparent, 255 opaque."""
+
+    def __post_init__(self) -> None:
+        _require(
+            self.frame.shape[:2] == self.alpha.shape and self.alpha.dtype == np.uint8,
+            f"alpha must be {list(self.frame.shape[:2])} uint8, not {list(self.alpha.shape)} {self.alpha.dtype}",
+        )
+
+
+@dataclass(frozen=True)
+class NetworkRun:
+    """Where one network, or one part that computes, ran, and how precisely."""
+
+    name: str
+    """"generator", "audio encoder", "rasteriser"."""
+    backend: Backend
+    device: str = "cpu"
+    """"cpu" or "cuda:N"."""
+    precision: Precision = "float32"
+    why: str = ""
+    """Why it ran there, as a sentence."""
+    psnr_db: float | None = None
+    """How near its output came to float32, measured; None where nothing was reduced or measured."""
+
+
 @dataclass(frozen=True)
 class Report:
     """What really ran. Serialises to JSON; unknown facts are None, never guessed."""
@@ -274,9 +337,8 @@ class Report:
     model_details: Mapping[str, Any] = field(default_factory=dict)
     """Facts of the family: architecture, options, sizes."""
     weights_sha256: str | None = None
-    backend: str = "numpy"
-    device: str = "cpu"
-    precision: str = "float32"
+    networks: tuple[NetworkRun, ...] = ()
+    """Where each network or computing part ran; the first one is the model's main one."""
     output: str | None = None
     video_codec: str | None = None
     video_encoder: str | None = None
@@ -298,6 +360,21 @@ class Report:
     warnings: tuple[str, ...] = ()
 
     @property
+    def backend(self) -> Backend:
+        """What the main network ran on."""
+        return self.networks[0].backend if self.networks else "numpy"
+
+    @property
+    def device(self) -> str:
+        """Where the main network ran."""
+        return self.networks[0].device if self.networks else "cpu"
+
+    @property
+    def precision(self) -> Precision:
+        """Number format of the main network."""
+        return self.networks[0].precision if self.networks else "float32"
+
+    @property
     def frames_per_second(self) -> float:
         return self.num_frames / self.wall_s if self.wall_s > 0 else 0.0
 
@@ -313,6 +390,7 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         data = asdict(self)
+        data["backend"], data["device"], data["precision"] = self.backend, self.device, self.precision
         data["frames_per_second"] = round(self.frames_per_second, 3)
         data["realtime_factor"] = round(self.realtime_factor, 4)
         data["limited_by"] = self.limited_by

@@ -11,13 +11,14 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from talkinghead.contracts import AudioClip, Frame, Speech
+from talkinghead.contracts import SPEECH_RATE_HZ, AudioClip, Frame
+from talkinghead.engine.context import RunContext
 from talkinghead.engine.head import Avatar, Description, Head, LoadOptions, PrepareOptions, RenderOptions
+from talkinghead.engine.listener import Heard, Listener
 from talkinghead.engine.manifest import Manifest
 from talkinghead.engine.options import build_config
 from talkinghead.engine.runner import Stage
@@ -51,41 +52,61 @@ FACTS = Manifest(
     source_option="--face",
     needs_checkpoint=False,
     fps=None,
-    look_ahead_s=0.0,
-    can_stream=True,
     config="tests.stripes:StripesConfig",
     extra=None,
 )
 
 
-class StripesHead(Head):
+class StripesListener(Listener[float]):
+    """How loud each frame is; knows a frame as soon as its last sample has come."""
+
+    def __init__(self, fps: Fraction) -> None:
+        self._fps = fps
+        self._samples = np.zeros(0, np.float32)
+        self._made = 0
+
+    @property
+    def lookahead_s(self) -> float:
+        return float(1 / self._fps)
+
+    def push(self, samples: np.ndarray) -> list[float]:
+        self._samples = np.concatenate([self._samples, samples])
+        return self._until(int(len(self._samples) * self._fps / SPEECH_RATE_HZ))
+
+    def flush(self) -> list[float]:
+        return self._until(AudioClip(self._samples, SPEECH_RATE_HZ).num_frames(self._fps))
+
+    def _until(self, count: int) -> list[float]:
+        first, self._made = self._made, max(count, self._made)
+        return [loudness(self._samples, self._fps, index) for index in range(first, self._made)]
+
+
+class StripesHead(Head[Avatar, float]):
     """The model."""
 
-    facts = FACTS
-
-    def __init__(self, config: StripesConfig) -> None:
-        self.config = config
+    def __init__(self, options: LoadOptions) -> None:
+        super().__init__(FACTS, options)
+        self.config = build_config(StripesConfig, options.family, owner="stripes")
         self.prepared = 0
 
-    def prepare(self, source: Any, options: PrepareOptions | None = None, *, progress=None, cancel=None) -> Avatar:
+    def open_avatar(self, source: Any, options: PrepareOptions, run: RunContext) -> Avatar:
         from talkinghead.media import FrameOptions, open_frames
 
-        options = options or PrepareOptions()
         frame_options = options.frames or FrameOptions()
         wanted = (options.render or RenderOptions()).fps
         frames = open_frames(source, options=replace(frame_options, fps=frame_options.fps or wanted))
         self.prepared += 1
         return Avatar(frames, None, frames.size, frames.fps, len(frames))
 
-    def condition(self, speech: Speech, fps: Fraction, num_frames: int) -> np.ndarray:
-        return loudness(speech.clip, fps, num_frames)
+    def listener(self, avatar: Avatar, fps: Fraction, run: RunContext, *, phones: Any = None) -> StripesListener:
+        return StripesListener(fps)
 
-    def stages(self, avatar: Avatar, conditioning: np.ndarray, plan: FramePlan) -> Sequence[Stage]:
+    def stages(self, avatar: Avatar, heard: Heard[float], plan: FramePlan, run: RunContext) -> Sequence[Stage]:
         source = avatar.source
         assert source is not None
 
         def read(indices: Iterator[int]) -> Iterator[PlannedFrame]:
-            for index, item in zip(indices, planned_frames(source, plan), strict=True):
+            for index, item in zip(indices, planned_frames(source, plan), strict=False):
                 assert index == item.index
                 yield item
 
@@ -96,24 +117,25 @@ class StripesHead(Head):
                 time.sleep(self.config.delay_s)
                 frame = item.frame.copy()
                 if self.config.bar:
-                    frame[: round(float(conditioning[item.index]) * frame.shape[0]), :2] = 255
+                    frame[: round(heard.windows[item.index] * frame.shape[0]), :2] = 255
+                run.count("frames painted")
                 yield frame
 
-        return [Stage("read", read), Stage("paint", paint)]
+        return [Stage("read", read), Stage("compose", paint)]
 
-    def describe(self, avatar: Avatar, conditioning: Any) -> Description:
-        return Description(model_details={"bar": self.config.bar})
+    def describe(self, avatar: Avatar, heard: Heard[float], run: RunContext) -> Description:
+        details = {"bar": self.config.bar, "frames_painted": run.counters["frames painted"]}
+        return Description(model_details=details)
 
 
-def loudness(clip: AudioClip, fps: Fraction, num_frames: int) -> np.ndarray:
-    """[num_frames] root mean square of each frame's samples."""
-    edges = [int(i / fps * clip.sample_rate_hz) for i in range(num_frames + 1)]
-    parts = (clip.samples[a:b] for a, b in pairwise(edges))
-    return np.array([np.sqrt(np.mean(np.square(part))) if len(part) else 0.0 for part in parts])
+def loudness(samples: np.ndarray, fps: Fraction, index: int) -> float:
+    """Root mean square of the samples of one frame."""
+    part = samples[int(index / fps * SPEECH_RATE_HZ) : int((index + 1) / fps * SPEECH_RATE_HZ)]
+    return float(np.sqrt(np.mean(np.square(part)))) if len(part) else 0.0
 
 
 def build(options: LoadOptions) -> StripesHead:
-    return StripesHead(build_config(StripesConfig, options.family, owner="stripes"))
+    return StripesHead(options)
 
 
 if __name__ == "__main__":

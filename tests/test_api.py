@@ -15,8 +15,9 @@ import pytest
 
 import talkinghead as th
 from talkinghead.contracts import AudioClip
+from talkinghead.engine.context import CancelToken
 from talkinghead.engine.head import PrepareOptions
-from talkinghead.engine.runner import CancelToken, beat
+from talkinghead.engine.runner import beat
 from talkinghead.engine.timeline import source_indices
 from talkinghead.errors import Cancelled, MediaError, OptionError, OutputExists
 from talkinghead.media import FrameOptions, open_frames, probe

@@ -26,7 +26,6 @@ from numpy.typing import NDArray
 from talkinghead.audio.articulation import HOP_S, LABELS, RATE_HZ, Tables, phone_posteriors, tables
 from talkinghead.audio.energy import frame_level_db, runs, voice_activity
 from talkinghead.contracts import AudioClip, FloatArray, Phone
-from talkinghead.engine.runner import beat
 from talkinghead.errors import MediaNotFound, OptionError, UnreadableMedia
 
 if TYPE_CHECKING:
@@ -85,7 +84,7 @@ class PhoneResult:
 def recognise_phones(
     clip: AudioClip,
     config: ListeningConfig | None = None,
-    progress: Callable[[float, float], None] = beat,
+    progress: Callable[[float, float], None] | None = None,
 ) -> PhoneResult:
     """Find the phones of a stretch of speech.
 
@@ -93,8 +92,7 @@ def recognise_phones(
 
     Args:
         clip: 16 kHz mono, at any level; any length, also none.
-        progress: called with (seconds done, seconds in all) now and then; what it raises ends the work. By default it
-            tells the running job, which may be cancelled (`Cancelled`).
+        progress: called with (seconds done, seconds in all) now and then; what it raises ends the work.
     Returns:
         Phones that cover the whole clip without holes. The same sound gives the same phones.
     Raises:
@@ -142,7 +140,8 @@ def recognise_phones(
         evidence = with_silence(with_bilabials(evidence, trust, config), here, config)
         labels = decode(evidence, fitted, config)
         found += to_phones(labels, block.start / RATE_HZ, block.stop / RATE_HZ)
-        progress(block.stop / RATE_HZ, end_s)
+        if progress is not None:
+            progress(block.stop / RATE_HZ, end_s)
     notes = []
     method = "pocketsphinx" if heard >= 0.5 * spoken else "energy"
     if method == "energy":

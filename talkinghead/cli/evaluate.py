@@ -40,7 +40,7 @@ def evaluate(
     distance of the mouth's landmarks, 0 is equal) where a landmark model is given. The frames until the shorter video
     ends count.
     """
-    from talkinghead.engine.head import ProgressEvent
+    from talkinghead.engine.context import ProgressEvent
     from talkinghead.files import PendingOutput, write_bytes
     from talkinghead.measure.quality import Lpips, PfldMouth, evaluate_videos
 

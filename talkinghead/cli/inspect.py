@@ -27,7 +27,7 @@ def inspect(
     Frames and samples are counted, not taken from the header. Offset and drift between sound and pictures are measured
     from how the mouth opens against how loud the sound is; no model is needed.
     """
-    from talkinghead.engine.head import ProgressEvent
+    from talkinghead.engine.context import ProgressEvent
     from talkinghead.measure.inspect import inspect_media
 
     with console.ProgressDisplay(quiet=quiet or json_output) as display:

@@ -1,19 +1,21 @@
 """What every family offers: prepare a face once, then render it many times.
 
-A family implements `prepare`, `condition`, `stages` and `describe`; `frames` and `render` are the same for all.
+A family implements `open_avatar`, `listener`, `stages` and `describe`; `prepare`, `hear`, `frames`, `stream` and
+`render` are the same for all.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
@@ -23,39 +25,32 @@ from talkinghead.contracts import (
     FloatArray,
     Frame,
     FrameSource,
+    NetworkRun,
     Phone,
+    Picture,
     Report,
     Result,
     Speech,
     StageTime,
 )
-from talkinghead.engine.runner import CancelToken, Run, Stage, run_stages, watching
-from talkinghead.engine.timeline import FramePlan, source_indices
+from talkinghead.engine.cache import Cache
+from talkinghead.engine.context import CancelToken, Progress, RunContext
+from talkinghead.engine.listener import Heard, Listener, WindowT, hear_all
+from talkinghead.engine.runner import Run, Stage, run_stages
+from talkinghead.engine.timeline import FramePlan, frame_plan, source_frames_needed
 from talkinghead.errors import OptionError
 from talkinghead.media.options import EncodeOptions, FrameOptions
 
 if TYPE_CHECKING:
-    from talkinghead.engine.cache import Cache
     from talkinghead.engine.manifest import Manifest
     from talkinghead.face import FaceOptions
+    from talkinghead.media.writer import EncodeInfo
 
 DEFAULT_FPS = Fraction(25)
+STREAM_HOURS = 24
+"""How long `Head.stream` goes on at most: its frames are planned ahead."""
 
-
-@dataclass(frozen=True)
-class ProgressEvent:
-    """How far a job is."""
-
-    stage: str
-    done: int
-    total: int | None
-    """None while unknown."""
-    unit: str = "frames"
-    """What `done` and `total` count: "frames", or "s" of sound."""
-
-
-Progress = Callable[[ProgressEvent], None]
-"""Called often, from the caller's thread or a stage's; must return quickly. To stop a job use a `CancelToken`."""
+AvatarT = TypeVar("AvatarT", bound="Avatar")
 
 
 @dataclass(frozen=True)
@@ -126,79 +121,77 @@ class Avatar:
     """What preparing cost."""
     warnings: tuple[str, ...] = ()
     fallbacks: tuple[str, ...] = ()
+    cache: Cache | None = None
+    """Where slow results about this face are kept, as it was prepared; None: the user's cache folder."""
 
 
 @dataclass(frozen=True)
 class Description:
     """The family's part of a report."""
 
+    networks: tuple[NetworkRun, ...] = ()
+    """Where each network ran, the main one first."""
     weights_sha256: str | None = None
-    backend: str = "numpy"
-    device: str = "cpu"
-    precision: str = "float32"
     model_details: Mapping[str, Any] = field(default_factory=dict)
-    fallbacks: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
 
 
-class Head(ABC):
-    """A loaded model.
+class Head(ABC, Generic[AvatarT, WindowT]):
+    """A loaded model: `AvatarT` is its prepared face, `WindowT` what it hears of one video frame.
 
-    Not safe for use from several threads at once; prepared avatars may be shared.
+    It keeps nothing of the last face or job, so prepared avatars may be shared and jobs may follow each other in any
+    order. Not safe for use from several threads at once.
+
+    Args:
+        manifest: the family's.
+        options: what was asked for.
     """
 
-    facts: Manifest
+    def __init__(self, manifest: Manifest, options: LoadOptions) -> None:
+        self.facts = manifest
+        self.options = options
+        self.compat = options.compat
+        self.fallbacks: tuple[str, ...] = ()
+        """Each way in which what was loaded differs from what was asked, as a sentence."""
+
+    # What a family implements -----------------------------------------------------------------------------------------
 
     @abstractmethod
-    def prepare(
-        self,
-        source: str | Path | Frame,
-        options: PrepareOptions | None = None,
-        *,
-        progress: Progress | None = None,
-        cancel: CancelToken | None = None,
-    ) -> Avatar:
-        """Read the face once: decode, detect, compute what does not depend on speech.
+    def open_avatar(self, source: str | Path | Frame, options: PrepareOptions, run: RunContext) -> AvatarT:
+        """Read the face once: decode, detect, compute what does not depend on speech; see `prepare`."""
+
+    @abstractmethod
+    def listener(
+        self, avatar: AvatarT, fps: Fraction, run: RunContext, *, phones: tuple[Phone, ...] | None = None
+    ) -> Listener[WindowT]:
+        """What listens to one sound: pieces of 16 kHz sound to one window per video frame.
 
         Args:
-            source: what `facts.face_source` names; a frame is RGB uint8 [H, W, 3].
-        Raises:
-            MediaError: the source cannot be read. NoFaceFound: no face in it.
+            fps: of the output.
+            phones: exact phone times, where they are known.
         """
 
     @abstractmethod
-    def condition(self, speech: Speech, fps: Fraction, num_frames: int) -> Any:
-        """Turn speech into the family's conditioning, one window per video frame (the `listen` step)."""
+    def stages(self, avatar: AvatarT, heard: Heard[WindowT], plan: FramePlan, run: RunContext) -> Sequence[Stage]:
+        """The steps from output frame numbers (ints, in order) to finished frames: RGB uint8 [H, W, 3], or a `Picture`
+        where there is transparency.
+        """
 
     @abstractmethod
-    def stages(self, avatar: Avatar, conditioning: Any, plan: FramePlan) -> Sequence[Stage]:
-        """The steps from output frame indices (ints, in order) to finished frames (RGB uint8 [H, W, 3])."""
-
-    @abstractmethod
-    def describe(self, avatar: Avatar, conditioning: Any) -> Description:
+    def describe(self, avatar: AvatarT, heard: Heard[WindowT], run: RunContext) -> Description:
         """What really ran, for the report."""
 
-    def motion_arrays(self, conditioning: Any) -> Mapping[str, FloatArray] | None:  # noqa: ARG002
+    def motion_arrays(self, heard: Heard[WindowT]) -> Mapping[str, FloatArray] | None:  # noqa: ARG002
         """What moves the head, as named arrays of one row per output frame; None where the family has no such thing."""
         return None
 
-    @property
-    def has_motion(self) -> bool:
-        """Whether `RenderOptions.motion` can be asked for."""
-        return type(self).motion_arrays is not Head.motion_arrays
-
-    def heard_phones(self, conditioning: Any) -> tuple[Phone, ...] | None:  # noqa: ARG002
-        """The phones that the conditioning was made from; None where the family recognises none."""
-        return None
-
-    def landmarks(self, avatar: Avatar, index: int) -> FloatArray | None:
+    def landmarks(self, avatar: AvatarT, index: int) -> FloatArray | None:
         """Points of the face in one source frame, for showing: [n, 2] float32 (x, y) in pixels, or None."""
         if avatar.track is None or avatar.track.key_points is None:
             return None
         points: FloatArray = avatar.track.key_points[index]
         return points
 
-    def output_fps(self, avatar: Avatar, options: RenderOptions) -> Fraction:
+    def output_fps(self, avatar: AvatarT, options: RenderOptions) -> Fraction:
         """Frame rate of the output."""
         return self.facts.fps or options.fps or avatar.fps or DEFAULT_FPS
 
@@ -206,38 +199,155 @@ class Head(ABC):
         """Frames that the sound asks for; a family may differ under `compat`."""
         return speech.clip.num_frames(fps)
 
-    def plan(self, avatar: Avatar, speech: Speech, options: RenderOptions) -> FramePlan:
+    def plan(self, avatar: AvatarT, speech: Speech, options: RenderOptions) -> FramePlan:
         """Which source frame each output frame shows."""
         fps = self.output_fps(avatar, options)
         num_frames = self.num_output_frames(speech, fps)
+        return self.plan_frames(avatar, num_frames, fps, options)
+
+    def plan_frames(self, avatar: AvatarT, num_frames: int, fps: Fraction, options: RenderOptions) -> FramePlan:
+        """Which source frame each of so many output frames shows; a family may differ under `compat`."""
         policy = "hold" if avatar.num_frames == 1 and options.loop == "trim" else options.loop
-        return FramePlan(fps=fps, indices=source_indices(avatar.num_frames, num_frames, policy))
+        return frame_plan(avatar.num_frames, avatar.fps, num_frames, fps, policy)
+
+    # What all have in common ------------------------------------------------------------------------------------------
+
+    @property
+    def has_motion(self) -> bool:
+        """Whether `RenderOptions.motion` can be asked for."""
+        return type(self).motion_arrays is not Head.motion_arrays
+
+    def lookahead_s(self, avatar: AvatarT, fps: Fraction | None = None) -> float:
+        """Sound after a frame's time that the frame needs, in seconds; infinite where it is all of it."""
+        rate = fps or self.output_fps(avatar, RenderOptions())
+        return self.listener(avatar, rate, RunContext(cache=avatar.cache or Cache())).lookahead_s
+
+    def can_stream(self, avatar: AvatarT) -> bool:
+        """Whether frames can leave before the sound has ended."""
+        return math.isfinite(self.lookahead_s(avatar))
+
+    def prepare(
+        self,
+        source: str | Path | Frame,
+        options: PrepareOptions | None = None,
+        *,
+        progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> AvatarT:
+        """Read the face once: decode, detect, compute what does not depend on speech.
+
+        Args:
+            source: what `facts.face_source` names; a frame is RGB uint8 [H, W, 3].
+        Raises:
+            MediaError: the source cannot be read. NoFaceFound: no face in it.
+        """
+        options = options or PrepareOptions()
+        run = RunContext(
+            cache=options.cache if options.cache is not None else Cache(),
+            cancel=cancel or CancelToken(),
+            progress=progress,
+        )
+        avatar = self.open_avatar(source, options, run)
+        return replace(
+            avatar,
+            cache=run.cache,
+            warnings=(*avatar.warnings, *run.warnings),
+            fallbacks=(*avatar.fallbacks, *run.fallbacks),
+        )
 
     def frames_needed(self, options: PrepareOptions, source_fps: Fraction | None) -> int | None:
         """Source frames that can be shown at all, or None when the speech is not known while preparing."""
         if options.speech is None:
             return None
         fps = self.facts.fps or (options.render or RenderOptions()).fps or source_fps or DEFAULT_FPS
-        return max(1, self.num_output_frames(options.speech, fps))
+        return max(1, source_frames_needed(self.num_output_frames(options.speech, fps), fps, source_fps))
+
+    def hear(
+        self, avatar: AvatarT, speech: Speech, fps: Fraction | None = None, *, run: RunContext | None = None
+    ) -> Heard[WindowT]:
+        """Listen to a whole sound.
+
+        Args:
+            fps: of the output; None takes the avatar's own.
+        """
+        run = run or RunContext(cache=avatar.cache or Cache())
+        rate = fps or self.output_fps(avatar, RenderOptions())
+        seconds = max(1, math.ceil(speech.clip.duration_s))
+        run.tell("listen", 0, seconds, unit="s")
+        heard = hear_all(self.listener(avatar, rate, run, phones=speech.phones), [speech.clip.samples])
+        run.tell("listen", seconds, seconds, unit="s")
+        return heard
 
     def frames(
         self,
-        avatar: Avatar,
+        avatar: AvatarT,
         speech: Speech,
         options: RenderOptions | None = None,
         *,
         cancel: CancelToken | None = None,
     ) -> Iterator[Frame]:
         """Frames one by one as they are ready, RGB uint8 [H, W, 3]; closing the iterator stops the work."""
+        with closing(self.pictures(avatar, speech, options, cancel=cancel)) as made:
+            for picture in made:
+                yield picture.frame if isinstance(picture, Picture) else picture
+
+    def pictures(
+        self,
+        avatar: AvatarT,
+        speech: Speech,
+        options: RenderOptions | None = None,
+        *,
+        cancel: CancelToken | None = None,
+    ) -> Generator[Frame | Picture, None, None]:
+        """As `frames`, with alpha: a `Picture` instead of a frame where the model draws transparency."""
         options = options or RenderOptions()
+        run = RunContext(cache=avatar.cache or Cache(), cancel=cancel or CancelToken())
         plan = self.plan(avatar, speech, options)
-        conditioning = self._listen(speech, plan, None, cancel)
-        run = self._start(avatar, conditioning, plan, options, cancel)
-        yield from run
+        heard = self.hear(avatar, speech, plan.fps, run=run)
+        yield from self._start(avatar, heard, plan, options, run)
+
+    def stream(
+        self,
+        avatar: AvatarT,
+        pieces: Iterable[FloatArray],
+        options: RenderOptions | None = None,
+        *,
+        cancel: CancelToken | None = None,
+    ) -> Iterator[Frame]:
+        """Frames while the sound arrives: each as soon as `lookahead_s` of sound after its time is there.
+
+        Args:
+            pieces: 16 kHz mono float32 sound, in pieces of any length; taken from a thread of the run.
+        Raises:
+            OptionError: the model hears the whole sound first, as it is set.
+        """
+        options = options or RenderOptions()
+        fps = self.output_fps(avatar, options)
+        run = RunContext(cache=avatar.cache or Cache(), cancel=cancel or CancelToken())
+        listener = self.listener(avatar, fps, run)
+        if not math.isfinite(listener.lookahead_s):
+            reasons = "; ".join(self.facts.whole_sound)
+            raise OptionError(
+                f"The model {self.facts.name} hears the whole sound first, as it is set"
+                + (f": {reasons}." * bool(reasons)),
+                remedy="frames() with the whole sound",
+            )
+        windows: list[WindowT] = []
+
+        def indices() -> Iterator[int]:
+            for piece in itertools.chain(pieces, (None,)):
+                first = len(windows)
+                windows.extend(listener.flush() if piece is None else listener.push(piece))
+                yield from range(first, len(windows))
+
+        plan = self.plan_frames(avatar, int(STREAM_HOURS * 3600 * fps), fps, options)
+        stages = self.stages(avatar, Heard(windows), plan, run)
+        for value in run_stages(indices(), stages, cancel=run.cancel, overlap=options.overlap):
+            yield value.frame if isinstance(value, Picture) else value
 
     def render(
         self,
-        avatar: Avatar,
+        avatar: AvatarT,
         speech: Speech,
         output: str | Path,
         options: RenderOptions | None = None,
@@ -250,7 +360,6 @@ class Head(ABC):
         Raises:
             OutputError: the result cannot be written. Cancelled: the token was used.
         """
-        from talkinghead.measure.memory import peak_memory_bytes
         from talkinghead.media import check_output, write_video
 
         options = options or RenderOptions()
@@ -258,17 +367,18 @@ class Head(ABC):
         encode = options.encode or EncodeOptions()
         check_output(output, overwrite=options.overwrite, options=encode)
         started = time.perf_counter()
+        run = RunContext(cache=avatar.cache or Cache(), cancel=cancel or CancelToken(), progress=progress)
         plan = self.plan(avatar, speech, options)
-        conditioning = self._listen(speech, plan, progress, cancel)
-        self._write_beside(options, conditioning, speech, plan.fps)
+        heard = self.hear(avatar, speech, plan.fps, run=run)
+        self._write_beside(options, heard, speech, plan.fps)
         soundtrack, start_s = speech.soundtrack, speech.start_s
         del speech  # the samples of a long sound: freed here unless the caller keeps them
         listen_s = time.perf_counter() - started
 
-        run = self._start(avatar, conditioning, plan, options, cancel)
+        work = self._start(avatar, heard, plan, options, run)
         write = _SinkClock("write")
         # Closed here, not when collected: an exception that travels holds its frames and so the threads of the run.
-        with closing(write.watch(iter(run), lambda done: _tell(progress, "render", done, len(plan)))) as watched:
+        with closing(write.watch(iter(work), lambda done: run.tell("render", done, len(plan)))) as watched:
             info = write_video(
                 output,
                 watched,
@@ -280,15 +390,29 @@ class Head(ABC):
                 overwrite=options.overwrite,
             )
         write.stop()
-        description = self.describe(avatar, conditioning)
-        report = Report(
+        times = (StageTime("listen", listen_s, 0.0, 0.0, len(plan)), *work.times, write.freeze())
+        report = self._report(avatar, heard, plan, run, info, times)
+        return Result(path=output, report=replace(report, output=str(output), wall_s=time.perf_counter() - started))
+
+    def _report(
+        self,
+        avatar: AvatarT,
+        heard: Heard[WindowT],
+        plan: FramePlan,
+        run: RunContext,
+        info: EncodeInfo,
+        times: tuple[StageTime, ...],
+    ) -> Report:
+        from talkinghead.measure.memory import peak_memory_bytes
+
+        description = self.describe(avatar, heard, run)
+        decoding = avatar.source.warnings if avatar.source is not None else ()
+        warnings = (*avatar.warnings, *decoding, *heard.notes, *run.warnings, *info.notes)
+        return Report(
             model=self.facts.name,
             model_details=description.model_details,
             weights_sha256=description.weights_sha256,
-            backend=description.backend,
-            device=description.device,
-            precision=description.precision,
-            output=str(output),
+            networks=description.networks,
             video_codec=info.video_codec,
             video_encoder=info.encoder,
             audio_codec=info.audio_codec,
@@ -297,35 +421,17 @@ class Head(ABC):
             fps=str(plan.fps),
             num_frames=len(plan),
             audio_s=float(len(plan) / plan.fps),
-            wall_s=time.perf_counter() - started,
-            stages=(StageTime("listen", listen_s, 0.0, 0.0, len(plan)), *run.times, write.freeze()),
+            stages=times,
             peak_memory_bytes=peak_memory_bytes(),
             face_frames=_face_frames(avatar.track),
-            fallbacks=(*avatar.fallbacks, *description.fallbacks),
-            warnings=(*avatar.warnings, *_source_warnings(avatar), *description.warnings, *info.notes),
+            fallbacks=(*self.fallbacks, *avatar.fallbacks, *run.fallbacks),
+            warnings=tuple(dict.fromkeys(warnings)),
         )
-        return Result(path=output, report=replace(report, warnings=tuple(dict.fromkeys(report.warnings))))
 
-    def _listen(self, speech: Speech, plan: FramePlan, progress: Progress | None, cancel: CancelToken | None) -> Any:
-        """`condition`, with progress in seconds of sound and a way to stop it."""
-        seconds = max(1, math.ceil(speech.clip.duration_s))
-
-        def watch(done: float, total: float) -> None:
-            if cancel is not None:
-                cancel.check()
-            if progress is not None:
-                progress(ProgressEvent("listen", int(seconds * done / total) if total else seconds, seconds, unit="s"))
-
-        watch(0.0, 1.0)
-        with watching(watch):
-            conditioning = self.condition(speech, plan.fps, len(plan))
-        watch(1.0, 1.0)
-        return conditioning
-
-    def _write_beside(self, options: RenderOptions, conditioning: Any, speech: Speech, fps: Fraction) -> None:
+    def _write_beside(self, options: RenderOptions, heard: Heard[WindowT], speech: Speech, fps: Fraction) -> None:
         """The files of `options.motion` and `options.cues`."""
         if options.motion is not None:
-            arrays = self.motion_arrays(conditioning)
+            arrays = self.motion_arrays(heard)
             if arrays is None:
                 raise OptionError(
                     f"The model {self.facts.name} computes no motion that could be written.",
@@ -335,18 +441,15 @@ class Head(ABC):
         if options.cues is not None:
             from talkinghead.audio.cues import write_speech_cues
 
-            write_speech_cues(options.cues, speech, self.heard_phones(conditioning))
+            write_speech_cues(options.cues, speech, heard.phones)
 
     def _start(
-        self,
-        avatar: Avatar,
-        conditioning: Any,
-        plan: FramePlan,
-        options: RenderOptions,
-        cancel: CancelToken | None,
+        self, avatar: AvatarT, heard: Heard[WindowT], plan: FramePlan, options: RenderOptions, run: RunContext
     ) -> Run:
-        stages = self.stages(avatar, conditioning, plan)
-        return run_stages(range(len(plan)), stages, cancel=cancel, overlap=options.overlap)
+        if len(heard.windows) < len(plan):
+            raise RuntimeError(f"{self.facts.name} heard {len(heard.windows)} windows for {len(plan)} frames")
+        stages = self.stages(avatar, heard, plan, run)
+        return run_stages(range(len(plan)), stages, cancel=run.cancel, overlap=options.overlap)
 
 
 class _SinkClock:
@@ -359,7 +462,8 @@ class _SinkClock:
         self._wait_s = 0.0
         self._items = 0
 
-    def watch(self, frames: Iterator[Frame], on_frame: Callable[[int], None]) -> Generator[Frame, None, None]:
+    def watch(self, frames: Iterator[Frame | Picture], on_frame: Callable[[int], None]) -> Generator[Frame, None, None]:
+        """Frames as the writer takes them, RGBA where there is alpha."""
         try:
             while True:
                 started = time.perf_counter()
@@ -369,7 +473,7 @@ class _SinkClock:
                     return
                 finally:
                     self._wait_s += time.perf_counter() - started
-                yield frame
+                yield np.dstack((frame.frame, frame.alpha)) if isinstance(frame, Picture) else frame
                 self._items += 1
                 on_frame(self._items)
         finally:
@@ -402,17 +506,8 @@ def write_motion(path: Path, arrays: Mapping[str, FloatArray], fps: Fraction) ->
     write_bytes(path, buffer.getvalue())
 
 
-def _tell(progress: Progress | None, stage: str, done: int, total: int | None) -> None:
-    if progress is not None:
-        progress(ProgressEvent(stage, done, total))
-
-
 def _face_frames(track: FaceTrack | None) -> dict[str, int]:
     if track is None:
         return {}
     counts = np.bincount(track.status, minlength=len(FaceStatus))
     return {status.name.lower(): int(counts[status]) for status in FaceStatus}
-
-
-def _source_warnings(avatar: Avatar) -> tuple[str, ...]:
-    return avatar.source.warnings if avatar.source is not None else ()

@@ -28,10 +28,6 @@ class Manifest:
     needs_checkpoint: bool
     fps: Fraction | None
     """The only frame rate the networks know, or None where any rate works."""
-    look_ahead_s: float
-    """Sound after a frame's time that the frame depends on."""
-    can_stream: bool
-    """Frames can leave before the sound has ended."""
     config: str
     """"module:class" of the family's configuration; cheap to import. Options and their help come from its fields."""
     extra: str | None
@@ -47,3 +43,5 @@ class Manifest:
     choices: str | None = None
     """"module:function" that gives the names which can be chosen now: fields of the configuration, and "source" for
     the source, to tuples of names. None where there are none to choose from."""
+    whole_sound: tuple[str, ...] = ()
+    """What is computed over the whole sound, as noun phrases, and so cannot be known while somebody still speaks."""

@@ -13,13 +13,11 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from talkinghead.contracts import StageTime
-from talkinghead.errors import Cancelled
+from talkinghead.contracts import STAGES, StageTime
+from talkinghead.engine.context import CancelToken
 
 T = TypeVar("T")
 
@@ -27,59 +25,19 @@ _POLL_S = 0.1
 """How often a blocked stage looks whether the run was stopped."""
 
 
-class CancelToken:
-    """Stops a job from any thread: `cancel()`, and the job raises `Cancelled` within a fraction of a second."""
-
-    def __init__(self) -> None:
-        self._event = threading.Event()
-
-    def cancel(self) -> None:
-        self._event.set()
-
-    @property
-    def cancelled(self) -> bool:
-        return self._event.is_set()
-
-    def check(self) -> None:
-        """Raise `Cancelled` if the job was stopped."""
-        if self.cancelled:
-            raise Cancelled()
-
-
-_WATCHER: ContextVar[Callable[[float, float], None] | None] = ContextVar("watcher", default=None)
-
-
-@contextmanager
-def watching(watcher: Callable[[float, float], None]) -> Iterator[None]:
-    """Have long work that is no stage of a run, inside this block and thread, tell how far it is; see `beat`."""
-    token = _WATCHER.set(watcher)
-    try:
-        yield
-    finally:
-        _WATCHER.reset(token)
-
-
-def beat(done: float, total: float) -> None:
-    """Called every second or so by long work that is no stage, such as listening to a long sound.
-
-    Args:
-        done, total: in any unit.
-    Raises:
-        Cancelled: the job was stopped.
-    """
-    watcher = _WATCHER.get()
-    if watcher is not None:
-        watcher(done, total)
-
-
 @dataclass(frozen=True)
 class Stage:
     """One step of a run."""
 
     name: str
+    """A name of `talkinghead.contracts.STAGES`."""
     run: Callable[[Iterator[Any]], Iterator[Any]]
     queue_size: int = 8
     """Values that may wait for the next stage; frames are large, so keep it small."""
+
+    def __post_init__(self) -> None:
+        if self.name not in STAGES:
+            raise ValueError(f"{self.name!r} is no stage; there are {', '.join(STAGES)}")
 
 
 @dataclass

@@ -56,6 +56,41 @@ class FramePlan:
         return len(self.indices)
 
 
+def frame_plan(num_source: int, source_fps: Fraction | None, num_frames: int, fps: Fraction, policy: str) -> FramePlan:
+    """Which source frame each output frame shows; source time and output time are the same, whatever the rates.
+
+        source  25/s   |0   |1   |2   |3   |       output frame i begins at i / fps,
+        output  50/s   |0 |1 |2 |3 |4 |5 |6 |7     in source frame floor(i * source_fps / fps)
+        shows           0  0  1  1  2  2  3  3
+
+    Args:
+        num_source: frames that the source has, at least 1.
+        source_fps: their rate; None for a picture, which has no time.
+        num_frames: frames that the sound asks for at `fps`.
+        policy: one of LOOP_POLICIES, applied in source frames; `trim` ends the video with the source.
+    """
+    if source_fps is None or source_fps == fps:
+        return FramePlan(fps, source_indices(num_source, num_frames, policy))
+    at = source_frames_at(num_frames, fps, source_fps)
+    shown = source_indices(num_source, int(at[-1]) + 1 if num_frames else 0, policy)
+    return FramePlan(fps, shown[at[at < len(shown)]])
+
+
+def source_frames_at(num_frames: int, fps: Fraction, source_fps: Fraction) -> NDArray[np.int64]:
+    """Source frame during which each output frame begins, floor(i * source_fps / fps), exact; [n] int64."""
+    ratio = source_fps / fps
+    if num_frames * ratio.numerator < 2**62:
+        return np.arange(num_frames, dtype=np.int64) * ratio.numerator // ratio.denominator
+    return np.array([i * ratio.numerator // ratio.denominator for i in range(num_frames)], np.int64)
+
+
+def source_frames_needed(num_frames: int, fps: Fraction, source_fps: Fraction | None) -> int:
+    """Source frames that can be shown by so many output frames."""
+    if source_fps is None or source_fps == fps or num_frames < 1:
+        return num_frames
+    return int((num_frames - 1) * source_fps / fps) + 1
+
+
 @dataclass(frozen=True, eq=False)
 class PlannedFrame:
     """One source frame on its way to an output frame."""

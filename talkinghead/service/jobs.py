@@ -17,8 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
-from talkinghead.engine.head import Progress, ProgressEvent
-from talkinghead.engine.runner import CancelToken
+from talkinghead.engine.context import CancelToken, Progress, ProgressEvent
 from talkinghead.errors import BackendError, Cancelled
 
 T = TypeVar("T")

@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.contracts import Detection, FaceStatus, FloatArray, Frame, MouthCue, Phone, Speech
+from talkinghead.engine.context import CancelToken
 from talkinghead.engine.head import RenderOptions
-from talkinghead.engine.runner import CancelToken
 from talkinghead.errors import OptionError, choices
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
-    from talkinghead.engine.head import ProgressEvent
+    from talkinghead.engine.context import ProgressEvent
 
 _debug: ContextVar[bool] = ContextVar("debug", default=False)
 

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from talkinghead import api
 from talkinghead.contracts import Phone, Report, Result, Speech, StageTime
-from talkinghead.engine.head import PrepareOptions, Progress, ProgressEvent, RenderOptions
+from talkinghead.engine.context import CancelToken, Progress, ProgressEvent
+from talkinghead.engine.head import PrepareOptions, RenderOptions
 from talkinghead.engine.manifest import Manifest
 from talkinghead.engine.options import build_config
-from talkinghead.engine.runner import CancelToken
 from talkinghead.errors import (
     AudioTooShort,
     Cancelled,

@@ -13,7 +13,7 @@ import pytest
 
 from talkinghead import __version__
 from talkinghead.cli.main import COMMANDS, load_command
-from talkinghead.engine.head import ProgressEvent
+from talkinghead.engine.context import ProgressEvent
 from talkinghead.reference.networks import ReferenceNetwork
 from talkinghead.registry import FAMILIES
 from talkinghead.terminal import console

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from talkinghead.engine.runner import CancelToken, Stage, run_stages
+from talkinghead.engine.context import CancelToken
+from talkinghead.engine.runner import Stage, run_stages
 from talkinghead.errors import Cancelled
 
 BOTH = pytest.mark.parametrize("overlap", [True, False], ids=["overlapped", "sequential"])

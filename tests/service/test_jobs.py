@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from talkinghead.engine.head import Progress, ProgressEvent
-from talkinghead.engine.runner import CancelToken
+from talkinghead.engine.context import CancelToken, Progress, ProgressEvent
 from talkinghead.errors import Cancelled, InputError
 from talkinghead.service.jobs import JobQueue, JobState, QueueFull
 

@@ -12,7 +12,7 @@ does not work with another.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.contracts import FloatArray
-from talkinghead.engine.runner import beat
 from talkinghead.errors import BackendError, MissingDependency, MissingWeights, OptionError, choices
 
 SHIFT_SAMPLES, RECEPTIVE_SAMPLES = 320, 400
@@ -144,8 +143,10 @@ class HubertEncoder:
             rows: FloatArray = state[0].float().cpu().numpy()
         return rows
 
-    def rows(self, samples: FloatArray, name: str = "synctalk") -> FloatArray:
-        """Rows of 20 ms of a whole sound, [n, width], before pairing."""
+    def rows(
+        self, samples: FloatArray, name: str = "synctalk", progress: Callable[[float, float], None] | None = None
+    ) -> FloatArray:
+        """Rows of 20 ms of a whole sound, [n, width], before pairing; see `features`."""
         how = convention(name)
         if len(samples) < RECEPTIVE_SAMPLES:
             samples = np.pad(samples, (0, RECEPTIVE_SAMPLES - len(samples)))
@@ -154,7 +155,8 @@ class HubertEncoder:
             return self.hidden_rows(values, how.layer)
         parts = []
         for start, stop in chunk_bounds(len(values)):
-            beat(start, len(values))
+            if progress is not None:
+                progress(start, len(values))
             parts.append(self.hidden_rows(values[start:stop], how.layer))
         rows = np.concatenate(parts)
         expected = expected_rows(len(values))
@@ -162,17 +164,20 @@ class HubertEncoder:
             raise BackendError(f"HuBERT gave {len(rows)} rows for {len(values)} samples instead of {expected}.")
         return fit_rows(rows, expected)
 
-    def features(self, samples: FloatArray, name: str = "synctalk") -> FloatArray:
+    def features(
+        self, samples: FloatArray, name: str = "synctalk", progress: Callable[[float, float], None] | None = None
+    ) -> FloatArray:
         """Features of a whole sound.
 
         Args:
             samples: [n] float32 in [-1, 1], 16 kHz mono.
             name: a convention of CONVENTIONS.
+            progress: called with (done, in all) now and then; what it raises ends the work.
         Returns:
             [n, 2, 1024] float32, 25 rows per second: what `aud_hu.npy` holds (smoothed where the convention smooths).
         """
         how = convention(name)
-        found = paired(self.rows(samples, name), how.odd)
+        found = paired(self.rows(samples, name, progress), how.odd)
         return smoothed(found) if how.smoothed else found
 
 

@@ -52,7 +52,7 @@ def artalk(
         return
     if audio_path is None:
         raise OptionError("There is no sound to speak.", accepted="-a FILE, or --run_app for the web page")
-    from talkinghead.engine.head import ProgressEvent
+    from talkinghead.engine.context import ProgressEvent
     from talkinghead.families.artalk.published import ARTAvatarInferEngine, run
     from talkinghead.files import existing_file
 

@@ -14,18 +14,10 @@ import numpy as np
 
 from talkinghead.contracts import AudioClip, FloatArray, Frame, IntArray, Phone, Speech, StageTime
 from talkinghead.engine.cache import Cache
-from talkinghead.engine.head import (
-    Avatar,
-    Description,
-    Head,
-    LoadOptions,
-    PrepareOptions,
-    Progress,
-    ProgressEvent,
-    RenderOptions,
-)
+from talkinghead.engine.context import CancelToken, Progress, ProgressEvent
+from talkinghead.engine.head import Avatar, Description, Head, LoadOptions, PrepareOptions, RenderOptions
 from talkinghead.engine.options import build_config
-from talkinghead.engine.runner import CancelToken, Stage
+from talkinghead.engine.runner import Stage
 from talkinghead.engine.timeline import FramePlan
 from talkinghead.errors import MediaNotFound, MissingDependency, MissingWeights, OptionError, WrongCheckpoint
 from talkinghead.families.artalk.assets import NO_STYLE, AssetFolder, asset_folder

@@ -15,17 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from talkinghead.contracts import FloatArray, Frame, Speech, StageTime
-from talkinghead.engine.head import (
-    Avatar,
-    Description,
-    Head,
-    LoadOptions,
-    PrepareOptions,
-    Progress,
-    RenderOptions,
-)
+from talkinghead.engine.context import CancelToken, Progress
+from talkinghead.engine.head import Avatar, Description, Head, LoadOptions, PrepareOptions, RenderOptions
 from talkinghead.engine.options import build_config
-from talkinghead.engine.runner import CancelToken, Stage
+from talkinghead.engine.runner import Stage
 from talkinghead.engine.timeline import FramePlan, source_indices
 from talkinghead.errors import InputError, UnreadableMedia
 from talkinghead.families.synctalk2d.choose import (

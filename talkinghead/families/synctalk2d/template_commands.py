@@ -54,7 +54,7 @@ def build(
     """
     from dataclasses import asdict
 
-    from talkinghead.engine.head import ProgressEvent
+    from talkinghead.engine.context import ProgressEvent
     from talkinghead.face import FaceOptions
     from talkinghead.families.synctalk2d.build import BuildOptions, build_template
 

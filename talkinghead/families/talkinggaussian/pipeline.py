@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from talkinghead.contracts import FloatArray, Frame, Speech, StageTime
 from talkinghead.engine.cache import Cache
-from talkinghead.engine.head import Avatar, Description, Head, LoadOptions, PrepareOptions, Progress, RenderOptions
+from talkinghead.engine.context import CancelToken, Progress
+from talkinghead.engine.head import Avatar, Description, Head, LoadOptions, PrepareOptions, RenderOptions
 from talkinghead.engine.options import build_config
-from talkinghead.engine.runner import CancelToken, Stage
+from talkinghead.engine.runner import Stage
 from talkinghead.engine.timeline import FramePlan, source_indices
 from talkinghead.errors import InputError, MissingDependency, OptionError
 from talkinghead.families.talkinggaussian.checkpoint import TrainedHead, read_trained_head

@@ -25,7 +25,8 @@ import numpy as np
 
 from talkinghead.contracts import AudioClip, FloatArray, Frame, Speech, StageTime
 from talkinghead.engine.cache import Cache
-from talkinghead.engine.runner import CancelToken, run_stages
+from talkinghead.engine.context import CancelToken
+from talkinghead.engine.runner import run_stages
 from talkinghead.errors import InputError, MediaNotFound, UnreadableMedia
 from talkinghead.families.talkinggaussian.checkpoint import read_trained_head
 from talkinghead.families.talkinggaussian.config import AudioExtractor, TalkingGaussianConfig

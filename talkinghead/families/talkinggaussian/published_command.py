@@ -79,7 +79,7 @@ def synthesize_fuse(
     Writes MODEL/{test,train}/ours_None/renders/out.mp4, and without --fast also out_face.mp4, out_mouth.mp4 and
     gt/out.mp4. For videos with sound, of any length, use: talkinghead generate --model talkinggaussian
     """
-    from talkinghead.engine.head import ProgressEvent
+    from talkinghead.engine.context import ProgressEvent
     from talkinghead.families.talkinggaussian.extractors import EXTRACTORS
     from talkinghead.families.talkinggaussian.published import FuseOptions
     from talkinghead.families.talkinggaussian.published import synthesize_fuse as run

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from talkinghead.contracts import FaceStatus, FloatArray, Frame, MouthMotion
+from talkinghead.contracts import FaceStatus, FloatArray, Frame, FrameSource, MouthMotion
 from talkinghead.engine.head import Avatar
 from talkinghead.families.viseme.analyse import FacePath
 from talkinghead.families.viseme.compose import Face, FinePicture, Pose, animate
@@ -23,12 +23,14 @@ WIDEST_WIDTH = 1.25
 """Poses are bounded here, whatever the factors of the configuration."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class VisemeAvatar(Avatar):
     """A face prepared for the built-in animator."""
 
-    path: FacePath | None = None
-    palette: Palette | None = None
+    frames: FrameSource
+    """Those of `source`."""
+    path: FacePath
+    palette: Palette
     own_teeth: OwnTeeth | None = None
     eyes: tuple[Eye, ...] = ()
     """Eyes that may blink; empty for videos."""
@@ -40,8 +42,6 @@ class VisemeAvatar(Avatar):
 
     def face(self, index: int) -> Face | None:
         """The face of a source frame, or None where it is to be left alone."""
-        assert self.path is not None
-        assert self.palette is not None
         if self.track is not None and self.track.status[index] == FaceStatus.MISSING:
             return None
         return Face(self.path.at(index), self.palette, self.own_teeth, self.eyes, self.fine)

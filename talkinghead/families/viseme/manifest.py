@@ -14,8 +14,7 @@ MANIFEST = Manifest(
     source_option="--face",
     needs_checkpoint=False,
     fps=None,
-    look_ahead_s=0.2,
-    can_stream=False,
     config="talkinghead.families.viseme.config:VisemeConfig",
     extra=None,
+    whole_sound=("the recognition of phones", "how loud the speech is at its loudest"),
 )

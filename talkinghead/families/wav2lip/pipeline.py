@@ -17,19 +17,10 @@ from talkinghead.backends import Placement
 from talkinghead.backends.artefacts import compiled_folder
 from talkinghead.contracts import AudioClip, FaceStatus, FaceTrack, Frame, FrameSource, Speech, StageTime
 from talkinghead.engine.cache import Cache, NullCache
-from talkinghead.engine.head import (
-    DEFAULT_FPS,
-    Avatar,
-    Description,
-    Head,
-    LoadOptions,
-    PrepareOptions,
-    Progress,
-    ProgressEvent,
-    RenderOptions,
-)
+from talkinghead.engine.context import CancelToken, Progress, ProgressEvent
+from talkinghead.engine.head import DEFAULT_FPS, Avatar, Description, Head, LoadOptions, PrepareOptions, RenderOptions
 from talkinghead.engine.options import build_config
-from talkinghead.engine.runner import CancelToken, Stage
+from talkinghead.engine.runner import Stage
 from talkinghead.engine.timeline import FramePlan, PlannedFrame, planned_frames, source_indices
 from talkinghead.errors import OptionError
 from talkinghead.families.wav2lip.config import Wav2LipConfig, published

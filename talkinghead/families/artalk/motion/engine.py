@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from talkinghead.contracts import FloatArray
-from talkinghead.engine.runner import beat
 from talkinghead.errors import AudioTooShort
 from talkinghead.families.artalk.motion.audio_encoder import MimiEncoder, encode_wav2vec, wav2vec_encoder
 from talkinghead.families.artalk.motion.autoregressive import BitwiseGenerator, MotionState
@@ -108,15 +107,23 @@ class MotionModel(nn.Module):
         return torch.from_numpy(padded.reshape(-1, self.chunk_samples))
 
     @torch.inference_mode()
-    def generate(self, samples: FloatArray, style: FloatArray | None = None, *, batch_size: int = 4) -> MotionResult:
+    def generate(
+        self,
+        samples: FloatArray,
+        style: FloatArray | None = None,
+        *,
+        batch_size: int = 4,
+        progress: Callable[[float, float], None] | None = None,
+    ) -> MotionResult:
         """Motion of a whole sound.
 
         Args:
             samples: [n] float32, 16 kHz.
             style: [50, 106] motion whose style is taken, or None.
             batch_size: chunks through the audio encoder at once; the result does not depend on it.
+            progress: called with (done, in all) now and then; what it raises ends the work.
         """
-        return self.generate_from(self._features(self.chunks(samples), batch_size), len(samples), style)
+        return self.generate_from(self._features(self.chunks(samples), batch_size, progress), len(samples), style)
 
     @torch.inference_mode()
     def generate_from(
@@ -146,12 +153,15 @@ class MotionModel(nn.Module):
         token = self.generator.style_token(given)
         return token, self.generator.initial_state(token)
 
-    def _features(self, chunks: torch.Tensor, batch_size: int) -> Iterator[torch.Tensor]:
+    def _features(
+        self, chunks: torch.Tensor, batch_size: int, progress: Callable[[float, float], None] | None = None
+    ) -> Iterator[torch.Tensor]:
         device = next(self.generator.parameters()).device
         for start in range(0, len(chunks), batch_size):
             features = self.audio_features(chunks[start : start + batch_size].to(device))
             for index in range(len(features)):
-                beat(start + index, len(chunks))
+                if progress is not None:
+                    progress(start + index, len(chunks))
                 yield features[index : index + 1]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from talkinghead.contracts import FloatArray
-from talkinghead.engine.runner import beat
 from talkinghead.errors import MissingDependency, MissingWeights, WrongCheckpoint
 from talkinghead.families.talkinggaussian.extractors import Extractor
 
@@ -164,7 +163,9 @@ def _run(model: Any, samples: FloatArray) -> FloatArray:
     return result
 
 
-def hubert_rows(model: Any, samples: FloatArray) -> Iterator[FloatArray]:
+def hubert_rows(
+    model: Any, samples: FloatArray, progress: Callable[[float, float], None] | None = None
+) -> Iterator[FloatArray]:
     """HuBERT features of 16 kHz sound, block by block: [R, 2, 1024].
 
     Source: published `hubert.py`. Kept from it: the sound is normalised as a whole; context ends every 20 s.
@@ -176,7 +177,8 @@ def hubert_rows(model: Any, samples: FloatArray) -> Iterator[FloatArray]:
     width = model.config.hidden_size
     odd = np.empty((0, width), np.float32)
     for first, last in plan.blocks:
-        beat(first, len(samples))
+        if progress is not None:
+            progress(first, len(samples))
         rows = _run(model, ((samples[first:last] - mean) / deviation).astype(np.float32))[: plan.rows - done]
         done += len(rows)
         rows = np.concatenate([odd, rows])
@@ -187,7 +189,9 @@ def hubert_rows(model: Any, samples: FloatArray) -> Iterator[FloatArray]:
         yield np.concatenate([odd, np.zeros((plan.rows - done, width), np.float32)]).reshape(-1, 2, width)
 
 
-def esperanto_rows(model: Any, samples: FloatArray) -> Iterator[FloatArray]:
+def esperanto_rows(
+    model: Any, samples: FloatArray, progress: Callable[[float, float], None] | None = None
+) -> Iterator[FloatArray]:
     """Esperanto logits of 16 kHz sound, block by block: [R, 16, 44].
 
     Source: published `wav2vec.py`. Kept from it: every block is normalised by itself; blocks of one second see 0.2 s on
@@ -196,7 +200,8 @@ def esperanto_rows(model: Any, samples: FloatArray) -> Iterator[FloatArray]:
     width = model.config.vocab_size
     pending = np.zeros((WINDOW_PAD, width), np.float32)
     for first, last, low, high in esperanto_plan(len(samples)):
-        beat(first, len(samples))
+        if progress is not None:
+            progress(first, len(samples))
         lead = max(0, STRIDE * HOP - first)
         begin = max(0, first - STRIDE * HOP)
         sound = np.concatenate([np.zeros(lead, np.float32), samples[begin : last - STRIDE * HOP]])

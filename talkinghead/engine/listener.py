@@ -1,0 +1,124 @@
+"""Listening: sound in pieces to one conditioning window per video frame.
+
+    listener = head.listener(avatar, fps, run)
+    for piece in sound:
+        windows += listener.push(piece)        # those that can no longer change
+    windows += listener.flush()                # the rest
+
+The law that every listener keeps: however the sound is cut, the windows are the same. Offline is the listener given the
+whole sound at once. A window depends on no sound later than `lookahead_s` after the time of its frame; where something
+is computed over the whole sound, `lookahead_s` is infinite, nothing comes before `flush`, and the family's manifest
+names what it is.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from talkinghead.contracts import SPEECH_RATE_HZ, AudioClip, FloatArray, Phone
+
+WindowT = TypeVar("WindowT")
+"""What a model hears of one video frame."""
+
+
+@dataclass(frozen=True, eq=False)
+class Heard(Generic[WindowT]):
+    """What a model understood of a sound."""
+
+    windows: Sequence[WindowT]
+    """One per output frame, from the first. While the sound still arrives it grows: frame i is worked on only once
+    window i is there, and a slice gives those that are."""
+    method: str = ""
+    """How it was understood, for the report."""
+    phones: tuple[Phone, ...] | None = None
+    """Those that the windows were made from; None where none are recognised."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the report should know, as sentences."""
+
+
+class Listener(ABC, Generic[WindowT]):
+    """Turns 16 kHz sound into windows; made for one sound."""
+
+    @property
+    @abstractmethod
+    def lookahead_s(self) -> float:
+        """Sound after a frame's time that its window needs, in seconds; `math.inf` where it is all of it."""
+
+    @abstractmethod
+    def push(self, samples: FloatArray) -> Sequence[WindowT]:
+        """Take sound, [n] float32 at 16 kHz, any n; give the windows that can no longer change."""
+
+    @abstractmethod
+    def flush(self) -> Sequence[WindowT]:
+        """The sound has ended: give the rest, so that there are as many windows as the sound has frames."""
+
+    @property
+    def method(self) -> str:
+        """How it listened, for the report; known after `flush`."""
+        return ""
+
+    @property
+    def phones(self) -> tuple[Phone, ...] | None:
+        """Phones that the windows were made from, known after `flush`; None where none are recognised."""
+        return None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the report should know; known after `flush`."""
+        return ()
+
+
+class WholeSound(Listener[WindowT]):
+    """Listens to a sound once it is complete.
+
+    Args:
+        hear: what the model understands of a whole sound: 16 kHz mono in, everything that there is to know out.
+    """
+
+    def __init__(self, hear: Callable[[AudioClip], Heard[WindowT]]) -> None:
+        self._hear = hear
+        self._pieces: list[FloatArray] = []
+        self._heard: Heard[WindowT] | None = None
+
+    @property
+    def lookahead_s(self) -> float:
+        return math.inf
+
+    def push(self, samples: FloatArray) -> Sequence[WindowT]:
+        if len(samples):
+            self._pieces.append(samples)
+        return ()
+
+    def flush(self) -> Sequence[WindowT]:
+        pieces, self._pieces = self._pieces, []
+        samples = pieces[0] if len(pieces) == 1 else np.concatenate([np.zeros(0, np.float32), *pieces])
+        del pieces  # a long sound: freed as soon as it has been listened to
+        self._heard = self._hear(AudioClip(samples, SPEECH_RATE_HZ))
+        return self._heard.windows
+
+    @property
+    def method(self) -> str:
+        return self._heard.method if self._heard is not None else ""
+
+    @property
+    def phones(self) -> tuple[Phone, ...] | None:
+        return self._heard.phones if self._heard is not None else None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self._heard.notes if self._heard is not None else ()
+
+
+def hear_all(listener: Listener[WindowT], pieces: Iterable[FloatArray]) -> Heard[WindowT]:
+    """Give a listener a whole sound, in one or more pieces."""
+    parts = [listener.push(piece) for piece in pieces]
+    parts.append(listener.flush())
+    parts = [part for part in parts if len(part)]
+    windows: Sequence[WindowT] = parts[0] if len(parts) == 1 else [window for part in parts for window in part]
+    return Heard(windows, listener.method, listener.phones, listener.notes)
