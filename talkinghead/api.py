@@ -185,7 +185,7 @@ def generate(
         avatar = face
     else:
         if progress is not None:
-            progress(ProgressEvent("prepare", 0, None))
+            progress(ProgressEvent("open-face", 0, None))
         options = replace(prepare_options or PrepareOptions(), speech=heard[0], render=render_options)
         avatar = head.prepare(face, options, progress=progress, cancel=cancel)
         times.extend(avatar.times)

@@ -44,6 +44,7 @@ Precision = Literal["float32", "bfloat16", "float16", "int8"]
 """Number format of a network's products."""
 
 STAGES: Mapping[str, str] = {
+    "wait": "Waiting for its turn",
     "load": "Loading the model",
     "speak": "Speaking the text",
     "read-sound": "Reading the sound",
@@ -62,6 +63,7 @@ STAGES: Mapping[str, str] = {
     "save-frames": "Saving frames",
     "write": "Writing the video",
     "render": "Making the video",
+    "compare": "Comparing frames",
 }
 """Every stage of a job, in order, and what it is called to people; one vocabulary for progress, reports, the page and the
 documentation. "render" is all that overlaps from the first frame to the last: reading, generating, composing, writing."""

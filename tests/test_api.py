@@ -16,8 +16,7 @@ import pytest
 import talkinghead as th
 from talkinghead.contracts import AudioClip
 from talkinghead.engine.context import CancelToken
-from talkinghead.engine.head import PrepareOptions
-from talkinghead.engine.runner import beat
+from talkinghead.engine.head import Head, PrepareOptions
 from talkinghead.engine.timeline import source_indices
 from talkinghead.errors import Cancelled, MediaError, OptionError, OutputExists
 from talkinghead.media import FrameOptions, open_frames, probe
@@ -60,7 +59,7 @@ def test_the_three_steps(video, speech, tmp_path):
     assert report.video_codec
     assert report.audio_codec
     assert report.peak_memory_bytes > 0
-    assert [stage.name for stage in report.stages] == ["listen", "read", "paint", "write"]
+    assert [stage.name for stage in report.stages] == ["listen", "read", "compose", "write"]
     assert all(stage.items == 30 for stage in report.stages)
     # the same face again, another sound
     other = head.render(avatar, th.listen(AudioClip(tone(0.4, 16_000), 16_000)), tmp_path / "two.mp4")
@@ -84,15 +83,16 @@ def test_frames_are_what_render_writes(video, speech, tmp_path):
 def test_listening_tells_how_far_it_is_and_can_be_stopped(video, speech, tmp_path, monkeypatch):
     head = th.load("stripes")
     avatar, seen, heard = head.prepare(video), [], []
-    condition = type(head).condition
+    listener = type(head).listener
 
-    def slow(self, *arguments):
+    def slow(self, avatar, fps, run, **arguments):
+        tell = run.hearing(1.2)
         for second in range(3):
             heard.append(second)
-            beat(second, 4)
-        return condition(self, *arguments)
+            tell(second, 4)
+        return listener(self, avatar, fps, run, **arguments)
 
-    monkeypatch.setattr(type(head), "condition", slow)
+    monkeypatch.setattr(type(head), "listener", slow)
     head.render(avatar, th.listen(speech), tmp_path / "o.mp4", progress=seen.append)
     listening = [event for event in seen if event.stage == "listen"]
     assert [(event.done, event.total, event.unit) for event in listening] == [
@@ -109,7 +109,6 @@ def test_listening_tells_how_far_it_is_and_can_be_stopped(video, speech, tmp_pat
         head.render(avatar, th.listen(speech), tmp_path / "p.mp4", progress=stop, cancel=cancel)
     assert heard == [0, 1]
     assert not (tmp_path / "p.mp4").exists()
-    beat(1, 2)  # nobody watches: nothing happens
 
 
 def test_leaving_frames_early_stops_the_work(video, speech):
@@ -127,7 +126,7 @@ def test_generate_in_one_call(video, speech, tmp_path):
     assert [stage.name for stage in result.report.stages][:2] == ["load", "read-sound"]
     assert [event.done for event in seen if event.stage == "render"] == list(range(1, 31))
     assert all(event.total == 30 for event in seen if event.stage == "render")
-    assert {"prepare", "listen", "render"} <= {event.stage for event in seen}
+    assert {"open-face", "listen", "render"} <= {event.stage for event in seen}
     assert result.report.wall_s >= sum(stage.busy_s for stage in result.report.stages[:3])
 
 
@@ -136,7 +135,7 @@ def test_generate_takes_a_loaded_head_a_prepared_face_and_a_heard_speech(video, 
     avatar = th.prepare(head, video)
     result = th.generate(avatar, th.listen(speech), tmp_path / "o.mp4", model=head)
     assert result.report.num_frames == 30
-    assert [stage.name for stage in result.report.stages] == ["listen", "read", "paint", "write"]
+    assert [stage.name for stage in result.report.stages] == ["listen", "read", "compose", "write"]
 
 
 def test_a_part_of_the_sound(video, speech, tmp_path):
@@ -161,6 +160,57 @@ def test_frame_rates(video, speech, tmp_path):
     assert avatar.fps == 50
     result = head.render(avatar, th.listen(speech), tmp_path / "o.mp4")
     assert result.report.num_frames == 60
+
+
+def test_source_time_and_output_time_are_the_same(video, speech):
+    """At another rate than the face's its frames are repeated or left out: a second of sound shows a second of it."""
+    head = th.load("stripes", bar=False)
+    avatar = head.prepare(video)
+    second = th.listen(AudioClip(tone(0.4, 16_000), 16_000))
+    for fps, shown in [
+        (Fraction(50), [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9]),
+        (Fraction(10), [0, 2, 5, 7]),
+        (Fraction(30000, 1001), [0, 0, 1, 2, 3, 4, 5, 5, 6, 7, 8, 9]),
+    ]:
+        frames = head.frames(avatar, second, th.RenderOptions(fps=fps))
+        assert [read_code(frame) for frame in frames] == shown, fps
+
+
+def test_streamed_frames_are_those_of_the_whole_sound(video, speech):
+    head = th.load("stripes")
+    avatar, listened = head.prepare(video), th.listen(speech)
+    assert head.can_stream(avatar)
+    assert head.lookahead_s(avatar) == pytest.approx(0.04)
+    samples = listened.clip.samples
+    pieces = [samples[:1], samples[1:700], samples[700:9000], samples[9000:9000], samples[9000:]]
+    streamed = list(head.stream(avatar, pieces))
+    whole = list(head.frames(avatar, listened))
+    assert len(streamed) == len(whole) == 30
+    assert all(np.array_equal(a, b) for a, b in zip(streamed, whole, strict=True))
+    assert threads() == 0
+
+
+def test_frames_leave_while_the_sound_arrives(video, speech):
+    head = th.load("stripes")
+    said: list[int] = []
+
+    def piecewise():
+        for piece in range(10):
+            said.append(piece)
+            yield np.zeros(1600, np.float32)
+
+    frames = head.stream(head.prepare(video), piecewise(), th.RenderOptions(overlap=False))
+    next(frames)
+    assert said == [0]
+    frames.close()
+
+
+def test_a_head_reports_each_job_by_itself(video, speech, tmp_path):
+    head = th.load("stripes")
+    avatar = head.prepare(video)
+    for name in ("one", "two"):
+        report = head.render(avatar, th.listen(speech), tmp_path / f"{name}.mp4").report
+        assert report.model_details["frames_painted"] == 30
 
 
 def test_bad_options_and_files(video, speech, tmp_path):
@@ -256,12 +306,9 @@ def test_paths_may_be_text_with_spaces_and_dots(video, speech, tmp_path):
 def test_the_samples_are_freed_before_rendering(video, speech, tmp_path, monkeypatch):
     """Ten minutes of sound are 38 MB that nobody needs once they have been listened to."""
     clips, alive = [], []
-    condition, stages = StripesHead.condition, StripesHead.stages
-    monkeypatch.setattr(
-        StripesHead,
-        "condition",
-        lambda self, heard, *a: (clips.append(weakref.ref(heard.clip)), condition(self, heard, *a))[1],
-    )
+    stages = StripesHead.stages
+    monkeypatch.setattr(StripesHead, "hear", lambda self, avatar, heard, *a, **k: (
+        clips.append(weakref.ref(heard.clip)), Head.hear(self, avatar, heard, *a, **k))[1])  # fmt: skip
     monkeypatch.setattr(StripesHead, "stages", lambda self, *a: (alive.append(clips[-1]()), stages(self, *a))[1])
     th.generate(video, speech, tmp_path / "o.mp4", model="stripes")
     assert alive == [None]

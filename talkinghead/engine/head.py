@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 
 from talkinghead.contracts import (
+    STAGES,
     FaceStatus,
     FaceTrack,
     FloatArray,
@@ -341,7 +342,7 @@ class Head(ABC, Generic[AvatarT, WindowT]):
                 yield from range(first, len(windows))
 
         plan = self.plan_frames(avatar, int(STREAM_HOURS * 3600 * fps), fps, options)
-        stages = self.stages(avatar, Heard(windows), plan, run)
+        stages = self._checked_stages(avatar, Heard(windows), plan, run)
         for value in run_stages(indices(), stages, cancel=run.cancel, overlap=options.overlap):
             yield value.frame if isinstance(value, Picture) else value
 
@@ -448,8 +449,17 @@ class Head(ABC, Generic[AvatarT, WindowT]):
     ) -> Run:
         if len(heard.windows) < len(plan):
             raise RuntimeError(f"{self.facts.name} heard {len(heard.windows)} windows for {len(plan)} frames")
-        stages = self.stages(avatar, heard, plan, run)
+        stages = self._checked_stages(avatar, heard, plan, run)
         return run_stages(range(len(plan)), stages, cancel=run.cancel, overlap=options.overlap)
+
+    def _checked_stages(
+        self, avatar: AvatarT, heard: Heard[WindowT], plan: FramePlan, run: RunContext
+    ) -> Sequence[Stage]:
+        stages = self.stages(avatar, heard, plan, run)
+        for stage in stages:
+            if stage.name not in STAGES:
+                raise RuntimeError(f"{stage.name!r} is no stage of the vocabulary: {', '.join(STAGES)}")
+        return stages
 
 
 class _SinkClock:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from talkinghead.contracts import STAGES, StageTime
+from talkinghead.contracts import StageTime
 from talkinghead.engine.context import CancelToken
 
 T = TypeVar("T")
@@ -30,14 +30,10 @@ class Stage:
     """One step of a run."""
 
     name: str
-    """A name of `talkinghead.contracts.STAGES`."""
+    """For reports; a head's stages have names of `talkinghead.contracts.STAGES`."""
     run: Callable[[Iterator[Any]], Iterator[Any]]
     queue_size: int = 8
     """Values that may wait for the next stage; frames are large, so keep it small."""
-
-    def __post_init__(self) -> None:
-        if self.name not in STAGES:
-            raise ValueError(f"{self.name!r} is no stage; there are {', '.join(STAGES)}")
 
 
 @dataclass

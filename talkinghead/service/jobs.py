@@ -77,7 +77,7 @@ class Job(Generic[T]):
         self._token = CancelToken()
         self._changed = threading.Condition()
         self._phase: Phase = "waiting"
-        self._event = ProgressEvent("", 0, None)
+        self._event = ProgressEvent("wait", 0, None)
         self._started_s = self._stage_s = self._ended_s = 0.0
         self._stage_first = 0
         self._result: T | None = None

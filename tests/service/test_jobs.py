@@ -99,7 +99,7 @@ def test_progress_tells_stage_rate_and_time_left() -> None:
     checked = threading.Event()
 
     def work(progress: Progress, cancel: CancelToken) -> str:
-        progress(ProgressEvent("faces", 1, 1))
+        progress(ProgressEvent("detect-faces", 1, 1))
         progress(ProgressEvent("render", 0, 100))
         time.sleep(0.6)
         progress(ProgressEvent("render", 50, 100))
