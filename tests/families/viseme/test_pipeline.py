@@ -1,4 +1,4 @@
-"""The family behind the public interface: prepare, condition, frames, describe."""
+"""The family behind the public interface: prepare, hear, frames, describe."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import talkinghead as th
-from talkinghead.contracts import AudioClip, FaceStatus, FaceTrack, Phone, Speech
+from talkinghead.contracts import AudioClip, FaceStatus, FaceTrack, MouthMotion, Phone, Speech
+from talkinghead.engine.context import RunContext
 from talkinghead.engine.head import PrepareOptions, RenderOptions
 from talkinghead.errors import OptionError
 from talkinghead.face import FaceOptions
@@ -62,7 +63,7 @@ def test_prepared_picture(avatar: VisemeAvatar) -> None:
     assert avatar.is_still
     assert avatar.size == (FACE.frame.shape[1], FACE.frame.shape[0])
     assert avatar.fps is None
-    assert [stage.name for stage in avatar.times] == ["open", "faces", "geometry"]
+    assert [stage.name for stage in avatar.times] == ["open-face", "detect-faces", "analyse-face"]
     assert len(avatar.eyes) == 2
 
 
@@ -106,9 +107,10 @@ def test_overlapped_and_sequential_runs_agree(avatar: VisemeAvatar, overlap: boo
     assert all(np.array_equal(a, b) for a, b in zip(frames, expected, strict=True))
 
 
-def test_strength_and_factors() -> None:
+def test_strength_and_factors(avatar: VisemeAvatar) -> None:
     model = head()
-    motion = model.condition(speech(), Fraction(25), 30).motion
+    columns = model.motion_arrays(model.hear(avatar, speech(), Fraction(25)))
+    motion = MouthMotion(fps=Fraction(25), **columns)
     plain = mouth_poses(motion, VisemeConfig())
     assert max(pose.lips for pose in plain) > 0.2
     assert not any(pose.lips or pose.jaw for pose in mouth_poses(motion, VisemeConfig(strength=0.0)))
@@ -123,21 +125,22 @@ def test_strength_and_factors() -> None:
 
 def test_description_says_what_ran(avatar: VisemeAvatar) -> None:
     model = head(idle_motion=False)
-    conditioning = model.condition(speech(), Fraction(25), 30)
-    described = model.describe(avatar, conditioning)
+    run = RunContext()
+    described = model.describe(avatar, model.hear(avatar, speech(), run=run), run)
     assert described.model_details["phones"] == "given"
     assert described.model_details["idle_motion"] is False
     assert described.model_details["own_teeth"] is False
-    assert described.warnings == ()
+    assert run.warnings == ()
 
 
 def test_a_featureless_picture_is_warned_about() -> None:
     blank = np.full((200, 180, 3), 128, np.uint8)
     model = head()
     avatar = model.prepare(blank, options(np.array([40, 30, 140, 165])))
-    described = model.describe(avatar, model.condition(speech(), Fraction(25), 30))
-    assert any("mouth" in warning for warning in described.warnings)
-    assert any("blink" in warning for warning in described.warnings)
+    run = RunContext()
+    model.describe(avatar, model.hear(avatar, speech(), run=run), run)
+    assert any("mouth" in warning for warning in run.warnings)
+    assert any("blink" in warning for warning in run.warnings)
     assert len(list(model.frames(avatar, speech()))) == 30
 
 
