@@ -194,8 +194,6 @@ def step_times(folder: Path, count: int, size: int, threads: int, load: dict[str
 
     head = _load(folder, count, threads, load)
     avatar = head.prepare(_scene(folder, size))
-    assert avatar.poses is not None
-    assert avatar.backdrop is not None
     renderer, camera, backdrop = head.renderer, avatar.poses.camera(0, avatar.size), avatar.backdrop.frame(0)
     rng = np.random.default_rng(0)
     codes = SpeechCodes(*(torch.from_numpy(rng.normal(size=(1, AUDIO_CODE)).astype(np.float32)) for _ in range(2)))
@@ -207,7 +205,7 @@ def step_times(folder: Path, count: int, size: int, threads: int, load: dict[str
         for _ in range(STEP_REPEATS + 1):  # the first one compiles
             seconds = dict.fromkeys(STEPS, 0.0)
             with _timed(seconds, "motion"):
-                [moved] = renderer.deform(codes, [0], units)
+                [moved] = renderer.deform([codes[0]], units)
             with _timed(seconds, "harmonics"):
                 clouds = renderer.colored(moved, camera)
             rasters = []

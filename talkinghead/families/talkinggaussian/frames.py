@@ -10,7 +10,7 @@ import numpy as np
 
 from talkinghead.contracts import FloatArray, Frame
 from talkinghead.engine.runner import Stage
-from talkinghead.families.talkinggaussian.renderer import DeformedHead, DrawnHead, HeadRenderer, SpeechCodes
+from talkinghead.families.talkinggaussian.renderer import DeformedHead, DrawnHead, HeadRenderer, SpeechCode
 from talkinghead.families.talkinggaussian.scene import Backdrop
 from talkinghead.rendering.cameras import Camera
 
@@ -27,8 +27,8 @@ class Shot:
 
     index: int
     """Output frame."""
-    code: int
-    """Row of the speech codes."""
+    code: SpeechCode
+    """What is heard in it."""
     img_id: int
     """Frame of the recording whose torso picture stands behind."""
     camera: Camera
@@ -64,20 +64,20 @@ def shots_stage(make: Callable[[int], Shot], backdrop: Backdrop) -> Stage:
             shot = make(index)
             yield ShotBackdrop(shot, backdrop.frame(shot.img_id))
 
-    return Stage("background", run, QUEUE)
+    return Stage("read", run, QUEUE)
 
 
-def deform_stage(renderer: HeadRenderer, codes: SpeechCodes) -> Stage:
+def deform_stage(renderer: HeadRenderer) -> Stage:
     """Move the clouds as the speech says, MOTION_BATCH frames together."""
 
     def run(items: Iterator[ShotBackdrop]) -> Iterator[ShotDeformed]:
         while batch := list(itertools.islice(items, MOTION_BATCH)):
             shots = [item.shot for item in batch]
-            heads = renderer.deform(codes, [shot.code for shot in shots], np.stack([shot.au_exp for shot in shots]))
+            heads = renderer.deform([shot.code for shot in shots], np.stack([shot.au_exp for shot in shots]))
             for item, head in zip(batch, heads, strict=True):
                 yield ShotDeformed(item.shot, item.backdrop, head)
 
-    return Stage("motion", run, QUEUE)
+    return Stage("pose", run, QUEUE)
 
 
 def draw_stage(renderer: HeadRenderer, background: FloatArray = BLACK) -> Stage:
@@ -87,7 +87,7 @@ def draw_stage(renderer: HeadRenderer, background: FloatArray = BLACK) -> Stage:
         for item in items:
             yield ShotDrawn(item.shot, item.backdrop, renderer.draw(item.head, item.shot.camera, background))
 
-    return Stage("render", run, QUEUE)
+    return Stage("draw", run, QUEUE)
 
 
 def compose_stage(renderer: HeadRenderer, *, dilate_mouth: bool) -> Stage:

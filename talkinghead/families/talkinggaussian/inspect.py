@@ -158,7 +158,7 @@ def turntable(
     facts = EXTRACTORS[head.extractor]
     silence = renderer.audio_rows(np.zeros((WINDOW_ROWS, facts.width, facts.positions), np.float32))
     still = renderer.codes(silence, np.array([WINDOW_ROWS // 2]), facts.positions)
-    moved = renderer.deform(still, [0], np.zeros((1, ACTION_UNITS), np.float32))[0]
+    moved = renderer.deform([still[0]], np.zeros((1, ACTION_UNITS), np.float32))[0]
     known = head.face.xyz[np.isfinite(head.face.xyz).all(1)]
     if len(known) == 0:
         known = head.mouth.xyz

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from talkinghead.engine.cache import Cache
     from talkinghead.families.talkinggaussian.renderer import HeadRenderer, SpeechCodes
 
+Watch = Callable[[float, float], None]
+"""Called with (done, in all) now and then; what it raises ends the work."""
 ROWS_KIND = "talkinggaussian speech/1"
 MODEL_FILES = (".json", ".safetensors", ".bin")
 """Files of a model folder that decide what it computes."""
@@ -34,8 +36,8 @@ class FeatureSource:
     extractor: Extractor
     method: str
     """For the report."""
-    blocks: Callable[[Speech], Iterator[FloatArray]]
-    """Rows in order, [R, width, positions] float32, as the audio network takes them."""
+    blocks: Callable[[Speech, Watch | None], Iterator[FloatArray]]
+    """Rows in order, [R, width, positions] float32, as the audio network takes them; tells how far it is."""
     num_rows: Callable[[Speech], int]
     """Rows that `blocks` will give, without computing them."""
     identity: Callable[[], str | None]
@@ -75,7 +77,7 @@ def stored_source(extractor: Extractor, path: Path) -> FeatureSource:
     """Features of a file; opened at once, so that a wrong file is found before anything slow."""
     stored = read_features(path, extractor)
 
-    def blocks(_: Speech) -> Iterator[FloatArray]:
+    def blocks(_: Speech, _watch: Watch | None = None) -> Iterator[FloatArray]:
         for start in range(0, len(stored), BLOCK):
             yield feature_rows(stored, start, min(start + BLOCK, len(stored)))
 
@@ -91,8 +93,8 @@ def _deepspeech_source(extractor: Extractor, config: TalkingGaussianConfig) -> F
 
     if config.audio_features == "phones":
 
-        def from_phones(speech: Speech) -> Iterator[FloatArray]:
-            return _channels_first(phones.phone_rows(speech))
+        def from_phones(speech: Speech, watch: Watch | None = None) -> Iterator[FloatArray]:
+            return _channels_first(phones.phone_rows(speech, watch))
 
         return FeatureSource(
             extractor, "recognised phones", from_phones, num_rows, lambda: f"phones {__version__}", approximate=True
@@ -100,7 +102,7 @@ def _deepspeech_source(extractor: Extractor, config: TalkingGaussianConfig) -> F
     loaded: list[Any] = []
     graph = config.deepspeech_graph or part("deepspeech")
 
-    def from_network(speech: Speech) -> Iterator[FloatArray]:
+    def from_network(speech: Speech, _watch: Watch | None = None) -> Iterator[FloatArray]:
         from talkinghead.families.talkinggaussian.features.deepspeech_graph import read_deepspeech
 
         if graph is None:
@@ -132,11 +134,11 @@ def _transformer_source(extractor: Extractor, config: TalkingGaussianConfig, dev
     def num_rows(speech: Speech) -> int:
         return transformer.num_feature_rows(extractor.name, len(speech.clip.samples))
 
-    def blocks(speech: Speech) -> Iterator[FloatArray]:
+    def blocks(speech: Speech, watch: Watch | None = None) -> Iterator[FloatArray]:
         if not loaded:
             loaded.append(transformer.load_encoder(extractor, config.audio_model, device))
         compute = transformer.hubert_rows if extractor.name == "hubert" else transformer.esperanto_rows
-        return _channels_first(compute(loaded[0], speech.clip.samples))
+        return _channels_first(compute(loaded[0], speech.clip.samples, watch))
 
     def identity() -> str | None:
         source, _ = transformer.encoder_source(extractor, config.audio_model)
@@ -159,7 +161,13 @@ def files_identity(paths: Sequence[Path]) -> str | None:
 
 
 def speech_rows(
-    renderer: HeadRenderer, source: FeatureSource, speech: Speech, *, head_sha256: str | None, cache: Cache
+    renderer: HeadRenderer,
+    source: FeatureSource,
+    speech: Speech,
+    *,
+    head_sha256: str | None,
+    cache: Cache,
+    watch: Watch | None = None,
 ) -> tuple[SpeechCodes, int]:
     """What the head's audio networks say about every row of the speech features, remembered from run to run.
 
@@ -189,7 +197,7 @@ def speech_rows(
             return SpeechCodes(face, mouth), int(known["positions"])
     parts: list[SpeechCodes] = []
     positions = 0
-    for block in source.blocks(speech):
+    for block in source.blocks(speech, watch):
         positions = block.shape[2]
         parts.append(renderer.audio_rows(block))
     check_rows(sum(len(part) for part in parts), speech)

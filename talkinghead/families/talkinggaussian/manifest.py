@@ -20,4 +20,9 @@ MANIFEST = Manifest(
     extra="models",
     reference_module="talkinghead.families.talkinggaussian.reference",
     source_marks=("transforms_*.json", "bc.jpg"),
+    whole_sound=(
+        "the spacing of the rows of DeepSpeech features",
+        "the level that HuBERT hears the sound at",
+        "the recognition of phones",
+    ),
 )

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from talkinghead.contracts import FloatArray, Frame, Speech, StageTime
-from talkinghead.engine.cache import Cache
-from talkinghead.engine.context import CancelToken, Progress
+from talkinghead.contracts import AudioClip, FloatArray, Frame, NetworkRun, Phone, Precision, Speech, StageTime
+from talkinghead.engine.context import RunContext
 from talkinghead.engine.head import Avatar, Description, Head, LoadOptions, PrepareOptions, RenderOptions
+from talkinghead.engine.listener import Heard, Listener, WholeSound
 from talkinghead.engine.options import build_config
 from talkinghead.engine.runner import Stage
 from talkinghead.engine.timeline import FramePlan, source_indices
@@ -24,10 +24,10 @@ from talkinghead.errors import InputError, MissingDependency, OptionError
 from talkinghead.families.talkinggaussian.checkpoint import TrainedHead, read_trained_head
 from talkinghead.families.talkinggaussian.config import TalkingGaussianConfig
 from talkinghead.families.talkinggaussian.frames import Shot, compose_stage, deform_stage, draw_stage, shots_stage
-from talkinghead.families.talkinggaussian.listen import FeatureSource, check_rows, feature_source, speech_rows
+from talkinghead.families.talkinggaussian.listen import check_rows, feature_source, speech_rows
 from talkinghead.families.talkinggaussian.manifest import MANIFEST
 from talkinghead.families.talkinggaussian.network import ACTION_UNITS
-from talkinghead.families.talkinggaussian.renderer import HeadRenderer, SpeechCodes
+from talkinghead.families.talkinggaussian.renderer import HeadRenderer, SpeechCode
 from talkinghead.families.talkinggaussian.scene import (
     FPS,
     SPLITS,
@@ -44,75 +44,61 @@ PRECISIONS = ("auto", "parity", "fast", "float32", "bfloat16")
 BACKENDS = ("auto", "torch")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class SceneAvatar(Avatar):
     """A scene, ready to stand around the head."""
 
-    poses: Poses | None = None
-    backdrop: Backdrop | None = None
-    action_units: FloatArray | None = None
+    poses: Poses
+    backdrop: Backdrop
+    action_units: FloatArray
     """[n, 6] float32: one row per pose, or per output frame if they came from a file of their own."""
     own_expression: bool = False
     """The action units follow the output frames instead of the poses."""
 
 
-@dataclass(frozen=True, eq=False)
-class Conditioning:
-    """What the head understood of the speech."""
-
-    codes: SpeechCodes
-    num_rows: int
-    """Rows of features; codes of later frames come from zeros."""
-    warnings: tuple[str, ...] = ()
-
-
 def build(options: LoadOptions) -> TalkingGaussianHead:
     """Load a trained head."""
-    config = build_config(TalkingGaussianConfig, options.family, owner="The model talkinggaussian")
-    if options.checkpoint is None:
-        raise OptionError("The model talkinggaussian needs a checkpoint.", accepted="--checkpoint FOLDER")
-    trained = read_trained_head(options.checkpoint, extractor=config.audio_extractor, iteration=config.iteration)
-    return TalkingGaussianHead(trained, config, options)
+    return TalkingGaussianHead(options)
 
 
-class TalkingGaussianHead(Head):
+class TalkingGaussianHead(Head[SceneAvatar, SpeechCode]):
     """A trained Gaussian head.
 
     Args:
-        trained: the checkpoint.
-        config: how it is driven and seen.
-        options: device and precision. On processors with bfloat16, "fast" and "auto" use it for the products of the
-            face's motion network; everything else is float32 always.
+        options: the checkpoint, how it is driven and seen, device and precision. On processors with bfloat16, "fast"
+            and "auto" use it for the products of the face's motion network; everything else is float32 always.
     """
 
-    facts = MANIFEST
-
-    def __init__(self, trained: TrainedHead, config: TalkingGaussianConfig, options: LoadOptions) -> None:
+    def __init__(self, options: LoadOptions) -> None:
         from talkinghead.backends.placement import choose_device
 
+        super().__init__(MANIFEST, options)
+        self.config = build_config(TalkingGaussianConfig, options.family, owner="The model talkinggaussian")
+        if options.checkpoint is None:
+            raise OptionError("The model talkinggaussian needs a checkpoint.", accepted="--checkpoint FOLDER")
+        self.trained = read_trained_head(
+            options.checkpoint, extractor=self.config.audio_extractor, iteration=self.config.iteration
+        )
         if options.precision not in PRECISIONS:
             raise OptionError(f"There is no precision {options.precision!r} here.", accepted=", ".join(PRECISIONS))
         if options.backend not in BACKENDS:
             raise OptionError(f"There is no backend {options.backend!r} here.", accepted=", ".join(BACKENDS))
-        self.trained = trained
-        self.config = config
-        self.compat = options.compat
-        self.fallbacks: tuple[str, ...] = ()
         device = choose_device(options.device)
         if device != "cpu":
             device = self._check_cuda(device, required=options.device != "auto")
         self.device = device
         self.motion_dtype = motion_dtype(options.precision, device, compat=options.compat)
         self.renderer = make_renderer(
-            trained,
+            self.trained,
             device,
-            threads=config.threads or None,
+            threads=self.config.threads or None,
             exact=options.precision != "fast",
             dtype=self.motion_dtype,
         )
-        self._cache: Cache | None = None
-        self._features = feature_source(trained.extractor, config, device)
-        self._pivot = np.median(trained.face.xyz, axis=0).astype(np.float64) if len(trained.face) else np.zeros(3)
+        self.feature_source = feature_source(self.trained.extractor, self.config, device)
+        face = self.trained.face
+        self.pivot = np.median(face.xyz, axis=0).astype(np.float64) if len(face) else np.zeros(3)
+        """[3] float64, the middle of the head."""
 
     def _check_cuda(self, device: str, *, required: bool) -> str:
         from talkinghead.rendering.rasterize_cuda import available
@@ -124,18 +110,7 @@ class TalkingGaussianHead(Head):
         self.fallbacks = ("A GPU is there, but gsplat is not installed: rendered on the processor.",)
         return "cpu"
 
-    @property
-    def feature_source(self) -> FeatureSource:
-        return self._features
-
-    def prepare(
-        self,
-        source: str | Path | Frame,
-        options: PrepareOptions | None = None,
-        *,
-        progress: Progress | None = None,  # noqa: ARG002 (preparing takes a moment)
-        cancel: CancelToken | None = None,
-    ) -> SceneAvatar:
+    def open_avatar(self, source: str | Path | Frame, options: PrepareOptions, run: RunContext) -> SceneAvatar:
         """Read a scene folder.
 
         Raises:
@@ -145,8 +120,6 @@ class TalkingGaussianHead(Head):
             raise InputError(
                 "The model talkinggaussian takes a scene folder, not a picture.", accepted="--scene FOLDER"
             )
-        options = options or PrepareOptions()
-        self._cache = options.cache
         started = time.perf_counter()
         folder = scene_folder(source)
         poses = read_poses(poses_path(folder, self.config.poses))
@@ -154,8 +127,7 @@ class TalkingGaussianHead(Head):
         needed = self.frames_needed(options, Fraction(FPS))
         shown = poses.frames if needed is None else poses.frames[:needed]
         backdrop.check(shown)
-        if cancel is not None:
-            cancel.check()
+        run.cancel.check()
         units, own = self._action_units(folder, poses)
         return SceneAvatar(
             source=None,
@@ -163,7 +135,7 @@ class TalkingGaussianHead(Head):
             size=backdrop.size,
             fps=Fraction(FPS),
             num_frames=len(poses),
-            times=(StageTime("prepare", time.perf_counter() - started, 0.0, 0.0, len(shown)),),
+            times=(StageTime("open-face", time.perf_counter() - started, 0.0, 0.0, len(shown)),),
             warnings=self._camera_warnings(),
             poses=poses,
             backdrop=backdrop,
@@ -185,100 +157,120 @@ class TalkingGaussianHead(Head):
             return ("The camera was moved; the torso picture stays as it was filmed (--no-torso leaves it out).",)
         return ()
 
-    def condition(self, speech: Speech, fps: Fraction, num_frames: int) -> Conditioning:
+    def num_output_frames(self, speech: Speech, fps: Fraction) -> int:
+        """As many as the sound lasts; under `compat` as many as there are rows of features, as the published script."""
+        if not self.compat:
+            return super().num_output_frames(speech, fps)
+        rows = self.feature_source.num_rows(speech)
+        check_rows(rows, speech)
+        return rows
+
+    def plan_frames(self, avatar: SceneAvatar, num_frames: int, fps: Fraction, options: RenderOptions) -> FramePlan:
+        """Under `compat` the video ends with the poses."""
+        if not self.compat:
+            return super().plan_frames(avatar, num_frames, fps, options)
+        return FramePlan(fps=fps, indices=source_indices(avatar.num_frames, num_frames, "trim"))
+
+    def listener(
+        self,
+        avatar: SceneAvatar,  # noqa: ARG002 - the interface
+        fps: Fraction,
+        run: RunContext,
+        *,
+        phones: tuple[Phone, ...] | None = None,
+    ) -> Listener[SpeechCode]:
         """Speech to one code per frame and network; memory grows by 256 bytes per frame only."""
         if fps != FPS:
             raise OptionError(f"The speech features of this model have {FPS} rows a second, not {fps}.")
+
+        def hear(clip: AudioClip) -> Heard[SpeechCode]:
+            speech = Speech(clip, clip, phones=phones)
+            return self.heard_rows(speech, self.num_output_frames(speech, fps), run)
+
+        return WholeSound(hear)
+
+    def heard_rows(self, speech: Speech, num_frames: int, run: RunContext) -> Heard[SpeechCode]:
+        """The codes of so many frames; those beyond the rows of features come from zeros."""
+        source = self.feature_source
         rows, positions = speech_rows(
-            self.renderer, self._features, speech, head_sha256=self.trained.sha256, cache=self._cache or Cache()
+            self.renderer,
+            source,
+            speech,
+            head_sha256=self.trained.sha256,
+            cache=run.cache,
+            watch=run.hearing(float(speech.clip.duration_s)),
         )
         count = len(rows)
         codes = self.renderer.codes(rows, np.arange(num_frames), positions)
-        warnings = []
-        if self._features.stored and abs(count - num_frames) > 2:
-            warnings.append(
+        run.count("rows of features", count)
+        notes = []
+        if source.stored and abs(count - num_frames) > 2:
+            notes.append(
                 f"The features have {count} rows, {count / FPS:.2f} s, and the sound lasts {num_frames / FPS:.2f} s: "
                 "they may belong to another sound."
             )
-        if self._features.approximate:
-            warnings.append("Speech features are approximated from recognised phones.")
-        return Conditioning(codes, count, tuple(warnings))
+        if source.approximate:
+            notes.append("Speech features are approximated from recognised phones.")
+        return Heard(codes, source.method, notes=tuple(notes))
 
-    def plan(self, avatar: Avatar, speech: Speech, options: RenderOptions) -> FramePlan:
-        """As long as the sound; under `compat` min(poses, feature rows) frames, as the published script."""
-        if not self.compat:
-            return super().plan(avatar, speech, options)
-        rows = self._features.num_rows(speech)
-        check_rows(rows, speech)
-        return FramePlan(fps=Fraction(FPS), indices=source_indices(avatar.num_frames, rows, "trim"))
-
-    def stages(self, avatar: Avatar, conditioning: Conditioning, plan: FramePlan) -> Sequence[Stage]:
-        assert isinstance(avatar, SceneAvatar)
-        assert avatar.backdrop is not None
-        shot = self.shot_maker(avatar, plan)
+    def stages(
+        self,
+        avatar: SceneAvatar,
+        heard: Heard[SpeechCode],
+        plan: FramePlan,
+        run: RunContext,  # noqa: ARG002
+    ) -> Sequence[Stage]:
         return (
-            shots_stage(shot, avatar.backdrop),
-            deform_stage(self.renderer, conditioning.codes),
+            shots_stage(self.shot_maker(avatar, heard, plan), avatar.backdrop),
+            deform_stage(self.renderer),
             draw_stage(self.renderer),
             compose_stage(self.renderer, dilate_mouth=self.config.dilate),
         )
 
-    def shot_maker(self, avatar: SceneAvatar, plan: FramePlan) -> ShotMaker:
+    def shot_maker(self, avatar: SceneAvatar, heard: Heard[SpeechCode], plan: FramePlan) -> ShotMaker:
         """What each output frame shows."""
         rows = plan.indices
         if avatar.own_expression:
-            assert avatar.action_units is not None
             rows = source_indices(len(avatar.action_units), len(plan), "pingpong")
-        return ShotMaker(avatar, plan, rows, self.config, self._pivot)
+        return ShotMaker(avatar, heard, plan, rows, SceneCameras(avatar, self.config, self.pivot))
 
-    def describe(self, avatar: Avatar, conditioning: Conditioning) -> Description:
+    def describe(self, avatar: SceneAvatar, heard: Heard[SpeechCode], run: RunContext) -> Description:
+        for text in self.trained.warnings:
+            run.warn(text)
+        precision: Precision = "bfloat16" if self.motion_dtype == torch.bfloat16 else "float32"
         return Description(
+            networks=(
+                NetworkRun("face motion", "torch", self.device, precision),
+                NetworkRun("mouth motion", "torch", self.device),
+                NetworkRun("rasteriser", "numba" if self.device == "cpu" else "torch", self.device),
+            ),
             weights_sha256=self.trained.sha256,
-            backend="torch" if self.device != "cpu" else "torch and numba",
-            device=self.device,
-            precision=str(self.motion_dtype).removeprefix("torch."),
             model_details={
                 "face_gaussians": len(self.trained.face),
                 "mouth_gaussians": len(self.trained.mouth),
                 "sh_degree": self.trained.face.sh_degree,
                 "audio_extractor": self.trained.extractor,
-                "features": self._features.method,
-                "feature_rows": conditioning.num_rows,
+                "features": heard.method,
+                "feature_rows": run.counters["rows of features"],
                 "poses": avatar.num_frames,
                 "expression": self.config.expression,
             },
-            fallbacks=self.fallbacks,
-            warnings=(*self.trained.warnings, *conditioning.warnings),
         )
 
 
 @dataclass(frozen=True, eq=False)
-class ShotMaker:
-    """Output frame index to shot."""
+class SceneCameras:
+    """Pose of the recording to the camera there, moved as the options say."""
 
     avatar: SceneAvatar
-    plan: FramePlan
-    expression_rows: NDArray[np.int64]
-    """[n] int64, row of action units of each output frame."""
     config: TalkingGaussianConfig
     pivot: NDArray[np.float64]
     """[3] float64, the middle of the head."""
 
-    def __call__(self, index: int) -> Shot:
-        avatar = self.avatar
-        assert avatar.poses is not None
-        assert avatar.action_units is not None
-        source = int(self.plan.indices[index])
-        units = avatar.action_units[int(self.expression_rows[index])]
-        return Shot(index, index, avatar.poses.frames[source].img_id, self.camera(source), units)
-
-    def camera(self, source: int) -> Camera:
-        """Camera of a pose, moved as the options say."""
-        poses = self.avatar.poses
-        assert poses is not None
-        if not self.config.moves_camera:
+    def __call__(self, source: int) -> Camera:
+        poses, config = self.avatar.poses, self.config
+        if not config.moves_camera:
             return poses.camera(source, self.avatar.size)
-        config = self.config
         pose = orbit(
             poses.frames[source].pose,
             self.pivot,
@@ -287,6 +279,24 @@ class ShotMaker:
             zoom=config.zoom,
         )
         return camera_from_pose(pose, poses.focal_px, self.avatar.size)
+
+
+@dataclass(frozen=True, eq=False)
+class ShotMaker:
+    """Output frame index to shot."""
+
+    avatar: SceneAvatar
+    heard: Heard[SpeechCode]
+    plan: FramePlan
+    expression_rows: NDArray[np.int64]
+    """[n] int64, row of action units of each output frame."""
+    cameras: SceneCameras
+
+    def __call__(self, index: int) -> Shot:
+        avatar = self.avatar
+        source = int(self.plan.indices[index])
+        units = avatar.action_units[int(self.expression_rows[index])]
+        return Shot(index, self.heard.windows[index], avatar.poses.frames[source].img_id, self.cameras(source), units)
 
 
 def poses_path(folder: Path, choice: str) -> Path:

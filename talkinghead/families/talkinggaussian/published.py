@@ -172,7 +172,7 @@ def synthesize_fuse(
     warnings = list(head.warnings)
 
     def shot(index: int) -> Shot:
-        return Shot(index, index, frames[index].img_id, poses.camera(index, backdrop.size), units[index])
+        return Shot(index, codes[index], frames[index].img_id, poses.camera(index, backdrop.size), units[index])
 
     background = WHITE if options.white_background else BLACK
     target = options.model_path if options.model_path.is_dir() else options.model_path.parent
@@ -181,7 +181,7 @@ def synthesize_fuse(
     with contextlib.ExitStack() as stack:
         sound = speech.soundtrack if speech is not None else None
         writers = {name: _writer(stack, target / name, backdrop.size, sound, len(frames)) for name in names}
-        stages = (shots_stage(shot, backdrop), deform_stage(renderer, codes), draw_stage(renderer, background))
+        stages = (shots_stage(shot, backdrop), deform_stage(renderer), draw_stage(renderer, background))
         run = run_stages(range(len(frames)), stages, cancel=cancel)
         pictures = contextlib.closing(iter(run))  # type: ignore[type-var]
         for done, item in enumerate(stack.enter_context(pictures), start=1):

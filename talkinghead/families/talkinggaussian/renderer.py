@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import overload
 
 import numpy as np
 import torch
@@ -28,7 +29,17 @@ from talkinghead.rendering.spherical_harmonics_cpu import colors_cpu
 
 
 @dataclass(frozen=True, eq=False)
-class SpeechCodes:
+class SpeechCode:
+    """What the two networks understood of the speech in one video frame."""
+
+    face: Tensor
+    """[32] float32."""
+    mouth: Tensor
+    """[32] float32."""
+
+
+@dataclass(frozen=True, eq=False)
+class SpeechCodes(Sequence[SpeechCode]):
     """What the two networks understood of the speech, one code per video frame."""
 
     face: Tensor
@@ -38,6 +49,16 @@ class SpeechCodes:
 
     def __len__(self) -> int:
         return len(self.face)
+
+    @overload
+    def __getitem__(self, index: int) -> SpeechCode: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> SpeechCodes: ...
+
+    def __getitem__(self, index: int | slice) -> SpeechCode | SpeechCodes:
+        kind = SpeechCodes if isinstance(index, slice) else SpeechCode
+        return kind(self.face[index], self.mouth[index])
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,11 +115,11 @@ class HeadRenderer:
             self._audio_mouth.codes(rows.mouth, indices, positions),
         )
 
-    def deform(self, codes: SpeechCodes, indices: Sequence[int], au_exp: FloatArray) -> list[DeformedHead]:
-        """Both clouds at the frames `indices`; au_exp is [F, 6] float32."""
-        wanted = torch.tensor(list(indices), dtype=torch.int64, device=self.device)
-        faces = self._face(codes.face[wanted], torch.from_numpy(au_exp).to(self.device))
-        return [DeformedHead(*pair) for pair in zip(faces, self._mouth(codes.mouth[wanted]), strict=True)]
+    def deform(self, codes: Sequence[SpeechCode], au_exp: FloatArray) -> list[DeformedHead]:
+        """Both clouds, once for each code; au_exp is [F, 6] float32."""
+        face, mouth = (torch.stack([getattr(code, name) for code in codes]) for name in ("face", "mouth"))
+        faces = self._face(face, torch.from_numpy(au_exp).to(self.device))
+        return [DeformedHead(*pair) for pair in zip(faces, self._mouth(mouth), strict=True)]
 
     def colored(self, head: DeformedHead, camera: Camera) -> tuple[GaussianCloud, GaussianCloud]:
         """Face and mouth with their colours as seen from the camera."""

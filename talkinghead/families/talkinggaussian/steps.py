@@ -10,6 +10,7 @@ encode    pictures, sound        -> video
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from talkinghead.engine.context import RunContext
 from talkinghead.engine.head import LoadOptions
 from talkinghead.engine.steps import (
     StageReport,
@@ -35,7 +37,7 @@ from talkinghead.families.talkinggaussian.config import TalkingGaussianConfig
 from talkinghead.families.talkinggaussian.frames import BLACK
 from talkinghead.families.talkinggaussian.listen import feature_source
 from talkinghead.families.talkinggaussian.motion import Deformed
-from talkinghead.families.talkinggaussian.pipeline import SceneAvatar, TalkingGaussianHead
+from talkinghead.families.talkinggaussian.pipeline import SceneAvatar, SceneCameras, TalkingGaussianHead
 from talkinghead.families.talkinggaussian.renderer import DeformedHead, DrawnHead
 from talkinghead.families.talkinggaussian.scene import FPS, Backdrop, scene_folder
 from talkinghead.rendering.gaussians import Raster
@@ -95,12 +97,11 @@ def write_motion(
     nothing = AudioClip(np.zeros(0, np.float32), 16_000)
     count = num_frames or int(wanted or head.feature_source.num_rows(Speech(nothing, nothing)))
     plan = _plan(avatar, count)
-    codes = head.condition(Speech(nothing, nothing), Fraction(FPS), count).codes
-    shot = head.shot_maker(avatar, plan)
+    shot = head.shot_maker(avatar, head.heard_rows(Speech(nothing, nothing), count, RunContext()), plan)
     with pending_folder(out) as folder:
         for index in range(count):
             item = shot(index)
-            moved = head.renderer.deform(codes, [item.code], item.au_exp[None])[0]
+            moved = head.renderer.deform([item.code], item.au_exp[None])[0]
             _write_arrays(folder, index, {
                 f"{name}_{field}": getattr(getattr(moved, name), field).cpu().numpy()
                 for name in CLOUDS
@@ -125,10 +126,11 @@ def render_motion(
     watch = Stopwatch()
     head, avatar = _load(scene, checkpoint, config, "parity")
     count = _count(motion, "deformed Gaussians")
-    shot = head.shot_maker(avatar, _plan(avatar, count))
+    plan = _plan(avatar, count)
+    cameras = SceneCameras(avatar, config, head.pivot)
     with pending_folder(out) as folder:
         for index, arrays in enumerate(_read_arrays(motion, count)):
-            drawn = head.renderer.draw(_deformed(arrays, motion), shot.camera(int(shot.plan.indices[index])), BLACK)
+            drawn = head.renderer.draw(_deformed(arrays, motion), cameras(int(plan.indices[index])), BLACK)
             _write_arrays(
                 folder,
                 index,
@@ -187,10 +189,8 @@ def _with_features(config: TalkingGaussianConfig, features: Path) -> TalkingGaus
 def _load(
     scene: Path, checkpoint: Path, config: TalkingGaussianConfig, precision: str
 ) -> tuple[TalkingGaussianHead, SceneAvatar]:
-    from talkinghead.families.talkinggaussian.checkpoint import read_trained_head
-
-    trained = read_trained_head(checkpoint, extractor=config.audio_extractor, iteration=config.iteration)
-    head = TalkingGaussianHead(trained, config, LoadOptions(device="cpu", precision=precision))
+    family = {item.name: getattr(config, item.name) for item in fields(config)}
+    head = TalkingGaussianHead(LoadOptions(checkpoint, device="cpu", precision=precision, family=family))
     return head, head.prepare(scene)
 
 

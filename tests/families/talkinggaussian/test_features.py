@@ -399,7 +399,7 @@ def test_what_was_heard_is_remembered_per_sound_head_and_model(scene: SimpleName
     graph.write_bytes(b"one")
     computed: list[int] = []
 
-    def blocks(speech: Speech) -> Iterator[np.ndarray]:
+    def blocks(speech: Speech, watch: object = None) -> Iterator[np.ndarray]:
         computed.append(len(speech.clip.samples))
         yield np.full((5, 29, 16), speech.clip.samples[0], np.float32)
 

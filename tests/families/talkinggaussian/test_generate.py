@@ -18,6 +18,7 @@ from talkinghead.assets import demo_phones_path, demo_speech_path
 from talkinghead.audio.phones import read_phones
 from talkinghead.cli.main import main
 from talkinghead.contracts import AudioClip, Frame, Phone
+from talkinghead.engine.context import RunContext
 from talkinghead.engine.head import PrepareOptions, RenderOptions
 from talkinghead.errors import AudioTooShort, InputError, MediaNotFound, OptionError, StaleStage
 from talkinghead.families.talkinggaussian import bench
@@ -25,7 +26,7 @@ from talkinghead.families.talkinggaussian import network as published
 from talkinghead.families.talkinggaussian.features.phones import ALPHABET, PEAK
 from talkinghead.families.talkinggaussian.frames import BLACK
 from talkinghead.families.talkinggaussian.inspect import cloud_facts, head_facts, histogram_picture, turntable
-from talkinghead.families.talkinggaussian.pipeline import TalkingGaussianHead
+from talkinghead.families.talkinggaussian.pipeline import SceneCameras, TalkingGaussianHead
 from talkinghead.families.talkinggaussian.procedural import UNIT, rig
 from talkinghead.families.talkinggaussian.procedural.build import (
     ProceduralConfig,
@@ -83,9 +84,9 @@ def test_video_is_as_long_as_the_sound(scene: SimpleNamespace, tmp_path: Path) -
     assert result.report.weights_sha256 == load(scene).trained.sha256
     assert {stage.name for stage in result.report.stages} >= {
         "listen",
-        "background",
-        "motion",
-        "render",
+        "read",
+        "pose",
+        "draw",
         "compose",
         "write",
     }
@@ -138,9 +139,8 @@ def test_free_camera(scene: SimpleNamespace) -> None:
     assert turned.prepare(scene.data).warnings == ()
     assert "torso" in load(scene, yaw=5.0).prepare(scene.data).warnings[0]
     avatar = still.prepare(scene.data)
-    speech = th.listen(tone(0.3), phones=PHONES)
-    shot = still.shot_maker(avatar, still.plan(avatar, speech, RenderOptions()))
-    np.testing.assert_array_equal(shot.camera(3).world_view, avatar.poses.camera(3, avatar.size).world_view)
+    camera = SceneCameras(avatar, still.config, still.pivot)(3)
+    np.testing.assert_array_equal(camera.world_view, avatar.poses.camera(3, avatar.size).world_view)
 
 
 def test_fast_precision_stays_close(scene: SimpleNamespace) -> None:
@@ -153,11 +153,12 @@ def test_fast_precision_stays_close(scene: SimpleNamespace) -> None:
 def test_features_from_a_file(scene: SimpleNamespace) -> None:
     head = load(scene, audio_features="trained", features=scene.data / "custom.npy")
     speech = th.listen(tone(0.36), phones=PHONES)
-    conditioning = head.condition(speech, Fraction(25), 9)
-    assert conditioning.num_rows == 9
-    assert not conditioning.warnings
-    longer = head.condition(th.listen(tone(2)), Fraction(25), 50)
-    assert "another sound" in longer.warnings[0]
+    avatar, run = head.prepare(scene.data), RunContext()
+    heard = head.hear(avatar, speech, run=run)
+    assert run.counters["rows of features"] == len(heard.windows) == 9
+    assert not heard.notes
+    longer = head.hear(avatar, th.listen(tone(2)))
+    assert "another sound" in longer.notes[0]
 
 
 def test_only_needed_torso_pictures_are_asked_for(scene: SimpleNamespace, fresh_data: Callable[[], Path]) -> None:
@@ -185,7 +186,7 @@ def test_wrong_use_is_said_clearly(scene: SimpleNamespace, tmp_path: Path) -> No
     with pytest.raises(OptionError, match="no option 'yaww'"):
         load(scene, yaww=1)
     with pytest.raises(OptionError, match="25 rows"):
-        head.condition(th.listen(tone(1)), Fraction(30), 30)
+        head.hear(head.prepare(scene.data), th.listen(tone(1)), Fraction(30))
     with pytest.raises(OptionError, match="needs a checkpoint"):
         th.load("talkinggaussian")
 
@@ -267,7 +268,7 @@ def mouth_picture(example: SimpleNamespace, characters: dict[str, float], blink:
     for character, strength in characters.items():
         rows[:, ALPHABET.index(character)] = PEAK * strength
     codes = head.renderer.codes(head.renderer.audio_rows(rows), np.array([4]), 16)
-    moved = head.renderer.deform(codes, [0], np.array([[0, 0, 0, 0, 0, blink]], np.float32))[0]
+    moved = head.renderer.deform([codes[0]], np.array([[0, 0, 0, 0, 0, blink]], np.float32))[0]
     camera = read_poses(example.data / "transforms_train.json").camera(0, (160, 160))
     return head.renderer.compose(head.renderer.draw(moved, camera, BLACK), np.full((160, 160, 3), 120, np.uint8))
 

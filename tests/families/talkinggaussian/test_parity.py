@@ -122,7 +122,7 @@ def test_deformed_clouds_and_images_match_golden(
     rows = renderer.audio_rows(feature_rows(stored, 0, len(stored)))
     codes = renderer.codes(rows, np.array([frame.img_id for frame in poses.frames]), stored.shape[1])
     for index, frame in enumerate(poses.frames):
-        deformed = renderer.deform(codes, [index], units[index][None])[0]
+        deformed = renderer.deform([codes[index]], units[index][None])[0]
         drawn = renderer.draw(deformed, poses.camera(index, backdrop.size), BLACK)
         picture = renderer.compose(drawn, backdrop.frame(frame.img_id))
         close_bytes(picture, full["eval_out"][index], ~full["eval_fragile"][index])

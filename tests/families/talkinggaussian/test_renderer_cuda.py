@@ -209,7 +209,7 @@ def pictures(renderer: HeadRenderer, scene: SimpleNamespace) -> list[Frame]:
     assert isinstance(codes, SpeechCodes)
     found = []
     for index in range(3):
-        head = renderer.deform(codes, [index], rng.uniform(0, 2, (1, 6)).astype(np.float32))[0]
+        head = renderer.deform([codes[index]], rng.uniform(0, 2, (1, 6)).astype(np.float32))[0]
         camera = poses.camera(index, backdrop.size)
         drawn = renderer.draw(head, camera, BLACK)
         found.append(renderer.compose(drawn, backdrop.frame(index)))

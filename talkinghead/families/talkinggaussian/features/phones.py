@@ -8,7 +8,7 @@ own quirks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -39,11 +39,11 @@ SPELLING = {
 """Phone to the characters that are spoken one after the other."""
 
 
-def phone_logits(speech: Speech) -> FloatArray:
+def phone_logits(speech: Speech, watch: Callable[[float, float], None] | None = None) -> FloatArray:
     """[num_logit_rows, CHARACTERS] float32 in [0, PEAK], 50 rows per second."""
     from talkinghead.audio.phones import recognise_phones
 
-    phones = speech.phones if speech.phones is not None else recognise_phones(speech.clip).phones
+    phones = speech.phones if speech.phones is not None else recognise_phones(speech.clip, progress=watch).phones
     num_rows = num_logit_rows(len(speech.clip.samples))
     active = np.zeros((num_rows, CHARACTERS))
     for phone in phones:
@@ -59,9 +59,9 @@ def phone_logits(speech: Speech) -> FloatArray:
     return (PEAK * np.asarray(eased)).astype(np.float32).reshape(num_rows, CHARACTERS)
 
 
-def phone_rows(speech: Speech) -> Iterator[FloatArray]:
+def phone_rows(speech: Speech, watch: Callable[[float, float], None] | None = None) -> Iterator[FloatArray]:
     """Features of a speech, block by block: [R, 16, 29] float32."""
-    logits = phone_logits(speech)
+    logits = phone_logits(speech, watch)
     total = num_windows(len(speech.clip.samples))
     for start in range(0, total, BLOCK):
         yield logit_windows(logits, start, start + BLOCK)
