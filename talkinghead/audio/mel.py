@@ -21,7 +21,9 @@ from talkinghead.errors import AudioTooShort
 
 Padding = Literal["zeros", "reflect"]
 
-_BLOCK_COLUMNS = 4096
+_TILE_COLUMNS = 64
+"""Columns per product with the filter bank."""
+_BLOCK_COLUMNS = 64 * _TILE_COLUMNS
 """Columns per Fourier transform call: keeps memory flat for long sounds."""
 
 
@@ -94,32 +96,109 @@ def mel_spectrogram(samples: NDArray[np.floating[Any]], settings: MelSettings = 
     Raises:
         ValueError: the sound holds values that are not numbers. AudioTooShort: no samples, or too few to reflect.
     """
-    n = len(samples)
-    if n == 0:
+    _check_length(len(samples), settings)
+    _check_finite(samples)
+    return _columns(samples, settings, 0, settings.num_columns(len(samples)))
+
+
+class MelStream:
+    """The mel spectrogram of a sound that arrives in pieces; each column as soon as it can no longer change.
+
+    However the sound is cut, the columns are those of `mel_spectrogram`, bit for bit.
+    """
+
+    def __init__(self, settings: MelSettings = WAV2LIP_MEL) -> None:
+        self.settings = settings
+        self._kept: NDArray[np.floating[Any]] = np.zeros(0, np.float32)
+        """The last samples, from `_origin` on, which columns still need."""
+        self._origin = 0
+        self._made = 0
+
+    @property
+    def num_samples(self) -> int:
+        """Samples taken so far."""
+        return self._origin + len(self._kept)
+
+    def push(self, samples: NDArray[np.floating[Any]]) -> FloatArray:
+        """Take sound, [n] in [-1, 1], any n; give the columns that are complete, [bands, k] float32.
+
+        Raises:
+            ValueError: values that are not numbers.
+        """
+        _check_finite(samples)
+        known = np.concatenate([self._kept, samples]) if len(self._kept) else samples
+        half, hop = self.settings.fft_samples // 2, self.settings.hop_samples
+        num_samples = self._origin + len(known)
+        complete = 0 if num_samples < half + (self.settings.padding == "reflect") else 1 + (num_samples - half) // hop
+        made = self._take(known, max(self._made, complete))
+        # What the next columns reach back to, also where the end of the sound is reflected, and one sample before that.
+        first = max(self._origin, self._made * hop - half - 2)
+        self._kept, self._origin = known[first - self._origin :].copy(), first
+        return made
+
+    def flush(self) -> FloatArray:
+        """The sound has ended: give the rest of the columns, [bands, k] float32.
+
+        Raises:
+            AudioTooShort: no samples, or too few to reflect.
+        """
+        _check_length(self.num_samples, self.settings)
+        return self._take(self._kept, self.settings.num_columns(self.num_samples))
+
+    def _take(self, known: NDArray[np.floating[Any]], stop: int) -> FloatArray:
+        first, self._made = self._made, stop
+        return _columns(known, self.settings, first, stop, self._origin)
+
+
+def _check_length(num_samples: int, settings: MelSettings) -> None:
+    if num_samples == 0:
         raise AudioTooShort("The sound holds no samples.", accepted="at least one sample")
     half = settings.fft_samples // 2
-    if settings.padding == "reflect" and n <= half:
-        raise AudioTooShort(f"{n} samples cannot be reflected at their ends.", accepted=f"more than {half} samples")
+    if settings.padding == "reflect" and num_samples <= half:
+        raise AudioTooShort(
+            f"{num_samples} samples cannot be reflected at their ends.", accepted=f"more than {half} samples"
+        )
+
+
+def _check_finite(samples: NDArray[np.floating[Any]]) -> None:
     if not np.isfinite(samples).all():
         raise ValueError("the sound holds values that are not numbers")
-    columns = settings.num_columns(n)
+
+
+def _columns(
+    samples: NDArray[np.floating[Any]], settings: MelSettings, first: int, stop: int, origin: int = 0
+) -> FloatArray:
+    """Columns first to stop of a sound's spectrogram, [bands, stop - first] float32.
+
+    A column's bits do not depend on which others are computed with it: products with the filter bank are made in tiles
+    of one shape that begin at fixed columns. (A matrix product sums in another order where it is narrow.)
+
+    Args:
+        samples: the sound from sample `origin` on, up to its end or as far as the columns reach.
+    """
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(settings.fft_samples) / settings.fft_samples)
     bank = mel_filter_bank(settings).astype(np.float64)
-    mel = np.empty((settings.bands, columns), np.float32)
-    for first in range(0, columns, _BLOCK_COLUMNS):
-        stop = min(columns, first + _BLOCK_COLUMNS)
-        part = _padded_part(samples, settings, first * settings.hop_samples, stop - first)
+    mel = np.empty((settings.bands, stop - first), np.float32)
+    while first < stop:
+        begin = first - first % _TILE_COLUMNS
+        end = min(stop, first + _BLOCK_COLUMNS)
+        part = _padded_part(samples, settings, first * settings.hop_samples, end - first, origin)
         frames = np.lib.stride_tricks.sliding_window_view(part, settings.fft_samples)[:: settings.hop_samples]
-        magnitude = np.abs(np.fft.rfft(frames * window, axis=1))
-        mel[:, first:stop] = _scaled_decibels(bank @ magnitude.T, settings)
+        tiles = -(-(end - begin) // _TILE_COLUMNS)
+        magnitude = np.zeros((tiles * _TILE_COLUMNS, bank.shape[1]))
+        magnitude[first - begin : end - begin] = np.abs(np.fft.rfft(frames * window, axis=1))
+        amplitude = bank @ magnitude.reshape(tiles, _TILE_COLUMNS, -1).transpose(0, 2, 1)  # [tiles, bands, columns]
+        amplitude = amplitude.transpose(1, 0, 2).reshape(settings.bands, -1)[:, first - begin : end - begin]
+        mel[:, mel.shape[1] - (stop - first) : mel.shape[1] - (stop - end)] = _scaled_decibels(amplitude, settings)
+        first = end
     return mel
 
 
 def _padded_part(
-    samples: NDArray[np.floating[Any]], settings: MelSettings, start: int, columns: int
+    samples: NDArray[np.floating[Any]], settings: MelSettings, start: int, columns: int, origin: int
 ) -> NDArray[np.float64]:
     """The pre-emphasised samples under `columns` windows from padded position `start`, float64."""
-    n, half = len(samples), settings.fft_samples // 2
+    n, half = origin + len(samples), settings.fft_samples // 2
     length = (columns - 1) * settings.hop_samples + settings.fft_samples
     index = np.arange(start - half, start - half + length)
     inside = (index >= 0) & (index < n)
@@ -128,8 +207,8 @@ def _padded_part(
         index = np.where(index >= n, 2 * (n - 1) - index, index)
         inside = np.ones(length, bool)
     index = np.clip(index, 0, n - 1)
-    value = samples[index].astype(np.float64)
-    before = np.where(index > 0, samples[np.maximum(index - 1, 0)], 0).astype(np.float64)
+    value = samples[index - origin].astype(np.float64)
+    before = np.where(index > 0, samples[np.maximum(index - 1, 0) - origin], 0).astype(np.float64)
     emphasised: NDArray[np.float64] = np.where(inside, value - settings.pre_emphasis * before, 0.0)
     return emphasised
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from talkinghead.audio.mel import (
     MelSettings,
+    MelStream,
     frame_window_starts,
     mel_filter_bank,
     mel_spectrogram,
@@ -58,6 +59,26 @@ def test_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_array_equal(mel_spectrogram(wave), whole)
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    samples=st.integers(1, 30_000),
+    cuts=st.lists(st.integers(0, 30_000), max_size=12),
+    padding=st.sampled_from(["zeros", "reflect"]),
+)
+def test_pieces_give_the_columns_of_the_whole(samples: int, cuts: list[int], padding: str) -> None:
+    wave = np.random.default_rng(samples).uniform(-1, 1, samples).astype(np.float32)
+    mel_settings = MelSettings(padding=padding)  # type: ignore[arg-type]
+    stream = MelStream(mel_settings)
+    parts = [stream.push(piece) for piece in np.split(wave, sorted(min(cut, samples) for cut in cuts))]
+    if padding == "reflect" and samples <= 400:
+        with pytest.raises(AudioTooShort):
+            stream.flush()
+        return
+    known = sum(part.shape[1] for part in parts)
+    assert known == max(0, (samples - 400) // 200 + 1)  # every column that lies within the sound
+    np.testing.assert_array_equal(np.concatenate([*parts, stream.flush()], axis=1), mel_spectrogram(wave, mel_settings))
+
+
 @settings(max_examples=40, deadline=None)
 @given(samples=st.integers(1, 4000))
 def test_number_of_columns_and_silence(samples: int) -> None:
@@ -100,3 +121,7 @@ def test_short_and_broken_sounds() -> None:
         mel_spectrogram(np.zeros(0, np.float32))
     with pytest.raises(ValueError, match="not numbers"):
         mel_spectrogram(np.array([0, np.nan], np.float32))
+    with pytest.raises(AudioTooShort):
+        MelStream().flush()
+    with pytest.raises(ValueError, match="not numbers"):
+        MelStream().push(np.array([0, np.inf], np.float32))
