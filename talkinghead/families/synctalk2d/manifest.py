@@ -18,4 +18,5 @@ MANIFEST = Manifest(
     extra="models",
     reference_module="talkinghead.families.synctalk2d.reference",
     source_marks=("full_body_img", "landmarks"),
+    whole_sound=("the speech encoder's pass over the sound", "the level that HuBERT hears the sound at"),
 )

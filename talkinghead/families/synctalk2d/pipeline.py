@@ -7,19 +7,22 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
-from talkinghead.contracts import FloatArray, Frame, Speech, StageTime
-from talkinghead.engine.context import CancelToken, Progress
+from talkinghead.contracts import ArrayStore, AudioClip, FloatArray, Frame, NetworkRun, Phone, Speech, StageTime
+from talkinghead.engine.cache import cache_key
+from talkinghead.engine.context import RunContext
 from talkinghead.engine.head import Avatar, Description, Head, LoadOptions, PrepareOptions, RenderOptions
+from talkinghead.engine.listener import Heard, Listener, WholeSound
 from talkinghead.engine.options import build_config
 from talkinghead.engine.runner import Stage
-from talkinghead.engine.timeline import FramePlan, source_indices
+from talkinghead.engine.timeline import FramePlan, source_frames_at, source_indices
 from talkinghead.errors import InputError, UnreadableMedia
 from talkinghead.families.synctalk2d.choose import (
     MIN_PSNR_DB,
@@ -48,13 +51,9 @@ from talkinghead.families.synctalk2d.folded import FoldedUNet, fold
 from talkinghead.families.synctalk2d.manifest import MANIFEST
 from talkinghead.families.synctalk2d.speech import SpeechListener
 from talkinghead.families.synctalk2d.template import TemplateFolder, open_template, read_image, template_order
-from talkinghead.families.synctalk2d.variants import AUDIO_VARIANTS, Variant
+from talkinghead.families.synctalk2d.variants import AUDIO_VARIANTS, AudioVariant, Variant
 from talkinghead.families.synctalk2d.weights import GeneratorWeights, read_generator
 
-if TYPE_CHECKING:
-    from talkinghead.engine.cache import Cache, NullCache
-
-NAME = "synctalk2d"
 MAX_ROWS_MISSING = 5
 """Rows that given features may be shorter than the sound: published ones lack up to three."""
 
@@ -75,26 +74,62 @@ class Template:
         return self.frame.nbytes + self.canvas.nbytes + (0 if self.keep is None else self.keep.nbytes)
 
 
+@dataclass(eq=False)
+class _States:
+    """What the picture half of the generator made of templates, for one generator."""
+
+    cache: StateCache | None = None
+    engine: Engine | None = None
+
+    def of(self, engine: Engine, room_bytes: int) -> StateCache:
+        if self.cache is None or self.engine is not engine:
+            self.cache, self.engine = StateCache(engine, room_bytes), engine
+        return self.cache
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TemplateAvatar(Avatar):
     """A template folder that was looked through."""
 
     template: TemplateFolder
     variant: Variant
+    """The network; where the weights leave open which it is, the template told."""
     reader: TemplateReader
+    states: _States = field(default_factory=_States)
 
 
 @dataclass(frozen=True, eq=False)
-class Conditioning:
-    """The windows of a clip."""
+class SpeechWindows(Sequence[FloatArray]):
+    """The windows of a sound, cut when they are asked for: [*input_shape] float32 each, a slice [n, *input_shape]."""
 
     features: Features
-    index: Any
-    """[n] int64: feature row of each output frame."""
+    index: NDArray[np.int64]
+    """[n], row of features of each output frame."""
     edges: str
 
-    def windows(self, start: int, stop: int) -> FloatArray:
-        return self.features.windows(self.index[start:stop], edges=self.edges)
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @overload
+    def __getitem__(self, index: int) -> FloatArray: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> FloatArray: ...
+
+    def __getitem__(self, index: int | slice) -> FloatArray:
+        if isinstance(index, slice):
+            return self.features.windows(self.index[index], edges=self.edges)
+        return self.features.windows(self.index[[index]], edges=self.edges)[0]
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """The generator, and how it was chosen."""
+
+    engine: Engine
+    psnr_db: float | None
+    refused: tuple[str, ...]
+    """Ways to run that were not faithful enough, as sentences."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,19 +210,14 @@ class TemplateReader:
         return Template(frame, box, resize_crop(frame, box, self._size, self._filters), keep)
 
 
-class SyncTalk2DHead(Head):
+class SyncTalk2DHead(Head[TemplateAvatar, FloatArray]):
     """A loaded generator."""
 
-    def __init__(self, options: LoadOptions, *, weights: GeneratorWeights | None = None) -> None:
-        """
-        Args:
-            weights: the generator, if it was read already.
-        """
-        self.facts = MANIFEST
-        self.options = options
-        self.config = build_config(SyncTalk2DConfig, options.family, owner=NAME)
+    def __init__(self, options: LoadOptions) -> None:
+        super().__init__(MANIFEST, options)
+        self.config = build_config(SyncTalk2DConfig, options.family, owner=MANIFEST.name)
         assert options.checkpoint is not None
-        self.weights = weights or read_generator(options.checkpoint)
+        self.weights = self.read_weights(options.checkpoint)
         self._choices = candidates(
             options.backend,
             options.device,
@@ -195,198 +225,198 @@ class SyncTalk2DHead(Head):
             compat=options.compat,
             threads=self.config.threads,
         )
-        mode = None if self.config.mode == "auto" else self.config.mode
-        decided = mode is not None or len(self.weights.audio_variants) == 1 or self.weights.stated_mode is not None
-        self._variant = self.weights.variant(mode) if decided else None
-        self._engine: Engine | None = None
-        self._listener: SpeechListener | None = None
-        self._features: Features | None = None
-        self._psnr_db: float | None = None
-        self._fallbacks: list[str] = []
-        self._states: tuple[TemplateFolder, StateCache] | None = None
-        self._cache: Cache | NullCache | None = None
+        self._chosen: dict[str, _Chosen] = {}
+        """By name of the network."""
+        self._encoders: dict[str, SpeechListener] = {}
+        """By mode."""
+        self._given: dict[str, Features] = {}
+        """Features of a file, by mode."""
+
+    def read_weights(self, checkpoint: Path) -> GeneratorWeights:
+        """The generator of a checkpoint."""
+        return read_generator(checkpoint)
 
     def reconfigured(self, **changes: Any) -> SyncTalk2DHead:
         """A head with other options that shares weights and generator with this one."""
         other = copy(self)
         other.config = replace(self.config, **changes)
-        other._features = None
-        other._listener = None
-        other._states = None
+        other._given, other._encoders = {}, {}
         return other
 
     # prepare --------------------------------------------------------------------------------------------------------
 
-    @property
-    def variant(self) -> Variant:
-        """The network.
+    def variant(self, template: TemplateFolder | None = None) -> Variant:
+        """The network. Where the weights leave the mode open, the training features in a template folder tell it.
 
         Raises:
             OptionError: ave or hubert, and neither option, file nor template has said which.
         """
-        if self._variant is None:
-            self._variant = self.weights.variant(None)  # raises
-        return self._variant
+        mode = None if self.config.mode == "auto" else self.config.mode
+        decided = mode is not None or len(self.weights.audio_variants) == 1 or self.weights.stated_mode is not None
+        if not decided and template is not None:
+            possible = [AUDIO_VARIANTS[name].mode for name in self.weights.audio_variants]
+            present = [known for known in template.modes if known in possible]
+            if len(present) == 1:
+                return self.weights.variant(present[0])
+        return self.weights.variant(mode)
 
-    def _decide_mode(self, template: TemplateFolder) -> None:
-        """Where the weights leave the mode open, the training features in a template folder tell it."""
-        if self._variant is not None:
-            return
-        possible = [AUDIO_VARIANTS[name].mode for name in self.weights.audio_variants]
-        present = [mode for mode in template.modes if mode in possible]
-        if len(present) == 1:
-            self._variant = self.weights.variant(present[0])
-
-    def prepare(
-        self,
-        source: str | Path | Frame,
-        options: PrepareOptions | None = None,
-        *,
-        progress: Progress | None = None,  # noqa: ARG002 - the interface of every head
-        cancel: CancelToken | None = None,  # noqa: ARG002
-    ) -> TemplateAvatar:
+    def open_avatar(self, source: str | Path | Frame, options: PrepareOptions, run: RunContext) -> TemplateAvatar:  # noqa: ARG002
         """Look through a template folder; frames are decoded when they are shown."""
         if not isinstance(source, (str, Path)):
             raise InputError("A picture is not a template.", accepted=self.facts.face_source)
         started = time.perf_counter()
-        self._cache = options.cache if options is not None else None
         folder = open_template(source)
         if not 0 <= self.config.start_frame < folder.num_frames:
             template_order(folder.num_frames, 0, self.config.start_frame)
-        self._decide_mode(folder)
-        variant = self.variant
+        variant = self.variant(folder)
         reader = TemplateReader(folder, variant, self.config)
         size = reader.size()
-        warnings: list[str] = []
         if folder.strays:
             names = ", ".join(path.name for path in folder.strays[:3])
-            warnings.append(f"{len(folder.strays)} files in {folder.path} are no template frames: {names}.")
+            run.warn(f"{len(folder.strays)} files in {folder.path} are no template frames: {names}.")
         if self.config.parsing and not any(folder.parsing):
-            warnings.append(f"{folder.path} has no parsing pictures; --parsing has no effect.")
+            run.warn(f"{folder.path} has no parsing pictures; --parsing has no effect.")
         return TemplateAvatar(
             source=None,
             track=None,
             size=size,
             fps=variant.audio.fps,
             num_frames=folder.num_frames,
-            times=(StageTime("prepare", time.perf_counter() - started, 0.0, 0.0, 1),),
-            warnings=tuple(warnings),
+            times=(StageTime("open-face", time.perf_counter() - started, 0.0, 0.0, 1),),
             template=folder,
             variant=variant,
             reader=reader,
         )
 
-    def landmarks(self, avatar: Avatar, index: int) -> FloatArray:
+    def landmarks(self, avatar: TemplateAvatar, index: int) -> FloatArray:
         """The template's own landmarks."""
-        assert isinstance(avatar, TemplateAvatar)
         return avatar.template.read_landmarks(index).astype(np.float32)
 
     # listen ---------------------------------------------------------------------------------------------------------
 
-    def output_fps(self, avatar: Avatar, options: RenderOptions) -> Fraction:  # noqa: ARG002 - as every head
-        return options.fps or self.variant.audio.fps
+    def output_fps(self, avatar: TemplateAvatar, options: RenderOptions) -> Fraction:
+        return options.fps or avatar.variant.audio.fps
 
-    def plan(self, avatar: Avatar, speech: Speech, options: RenderOptions) -> FramePlan:
+    def num_output_frames(self, speech: Speech, fps: Fraction) -> int:
+        return self._num_frames(self.variant(), speech.clip, fps)
+
+    def plan(self, avatar: TemplateAvatar, speech: Speech, options: RenderOptions) -> FramePlan:
+        fps = self.output_fps(avatar, options)
+        return self.plan_frames(avatar, self._num_frames(avatar.variant, speech.clip, fps), fps, options)
+
+    def plan_frames(self, avatar: TemplateAvatar, num_frames: int, fps: Fraction, options: RenderOptions) -> FramePlan:
         """Templates forwards and backwards from the second one; other loop policies begin with the first.
 
         At another frame rate than the network's, its frames are repeated or left out.
         """
-        assert isinstance(avatar, TemplateAvatar)
-        own_fps = self.variant.audio.fps
-        fps = self.output_fps(avatar, options)
-        num_own = self._num_own_frames(speech)
+        own = source_frames_at(num_frames, fps, avatar.variant.audio.fps)
+        num_own = int(own[-1]) + 1 if num_frames else 0
         num_templates, start = avatar.template.num_frames, self.config.start_frame
         if options.loop == "pingpong":
             order = template_order(num_templates, num_own, start)
         else:
             order = source_indices(num_templates - start, num_own, options.loop) + start
-        if fps != own_fps:
-            num_frames = -(-len(order) * fps // own_fps)
-            order = order[_own_index(int(num_frames), fps, own_fps, len(order))]
-        return FramePlan(fps=fps, indices=order)
+        return FramePlan(fps=fps, indices=order[own[own < len(order)]])
 
-    def num_output_frames(self, speech: Speech, fps: Fraction) -> int:
-        own_fps = self.variant.audio.fps
-        return int(-(-self._num_own_frames(speech) * fps // own_fps))
+    def _num_frames(self, variant: Variant, clip: AudioClip, fps: Fraction) -> int:
+        return int(-(-self._num_own_frames(variant, clip) * fps // variant.audio.fps))
 
-    def _num_own_frames(self, speech: Speech) -> int:
+    def _num_own_frames(self, variant: Variant, clip: AudioClip) -> int:
         """Frames at the network's own rate: as many as the sound is long, or as published under compat."""
-        if not self.options.compat:
-            return max(1, speech.clip.num_frames(self.variant.audio.fps))
+        if not self.compat:
+            return max(1, clip.num_frames(variant.audio.fps))
         if self.config.features is not None:
-            return len(self._given_features())
-        return self.listener.num_rows(len(speech.clip.samples))
+            return len(self._given_features(variant.audio, self.config.features))
+        return self.encoder(variant.audio).num_rows(len(clip.samples))
 
-    @property
-    def listener(self) -> SpeechListener:
-        """The speech encoder."""
-        if self._listener is None:
+    def encoder(self, audio: AudioVariant) -> SpeechListener:
+        """The speech encoder of a network."""
+        if audio.mode not in self._encoders:
             first: EngineChoice = self._choices[0]
-            self._listener = SpeechListener(
-                self.variant.audio, self.config, self.weights.path, backend=first.backend, device=first.device
+            self._encoders[audio.mode] = SpeechListener(
+                audio, self.config, self.weights.path, backend=first.backend, device=first.device
             )
-        return self._listener
+        return self._encoders[audio.mode]
 
-    def condition(self, speech: Speech, fps: Fraction, num_frames: int) -> Conditioning:
-        own_fps = self.variant.audio.fps
-        num_own = self._num_own_frames(speech)
-        if self.config.features is not None:
-            features = self._given_features()
-            wanted = speech.clip.num_frames(own_fps)
-            if not self.options.compat and abs(len(features) - wanted) > max(MAX_ROWS_MISSING, wanted // 50):
-                raise InputError(
-                    f"{self.config.features} has {len(features)} rows, and the sound lasts {wanted} frames.",
-                    accepted="features of this very sound",
-                    remedy="leave --features out, or --compat makes a video as long as the features",
-                )
-        else:
-            features = self.listener.listen(speech.clip, None if self.options.compat else num_own)
-        if self.config.smooth_features:
-            features = smoothed_features(features)
-        index = np.arange(num_frames) if fps == own_fps else _own_index(num_frames, fps, own_fps, num_own)
-        return Conditioning(features, index, self.config.window_edges)
+    def listener(
+        self,
+        avatar: TemplateAvatar,
+        fps: Fraction,
+        run: RunContext,
+        *,
+        phones: tuple[Phone, ...] | None = None,  # noqa: ARG002 - the interface
+    ) -> Listener[FloatArray]:
+        def hear(clip: AudioClip) -> Heard[FloatArray]:
+            features, method = self._features(avatar.variant, clip, run)
+            if self.config.smooth_features:
+                features = smoothed_features(features)
+            index = source_frames_at(self._num_frames(avatar.variant, clip, fps), fps, avatar.variant.audio.fps)
+            return Heard(SpeechWindows(features, index, self.config.window_edges), method)
 
-    def _given_features(self) -> Features:
-        assert self.config.features is not None
-        if self._features is None:
-            path = self.config.features
-            self._features = features_of(load_array(path), self.variant.audio, str(path))
-        return self._features
+        return WholeSound(hear)
+
+    def _features(self, variant: Variant, clip: AudioClip, run: RunContext) -> tuple[Features, str]:
+        """Rows of features of a sound, and where they are from."""
+        own_fps = variant.audio.fps
+        path = self.config.features
+        if path is None:
+            wanted = None if self.compat else self._num_own_frames(variant, clip)
+            encoder = self.encoder(variant.audio)
+            features = encoder.listen(clip, wanted, progress=run.hearing(float(clip.duration_s)))
+            return features, features.source
+        features = self._given_features(variant.audio, path)
+        wanted = clip.num_frames(own_fps)
+        if not self.compat and abs(len(features) - wanted) > max(MAX_ROWS_MISSING, wanted // 50):
+            raise InputError(
+                f"{path} has {len(features)} rows, and the sound lasts {wanted} frames.",
+                accepted="features of this very sound",
+                remedy="leave --features out, or --compat makes a video as long as the features",
+            )
+        return features, features.source
+
+    def _given_features(self, audio: AudioVariant, path: Path) -> Features:
+        if audio.mode not in self._given:
+            self._given[audio.mode] = features_of(load_array(path), audio, str(path))
+        return self._given[audio.mode]
 
     # render ---------------------------------------------------------------------------------------------------------
 
-    def engine(self, picture: Picture, window: FloatArray) -> Engine:
+    def engine(self, variant: Variant, picture: Picture, window: FloatArray, cache: ArrayStore) -> _Chosen:
         """The generator, in the first way to run that keeps MIN_PSNR_DB against float32 on this picture and window."""
-        if self._engine is not None:
-            return self._engine
-        net = fold(self.weights.tensors, self.variant)
-        trusted = self.options.precision not in ("auto", "fast") or self.options.compat
-        engine: Engine | None = None
+        if variant.name in self._chosen:
+            return self._chosen[variant.name]
+        net = fold(self.weights.tensors, variant)
+        trusted = self.options.precision not in ("auto", "fast") or self.compat
+        chosen: _Chosen | None = None
+        refused: list[str] = []
         for choice in self._choices:
             engine = build_engine(choice, net)
             if trusted or choice.precision == "float32":
+                chosen = _Chosen(engine, None, tuple(refused))
                 break
-            self._psnr_db = self._faithfulness_db(choice, engine, net, picture, window)
-            if self._psnr_db >= MIN_PSNR_DB:
+            found = self._faithfulness_db(choice, engine, net, picture, window, variant, cache)
+            if found >= MIN_PSNR_DB:
+                chosen = _Chosen(engine, found, tuple(refused))
                 break
-            self._fallbacks.append(
-                f"{choice.name} keeps only {self._psnr_db:.1f} dB with these weights; the next precision was taken."
-            )
-            self._psnr_db = None
-        assert engine is not None
-        self._engine = engine
-        return engine
+            refused.append(f"{choice.name} keeps only {found:.1f} dB with these weights; the next precision was taken.")
+        assert chosen is not None
+        self._chosen[variant.name] = chosen
+        return chosen
 
     def _faithfulness_db(
-        self, choice: EngineChoice, engine: Engine, net: FoldedUNet, picture: Picture, window: FloatArray
+        self,
+        choice: EngineChoice,
+        engine: Engine,
+        net: FoldedUNet,
+        picture: Picture,
+        window: FloatArray,
+        variant: Variant,
+        cache: ArrayStore,
     ) -> float:
         """How near a fast engine comes to float32 on one frame; remembered per checkpoint, runtime and processor."""
-        from talkinghead.engine.cache import Cache, cache_key
-
-        cache = self._cache or Cache()
         key = None
         if self.weights.sha256 is not None:
-            facts = {"network": self.variant.name, "engine": choice.name, "runtime": runtime_identity(choice.backend)}
+            facts = {"network": variant.name, "engine": choice.name, "runtime": runtime_identity(choice.backend)}
             key = cache_key("synctalk2d-precision", weights=self.weights.sha256, **facts)
             known = cache.get(key)
             if known is not None:
@@ -397,20 +427,23 @@ class SyncTalk2DHead(Head):
             cache.put(key, {"psnr_db": np.array(found)})
         return found
 
-    def stages(self, avatar: Avatar, conditioning: Any, plan: FramePlan) -> Sequence[Stage]:
-        assert isinstance(avatar, TemplateAvatar)
-        assert isinstance(conditioning, Conditioning)
-        reader = avatar.reader
+    def _chosen_for(
+        self, avatar: TemplateAvatar, heard: Heard[FloatArray], plan: FramePlan, run: RunContext
+    ) -> _Chosen:
         first = int(plan.indices[0]) if len(plan) else 0
-        middle = len(plan) // 2
-        engine = self.engine(
-            _bgr(inner_picture(reader.get(first).canvas)),
-            conditioning.windows(middle, middle + 1)[0],
-        )
-        if self._states is None or self._states[0] is not avatar.template:
-            room = self.config.cache_mb * 1_000_000 - self.config.cache_mb * 1_000_000 // 2
-            self._states = (avatar.template, StateCache(engine, room))
-        states = self._states[1]
+        middle = min(len(plan), len(heard.windows)) // 2
+        picture = _bgr(inner_picture(avatar.reader.get(first).canvas))
+        return self.engine(avatar.variant, picture, heard.windows[middle], run.cache)
+
+    def stages(
+        self, avatar: TemplateAvatar, heard: Heard[FloatArray], plan: FramePlan, run: RunContext
+    ) -> Sequence[Stage]:
+        reader = avatar.reader
+        chosen = self._chosen_for(avatar, heard, plan, run)
+        for text in chosen.refused:
+            run.fall_back(text)
+        engine = chosen.engine
+        states = avatar.states.of(engine, self.config.cache_mb * 1_000_000 - self.config.cache_mb * 1_000_000 // 2)
 
         def read(indices: Iterator[int]) -> Iterator[_Work]:
             for i in indices:
@@ -418,16 +451,19 @@ class SyncTalk2DHead(Head):
                 yield _Work(i, key, reader.get(key))
 
         def generate(work: Iterator[_Work]) -> Iterator[tuple[_Work, Picture]]:
-            heard: dict[int, Any] = {}
+            ahead: dict[int, Any] = {}
             taken: deque[_Work] = deque()
 
             def pairs() -> Iterator[tuple[Any, Any]]:
                 for item in work:
-                    if item.index not in heard:
-                        new = engine.speech(conditioning.windows(item.index, item.index + SPEECH_BATCH))
-                        heard.update(enumerate(new, start=item.index))
+                    if item.index not in ahead:
+                        new = engine.speech(np.asarray(heard.windows[item.index : item.index + SPEECH_BATCH]))
+                        ahead.update(enumerate(new, start=item.index))
                     taken.append(item)
-                    yield states.get(item.key, _picture_of(item.template)), heard.pop(item.index)
+                    before = states.hits
+                    state = states.get(item.key, _picture_of(item.template))
+                    run.count("template states reused", states.hits - before)
+                    yield state, ahead.pop(item.index)
 
             for picture in engine.stream(pairs()):
                 yield taken.popleft(), picture
@@ -438,44 +474,34 @@ class SyncTalk2DHead(Head):
                 canvas = filled_canvas(template.canvas, picture_bgr[:, :, ::-1])
                 yield paste_crop(template.frame, template.box, canvas, reader.filters, keep=template.keep)
 
-        stages = [Stage("template", read), Stage("network", generate), Stage("paste", paste)]
+        stages = [Stage("read", read), Stage("generate", generate), Stage("compose", paste)]
         if self.config.save_frames is not None:
             stages.append(Stage("save-frames", _saver(self.config.save_frames)))
         return stages
 
-    def describe(self, avatar: Avatar, conditioning: Any) -> Description:
-        assert isinstance(avatar, TemplateAvatar)
-        assert isinstance(conditioning, Conditioning)
-        engine, listener, psnr = self._engine, self._listener, self._psnr_db
-        assert engine is not None
-        warnings: list[str] = []
+    def describe(self, avatar: TemplateAvatar, heard: Heard[FloatArray], run: RunContext) -> Description:
+        chosen = self._chosen[avatar.variant.name]
+        engine, mode = chosen.engine, avatar.variant.audio.mode
+        encoder = self._encoders.get(mode)
         if avatar.reader.clamped:
-            warnings.append(f"The square of {avatar.reader.clamped} templates leaves the frame at the left or top.")
+            run.warn(f"The square of {avatar.reader.clamped} templates leaves the frame at the left or top.")
         return Description(
+            networks=(
+                NetworkRun("generator", engine.backend, engine.device, engine.precision, psnr_db=chosen.psnr_db),
+            ),
             weights_sha256=self.weights.sha256,
-            backend=engine.backend,
-            device=engine.device,
-            precision=engine.precision,
             model_details={
                 "network": avatar.variant.name,
-                "mode": avatar.variant.audio.mode,
+                "mode": mode,
                 "key_layout": self.weights.layout,
                 "form": engine.form,
-                "features": conditioning.features.source,
-                "encoder": listener.encoder_name if listener is not None else "",
+                "features": heard.method,
+                "encoder": encoder.encoder_name if encoder is not None else "",
                 "templates": avatar.template.num_frames,
-                "psnr_against_float32_db": None if psnr is None else round(psnr, 1),
-                "state_cache_hits": self._states[1].hits if self._states else 0,
+                "psnr_against_float32_db": None if chosen.psnr_db is None else round(chosen.psnr_db, 1),
+                "state_cache_hits": run.counters["template states reused"],
             },
-            fallbacks=tuple(self._fallbacks),
-            warnings=tuple(warnings),
         )
-
-
-def _own_index(num_frames: int, fps: Fraction, own_fps: Fraction, num_own: int) -> Any:
-    """Frame of the network's own rate that shows at each output frame: floor(i * own_fps / fps), exact."""
-    index = [i * own_fps // fps for i in range(num_frames)]
-    return np.minimum(np.array(index, np.int64), num_own - 1)
 
 
 def _bgr(picture_rgb: Picture) -> Picture:

@@ -486,6 +486,14 @@ class FrameGenerationPipeline:
         from talkinghead.engine.head import LoadOptions
         from talkinghead.families.synctalk2d.pipeline import SyncTalk2DHead
 
+        weights = self.unet_model.weights
+
+        class Loaded(SyncTalk2DHead):
+            """With the generator that is there already."""
+
+            def read_weights(self, checkpoint: Path) -> GeneratorWeights:  # noqa: ARG002
+                return weights
+
         if self._head is None:
             options = LoadOptions(
                 checkpoint=Path(self.unet_model.checkpoint_path),
@@ -493,7 +501,7 @@ class FrameGenerationPipeline:
                 compat=True,
                 family={"mode": self.mode},
             )
-            self._head = SyncTalk2DHead(options, weights=self.unet_model.weights)
+            self._head = Loaded(options)
         return self._head.reconfigured(features=Path(features), start_frame=start_frame, parsing=use_parsing)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -51,12 +51,18 @@ class SpeechListener:
             return wenet.samples_for_rows(rows)
         return 2 * rows * hubert.SHIFT_SAMPLES + hubert.CHUNK_OVERLAP
 
-    def listen(self, clip: AudioClip, min_rows: int | None = None) -> Features:
+    def listen(
+        self,
+        clip: AudioClip,
+        min_rows: int | None = None,
+        progress: Callable[[float, float], None] | None = None,
+    ) -> Features:
         """Features of a sound.
 
         Args:
             clip: 16 kHz mono.
             min_rows: the sound is followed by silence until it gives so many rows; None leaves it as it is.
+            progress: called with (done, in all) now and then; what it raises ends the work.
         Raises:
             MissingWeights: the encoder is not found. CheckpointError: it is another file.
         """
@@ -69,7 +75,7 @@ class SpeechListener:
             lazy = self._encoder.lazy_features(samples)
             return Features(self.audio, lazy.rows, None, self.encoder_name, lazy.fill)
         if isinstance(self._encoder, hubert.HubertEncoder):
-            rows = self._encoder.features(samples, self._config.hubert_convention)
+            rows = self._encoder.features(samples, self._config.hubert_convention, progress)
         else:
             rows = self._encoder.features(samples)
         return features_of(rows, self.audio, self.encoder_name)
