@@ -388,7 +388,8 @@ class SyncTalk2DHead(Head):
         self, choice: EngineChoice, engine: Engine, net: FoldedUNet, picture: Picture, window: FloatArray
     ) -> float:
         """How near a fast engine comes to float32 on one frame; remembered per checkpoint, runtime and processor."""
-        from talkinghead.engine.cache import Cache, cache_key
+        from talkinghead.engine.cache import Cache
+        from talkinghead.files import cache_key
 
         cache = self._cache or Cache()
         key = None

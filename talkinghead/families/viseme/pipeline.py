@@ -21,7 +21,7 @@ from talkinghead.contracts import (
     Speech,
     StageTime,
 )
-from talkinghead.engine.cache import Cache, cache_key
+from talkinghead.engine.cache import Cache
 from talkinghead.engine.head import (
     Avatar,
     Description,
@@ -41,6 +41,7 @@ from talkinghead.families.viseme.compose import fine_picture
 from talkinghead.families.viseme.config import VisemeConfig
 from talkinghead.families.viseme.geometry import COLUMNS
 from talkinghead.families.viseme.manifest import MANIFEST
+from talkinghead.files import cache_key
 
 CACHE_KIND = "viseme-geometry/1"
 """Part of the cache key: raised when the analysis changes."""
