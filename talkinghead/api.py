@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,12 @@ from talkinghead.registry import DEFAULT_FAMILY, FAMILIES, build, family
 
 
 def models() -> Mapping[str, Manifest]:
-    """The model families by name, with what each one needs."""
+    """The model families by name, with what each one needs.
+
+    Models of other packages that cannot be used are left out with a warning.
+    """
+    for row in FAMILIES.broken:
+        warnings.warn(f"{row}\nTry: {row.remedy}", stacklevel=2)
     return FAMILIES
 
 

@@ -1,22 +1,16 @@
 """Where the time of a model goes: the real pipeline on known inputs, cold and warm.
 
-The inputs are those of `measure.cases`; a family with other needs has a module `bench` beside its `pipeline` with
-
-    def cases(settings: BenchSettings, folder: Path) -> Sequence[BenchCase]
-    def tables(settings: BenchSettings, folder: Path, tell: Callable[[str], None]) -> Sequence[BenchTable]  # optional
-
-which may write their inputs into `folder`. Nothing is cached between cold runs; encoding is included.
+The inputs are those of `measure.cases`; a family with other needs names its own in its manifest (`bench`,
+`bench_tables`). Nothing is cached between cold runs; encoding is included.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -145,25 +139,23 @@ def _measure(
 def _tables(
     model: str, settings: BenchSettings, folder: Path, progress: Callable[[str], None] | None
 ) -> Sequence[BenchTable]:
-    from talkinghead.registry import family
+    from talkinghead.registry import family, named
 
-    own = family(model).module.rpartition(".")[0] + ".bench"
-    if importlib.util.find_spec(own) is None:
+    target = family(model).bench_tables
+    if target is None:
         return []
-    make = getattr(import_module(own), "tables", None)
-    found: Sequence[BenchTable] = make(settings, folder, progress or (lambda _: None)) if make is not None else []
+    found: Sequence[BenchTable] = named(target)(settings, folder, progress or (lambda _: None))
     return found
 
 
 def _cases(model: str, settings: BenchSettings, folder: Path) -> Sequence[BenchCase]:
-    from talkinghead.registry import family
+    from talkinghead.registry import family, named
 
     facts = family(model)
     if settings.source is not None:
         return [BenchCase("given", settings.source, str(settings.source))]
-    own = facts.module.rpartition(".")[0] + ".bench"
-    if importlib.util.find_spec(own) is not None:
-        cases: Sequence[BenchCase] = import_module(own).cases(settings, folder)
+    if facts.bench is not None:
+        cases: Sequence[BenchCase] = named(facts.bench)(settings, folder)
         return cases
     if facts.source_option != "--face":
         raise OptionError(

@@ -9,7 +9,7 @@ MANIFEST = Manifest(
     title="Wav2Lip",
     summary="Generates the lower face of any picture or video from the sound (96 or 256 pixels).",
     kind="patch",
-    module="talkinghead.families.wav2lip.pipeline",
+    builder="talkinghead.families.wav2lip.pipeline:build",
     face_source="a picture or video of a face",
     source_option="--face",
     needs_checkpoint=True,
@@ -18,5 +18,7 @@ MANIFEST = Manifest(
     can_stream=True,
     config="talkinghead.families.wav2lip.config:Wav2LipConfig",
     extra="models",
-    reference_module="talkinghead.families.wav2lip.reference",
+    reference="talkinghead.families.wav2lip.reference:NETWORKS",
+    bench="talkinghead.families.wav2lip.bench:cases",
+    bench_tables="talkinghead.families.wav2lip.bench:tables",
 )
