@@ -28,6 +28,10 @@ from talkinghead.audio.articulation import HOP_S, LABELS, NUM_FEATURES, RATE_HZ
 from talkinghead.audio.energy import frame_rms, speech_levels_db, to_db
 
 ASSET = Path(__file__).resolve().parent.parent / "talkinghead" / "assets" / "articulation.npz"
+Phones = list[tuple[float, float, str]]
+"""Start and end in seconds, and ARPAbet."""
+Utterance = tuple[np.ndarray, Phones, str]
+"""Samples, phones, language."""
 INDEX = {label: index for index, label in enumerate(LABELS)}
 
 
@@ -68,7 +72,7 @@ def augment(x: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, float]
     return (y * (0.1 / max(loud, 1e-6)) * 10 ** rng.uniform(-1, 0.5)).astype(np.float32), factor
 
 
-def frame_labels(phones: list[list], num: int, factor: float = 1.0) -> np.ndarray:
+def frame_labels(phones: Phones, num: int, factor: float = 1.0) -> np.ndarray:
     out = np.zeros(num, dtype=np.int64)
     times = np.arange(num) * HOP_S
     for start, end, label in phones:
@@ -76,22 +80,23 @@ def frame_labels(phones: list[list], num: int, factor: float = 1.0) -> np.ndarra
     return out
 
 
-def corpus(folder: Path) -> list[tuple[np.ndarray, list[list], str]]:
+def corpus(folder: Path) -> list[Utterance]:
     out = []
     for path in sorted(folder.glob("*.json")):
         facts = json.loads(path.read_text(encoding="utf-8"))
-        out.append((load(path.with_suffix(".flac")), facts["phones"], facts["language"]))
+        out.append((load(path.with_suffix(".flac")), [tuple(row) for row in facts["phones"]], facts["language"]))
     return out
 
 
-def typical_spectrum(utterances: list[tuple[np.ndarray, list[list], str]]) -> np.ndarray:
+def typical_spectrum(utterances: list[Utterance]) -> np.ndarray:
     rows = []
     for x, _, _ in utterances:
         bands = articulation.band_energies(x)
         level = to_db(frame_rms(x, RATE_HZ, hop_s=HOP_S, num_frames=len(bands)))
         loud = speech_levels_db(level)[1]
         rows.append((bands[level > loud - 25] - loud * np.log(10) / 10).mean(axis=0))
-    return np.mean(rows, axis=0).astype(np.float32)
+    mean: np.ndarray = np.mean(rows, axis=0)
+    return mean.astype(np.float32)
 
 
 class Network(nn.Module):
@@ -113,7 +118,8 @@ class Network(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         for layer in self.layers[:-1]:
             x = self.dropout(torch.relu(layer(x)))
-        return self.layers[-1](x)
+        scores: torch.Tensor = self.layers[-1](x)
+        return scores
 
 
 def fit(x: np.ndarray, y: np.ndarray, width: int, epochs: int, seed: int) -> Network:
@@ -145,7 +151,7 @@ def fit(x: np.ndarray, y: np.ndarray, width: int, epochs: int, seed: int) -> Net
     return network.eval()
 
 
-def recognition_table(utterances: list[tuple[np.ndarray, list[list], str]]) -> np.ndarray:
+def recognition_table(utterances: list[Utterance]) -> np.ndarray:
     """[spoken, recognised]: log P(spoken | recognised) of all-phone recognition."""
     from talkinghead.audio.recogniser import AllPhones
 
@@ -154,21 +160,25 @@ def recognition_table(utterances: list[tuple[np.ndarray, list[list], str]]) -> n
     for x, phones, _ in utterances:
         num = 1 + len(x) // articulation.HOP_SAMPLES
         np.add.at(counts, (frame_labels(phones, num), recogniser.frames(x).labels), 1)
-    return np.log(counts / counts.sum(axis=0, keepdims=True))
+    table: np.ndarray = np.log(counts / counts.sum(axis=0, keepdims=True))
+    return table
 
 
-def succession_table(utterances: list[tuple[np.ndarray, list[list], str]]) -> np.ndarray:
+def succession_table(utterances: list[Utterance]) -> np.ndarray:
     """[phone, next]: log P(next | phone)."""
     counts = np.full((len(LABELS), len(LABELS)), 1.0)
     for _, phones, _ in utterances:
         labels = [INDEX[label] for _, _, label in phones]
         np.add.at(counts, (labels[:-1], labels[1:]), 1)
-    return np.log(counts / counts.sum(axis=1, keepdims=True))
+    table: np.ndarray = np.log(counts / counts.sum(axis=1, keepdims=True))
+    return table
 
 
 def quantise(network: Network) -> dict[str, np.ndarray]:
     out: dict[str, np.ndarray] = {}
     for k, layer in enumerate(network.layers):
+        assert isinstance(layer, nn.Conv1d)
+        assert layer.bias is not None
         weight = layer.weight.detach().numpy().transpose(2, 1, 0).reshape(-1, layer.out_channels)
         scale = np.maximum(np.abs(weight).max(axis=0), 1e-8) / 127.0
         out[f"weight{k}"] = np.rint(weight / scale).astype(np.int8)

@@ -62,7 +62,7 @@ def main() -> int:
         lower = [cv2.resize(frame[given.height // 2 :], (32, 16), interpolation=cv2.INTER_AREA) for frame in small]
         activity = np.array([part.ravel() for part in lower], float)
         strip += [small[index] for index in choose(activity, count)]
-    picture = np.ascontiguousarray(np.hstack(strip))
+    picture = np.ascontiguousarray(np.hstack(strip), np.uint8)
     given.output.parent.mkdir(parents=True, exist_ok=True)
     write_png(given.output, picture)
     print(f"{given.output}: {picture.shape[1]}x{picture.shape[0]}, {given.output.stat().st_size // 1000} kB")

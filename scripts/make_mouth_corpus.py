@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Synthesise speech whose phone times are known exactly, for fitting and measuring mouth motion.
 
-    python scripts/make_mouth_corpus.py OUT --set fit        # what scripts/fit_closures.py learns from
+    python scripts/make_mouth_corpus.py OUT --set fit        # what scripts/fit_articulation.py learns from
     python scripts/make_mouth_corpus.py OUT --set held-out   # other voices, other sentences: the benchmark
     python scripts/make_mouth_corpus.py tests/data/mouth_corpus --set small
 
@@ -28,9 +28,10 @@ import sys
 import tempfile
 import unicodedata
 import wave
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -165,6 +166,11 @@ class Voice:
     def slug(self) -> str:
         extra = f"-{self.rate}" if self.engine == "espeak" else ("" if self.stretch == 1.0 else f"-{self.stretch:g}")
         return f"{self.engine}-{self.name}{extra}".replace("+", "_").replace("/", "_")
+
+
+Spoken = tuple[np.ndarray, int, list[tuple[float, float, str]]]
+"""Samples, their rate, and phones: start and end in seconds, ARPAbet."""
+Speak = Callable[[Voice, str], Spoken]
 
 
 FIT_VOICES = (
@@ -318,7 +324,7 @@ class Espeak:
         self.pieces: list[np.ndarray] = []
         self.events: list[tuple[int, str]] = []
 
-        def receive(samples: object, count: int, events: object) -> int:
+        def receive(samples: Any, count: int, events: Any) -> int:
             if count > 0:
                 self.pieces.append(np.ctypeslib.as_array(samples, (count,)).copy())
             index = 0
@@ -332,7 +338,7 @@ class Espeak:
         self.receive = kind(receive)
         self.library.espeak_SetSynthCallback(self.receive)
 
-    def speak(self, voice: Voice, text: str) -> tuple[np.ndarray, int, list[tuple[float, float, str]]]:
+    def speak(self, voice: Voice, text: str) -> Spoken:
         self.pieces.clear()
         self.events.clear()
         if self.library.espeak_SetVoiceByName(voice.name.encode()) != 0:
@@ -368,7 +374,7 @@ def read_wav(path: Path) -> tuple[np.ndarray, int]:
         return data.astype(np.float32) / 32768.0, file.getframerate()
 
 
-def flite_speak(voice: Voice, text: str) -> tuple[np.ndarray, int, list[tuple[float, float, str]]]:
+def flite_speak(voice: Voice, text: str) -> Spoken:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "out.wav"
         command = ["flite", "-voice", voice.name, "--setf", f"duration_stretch={voice.stretch}", "-psdur"]
@@ -384,7 +390,7 @@ def flite_speak(voice: Voice, text: str) -> tuple[np.ndarray, int, list[tuple[fl
     return samples, rate, phones
 
 
-def festival_speak(voice: Voice, text: str) -> tuple[np.ndarray, int, list[tuple[float, float, str]]]:
+def festival_speak(voice: Voice, text: str) -> Spoken:
     with tempfile.TemporaryDirectory() as folder:
         script, segments, sound = (Path(folder) / name for name in ("s.scm", "o.segs", "o.wav"))
         script.write_bytes(
@@ -418,28 +424,14 @@ def dictionary_sentences(count: int, words: int = 7, seed: int = 1) -> list[str]
 def utterances(which: str) -> Iterator[tuple[Voice, str, str]]:
     """(voice, name, text) of a set."""
     if which == "fit":
-        for number, voice in enumerate(FIT_VOICES):
-            for k, text in enumerate(FIT_SENTENCES):
-                if (k + number) % 2 == 0 or voice.engine != "espeak":
-                    yield voice, f"{voice.slug}-{k:02d}", text
-        rows = dictionary_sentences(24 * len(FIT_VOICES))
-        for number, voice in enumerate(FIT_VOICES):
-            for k, text in enumerate(rows[24 * number : 24 * (number + 1)]):
-                yield voice, f"{voice.slug}-words-{k:02d}", text
-        for voice in FIT_OTHER_VOICES:
-            for k, text in enumerate(OTHER_SENTENCES[voice.language]):
-                yield voice, f"{voice.slug}-{k:02d}", text
-        rows = dictionary_sentences(40 * len(FIT_ACCENTS), seed=2)
-        for number, voice in enumerate(FIT_ACCENTS):
-            for k, text in enumerate(rows[40 * number : 40 * (number + 1)]):
-                yield voice, f"{voice.slug}-words-{k:02d}", text
+        yield from fit_utterances()
     elif which == "held-out":
-        for voice in HELD_OUT_VOICES:
-            for k, text in enumerate(HELD_OUT_SENTENCES):
-                yield voice, f"{voice.slug}-{k:02d}", text
-        for voice in HELD_OUT_OTHER_VOICES:
-            for k, text in enumerate(OTHER_SENTENCES[voice.language]):
-                yield voice, f"{voice.slug}-{k:02d}", text
+        yield from (
+            (voice, f"{voice.slug}-{k:02d}", text)
+            for voice in HELD_OUT_VOICES
+            for k, text in enumerate(HELD_OUT_SENTENCES)
+        )
+        yield from in_other_languages(HELD_OUT_OTHER_VOICES)
     else:
         voices = [voice for voice in HELD_OUT_VOICES if voice.engine != "festival" and voice.stretch == 1.0]
         for k, text in enumerate(HELD_OUT_SENTENCES):
@@ -447,7 +439,31 @@ def utterances(which: str) -> Iterator[tuple[Voice, str, str]]:
             yield voice, f"{k:02d}-{voice.slug}", text
 
 
-def write_utterance(folder: Path, name: str, voice: Voice, text: str, speak: object) -> float:
+def fit_utterances() -> Iterator[tuple[Voice, str, str]]:
+    """The set "fit"."""
+    for number, voice in enumerate(FIT_VOICES):
+        for k, text in enumerate(FIT_SENTENCES):
+            if (k + number) % 2 == 0 or voice.engine != "espeak":
+                yield voice, f"{voice.slug}-{k:02d}", text
+    yield from in_rows_of_words(FIT_VOICES, each=24, seed=1)
+    yield from in_other_languages(FIT_OTHER_VOICES)
+    yield from in_rows_of_words(FIT_ACCENTS, each=40, seed=2)
+
+
+def in_rows_of_words(voices: Sequence[Voice], each: int, seed: int) -> Iterator[tuple[Voice, str, str]]:
+    rows = dictionary_sentences(each * len(voices), seed=seed)
+    for number, voice in enumerate(voices):
+        for k, text in enumerate(rows[each * number : each * (number + 1)]):
+            yield voice, f"{voice.slug}-words-{k:02d}", text
+
+
+def in_other_languages(voices: Sequence[Voice]) -> Iterator[tuple[Voice, str, str]]:
+    for voice in voices:
+        for k, text in enumerate(OTHER_SENTENCES[voice.language]):
+            yield voice, f"{voice.slug}-{k:02d}", text
+
+
+def write_utterance(folder: Path, name: str, voice: Voice, text: str, speak: Speak) -> float:
     samples, rate, phones = speak(voice, text)
     sound = soxr.resample(samples, rate, RATE_HZ, quality="HQ").astype(np.float32)
     pad = np.zeros(round(PAD_S * RATE_HZ), dtype=np.float32)
@@ -487,7 +503,7 @@ def main() -> None:
         if shutil.which(tool) is None:
             sys.exit(f"{tool} is not installed")
     espeak = Espeak()
-    engines = {"espeak": espeak.speak, "flite": flite_speak, "festival": festival_speak}
+    engines: dict[str, Speak] = {"espeak": espeak.speak, "flite": flite_speak, "festival": festival_speak}
     total, count = 0.0, 0
     for voice, name, text in utterances(arguments.which):
         total += write_utterance(arguments.out, name, voice, text, engines[voice.engine])

@@ -61,14 +61,14 @@ def squares(frames: list[Frame], height: int) -> list[Frame]:
     top, left = ((size - side) // 2 for size in frames[0].shape[:2])
     cut = [frame[top : top + side, left : left + side] for frame in frames]
     method = cv2.INTER_AREA if side >= height else cv2.INTER_CUBIC
-    return [cv2.resize(frame, (height, height), interpolation=method) for frame in cut]
+    return [np.asarray(cv2.resize(frame, (height, height), interpolation=method), np.uint8) for frame in cut]
 
 
 def write_animation(path: Path, frames: list[Frame], fps: Fraction, quality: int) -> None:
     """An animated WebP that plays for ever; frames are RGB."""
     animation = cv2.Animation()
     animation.frames = [cv2.cvtColor(frame, cv2.COLOR_RGB2BGR) for frame in frames]
-    animation.durations = np.full(len(frames), round(1000 / fps), np.int32)
+    animation.durations = np.full(len(frames), round(1000 / fps), np.int32)  # type: ignore[assignment]  # OpenCV wants an array here and says a sequence
     if not cv2.imwriteanimation(str(path), animation, [cv2.IMWRITE_WEBP_QUALITY, quality]):
         raise RuntimeError(f"{path} was not written")
 

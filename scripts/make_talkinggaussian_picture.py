@@ -10,7 +10,12 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from talkinghead.families.talkinggaussian.procedural.build import Example
 
 SPEAKING_S = (0.08, 1.32, 2.80)
 """Upper row: times in the bundled sentence, lips closed, half open and wide open."""
@@ -37,14 +42,14 @@ def main() -> int:
 
     speech = th.listen(demo_speech_path())
 
-    def frames(example: object, times_s: tuple[float, ...], **camera: float) -> list[np.ndarray]:
+    def frames(example: Example, times_s: tuple[float, ...], camera: Mapping[str, float]) -> list[np.ndarray]:
         head = th.load(
             "talkinggaussian",
             checkpoint=example.model,
             features=example.data / "aud_ds.npy",
             torso=not camera,
             device="cpu",
-            **camera,
+            **dict[str, Any](camera),
         )
         wanted = {round(25 * time_s) for time_s in times_s}
         found = {}
@@ -60,8 +65,8 @@ def main() -> int:
 
     with tempfile.TemporaryDirectory() as folder:
         example = write_example(Path(folder))
-        upper = frames(example, SPEAKING_S)
-        lower = [frames(example, (VIEW_S,), **view)[0] for view in VIEWS]
+        upper = frames(example, SPEAKING_S, {})
+        lower = [frames(example, (VIEW_S,), view)[0] for view in VIEWS]
     picture = np.vstack([np.hstack(upper), np.hstack(lower)])
     write_png(arguments.output, picture)
     print(f"{arguments.output}: {picture.shape[1]}x{picture.shape[0]}, {arguments.output.stat().st_size} bytes")

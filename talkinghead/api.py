@@ -10,23 +10,27 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from talkinghead.contracts import AudioClip, Frame, Phone, Result, Speech, StageTime
+from talkinghead.engine import speech_input
 from talkinghead.engine.context import CancelToken, Progress, ProgressEvent
 from talkinghead.engine.head import Avatar, Head, LoadOptions, PrepareOptions, RenderOptions
 from talkinghead.engine.manifest import Manifest
 from talkinghead.registry import DEFAULT_FAMILY, FAMILIES, build, family
 
-SPEECH_RATE_HZ = 16_000
-"""Every speech encoder and the phone recogniser listen at this rate."""
-
 
 def models() -> Mapping[str, Manifest]:
-    """The model families by name, with what each one needs."""
+    """The model families by name, with what each one needs.
+
+    Models of other packages that cannot be used are left out with a warning.
+    """
+    for row in FAMILIES.broken:
+        warnings.warn(f"{row}\nTry: {row.remedy}", stacklevel=2)
     return FAMILIES
 
 
@@ -88,16 +92,7 @@ def listen(
     Raises:
         MediaError: the file cannot be read, has no sound or no samples.
     """
-    from talkinghead.media import read_audio, resample_clip
-
-    if isinstance(sound, AudioClip):
-        first = round(start_s * sound.sample_rate_hz)
-        stop = None if duration_s is None else first + round(duration_s * sound.sample_rate_hz)
-        part = replace(sound, samples=sound.samples[first:stop])
-        return Speech(clip=resample_clip(part, SPEECH_RATE_HZ), soundtrack=part, phones=phones)
-    path = Path(sound)
-    clip = read_audio(path, SPEECH_RATE_HZ, start_s=start_s, duration_s=duration_s)
-    return Speech(clip=clip, soundtrack=path, start_s=start_s, phones=phones)
+    return speech_input.listen(sound, start_s=start_s, duration_s=duration_s, phones=phones)
 
 
 def say(text: str, *, lang: str = "en", voice: str | None = None, engine: str = "auto", speed: float = 1.0) -> Speech:
@@ -116,13 +111,10 @@ def say(text: str, *, lang: str = "en", voice: str | None = None, engine: str = 
         MissingDependency: the engine is not installed. BackendError: it failed, or is forbidden offline.
     """
     from talkinghead.engine.options import build_config
-    from talkinghead.media import resample_clip
     from talkinghead.speech import SpeechOptions
-    from talkinghead.speech import say as speak_whole
 
     values = {"lang": lang, "voice": voice, "engine": engine, "speed": speed}
-    spoken = speak_whole(text, build_config(SpeechOptions, values, owner="Speech"))
-    return Speech(clip=resample_clip(spoken.clip, SPEECH_RATE_HZ), soundtrack=spoken.clip, phones=spoken.phones)
+    return speech_input.say(text, build_config(SpeechOptions, values, owner="Speech"))
 
 
 def prepare(head: Head, source: str | Path | Frame, options: PrepareOptions | None = None) -> Avatar:

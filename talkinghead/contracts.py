@@ -139,6 +139,16 @@ class MediaInfo:
     variable_frame_rate: bool = False
 
 
+class ArrayStore(Protocol):
+    """Named arrays by key: the cache, as those know it who only look up and leave results there."""
+
+    def get(self, key: str) -> dict[str, NDArray[Any]] | None:
+        """The arrays stored under a key (see `files.cache_key`), or None."""
+
+    def put(self, key: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Store arrays under a key; what was there is replaced."""
+
+
 @runtime_checkable
 class FrameSource(Protocol):
     """Pictures of a face, readable many times and from any position; at a constant frame rate.

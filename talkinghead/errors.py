@@ -22,6 +22,7 @@
     │   └── EncoderUnavailable     no usable encoder for what was asked
     ├── MissingDependency          an optional package is not installed; names the extra
     ├── MissingWeights             a model file is needed and not found
+    ├── BrokenFamily               a model that another package brings cannot be used
     ├── BackendError               device or runtime failed
     │   └── OutOfMemory            even the smallest batch does not fit
     └── Cancelled                  the caller stopped the job
@@ -167,6 +168,10 @@ class MissingDependency(TalkingHeadError):
 
 
 class MissingWeights(TalkingHeadError):
+    pass
+
+
+class BrokenFamily(TalkingHeadError):
     pass
 
 

@@ -1,18 +1,23 @@
-"""Input files that exist, and output files that appear only when they are complete."""
+"""Input files that exist, hashes of content, and output files that appear only when they are complete."""
 
 from __future__ import annotations
 
+import dataclasses
+import enum
 import errno
 import hashlib
+import json
 import os
 import re
 import secrets
 import shutil
 import stat
+from collections.abc import Mapping
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from talkinghead.errors import MediaNotFound, OutputExists, UnreadableMedia, UnwritableOutput
 
@@ -20,6 +25,9 @@ SEQUENCE_PICTURE = "{:06d}.png"
 SEQUENCE_SOUND = "sound.wav"
 _SEQUENCE_FILE = re.compile(r"\d{6,}\.png|sound\.wav")
 """What a folder of pictures holds; a folder with anything else in it is never replaced."""
+
+_KEY_FORMAT = 1
+"""Part of every cache key: raised when the spelling of values changes."""
 
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -65,6 +73,57 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
 def _sha256_of_version(path: Path, version: tuple[int, ...]) -> str:  # noqa: ARG001 (part of the cache key)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def cache_key(kind: str, /, **parts: object) -> str:
+    """Hash everything that decides an entry's content.
+
+    Args:
+        kind: what is stored, with the version of the code that makes it ("faces/1").
+        parts: content hashes, options (plain values, dataclasses of them, arrays), model hashes. Paths are
+            refused: the same path may hold other content tomorrow.
+    Returns:
+        64 hexadecimal digits.
+    Raises:
+        TypeError: a part has no stable spelling.
+    """
+    text = json.dumps(
+        [_KEY_FORMAT, kind, {name: _plain(value) for name, value in parts.items()}], sort_keys=True, ensure_ascii=True
+    )
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def _plain(value: object) -> Any:
+    """A JSON value that differs whenever `value` differs; refuses what has no stable spelling."""
+    import numpy as np  # here: most who import this module for its files have no arrays
+
+    if value is None or isinstance(value, (bool, int, str)):
+        return value if not isinstance(value, enum.Enum) else [type(value).__name__, value.name]
+    if isinstance(value, float):
+        return ["float", value.hex()]
+    if isinstance(value, enum.Enum):
+        return [type(value).__name__, value.name]
+    if isinstance(value, Fraction):
+        return ["fraction", value.numerator, value.denominator]
+    if isinstance(value, bytes):
+        return ["bytes", hashlib.sha256(value).hexdigest()]
+    if isinstance(value, np.ndarray):
+        if value.dtype.hasobject:
+            raise TypeError("an array of Python objects cannot be part of a cache key")
+        data = np.ascontiguousarray(value)
+        return ["array", data.dtype.str, list(data.shape), hashlib.sha256(data.tobytes()).hexdigest()]
+    if isinstance(value, np.generic):
+        return ["scalar", value.dtype.str, value.tobytes().hex()]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return [type(value).__name__, fields]
+    if isinstance(value, Mapping):
+        return ["map", sorted(([_plain(k), _plain(v)] for k, v in value.items()), key=json.dumps)]
+    if isinstance(value, (list, tuple)):
+        return ["list", [_plain(item) for item in value]]
+    raise TypeError(
+        f"{type(value).__name__} cannot be part of a cache key: a path or an object says nothing about content"
+    )
 
 
 def unwritable(path: Path, error: OSError) -> UnwritableOutput:

@@ -1,17 +1,29 @@
-"""Files that appear complete or not at all; imports that stay light."""
+"""Files that appear complete or not at all; keys made from content; imports that stay light."""
 
 from __future__ import annotations
 
+import enum
 import errno
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from talkinghead.errors import MediaNotFound, OutputExists, UnreadableMedia, UnwritableOutput
-from talkinghead.files import PendingOutput, check_target, existing_file, file_sha256, unwritable, write_bytes
+from talkinghead.files import (
+    PendingOutput,
+    cache_key,
+    check_target,
+    existing_file,
+    file_sha256,
+    unwritable,
+    write_bytes,
+)
 
 
 def test_a_file_appears_only_on_commit(tmp_path: Path) -> None:
@@ -133,3 +145,77 @@ def test_every_public_name_exists() -> None:
 
     for name in media.__all__:
         assert getattr(media, name) is not None
+
+
+# Keys.
+
+
+@dataclass(frozen=True)
+class Options:
+    a: int = 1
+    b: tuple[float, ...] = (0.5,)
+
+
+class Colour(enum.Enum):
+    RED = 1
+
+
+DIFFERENT = [
+    None,
+    False,
+    0,
+    0.0,
+    -0.0,
+    1,
+    True,
+    1.0,
+    "",
+    "1",
+    b"1",
+    (1,),
+    (1, 2),
+    ((1,), 2),
+    (1, (2,)),
+    "1, 2",
+    {"a": 1},
+    {"a": 2},
+    {1: 1},
+    {"1": 1},
+    Fraction(1),
+    Fraction(25, 1),
+    Colour.RED,
+    Options(),
+    Options(a=2),
+    Options(b=(0.25,)),
+    np.float32(1),
+    np.arange(3),
+    np.arange(3.0),
+    np.arange(3)[None],
+    np.zeros(0),
+]
+
+
+def test_what_differs_has_another_key() -> None:
+    keys = [cache_key("test/1", value=value) for value in DIFFERENT]
+    assert len(set(keys)) == len(DIFFERENT)
+    assert len({cache_key("test/1"), cache_key("test/2"), cache_key("test/1", a=1), cache_key("test/1", b=1)}) == 4
+
+
+def test_what_is_equal_has_the_same_key() -> None:
+    assert cache_key("k", a=1, b=2) == cache_key("k", b=2, a=1)
+    assert cache_key("k", a={"x": 1, "y": 2}) == cache_key("k", a={"y": 2, "x": 1})
+    assert cache_key("k", a=[1, 2]) == cache_key("k", a=(1, 2))
+    assert cache_key("k", a=Options()) == cache_key("k", a=Options(1, (0.5,)))
+    assert cache_key("k", a=np.arange(6).reshape(2, 3).T) == cache_key("k", a=np.arange(6).reshape(2, 3).T.copy())
+
+
+def test_keys_do_not_change_between_runs_and_machines() -> None:
+    assert cache_key("faces/1", source="ab", every=2, stop=None) == (
+        "62bddfd17a091dc487e60f4b5c1cf494a7865fa10498cfcc1846d19ca3ae5d8e"
+    )
+
+
+@pytest.mark.parametrize("value", [Path("x"), object(), Options, np.array([None]), {"a": Path("x")}, [object()]])
+def test_what_has_no_stable_spelling_is_refused(value: object) -> None:
+    with pytest.raises(TypeError, match="cache key"):
+        cache_key("k", value=value)

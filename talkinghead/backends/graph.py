@@ -8,7 +8,7 @@ convolutional networks need after BatchNorm is folded away; each has one meaning
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -97,43 +97,67 @@ class Graph:
         return total
 
 
-def output_shape(node: Node, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+Shape = tuple[int, ...]
+
+
+def output_shape(node: Node, shapes: Sequence[Shape]) -> Shape:
     """[B, C, H, W] of what an operator gives for inputs of these shapes."""
+    rule = _SHAPES.get(node.operator)
+    return rule(node, shapes) if rule is not None else tuple(shapes[0])
+
+
+def _conv_shape(node: Node, shapes: Sequence[Shape]) -> Shape:
+    batch, _, height, width = shapes[0]
+    top, left, bottom, right = node.settings["padding"]
+    down, across = node.settings["stride"]
+    filters, _, rows, columns = node.weights["weight"].shape
+    return batch, filters, (height + top + bottom - rows) // down + 1, (width + left + right - columns) // across + 1
+
+
+def _conv_transpose_shape(node: Node, shapes: Sequence[Shape]) -> Shape:
+    batch, _, height, width = shapes[0]
+    down, across = node.settings["stride"]
+    _, filters, rows, columns = node.weights["weight"].shape
+    more = node.settings["output_padding"] - 2 * node.settings["padding"]
+    return batch, filters, (height - 1) * down + rows + more, (width - 1) * across + columns + more
+
+
+def _concat_shape(_: Node, shapes: Sequence[Shape]) -> Shape:
+    batch, __, height, width = shapes[0]
+    return batch, sum(shape[1] for shape in shapes), height, width
+
+
+def _depth_to_space_shape(node: Node, shapes: Sequence[Shape]) -> Shape:
     batch, channels, height, width = shapes[0]
-    settings = node.settings
-    if node.operator == "conv":
-        top, left, bottom, right = settings["padding"]
-        weight = node.weights["weight"]
-        height = (height + top + bottom - weight.shape[2]) // settings["stride"][0] + 1
-        width = (width + left + right - weight.shape[3]) // settings["stride"][1] + 1
-        return batch, weight.shape[0], height, width
-    if node.operator == "conv_transpose":
-        weight, pad, extra = node.weights["weight"], settings["padding"], settings["output_padding"]
-        height = (height - 1) * settings["stride"][0] - 2 * pad + weight.shape[2] + extra
-        width = (width - 1) * settings["stride"][1] - 2 * pad + weight.shape[3] + extra
-        return batch, weight.shape[1], height, width
-    if node.operator == "concat":
-        return batch, sum(shape[1] for shape in shapes), height, width
-    if node.operator == "depth_to_space":
-        block = settings["block"]
-        return batch, channels // block**2, height * block, width * block
-    if node.operator == "max_pool":
-        return batch, channels, height // 2, width // 2
-    if node.operator == "max_channels":
-        return batch, 1, height, width
-    if node.operator == "slice_channels":
-        return batch, settings["stop"] - settings["start"], height, width
-    if node.operator == "upsample":
-        return batch, channels, 2 * height, 2 * width
-    if node.operator == "mean":
-        return batch, channels, 1, 1
-    if node.operator == "flatten":
-        return batch, channels * height * width
-    if node.operator == "from_pixels":
-        return batch, width, channels, height  # of [B, H, W, C]
-    if node.operator == "to_pixels":
-        return batch, height, width, channels
-    return tuple(shapes[0])
+    block = node.settings["block"]
+    return batch, channels // block**2, height * block, width * block
+
+
+def _slice_shape(node: Node, shapes: Sequence[Shape]) -> Shape:
+    batch, _, height, width = shapes[0]
+    return batch, node.settings["stop"] - node.settings["start"], height, width
+
+
+def _plain(change: Callable[[int, int, int, int], Shape]) -> Callable[[Node, Sequence[Shape]], Shape]:
+    """A rule that needs nothing but the (first) input's shape."""
+    return lambda _, shapes: change(*shapes[0])
+
+
+_SHAPES: Mapping[str, Callable[[Node, Sequence[Shape]], Shape]] = {
+    "conv": _conv_shape,
+    "conv_transpose": _conv_transpose_shape,
+    "concat": _concat_shape,
+    "depth_to_space": _depth_to_space_shape,
+    "slice_channels": _slice_shape,
+    "max_pool": _plain(lambda batch, channels, height, width: (batch, channels, height // 2, width // 2)),
+    "max_channels": _plain(lambda batch, __, height, width: (batch, 1, height, width)),
+    "upsample": _plain(lambda batch, channels, height, width: (batch, channels, 2 * height, 2 * width)),
+    "mean": _plain(lambda batch, channels, *__: (batch, channels, 1, 1)),
+    "flatten": _plain(lambda batch, channels, height, width: (batch, channels * height * width)),
+    "from_pixels": _plain(lambda batch, height, width, channels: (batch, channels, height, width)),
+    "to_pixels": _plain(lambda batch, channels, height, width: (batch, height, width, channels)),
+}
+"""Operators that are not named keep the shape."""
 
 
 class GraphBuilder:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from typing import cast
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -40,67 +40,8 @@ class GraphModule(nn.Module):
         return tuple(values[name] for name in self.graph.outputs)
 
     def _run(self, node: Node, inputs: list[Tensor]) -> Tensor:
-        x, settings = inputs[0], node.settings
         weights = {role: self.get_buffer(_buffer(node, role)) for role in node.weights}
-        match node.operator:
-            case "conv":
-                top, left, bottom, right = settings["padding"]
-                padding: tuple[int, int] = (top, left)
-                if (top, left) != (bottom, right):
-                    x, padding = functional.pad(x, (left, right, top, bottom)), (0, 0)
-                return functional.conv2d(
-                    x,
-                    weights["weight"],
-                    weights["bias"],
-                    stride=settings["stride"],
-                    padding=padding,
-                    groups=settings["groups"],
-                )
-            case "conv_transpose":
-                return functional.conv_transpose2d(
-                    x,
-                    weights["weight"],
-                    weights["bias"],
-                    stride=settings["stride"],
-                    padding=settings["padding"],
-                    output_padding=settings["output_padding"],
-                )
-            case "relu":
-                return torch.relu(x)
-            case "add":
-                return x + inputs[1]
-            case "concat":
-                return torch.cat(inputs, dim=1)
-            case "depth_to_space":
-                return depth_to_space(x, settings["block"])
-            case "sigmoid":
-                return torch.sigmoid(x.float())
-            case "max_pool":
-                pooled: Tensor = functional.max_pool2d(x, kernel_size=2, stride=2)
-                return pooled
-            case "l2_norm":
-                norm = x.float().square().sum(dim=1, keepdim=True).sqrt() + settings["epsilon"]
-                unit: Tensor = (x / norm).to(x.dtype)
-                return unit * weights["weight"].reshape(1, -1, 1, 1)
-            case "max_channels":
-                return x.amax(dim=1, keepdim=True)
-            case "slice_channels":
-                return x[:, settings["start"] : settings["stop"]]
-            case "softmax_channels":
-                return torch.softmax(x.float(), dim=1)
-            case "upsample":
-                return functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=True)
-            case "mean":
-                return x.mean(dim=(2, 3), keepdim=True)
-            case "scale":
-                return x * weights["factor"]
-            case "flatten":
-                return x.flatten(1)
-            case "from_pixels":
-                return (x.permute(0, 3, 1, 2).to(torch.float32) / 255).to(weights["levels"].dtype)
-            case "to_pixels":
-                return (x.float() * 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
-        raise AssertionError(node.operator)
+        return _OPERATORS[node.operator](inputs, weights, node.settings)
 
 
 def depth_to_space(x: Tensor, block: int) -> Tensor:
@@ -110,6 +51,79 @@ def depth_to_space(x: Tensor, block: int) -> Tensor:
     x = x.permute(0, 2, 3, 1).reshape(batch, height, width, block, block, depth)
     x = x.permute(0, 1, 3, 2, 4, 5).reshape(batch, height * block, width * block, depth)
     return x.permute(0, 3, 1, 2)
+
+
+Weights = Mapping[str, Tensor]
+Settings = Mapping[str, Any]
+
+
+def _conv(inputs: list[Tensor], weights: Weights, settings: Settings) -> Tensor:
+    x = inputs[0]
+    top, left, bottom, right = settings["padding"]
+    padding: tuple[int, int] = (top, left)
+    if (top, left) != (bottom, right):
+        x, padding = functional.pad(x, (left, right, top, bottom)), (0, 0)
+    return functional.conv2d(
+        x, weights["weight"], weights["bias"], stride=settings["stride"], padding=padding, groups=settings["groups"]
+    )
+
+
+def _conv_transpose(inputs: list[Tensor], weights: Weights, settings: Settings) -> Tensor:
+    return functional.conv_transpose2d(
+        inputs[0],
+        weights["weight"],
+        weights["bias"],
+        stride=settings["stride"],
+        padding=settings["padding"],
+        output_padding=settings["output_padding"],
+    )
+
+
+def _max_pool(inputs: list[Tensor], _: Weights, __: Settings) -> Tensor:
+    pooled: Tensor = functional.max_pool2d(inputs[0], kernel_size=2, stride=2)
+    return pooled
+
+
+def _l2_norm(inputs: list[Tensor], weights: Weights, settings: Settings) -> Tensor:
+    x = inputs[0]
+    norm = x.float().square().sum(dim=1, keepdim=True).sqrt() + settings["epsilon"]
+    unit: Tensor = (x / norm).to(x.dtype)
+    return unit * weights["weight"].reshape(1, -1, 1, 1)
+
+
+def _upsample(inputs: list[Tensor], _: Weights, __: Settings) -> Tensor:
+    return functional.interpolate(inputs[0], scale_factor=2.0, mode="bilinear", align_corners=True)
+
+
+def _from_pixels(inputs: list[Tensor], weights: Weights, _: Settings) -> Tensor:
+    return (inputs[0].permute(0, 3, 1, 2).to(torch.float32) / 255).to(weights["levels"].dtype)
+
+
+def _to_pixels(inputs: list[Tensor], _: Weights, __: Settings) -> Tensor:
+    return (inputs[0].float() * 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+
+_OPERATORS: Mapping[str, Callable[[list[Tensor], Weights, Settings], Tensor]] = {
+    "conv": _conv,
+    "conv_transpose": _conv_transpose,
+    "relu": lambda inputs, _, __: torch.relu(inputs[0]),
+    "add": lambda inputs, _, __: inputs[0] + inputs[1],
+    "concat": lambda inputs, _, __: torch.cat(inputs, dim=1),
+    "depth_to_space": lambda inputs, _, settings: depth_to_space(inputs[0], settings["block"]),
+    "sigmoid": lambda inputs, _, __: torch.sigmoid(inputs[0].float()),
+    "max_pool": _max_pool,
+    "l2_norm": _l2_norm,
+    "max_channels": lambda inputs, _, __: inputs[0].amax(dim=1, keepdim=True),
+    "slice_channels": lambda inputs, _, settings: inputs[0][:, settings["start"] : settings["stop"]],
+    "softmax_channels": lambda inputs, _, __: torch.softmax(inputs[0].float(), dim=1),
+    "upsample": _upsample,
+    "mean": lambda inputs, _, __: inputs[0].mean(dim=(2, 3), keepdim=True),
+    "scale": lambda inputs, weights, _: inputs[0] * weights["factor"],
+    "flatten": lambda inputs, _, __: inputs[0].flatten(1),
+    "from_pixels": _from_pixels,
+    "to_pixels": _to_pixels,
+}
+"""What each operator of a graph means here, called with its inputs, its weights by role and its settings."""
 
 
 def _buffer(node: Node, role: str) -> str:

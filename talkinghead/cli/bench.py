@@ -41,7 +41,8 @@ def bench(
     Cold is the first run: loading, preparing the face and rendering. Warm is rendering with the face prepared.
     """
     from talkinghead.cli.generate import parse_fps
-    from talkinghead.service.bench import BenchSettings, bench_model
+    from talkinghead.measure.cases import BenchSettings
+    from talkinghead.service.bench import bench_model
 
     family(model)
     given.refuse_all_but(model, list(FAMILIES))

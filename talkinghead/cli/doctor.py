@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -30,65 +31,80 @@ def doctor(json_output: Annotated[bool, typer.Option("--json", help="Show it as 
 
 def as_text(found: Examination) -> str:
     """The examination as aligned lines."""
+    sections = [
+        ("Machine", _machine(found)),
+        ("Video encoders", _encoders(found, "video")),
+        ("Audio encoders", _encoders(found, "audio")),
+        ("Face detectors", _detectors(found)),
+        ("Installed", _installed(found)),
+        ("Files", _files(found)),
+        ("Verdict", _verdict(found)),
+    ]
+    return "\n\n".join("\n".join([heading, *lines]) for heading, lines in sections)
+
+
+def _row(name: str, value: str) -> str:
+    return f"  {name:<16} {value}".rstrip()
+
+
+def _state(usable: bool, why_not: str) -> str:
+    return "works" if usable else f"no: {why_not}"
+
+
+def _machine(found: Examination) -> Iterator[str]:
     machine = found.machine
-    lines: list[str] = []
-
-    def heading(text: str) -> None:
-        lines.extend(["", text] if lines else [text])
-
-    def row(name: str, value: str) -> None:
-        lines.append(f"  {name:<16} {value}".rstrip())
-
-    def state(usable: bool, why_not: str) -> str:
-        return "works" if usable else f"no: {why_not}"
-
-    heading("Machine")
-    row("talkinghead", found.version)
-    row("python", f"{machine.python} ({machine.executable})")
-    row("system", machine.system)
-    row("processor", machine.processor or "unknown")
-    row("features", " ".join(machine.features) or "unknown")
-    row("cores", str(machine.cores))
+    yield _row("talkinghead", found.version)
+    yield _row("python", f"{machine.python} ({machine.executable})")
+    yield _row("system", machine.system)
+    yield _row("processor", machine.processor or "unknown")
+    yield _row("features", " ".join(machine.features) or "unknown")
+    yield _row("cores", str(machine.cores))
     if machine.memory_bytes is not None:
         free = machine.memory_available_bytes
         more = f", {console.size_text(free)} available" if free is not None else ""
-        row("memory", console.size_text(machine.memory_bytes) + more)
+        yield _row("memory", console.size_text(machine.memory_bytes) + more)
     for gpu in found.gpus:
         size = f", {console.size_text(gpu.memory_bytes)}" if gpu.memory_bytes is not None else ""
-        row("gpu", f"{gpu.name}{size}: {state(gpu.usable, gpu.why_not)}")
+        yield _row("gpu", f"{gpu.name}{size}: {_state(gpu.usable, gpu.why_not)}")
     if not found.gpus:
-        row("gpu", "none found; everything runs on the CPU")
+        yield _row("gpu", "none found; everything runs on the CPU")
 
-    for kind in ("video", "audio"):
-        heading(f"{kind.capitalize()} encoders")
-        for encoder in found.encoders:
-            if encoder.kind == kind:
-                made = f" ({encoder.codec})" if encoder.codec != encoder.name else ""
-                row(encoder.name + made, state(encoder.usable, encoder.why_not))
 
-    heading("Face detectors")
+def _encoders(found: Examination, kind: str) -> Iterator[str]:
+    for encoder in found.encoders:
+        if encoder.kind == kind:
+            made = f" ({encoder.codec})" if encoder.codec != encoder.name else ""
+            yield _row(encoder.name + made, _state(encoder.usable, encoder.why_not))
+
+
+def _detectors(found: Examination) -> Iterator[str]:
     for detector in found.detectors:
         chosen = " (taken by default)" if detector.automatic else ""
         model = f", {detector.model}" if detector.model else ""
-        row(detector.name, state(detector.usable, detector.why_not) + chosen + model)
+        yield _row(detector.name, _state(detector.usable, detector.why_not) + chosen + model)
 
-    heading("Installed")
+
+def _installed(found: Examination) -> Iterator[str]:
     for extra in found.extras:
         have = [f"{package.name} {package.version}" for package in extra.packages if package.version is not None]
         lack = [package.name for package in extra.packages if package.version is None]
         if lack and extra.name != "base":
-            row(f"[{extra.name}]", f"missing: {', '.join(lack)}" + (f"; there: {', '.join(have)}" if have else ""))
+            yield _row(
+                f"[{extra.name}]", f"missing: {', '.join(lack)}" + (f"; there: {', '.join(have)}" if have else "")
+            )
         else:
-            row(extra.name if extra.name == "base" else f"[{extra.name}]", ", ".join(have))
+            yield _row(extra.name if extra.name == "base" else f"[{extra.name}]", ", ".join(have))
 
-    heading("Files")
-    row("models", found.model_folder)
+
+def _files(found: Examination) -> Iterator[str]:
+    yield _row("models", found.model_folder)
     for file in found.models:
-        lines.append(f"                   {file.path} ({console.size_text(file.size_bytes)})")
-    row("cache", f"{found.cache_folder}: {found.cache_entries} entries, {console.size_text(found.cache_bytes)}")
+        yield _row("", f"{file.path} ({console.size_text(file.size_bytes)})")
+    yield _row("cache", f"{found.cache_folder}: {found.cache_entries} entries, {console.size_text(found.cache_bytes)}")
 
-    heading("Verdict")
-    lines.extend(f"  problem: {problem}" for problem in found.problems)
+
+def _verdict(found: Examination) -> Iterator[str]:
+    for problem in found.problems:
+        yield f"  problem: {problem}"
     if not found.problems:
-        lines.append("  The built-in animator can run here.")
-    return "\n".join(lines)
+        yield "  The built-in animator can run here."

@@ -181,7 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             status = status if isinstance(status, int) else 0
         except (KeyboardInterrupt, typer.Abort):
             status = 130
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (the last place: whatever went wrong becomes a sentence and a status)
             status = _failed(error, debug)
         if status == 130:
             status = 128 + (stopped[0] if stopped else signal.SIGINT)

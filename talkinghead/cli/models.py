@@ -57,6 +57,8 @@ def list_models(json_output: Annotated[bool, typer.Option("--json", help="Show i
     from talkinghead.registry import DEFAULT_FAMILY, FAMILIES
     from talkinghead.weights import store
 
+    for row in FAMILIES.broken:
+        console.warn(f"{row}\nTry: {row.remedy}")
     if not json_output:
         rows = [
             [

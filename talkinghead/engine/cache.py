@@ -5,18 +5,14 @@ an entry is never stale and never needs to be invalidated. Entries appear under 
 any number of processes may read, write and clear at once. What cannot be read is ignored and written again; a
 cache that cannot be written costs time, never the job: both give a `CacheWarning`.
 
-Layout: `FOLDER/ab/ab12...ef.npz`. The folder is the one given, else the environment variable `TALKINGHEAD_CACHE`,
-else the user's cache folder of the platform.
+Layout: `FOLDER/ab/ab12...ef.npz`, named by `files.cache_key`. The folder is the one given, else the environment
+variable `TALKINGHEAD_CACHE`, else the user's cache folder of the platform.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import enum
-import hashlib
 import io
-import json
 import os
 import re
 import tempfile
@@ -25,7 +21,6 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +33,6 @@ DEFAULT_MAX_BYTES = 2 * 1024**3
 CACHE_VARIABLE = "TALKINGHEAD_CACHE"
 """Environment variable that names the cache folder."""
 
-_FORMAT = 1
 _KEY = re.compile(r"[0-9a-f]{64}")
 _PARTIAL = ".partial-"
 _PARTIAL_MAX_AGE_S = 3600.0
@@ -70,55 +64,6 @@ def default_folder() -> Path:
     return Path(platformdirs.user_cache_dir("talkinghead", appauthor=False))
 
 
-def _plain(value: object) -> Any:
-    """A JSON value that differs whenever `value` differs; refuses what has no stable spelling."""
-    if value is None or isinstance(value, (bool, int, str)):
-        return value if not isinstance(value, enum.Enum) else [type(value).__name__, value.name]
-    if isinstance(value, float):
-        return ["float", value.hex()]
-    if isinstance(value, enum.Enum):
-        return [type(value).__name__, value.name]
-    if isinstance(value, Fraction):
-        return ["fraction", value.numerator, value.denominator]
-    if isinstance(value, bytes):
-        return ["bytes", hashlib.sha256(value).hexdigest()]
-    if isinstance(value, np.ndarray):
-        if value.dtype.hasobject:
-            raise TypeError("an array of Python objects cannot be part of a cache key")
-        data = np.ascontiguousarray(value)
-        return ["array", data.dtype.str, list(data.shape), hashlib.sha256(data.tobytes()).hexdigest()]
-    if isinstance(value, np.generic):
-        return ["scalar", value.dtype.str, value.tobytes().hex()]
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-        return [type(value).__name__, fields]
-    if isinstance(value, Mapping):
-        return ["map", sorted(([_plain(k), _plain(v)] for k, v in value.items()), key=json.dumps)]
-    if isinstance(value, (list, tuple)):
-        return ["list", [_plain(item) for item in value]]
-    raise TypeError(
-        f"{type(value).__name__} cannot be part of a cache key: a path or an object says nothing about content"
-    )
-
-
-def cache_key(kind: str, /, **parts: object) -> str:
-    """Hash everything that decides an entry's content.
-
-    Args:
-        kind: what is stored, with the version of the code that makes it ("faces/1").
-        parts: content hashes, options (plain values, dataclasses of them, arrays), model hashes. Paths are
-            refused: the same path may hold other content tomorrow.
-    Returns:
-        64 hexadecimal digits.
-    Raises:
-        TypeError: a part has no stable spelling.
-    """
-    text = json.dumps(
-        [_FORMAT, kind, {name: _plain(value) for name, value in parts.items()}], sort_keys=True, ensure_ascii=True
-    )
-    return hashlib.sha256(text.encode("ascii")).hexdigest()
-
-
 class Cache:
     """Arrays by key, on disk.
 
@@ -140,7 +85,7 @@ class Cache:
     def path(self, key: str) -> Path:
         """The file of an entry, whether it exists or not."""
         if not _KEY.fullmatch(key):
-            raise ValueError(f"a cache key is 64 lower-case hexadecimal digits (see cache_key), not {key!r}")
+            raise ValueError(f"a cache key is 64 lower-case hexadecimal digits (see files.cache_key), not {key!r}")
         return self.folder / key[:2] / f"{key}.npz"
 
     def get(self, key: str) -> dict[str, NDArray[Any]] | None:
@@ -207,7 +152,11 @@ class Cache:
         return True
 
     def clear(self) -> int:
-        """Remove every entry; returns the bytes freed. Files that are not the cache's own stay."""
+        """Remove every entry; returns the bytes freed.
+
+        Files that are not the cache's own stay, and so do the empty shelves: another process may be about to put an
+        entry on one.
+        """
         freed = 0
         for path, size, _ in list(self._entries()):
             try:
@@ -216,9 +165,6 @@ class Cache:
                 continue
             freed += size
         self._remove_partial(older_than_s=_PARTIAL_MAX_AGE_S)
-        for folder in self._shelves():
-            with contextlib.suppress(OSError):
-                folder.rmdir()  # only if empty
         return freed
 
     def _shelves(self) -> Iterator[Path]:

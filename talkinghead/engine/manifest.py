@@ -1,26 +1,95 @@
 """What everybody else needs to know of a family, before anything heavy is imported.
 
-A family's folder has a module `manifest` with a `MANIFEST` of this class. Whatever it names is imported when it is
-used.
+A family's folder has a module `manifest` with a `MANIFEST` of class Manifest. What it names as "module:object" is
+imported when it is used; the command line, the web page, the model store, benchmarks and the reference outputs know a
+family from nothing else.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Arrays: TypeAlias = "Mapping[str, NDArray[Any]]"
+
+MAKE = "Make videos"
+LOOK = "Look and measure"
+MANAGE = "Models and cache"
+
+
+@dataclass(frozen=True)
+class StepRow:
+    """One entry of `talkinghead stage`: a step that runs alone, or a group of such steps."""
+
+    name: str
+    target: str
+    """"module:object": a function, or a typer.Typer of subcommands. Imported when it is used."""
+    help: str
+    """One line for the list."""
+
+
+@dataclass(frozen=True)
+class CommandRow(StepRow):
+    """One command of the command line."""
+
+    panel: str = MAKE
+    """Heading under which the list of commands shows it: MAKE, LOOK or MANAGE."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A button of the web page that fills it in, so that Generate gives a result at once."""
+
+    name: str
+    """Unique among all examples; part of the button's id."""
+    label: str
+    """What happens, such as "a portrait speaks"."""
+    text: bool = False
+    """A text is read aloud; else the bundled sound is used."""
+
+
+@dataclass(frozen=True)
+class ReferenceOptions:
+    """Where and how a reference network runs; the defaults are the reference."""
+
+    device: str = "cpu"
+    precision: str = "float32"
+    backend: str = "torch"
+
+
+@dataclass(frozen=True)
+class ReferenceNetwork:
+    """One row of `talkinghead reference list`."""
+
+    name: str
+    """Family and network, with a dot between them."""
+    summary: str
+    inputs: Mapping[str, str]
+    """Name to shape, dtype and range, for the listing. Optional inputs end in "(optional)"."""
+    outputs: Mapping[str, str]
+    run: Callable[[Arrays, Arrays, Mapping[str, Any], ReferenceOptions], dict[str, NDArray[Any]]]
+    """(weights, inputs, config, options) -> outputs."""
+    needs_weights: bool = True
+    config: str = ""
+    """What `--config` takes, or empty."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What is known of a family before anything heavy is imported."""
+    """One family. Fields that end in "module:object" say of what type the object is."""
 
     name: str
     title: str
     summary: str
     kind: str
     """"patch": changes a region of given frames; "scene": renders whole frames."""
-    module: str
-    """Imported when the family is built; has `build(options: LoadOptions) -> Head`."""
+    builder: str
+    """"module:function(LoadOptions) -> Head"; imported when the model is loaded."""
     face_source: str
     """What `prepare` takes, as a noun phrase for help and errors."""
     source_option: str
@@ -32,8 +101,6 @@ class Manifest:
     """"module:class" of the family's configuration; cheap to import. Options and their help come from its fields."""
     extra: str | None
     """Extra of the package that the family needs, or None for the base install."""
-    reference_module: str | None = None
-    """Module with `NETWORKS`, the family's rows of `talkinghead reference`, or None."""
     default_source: str | None = None
     """What `prepare` takes when nothing is given, where the family has something of its own."""
     source_is_path: bool = True
@@ -45,3 +112,28 @@ class Manifest:
     the source, to tuples of names. None where there are none to choose from."""
     whole_sound: tuple[str, ...] = ()
     """What is computed over the whole sound, as noun phrases, and so cannot be known while somebody still speaks."""
+    commands: tuple[CommandRow, ...] = ()
+    """Commands of the family's own: its published programs, and tools for its files."""
+    steps: tuple[StepRow, ...] = ()
+    """What `talkinghead stage` runs: the family's steps one by one, with files between them."""
+    examples: tuple[Example, ...] = ()
+    """Buttons of the web page."""
+    catalogue: str | None = None
+    """"module:object", a tuple of `weights.catalogue.CatalogueEntry`: the public files that the family uses alone."""
+    kinds: str | None = None
+    """"module:object", a tuple of `weights.kinds.Kind`: the files that the family knows by what they hold."""
+    exported_tensors: str | None = None
+    """"module:function(Checkpoint) -> tensors by their published names, or None": for ONNX files whose exporter gave
+    the weights names of its own."""
+    reference: str | None = None
+    """"module:object", a tuple of ReferenceNetwork."""
+    reference_prefixes: tuple[str, ...] = ()
+    """What names of these networks begin with before their first dot, besides the family's name."""
+    bench: str | None = None
+    """"module:function(BenchSettings, folder) -> Sequence[BenchCase]": what is measured where a portrait is not the
+    right input. It may write into the folder."""
+    bench_tables: str | None = None
+    """"module:function(BenchSettings, folder, tell) -> Sequence[BenchTable]": what else the benchmark shows."""
+    recorded_lips: str | None = None
+    """"module:function(source, poses) -> boxes (x1, y1, x2, y2)", one per frame: where the lips are in a recording
+    that is a source of this family."""

@@ -148,7 +148,7 @@ class Run:
                 _close(values)
         except _Stopped:
             return
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 (raised again in the thread that waits for the values)
             end = _Failure(error)
         try:
             self._put(channel, end)

@@ -18,14 +18,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from talkinghead.contracts import FaceStatus, FaceTrack, FloatArray, FrameSource, IntArray
-from talkinghead.engine.cache import Cache, cache_key
+from talkinghead.contracts import ArrayStore, FaceStatus, FaceTrack, FloatArray, FrameSource, IntArray
 from talkinghead.errors import AmbiguousFace, NoFaceFound
 from talkinghead.face.crop import clamp_box, pad_box, round_box
 from talkinghead.face.detections import DetectionLog, detect_faces
 from talkinghead.face.detectors import Detector, load_detector
 from talkinghead.face.detectors.options import FaceOptions
 from talkinghead.face.identity import choose_identity, crowded_look, overlap
+from talkinghead.files import cache_key
 
 CACHE_KIND = "faces/1"
 """Part of the cache key: raised when detection, cuts or the stored arrays change."""
@@ -304,7 +304,7 @@ def track_faces(
     options: FaceOptions | None = None,
     *,
     detector: Detector | None = None,
-    cache: Cache | None = None,
+    cache: ArrayStore | None = None,
     progress: Callable[[int, int], None] | None = None,
     stop: int | None = None,
 ) -> FaceTrack:
@@ -351,7 +351,7 @@ def _cached_log(
     source: FrameSource,
     options: FaceOptions,
     detector: Detector,
-    cache: Cache | None,
+    cache: ArrayStore | None,
     progress: Callable[[int, int], None] | None,
     stop: int | None,
 ) -> DetectionLog:

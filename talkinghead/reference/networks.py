@@ -1,61 +1,51 @@
 """Run one network of one family alone, on named arrays: what ports, backends and golden tests are compared through.
 
-A family lists its networks in a module named by `Manifest.reference_module`, as a tuple `NETWORKS`. Weight names
-are those of the published checkpoint; input and output names are those of the golden files (what stands before a `/`
-in an input name is dropped).
+A family lists its networks in what `Manifest.reference` names. Weight names are those of the published checkpoint;
+input and output names are those of the golden files (what stands before a `/` in an input name is dropped).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from importlib import import_module
+import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from talkinghead.errors import InputError, OptionError
-from talkinghead.registry import FAMILIES
-
-Arrays = Mapping[str, NDArray[Any]]
-
-
-@dataclass(frozen=True)
-class ReferenceOptions:
-    """Where and how a reference network runs; the defaults are the reference."""
-
-    device: str = "cpu"
-    precision: str = "float32"
-    backend: str = "torch"
-
-
-@dataclass(frozen=True)
-class ReferenceNetwork:
-    """One row of `talkinghead reference list`."""
-
-    name: str
-    """Family and network: "wav2lip.generator96"."""
-    summary: str
-    inputs: Mapping[str, str]
-    """Name to shape, dtype and range, for the listing. Optional inputs end in "(optional)"."""
-    outputs: Mapping[str, str]
-    run: Callable[[Arrays, Arrays, Mapping[str, Any], ReferenceOptions], dict[str, NDArray[Any]]]
-    """(weights, inputs, config, options) -> outputs."""
-    needs_weights: bool = True
-    config: str = ""
-    """What `--config` takes, or empty."""
+from talkinghead.engine.manifest import Arrays, Manifest, ReferenceNetwork, ReferenceOptions
+from talkinghead.errors import BrokenFamily, InputError, OptionError
+from talkinghead.registry import FAMILIES, named
 
 
 def networks() -> dict[str, ReferenceNetwork]:
-    """All networks of all families, by name."""
+    """All networks of all families, by name. Networks of another package that cannot be imported are warned of."""
     found: dict[str, ReferenceNetwork] = {}
     for facts in FAMILIES.values():
-        if facts.reference_module is None:
-            continue
-        rows: tuple[ReferenceNetwork, ...] = import_module(facts.reference_module).NETWORKS
-        found.update({row.name: row for row in rows})
+        try:
+            found.update({row.name: row for row in networks_of(facts)})
+        except BrokenFamily as error:
+            warnings.warn(f"The networks of the model {facts.name!r} are left out: {error.what}", stacklevel=2)
     return found
+
+
+def networks_of(facts: Manifest) -> tuple[ReferenceNetwork, ...]:
+    """The networks of one family.
+
+    Raises:
+        BrokenFamily: it is of another package, and they cannot be imported or are not named after it.
+    """
+    if facts.reference is None:
+        return ()
+    rows: tuple[ReferenceNetwork, ...] = named(facts.reference)
+    prefixes = (facts.name, *facts.reference_prefixes)
+    for row in rows:
+        if row.name.partition(".")[0] not in prefixes:
+            raise BrokenFamily(
+                f"{row.name!r} is no name for a network of the model {facts.name!r}.",
+                accepted=" or ".join(f"{prefix}.NAME" for prefix in prefixes),
+            )
+    return rows
 
 
 def run_network(

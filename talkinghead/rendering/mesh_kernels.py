@@ -57,6 +57,22 @@ def _inside(column: int, a0: float, a1: float, a2: float, r0: float, r1: float, 
     return a0 * column + r0 > 0.0 and a1 * column + r1 > 0.0 and a2 * column + r2 > 0.0
 
 
+@kernel(inline=True)
+def _exact_span(
+    start: int, stop: int, size: int, a0: float, a1: float, a2: float, r0: float, r1: float, r2: float
+) -> tuple[int, int]:
+    """The columns of a row that lie inside, from about them: for middles that lie on a side."""
+    while start > 0 and _inside(start - 1, a0, a1, a2, r0, r1, r2):
+        start -= 1
+    while start < stop and not _inside(start, a0, a1, a2, r0, r1, r2):
+        start += 1
+    while stop < size and _inside(stop, a0, a1, a2, r0, r1, r2):
+        stop += 1
+    while stop > start and not _inside(stop - 1, a0, a1, a2, r0, r1, r2):
+        stop -= 1
+    return start, stop
+
+
 @kernel
 def cover_rows(
     row_start: int, row_stop: int, size: int, places: Any, edges: Any, rows: Any, out_face: Any, nearest: Any
@@ -108,14 +124,7 @@ def cover_rows(
             stop = min(size, int(np.ceil(right)))
             if count == 1:  # the published rule to the bit of a pixel whose middle lies on a side
                 r0, r1, r2 = b0 * y + c0 + a0 * x, b1 * y + c1 + a1 * x, b2 * y + c2 + a2 * x
-                while start > 0 and _inside(start - 1, a0, a1, a2, r0, r1, r2):
-                    start -= 1
-                while start < stop and not _inside(start, a0, a1, a2, r0, r1, r2):
-                    start += 1
-                while stop < size and _inside(stop, a0, a1, a2, r0, r1, r2):
-                    stop += 1
-                while stop > start and not _inside(stop - 1, a0, a1, a2, r0, r1, r2):
-                    stop -= 1
+                start, stop = _exact_span(start, stop, size, a0, a1, a2, r0, r1, r2)
             base = slope_y * y + near_0 + slope * x
             for column in range(start, stop):
                 near = base + slope * column
@@ -372,6 +381,72 @@ def sum_normals(faces: Any, of_faces: Any, out: Any) -> None:
         out[vertex, 2] = z * norm
 
 
+@kernel(inline=True)
+def _touch(faces: Any, one: int, other: int) -> bool:
+    """Two faces share a corner."""
+    shared = False
+    for i in range(3):
+        for j in range(3):
+            shared |= faces[one, i] == faces[other, j]
+    return shared
+
+
+@kernel(inline=True)
+def _group_samples(
+    line: int, column: int, row: int, total: int, face: Any, faces: Any, places: Any, smooth: bool, numbers: Any,
+    share: Any, xs: Any, ys: Any,
+) -> tuple[int, int]:  # fmt: skip
+    """Put the surfaces that a pixel's samples see behind the first `total` points, each in the middle of its samples.
+
+    Returns:
+        How many points there are then, and how many samples see a surface.
+    """
+    count = places.shape[0]
+    seen, start = 0, total
+    for sample in range(count):
+        number = face[line + sample, column]
+        if number < 0:
+            continue
+        seen += 1
+        place = total
+        for earlier in range(start, total):
+            other = numbers[earlier]
+            if other == number or (smooth and _touch(faces, other, number)):
+                place = earlier
+                break
+        if place == total:
+            total += 1
+            numbers[place], share[place], xs[place], ys[place] = number, 0.0, 0.0, 0.0
+        share[place] += 1.0
+        xs[place] += places[sample]
+        ys[place] += (sample + 0.5) / count
+    for place in range(start, total):
+        xs[place] = column + xs[place] / share[place]
+        ys[place] = row + ys[place] / share[place]
+        share[place] /= seen
+    return total, seen
+
+
+@kernel(inline=True)
+def _one_surface(line: int, column: int, count: int, face: Any) -> bool:
+    """All samples of a pixel see the same face, or none."""
+    same = True
+    for sample in range(1, count):
+        same = same and face[line + sample, column] == face[line, column]
+    return same
+
+
+@kernel(contract=True, inline=True)
+def _sum_colours(first: int, stop: int, share: Any, points: Any) -> Any:
+    """Red, green and blue of a pixel's surfaces, weighted by their samples."""
+    red, green, blue = np.float32(0.0), np.float32(0.0), np.float32(0.0)
+    for slot in range(first, stop):
+        red += share[slot] * points[6, slot]
+        green += share[slot] * points[7, slot]
+        blue += share[slot] * points[8, slot]
+    return red, green, blue
+
+
 @kernel(contract=True)
 def draw_rows(
     row_start: int, row_stop: int, size: int, places: Any, edges: Any, rows: Any, projected: Any, vertices: Any,
@@ -414,10 +489,7 @@ def draw_rows(
             for column in range(size):
                 shown[column] = 0
                 number = face[line, column]
-                same = True
-                for sample in range(1, count):
-                    same = same and face[line + sample, column] == number
-                if same:
+                if _one_surface(line, column, count, face):
                     covered[column] = 0 if number < 0 else count
                     if number < 0:
                         continue
@@ -426,35 +498,11 @@ def draw_rows(
                     shown[column] = 1
                     total += 1
                     continue
-                seen, start = 0, total
-                for sample in range(count):
-                    number = face[line + sample, column]
-                    if number < 0:
-                        continue
-                    seen += 1
-                    place = total
-                    for earlier in range(start, total):
-                        other = numbers[earlier]
-                        touch = other == number
-                        if smooth and not touch:
-                            for i in range(3):
-                                for j in range(3):
-                                    touch |= faces[other, i] == faces[number, j]
-                        if touch:
-                            place = earlier
-                            break
-                    if place == total:
-                        total += 1
-                        numbers[place], share[place], xs[place], ys[place] = number, 0.0, 0.0, 0.0
-                    share[place] += 1.0
-                    xs[place] += places[sample]
-                    ys[place] += (sample + 0.5) / count
-                covered[column] = seen
+                start = total
+                total, covered[column] = _group_samples(
+                    line, column, row, total, face, faces, places, smooth, numbers, share, xs, ys
+                )
                 shown[column] = total - start
-                for place in range(start, total):
-                    xs[place] = column + xs[place] / share[place]
-                    ys[place] = row + ys[place] / share[place]
-                    share[place] /= seen
             weigh_points(total, numbers, xs, ys, edges, projected, faces, weights)
             look_up(
                 total, numbers, weights, vertices, faces, normals, colours, texture, texture_points, texture_faces,
@@ -463,12 +511,8 @@ def draw_rows(
             light_points(total, points, parameters, shininess, base, shine)
             slot = 0
             for column in range(size):
-                red, green, blue = np.float32(0.0), np.float32(0.0), np.float32(0.0)
-                for _ in range(shown[column]):
-                    red += share[slot] * points[6, slot]
-                    green += share[slot] * points[7, slot]
-                    blue += share[slot] * points[8, slot]
-                    slot += 1
+                red, green, blue = _sum_colours(slot, slot + shown[column], share, points)
+                slot += shown[column]
                 seen = covered[column]
                 if transparent:
                     out[row, column, 3] = np.uint8((255 * seen + count // 2) // count)

@@ -101,6 +101,20 @@ def _tile_bound(position: Any, num_tiles: Any) -> Any:
     return int(tile)
 
 
+@kernel(inline=True)
+def _well_formed(means: Any, scales: Any, rotations: Any, opacity: Any, colors: Any, i: int) -> bool:
+    """Every number of a Gaussian is finite, no scale is negative and one is positive."""
+    zero = F(0)
+    s0, s1, s2 = scales[i, 0], scales[i, 1], scales[i, 2]
+    zeros = (means[i, 0] * zero + means[i, 1] * zero + means[i, 2] * zero) + (s0 * zero + s1 * zero + s2 * zero)
+    for part in range(4):
+        zeros += rotations[i, part] * zero
+    zeros += opacity * zero  # NaN by now if any is not finite
+    for channel in range(colors.shape[1]):
+        zeros += colors[i, channel] * zero
+    return bool(zeros == zero and min(s0, s1, s2) >= zero and max(s0, s1, s2) > zero)
+
+
 @kernel
 def project_range(
     start: int,
@@ -137,12 +151,7 @@ def project_range(
         s0, s1, s2 = scales[i, 0], scales[i, 1], scales[i, 2]
         qw, qx, qy, qz = rotations[i, 0], rotations[i, 1], rotations[i, 2], rotations[i, 3]
         opacity = opacities[i]
-        zeros = (mx * zero + my * zero + mz * zero) + (s0 * zero + s1 * zero + s2 * zero)  # NaN if any is not finite
-        zeros += (qw * zero + qx * zero + qy * zero + qz * zero) + opacity * zero
-        for channel in range(colors.shape[1]):
-            zeros += colors[i, channel] * zero
-        well_formed = zeros == zero and min(s0, s1, s2) >= zero and max(s0, s1, s2) > zero
-        if not well_formed:
+        if not _well_formed(means, scales, rotations, opacity, colors, i):
             continue
         tz = ((mx * view[0, 2] + my * view[1, 2]) + mz * view[2, 2]) + view[3, 2]
         if not tz > NEAR_CUT_Z:
@@ -314,6 +323,49 @@ def fill_entries(start: int, stop: int, order: Any, rect: Any, across: int, plac
                 places[tile] += 1
 
 
+@kernel(inline=True)
+def _begin_tile(columns: int, rows: int, sums: Any, left: Any, row_ends: Any) -> None:
+    """Nothing drawn yet; pixels beyond the picture have ended already."""
+    sums[:] = F(0)
+    left[:] = F(-1)
+    for row in range(rows):
+        row_ends[row] = columns
+        for column in range(columns):
+            left[row * TILE + column] = F(1)
+
+
+@kernel(contract=True, inline=True)
+def _add_row(base: int, weight: Any, shades: Any, i: int, first_shade: int, channels: int, z: Any, sums: Any) -> None:
+    """Add a Gaussian's colours, alpha and (where `sums` has room for it) depth to a row of pixels."""
+    pixels = TILE * TILE
+    for channel in range(channels):
+        target = channel * pixels + base
+        store(sums, target, multiply_add(splat(shades[i, first_shade + channel]), weight, load(sums, target)))
+    target = channels * pixels + base
+    store(sums, target, load(sums, target) + weight)
+    if sums.shape[0] > (channels + 1) * pixels:
+        target += pixels
+        store(sums, target, multiply_add(splat(z), weight, load(sums, target)))
+
+
+@kernel(contract=True, inline=True)
+def _finish_tile(
+    x0: int, y0: int, columns: int, rows: int, sums: Any, left: Any, background: Any, color: Any, alpha: Any, depth: Any
+) -> None:
+    """Put the background behind a tile and the tile into the picture."""
+    pixels = TILE * TILE
+    channels = color.shape[0]
+    for row in range(rows):
+        for column in range(columns):
+            pixel = row * TILE + column
+            through = abs(left[pixel])
+            for channel in range(channels):
+                color[channel, y0 + row, x0 + column] = sums[channel * pixels + pixel] + background[channel] * through
+            alpha[y0 + row, x0 + column] = sums[channels * pixels + pixel]
+            if depth.shape[0] > 0:
+                depth[y0 + row, x0 + column] = sums[(channels + 1) * pixels + pixel]
+
+
 @kernel(contract=True)
 def composite_tiles(
     first_tile: int,
@@ -337,20 +389,15 @@ def composite_tiles(
     channels, height, width = color.shape
     across = (width + TILE - 1) // TILE
     pixels = TILE * TILE
-    with_depth = depth.shape[0] > 0
-    sums = np.empty((channels + 2) * pixels, np.float32)  # colour channels, alpha, depth
+    planes = channels + (2 if depth.shape[0] > 0 else 1)  # colours, alpha, depth
+    sums = np.empty(planes * pixels, np.float32)
     left = np.empty(pixels, np.float32)
     row_ends = np.empty(TILE, np.int32)
     zero, one, lowest = splat(F(0)), splat(F(1)), splat(F(-80))
     for tile in range(first_tile, last_tile):
         x0, y0 = (tile % across) * TILE, (tile // across) * TILE
         columns, rows = min(TILE, width - x0), min(TILE, height - y0)
-        sums[:] = F(0)
-        left[:] = F(-1)
-        for row in range(rows):
-            row_ends[row] = columns
-            for column in range(columns):
-                left[row * TILE + column] = F(1)
+        _begin_tile(columns, rows, sums, left, row_ends)
         rows_left = rows
         for entry in range(starts[tile], starts[tile + 1]):
             i = entries[entry]
@@ -390,16 +437,7 @@ def composite_tiles(
                 drawn = count(draw)
                 weight = select(draw, now * value, zero)
                 store(left, base, select(draw, following, select(hit, zero - now, now)))
-                for channel in range(channels):
-                    target = channel * pixels + base
-                    store(
-                        sums, target, multiply_add(splat(shades[i, first_shade + channel]), weight, load(sums, target))
-                    )
-                target = channels * pixels + base
-                store(sums, target, load(sums, target) + weight)
-                if with_depth:
-                    target += pixels
-                    store(sums, target, multiply_add(splat(packed[i, Z]), weight, load(sums, target)))
+                _add_row(base, weight, shades, i, first_shade, channels, packed[i, Z], sums)
                 ended = touched - drawn
                 if ended > 0:
                     row_ends[row] -= ended
@@ -407,17 +445,7 @@ def composite_tiles(
                         rows_left -= 1
             if rows_left == 0:
                 break
-        for row in range(rows):
-            for column in range(columns):
-                pixel = row * TILE + column
-                through = abs(left[pixel])
-                for channel in range(channels):
-                    color[channel, y0 + row, x0 + column] = (
-                        sums[channel * pixels + pixel] + background[channel] * through
-                    )
-                alpha[y0 + row, x0 + column] = sums[channels * pixels + pixel]
-                if with_depth:
-                    depth[y0 + row, x0 + column] = sums[(channels + 1) * pixels + pixel]
+        _finish_tile(x0, y0, columns, rows, sums, left, background, color, alpha, depth)
 
 
 def aligned_rows(count: int) -> FloatArray:

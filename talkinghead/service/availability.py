@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from talkinghead.engine.manifest import Manifest
 from talkinghead.errors import TalkingHeadError
-from talkinghead.registry import FAMILIES, family
+from talkinghead.registry import FAMILIES, family, named
 
 
 @dataclass(frozen=True)
@@ -57,9 +56,8 @@ def availability(name: str, options: Mapping[str, Any] | None = None) -> Availab
         )
     choices: Mapping[str, tuple[str, ...]] = {}
     if facts.choices is not None:
-        module, _, function = facts.choices.partition(":")
         try:
-            choices = getattr(import_module(module), function)(options or {})
+            choices = named(facts.choices)(options or {})
         except TalkingHeadError as error:
             return Availability(facts, error.what, error.remedy or "", checkpoints)
     return Availability(facts, "", "", checkpoints, choices)

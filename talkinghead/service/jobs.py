@@ -142,7 +142,7 @@ class Job(Generic[T]):
             self._result = work(self._progress, self._token)
         except Cancelled as error:
             self._end("cancelled", error)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 (raised again where the result is asked for)
             self._end("failed", error)
         else:
             self._end("done", None)

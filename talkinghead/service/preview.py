@@ -179,8 +179,8 @@ def _frames(
 
 def shape_speech(shape: str) -> Speech:
     """A piece of the bundled sentence that shows a mouth shape `LEAD_S` after its beginning, with exact phones."""
-    from talkinghead import api
     from talkinghead.assets import demo_speech_path
+    from talkinghead.engine.speech_input import listen
 
     phones, cues = _sentence()
     cue = max(
@@ -194,7 +194,7 @@ def shape_speech(shape: str) -> Speech:
         for phone in phones
         if phone.end_s > start_s and phone.start_s < end_s
     )
-    return api.listen(demo_speech_path(), start_s=start_s, duration_s=end_s - start_s, phones=part)
+    return listen(demo_speech_path(), start_s=start_s, duration_s=end_s - start_s, phones=part)
 
 
 @cache

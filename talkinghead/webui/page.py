@@ -534,11 +534,12 @@ class _Page:
         """The error of a check as HTML; empty when all is well."""
         try:
             check()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (see `_error`)
             return self._error(error)
         return ""
 
     def _error(self, error: BaseException) -> str:
+        """Any error of a handler as HTML: a visitor reads a sentence, and what nobody expected is logged whole."""
         from talkinghead.errors import TalkingHeadError
 
         if not isinstance(error, TalkingHeadError):
@@ -550,7 +551,7 @@ class _Page:
             path = self.studio.write_speech(
                 request.session_hash, Voice(text or "", lang, voice or None, engine, float(speed))
             )
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (see `_error`)
             return [gr.update(visible=False), self._error(error)]
         return [gr.update(value=str(path), visible=True), ""]
 
@@ -570,7 +571,7 @@ class _Page:
             yield {**self._shown(key, finished), self.status: done, **idle}
         except Cancelled:
             yield {self.status: show.note_html("Cancelled.", "Nothing was kept."), **idle}
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (see `_error`)
             yield {self.status: self._error(error), **idle}
 
     def cancel(self, request: gr.Request) -> Any:
@@ -637,7 +638,7 @@ class _Page:
                     yield [show.progress_html(state), gr.update()]
             seen = job.result()
             path = self.studio.write_preview(key, seen, [name for name in LAYERS if name in layers], close_up)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (see `_error`)
             yield [self._error(error), gr.update(visible=False)]
             return
         title = f"Mouth shape {SHAPES[int(shape)]}, {SHAPE_NAMES[SHAPES[int(shape)]]}"

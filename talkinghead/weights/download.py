@@ -180,6 +180,8 @@ def _fetch(
 ) -> None:
     """One request; what comes is added to the part.
 
+    Args:
+        verified: the whole file will be held against a known hash.
     Raises:
         _Refused: this is not the file. ConnectionError and the like: it ended too early.
     """
@@ -196,22 +198,9 @@ def _fetch(
     opener = urllib.request.build_opener(_Redirects)
     request = urllib.request.Request(url, headers=headers)  # noqa: S310 (the scheme was checked)
     with opener.open(request, timeout=options.timeout_s) as answer:
-        if answer.status == 206:
-            start = answer.headers.get("Content-Range", "").removeprefix("bytes ").split("-")[0]
-            if start != str(have):
-                part.unlink(missing_ok=True)
-                raise ConnectionError("it resumed at another place")
-        else:
-            have = 0
-        if answer.headers.get_content_type() == "text/html":
-            raise _Refused("a web page instead of the file")
-        length = answer.headers.get("Content-Length", "")
-        total = have + int(length) if length.isdigit() else None
-        if size is not None and total is not None and total != size:
-            raise _Refused(f"a file of {total} bytes instead of {size}")
+        have = _goes_on_from(answer, part, have)
         limit = size if size is not None else options.max_bytes
-        if total is not None and total > limit:
-            raise _Refused(f"a file of {total} bytes, more than the {limit} that are taken")
+        total = _length_of_all(answer, have, size, limit)
         _check_room(part, (total or size or 0) - have)
         _note_origin(part, url, answer.headers.get("ETag", ""))
         try:
@@ -224,6 +213,32 @@ def _fetch(
             raise unwritable(part, error) from error
         if total is not None and part.stat().st_size < total:
             raise ConnectionError(f"the connection ended after {part.stat().st_size} of {total} bytes")
+
+
+def _goes_on_from(answer: Any, part: Path, have: int) -> int:
+    """How many of the bytes that are there the answer goes on from: all or none."""
+    if answer.status != 206:
+        return 0
+    start = answer.headers.get("Content-Range", "").removeprefix("bytes ").split("-")[0]
+    if start != str(have):
+        part.unlink(missing_ok=True)
+        raise ConnectionError("it resumed at another place")
+    return have
+
+
+def _length_of_all(answer: Any, have: int, size: int | None, limit: int) -> int | None:
+    """Bytes of the whole file, where the server says it; refuses what cannot be the file."""
+    if answer.headers.get_content_type() == "text/html":
+        raise _Refused("a web page instead of the file")
+    length = answer.headers.get("Content-Length", "")
+    if not length.isdigit():
+        return None
+    total = have + int(length)
+    if size is not None and total != size:
+        raise _Refused(f"a file of {total} bytes instead of {size}")
+    if total > limit:
+        raise _Refused(f"a file of {total} bytes, more than the {limit} that are taken")
+    return total
 
 
 def _copy(answer: Any, file: BinaryIO, have: int, total: int | None, limit: int, progress: Progress | None) -> None:

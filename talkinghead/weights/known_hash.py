@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from talkinghead.engine.cache import Cache, cache_key
-from talkinghead.files import file_sha256
+from talkinghead.contracts import ArrayStore
+from talkinghead.files import cache_key, file_sha256
 
 YOUNG_S = 2.0
 """A file changed less than this long ago is not remembered: another change could bear the same time."""
@@ -27,7 +27,7 @@ class FileHash:
         self._lock = threading.Lock()
         self._hex: str | None = None
 
-    def start(self, cache: Cache) -> None:
+    def start(self, cache: ArrayStore) -> None:
         """Take the hash from a cache, or compute it in a thread and leave it there."""
         if self._hex is not None:
             return
@@ -53,7 +53,7 @@ class FileHash:
         facts = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev]
         return cache_key("file-sha256/1", path=str(self.path), facts=facts)
 
-    def _compute(self, cache: Cache | None, key: str) -> str:
+    def _compute(self, cache: ArrayStore | None, key: str) -> str:
         with self._lock:
             if self._hex is None:
                 status = self.path.stat()

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from talkinghead.assets import demo_speech_path
+from talkinghead.measure.cases import draw_face
 from talkinghead.media import open_frames, probe, read_audio, write_png, write_video, write_wav
-from talkinghead.service.bench import draw_face
 from tests.conftest import ROOT
 from tests.synthetic_media import make_picture, make_sound
 
@@ -210,7 +210,7 @@ def test_bench(run):
 
 def test_memory_of_the_real_command_does_not_grow_with_length(tmp_path):
     """Ten times the speech, at most 15 % more memory."""
-    from talkinghead.service.bench import BenchSettings, bench_speech, portrait
+    from talkinghead.measure.cases import BenchSettings, bench_speech, portrait
 
     picture, _, _ = portrait(480, 270)
     write_png(tmp_path / "me.png", picture)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from talkinghead.errors import OptionError
+from talkinghead.measure.cases import BenchSettings, bench_speech, draw_face, portrait
 from talkinghead.registry import FAMILIES
-from talkinghead.service.bench import BenchSettings, bench_model, bench_speech, draw_face, portrait
+from talkinghead.service.bench import bench_model
 from tests.stripes import FACTS
 from tests.synthetic_media import make_picture
 
@@ -26,7 +27,7 @@ SMALL = ("--seconds", "0.4", "--size", "160x120", "--repeats", "2")
 
 
 def test_the_table(run):
-    ran = run("bench", "stripes", *SMALL, "--delay-s", "0.004")
+    ran = run("bench", "stripes", *SMALL, "--delay-s", "0.03")
     assert ran.status == 0, ran.err
     for text in ("picture (", "video (", "read ", "paint ", "write ", "warm: 10 frames", "cold:", "peak memory"):
         assert text in ran.out

@@ -90,7 +90,8 @@ def test_doctor_finds_models_and_says_what_is_missing(run, monkeypatch, tmp_path
 
 
 def test_cache(run):
-    from talkinghead.engine.cache import Cache, cache_key
+    from talkinghead.engine.cache import Cache
+    from talkinghead.files import cache_key
 
     run("cache", "clear")
     Cache().put(cache_key("test/1", number=1), {"a": np.arange(1000)})

@@ -228,7 +228,7 @@ def test_two_at_once(serve: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     def work() -> None:
         try:
             results.append(store.pull(entry.name, accept_licence=True, options=QUICK))
-        except Exception as error:  # shown by the assertion below
+        except Exception as error:  # noqa: BLE001 (shown by the assertion below)
             results.append(error)
 
     threads = [threading.Thread(target=work) for _ in range(4)]

@@ -15,9 +15,9 @@ from talkinghead.families.artalk.look import STUDIO
 from talkinghead.families.artalk.pipeline import NATURAL_LIGHT
 from talkinghead.families.artalk.procedural.head import procedural_head
 from talkinghead.families.artalk.viseme_driver import WIDEST_JAW
+from talkinghead.measure.cases import BenchCase, BenchSettings, BenchTable
 from talkinghead.measure.memory import peak_memory_bytes
 from talkinghead.rendering.mesh import MeshRenderer, MeshShading
-from talkinghead.service.bench import BenchCase, BenchSettings, BenchTable
 
 if TYPE_CHECKING:
     from talkinghead.families.artalk.gagavatar.avatar import GAGAvatar

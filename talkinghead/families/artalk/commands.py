@@ -149,10 +149,10 @@ def motion_step(
         with np.load(source, allow_pickle=False) as data:
             made = raw_motion(head, data["features"], int(data["num_samples"]))
     else:
-        from talkinghead import api
+        from talkinghead.engine.speech_input import listen
 
         head = _head(device, assets=assets, driver=driver, style=style)
-        speech = api.listen(source)
+        speech = listen(source)
         made = head.condition(speech, FPS, speech.clip.num_frames(FPS)).motion
     write_array(output, made)
     console.say(f"{output}: motion {list(made.shape)}")

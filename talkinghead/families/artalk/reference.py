@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from talkinghead.engine.manifest import ReferenceNetwork, ReferenceOptions
 from talkinghead.errors import InputError, OptionError, WrongCheckpoint, choices
-from talkinghead.reference.networks import ReferenceNetwork, ReferenceOptions
 
 if TYPE_CHECKING:
     import torch

@@ -34,7 +34,7 @@ from talkinghead.families.synctalk2d.procedural import write_models, write_templ
 from talkinghead.families.synctalk2d.template import open_template, template_order
 from talkinghead.families.synctalk2d.variants import Variant
 from talkinghead.families.synctalk2d.weights import GeneratorWeights
-from talkinghead.service.bench import BenchCase, BenchSettings, BenchTable
+from talkinghead.measure.cases import BenchCase, BenchSettings, BenchTable
 
 NUM_TEMPLATES = 50
 PUBLISHED_FRAMES = 12

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,9 +47,10 @@ def run(
     """
     if context.invoked_subcommand is not None:
         return
-    from talkinghead import api
-    from talkinghead.engine.head import RenderOptions
+    from talkinghead.engine.head import LoadOptions, PrepareOptions, RenderOptions
+    from talkinghead.engine.speech_input import listen
     from talkinghead.errors import OptionError, choices
+    from talkinghead.families.synctalk2d.pipeline import build
     from talkinghead.families.synctalk2d.variants import MODES
     from talkinghead.families.synctalk2d.weights import find_checkpoint
     from talkinghead.media import EncodeOptions
@@ -59,25 +61,21 @@ def run(
     options: dict[str, Any] = {"mode": asr, "start_frame": start_frame, "parsing": parsing}
     if features is not None:
         options["features"] = features
-    head: Any = api.load(
-        "synctalk2d",
-        checkpoint=checkpoint,
-        device=device,
-        precision=precision,
-        backend=backend,
-        compat=True,
-        **options,
-    )
+    load = LoadOptions(checkpoint, device, precision, backend, compat=True, family=options)
+    head: Any = build(load)
     number = checkpoint.name.split(".")[0]
     sound = audio_path.name.split(".")[0]
     output = Path("result") / f"{name}_{sound}_{number}.mp4"
     output.parent.mkdir(exist_ok=True)
     render = RenderOptions(encode=EncodeOptions(crf=head.variant.size.crf))
     with console.ProgressDisplay(quiet=quiet) as display:
-        result = api.generate(
-            Path("dataset") / name, audio_path, output, model=head, render_options=render, progress=display
-        )
-    console.say(f"{result.path}: {result.report.num_frames} frames, {result.report.frames_per_second:.1f} frames/s")
+        started = time.perf_counter()
+        speech = listen(audio_path)
+        prepare = PrepareOptions(speech=speech, render=render)
+        avatar = head.prepare(Path("dataset") / name, prepare, progress=display)
+        made = head.render(avatar, speech, output, render, progress=display)
+        per_second = made.report.num_frames / (time.perf_counter() - started)
+    console.say(f"{made.path}: {made.report.num_frames} frames, {per_second:.1f} frames/s")
 
 
 @app.command()

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.contracts import ArrayStore, AudioClip, FloatArray, Frame, NetworkRun, Phone, Speech, StageTime
-from talkinghead.engine.cache import cache_key
 from talkinghead.engine.context import RunContext
 from talkinghead.engine.head import Avatar, Description, Head, LoadOptions, PrepareOptions, RenderOptions
 from talkinghead.engine.listener import Heard, Listener, WholeSound
@@ -53,6 +52,7 @@ from talkinghead.families.synctalk2d.speech import SpeechListener
 from talkinghead.families.synctalk2d.template import TemplateFolder, open_template, read_image, template_order
 from talkinghead.families.synctalk2d.variants import AUDIO_VARIANTS, AudioVariant, Variant
 from talkinghead.families.synctalk2d.weights import GeneratorWeights, read_generator
+from talkinghead.files import cache_key
 
 MAX_ROWS_MISSING = 5
 """Rows that given features may be shorter than the sound: published ones lack up to three."""
@@ -103,12 +103,12 @@ class SpeechWindows(Sequence[FloatArray]):
     """The windows of a sound, cut when they are asked for: [*input_shape] float32 each, a slice [n, *input_shape]."""
 
     features: Features
-    index: NDArray[np.int64]
+    rows: NDArray[np.int64]
     """[n], row of features of each output frame."""
     edges: str
 
     def __len__(self) -> int:
-        return len(self.index)
+        return len(self.rows)
 
     @overload
     def __getitem__(self, index: int) -> FloatArray: ...
@@ -118,8 +118,8 @@ class SpeechWindows(Sequence[FloatArray]):
 
     def __getitem__(self, index: int | slice) -> FloatArray:
         if isinstance(index, slice):
-            return self.features.windows(self.index[index], edges=self.edges)
-        return self.features.windows(self.index[[index]], edges=self.edges)[0]
+            return self.features.windows(self.rows[index], edges=self.edges)
+        return self.features.windows(self.rows[[index]], edges=self.edges)[0]
 
 
 @dataclass(frozen=True)

@@ -380,8 +380,8 @@ class FrameGenerationPipeline:
         Raises:
             FileNotFoundError: an input is missing. OutputError: the video cannot be written.
         """
-        from talkinghead.api import listen
         from talkinghead.engine.head import RenderOptions
+        from talkinghead.engine.speech_input import listen
         from talkinghead.media import EncodeOptions, write_video
 
         _check_inputs(audio_features_path, template_dir, audio_path)

@@ -9,11 +9,11 @@ import numpy as np
 
 from talkinghead.audio.encoders import ave
 from talkinghead.backends import Graph, Placement, network_of, open_session
+from talkinghead.engine.manifest import Arrays, ReferenceNetwork, ReferenceOptions
 from talkinghead.errors import OptionError, choices
 from talkinghead.face.landmarks import pfld
 from talkinghead.families.synctalk2d.variants import VARIANTS, Variant
 from talkinghead.families.synctalk2d.weights import generator_weights
-from talkinghead.reference.networks import Arrays, ReferenceNetwork, ReferenceOptions
 
 Run = Callable[[Arrays, Arrays, Mapping[str, Any], ReferenceOptions], dict[str, Any]]
 

@@ -39,9 +39,9 @@ from talkinghead.families.talkinggaussian.network import (
 from talkinghead.families.talkinggaussian.procedural.build import AU_NUMBERS, head_poses
 from talkinghead.families.talkinggaussian.renderer import DrawnHead, SpeechCodes
 from talkinghead.families.talkinggaussian.scene import FPS
+from talkinghead.measure.cases import BenchCase, BenchSettings, BenchTable
 from talkinghead.rendering.jit import available_threads
 from talkinghead.rendering.rasterize_cpu import composite_cpu, project_cpu, sort_by_depth, tile_lists_cpu
-from talkinghead.service.bench import BenchCase, BenchSettings, BenchTable
 
 if TYPE_CHECKING:
     from talkinghead.families.talkinggaussian.pipeline import TalkingGaussianHead
@@ -254,8 +254,8 @@ def _memory_table(folder: Path, load: dict[str, Any], tell: Callable[[str], None
 def memory_of_run(folder: Path, count: int, size: int, load: dict[str, Any]) -> tuple[int | None, int | None]:
     """Peak memory of this process before and after a run, bytes."""
     import talkinghead.families.talkinggaussian.pipeline  # noqa: F401 (the libraries that every run loads)
-    from talkinghead.api import listen
     from talkinghead.contracts import AudioClip
+    from talkinghead.engine.speech_input import listen
     from talkinghead.measure.memory import peak_memory_bytes
 
     before = peak_memory_bytes()
@@ -268,13 +268,17 @@ def memory_of_run(folder: Path, count: int, size: int, load: dict[str, Any]) -> 
 
 
 def _load(folder: Path, count: int, threads: int, load: dict[str, Any]) -> TalkingGaussianHead:
-    from talkinghead.api import load as load_head
-    from talkinghead.families.talkinggaussian.pipeline import TalkingGaussianHead
+    from talkinghead.engine.head import LoadOptions
+    from talkinghead.families.talkinggaussian.pipeline import build
 
-    given = {"features": folder / "features.npy", **load, "checkpoint": _head(folder, count), "threads": threads}
-    head = load_head("talkinggaussian", **given)
-    assert isinstance(head, TalkingGaussianHead)
-    return head
+    general = {"device", "precision", "backend", "compat"}
+    own = {name: value for name, value in load.items() if name not in {*general, "checkpoint"}}
+    options = LoadOptions(
+        checkpoint=_head(folder, count),
+        family={"features": folder / "features.npy", **own, "threads": threads},
+        **{name: value for name, value in load.items() if name in general},
+    )
+    return build(options)
 
 
 def _scene(folder: Path, size: int) -> Path:

@@ -180,8 +180,8 @@ def speech_rows(
     """
     import torch
 
-    from talkinghead.engine.cache import cache_key
     from talkinghead.families.talkinggaussian.renderer import SpeechCodes
+    from talkinghead.files import cache_key
 
     identity = source.identity() if head_sha256 is not None else None
     key = None

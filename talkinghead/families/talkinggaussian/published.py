@@ -206,7 +206,7 @@ def _features(options: FuseOptions, extractor: str, device: str) -> tuple[Featur
         return stored_source(facts, path), None
     if options.audio.suffix.lower() == ".npy":
         return stored_source(facts, options.audio), None
-    from talkinghead.api import listen
+    from talkinghead.engine.speech_input import listen
 
     config = TalkingGaussianConfig(
         audio_model=options.audio_model,

@@ -55,8 +55,8 @@ def extract_features(
     force: bool = False,
 ) -> StageReport:
     """Sound to the speech features that the head was trained with."""
-    from talkinghead.api import listen
     from talkinghead.backends.placement import choose_device
+    from talkinghead.engine.speech_input import listen
     from talkinghead.families.talkinggaussian.checkpoint import read_trained_head
 
     check_free(out, force=force)

@@ -22,7 +22,6 @@ from talkinghead.contracts import (
     Phone,
     StageTime,
 )
-from talkinghead.engine.cache import cache_key
 from talkinghead.engine.context import RunContext
 from talkinghead.engine.head import Description, Head, LoadOptions, PrepareOptions, RenderOptions
 from talkinghead.engine.listener import Heard, Listener, WholeSound
@@ -35,6 +34,7 @@ from talkinghead.families.viseme.compose import fine_picture
 from talkinghead.families.viseme.config import VisemeConfig
 from talkinghead.families.viseme.geometry import COLUMNS
 from talkinghead.families.viseme.manifest import MANIFEST
+from talkinghead.files import cache_key
 
 CACHE_KIND = "viseme-geometry/1"
 """Part of the cache key: raised when the analysis changes."""

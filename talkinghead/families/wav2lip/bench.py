@@ -21,7 +21,7 @@ from talkinghead.families.wav2lip.architecture import GENERATOR_96, Architecture
 from talkinghead.families.wav2lip.engine import CPU_BATCH, GPU_BATCH
 from talkinghead.families.wav2lip.graphs import feature_names, network
 from talkinghead.families.wav2lip.weights import GeneratorWeights, load_generator
-from talkinghead.service.bench import BenchCase, BenchSettings, BenchTable, portrait_cases
+from talkinghead.measure.cases import BenchCase, BenchSettings, BenchTable, portrait_cases
 
 SHARE = 9
 """Column of the share of the ceiling."""

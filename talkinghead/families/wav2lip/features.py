@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.backends import Placement
-from talkinghead.engine.cache import Cache, cache_key
+from talkinghead.engine.cache import Cache
 from talkinghead.families.wav2lip.graphs import GRAPH_VERSION
+from talkinghead.files import cache_key
 
 MOST_KEPT = {"pictures": 1, "loops": 64, "never": 0}
 """By `Wav2LipConfig.keep_features`: source faces of a job whose features are kept, 0.6 MB each; those of longer videos

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from talkinghead.engine.manifest import Arrays, ReferenceNetwork, ReferenceOptions
 from talkinghead.errors import InputError, WrongCheckpoint
-from talkinghead.reference.networks import Arrays, ReferenceNetwork, ReferenceOptions
 
 Outputs = dict[str, NDArray[Any]]
 

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from talkinghead.contracts import FaceStatus, FaceTrack, FrameSource
-from talkinghead.engine.cache import Cache, cache_key
+from talkinghead.contracts import ArrayStore, FaceStatus, FaceTrack, FrameSource
 from talkinghead.errors import MissingWeights, NoFaceFound, OptionError
 from talkinghead.face import Detector, FaceOptions, choose_identity, detect_faces, load_detector, track_faces
 from talkinghead.face.crop import clamp_box
 from talkinghead.face.detections import DetectionLog
 from talkinghead.families.wav2lip.preprocess import pad_rects, smooth_rects
+from talkinghead.files import cache_key
 from talkinghead.weights.folder import find_model
 
 Told = Callable[[int, int], None]
@@ -31,11 +31,10 @@ The target is the mean of SCRFD and YuNet, which lie 2 % apart; medians of 34 pe
 scripts/measure_framing.py. Between people Haar's edges spread by 0.02 (top) to 0.05, the networks' by 0.014."""
 
 
-class _MemoryCache(Cache):
+class _MemoryStore:
     """Remembers within one call what a cache on disk may not keep, so that several faces cost one detection."""
 
-    def __init__(self, below: Cache) -> None:
-        super().__init__(None)
+    def __init__(self, below: ArrayStore) -> None:
         self._below = below
         self._kept: dict[str, Mapping[str, NDArray[Any]]] = {}
 
@@ -59,7 +58,7 @@ def several_tracks(
     *,
     pads: tuple[int, int, int, int],
     stop: int,
-    cache: Cache,
+    cache: ArrayStore,
     selections: tuple[int, ...],
     progress: Told | None = None,
 ) -> tuple[FaceTrack, ...]:
@@ -67,7 +66,7 @@ def several_tracks(
 
     The boxes are framed as S3FD frames them, then padded; a box that the user gave is taken as it is.
     """
-    remembered = _MemoryCache(cache)
+    remembered = _MemoryStore(cache)
     wanted = [replace(options, select=f"index:{number}") for number in selections] or [options]
     tracks = [
         track_faces(source, item, detector=detector, cache=remembered, progress=progress, stop=stop) for item in wanted
@@ -100,7 +99,7 @@ def published_track(
     *,
     pads: tuple[int, int, int, int],
     stop: int,
-    cache: Cache,
+    cache: ArrayStore,
     selections: tuple[int, ...] = (),
     progress: Told | None = None,
     detector: Detector | None = None,
@@ -168,7 +167,7 @@ def published_detector(options: FaceOptions) -> Detector:
 
 
 def _cached_log(
-    source: FrameSource, options: FaceOptions, detector: Detector, cache: Cache, stop: int, progress: Told | None
+    source: FrameSource, options: FaceOptions, detector: Detector, cache: ArrayStore, stop: int, progress: Told | None
 ) -> DetectionLog:
     parts = {"source": source.content_hash, "detector": detector.identity, "stop": stop, "every": options.step}
     key = cache_key("wav2lip-faces/1", **parts)

@@ -37,10 +37,10 @@ from talkinghead.families.talkinggaussian.procedural.build import (
 )
 from talkinghead.families.talkinggaussian.scene import read_poses
 from talkinghead.families.talkinggaussian.steps import _count
+from talkinghead.measure.cases import BenchSettings
 from talkinghead.measure.memory import peak_memory_bytes
 from talkinghead.measure.quality import psnr
 from talkinghead.media import open_frames, probe, read_picture, write_wav
-from talkinghead.service.bench import BenchSettings
 
 PHONES = (
     Phone(0, 0.3, "SIL"),

@@ -17,8 +17,8 @@ from talkinghead.cli.main import main  # noqa: E402
 from talkinghead.errors import InputError, WrongCheckpoint  # noqa: E402
 from talkinghead.families.wav2lip import bench  # noqa: E402
 from talkinghead.families.wav2lip.architecture import ARCHITECTURES, recognise  # noqa: E402
+from talkinghead.measure.cases import BenchSettings  # noqa: E402
 from talkinghead.reference.networks import ReferenceOptions, networks, run_network  # noqa: E402
-from talkinghead.service.bench import BenchSettings  # noqa: E402
 from talkinghead.weights import write_safetensors  # noqa: E402
 
 

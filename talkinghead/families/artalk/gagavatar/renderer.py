@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from talkinghead.contracts import FloatArray, Frame
-from talkinghead.engine.cache import Cache, cache_key
+from talkinghead.engine.cache import Cache
 from talkinghead.families.artalk.flame import FlameModel
 from talkinghead.families.artalk.gagavatar.avatar import (
     IMAGE_SIZE,
@@ -22,6 +22,7 @@ from talkinghead.families.artalk.gagavatar.avatar import (
 from talkinghead.families.artalk.gagavatar.generators import NUM_CHANNELS
 from talkinghead.families.artalk.gagavatar.geometry import FLAME_SCALE, avatar_camera
 from talkinghead.families.artalk.gagavatar.upsampler import StyleUNet
+from talkinghead.files import cache_key
 from talkinghead.rendering.cameras import Camera
 
 CACHE_KIND = "gagavatar-gaussians/1"
