@@ -225,6 +225,7 @@ class SyncTalk2DHead(Head[TemplateAvatar, FloatArray]):
             compat=options.compat,
             threads=self.config.threads,
         )
+        self._fixed = self._stated_variant()
         self._chosen: dict[str, _Chosen] = {}
         """By name of the network."""
         self._encoders: dict[str, SpeechListener] = {}
@@ -245,20 +246,30 @@ class SyncTalk2DHead(Head[TemplateAvatar, FloatArray]):
 
     # prepare --------------------------------------------------------------------------------------------------------
 
+    def _stated_variant(self) -> Variant | None:
+        """The network that option or weights name; None where a template has to tell.
+
+        Raises:
+            OptionError: the option contradicts the weights.
+        """
+        mode = None if self.config.mode == "auto" else self.config.mode
+        decided = mode is not None or len(self.weights.audio_variants) == 1 or self.weights.stated_mode is not None
+        return self.weights.variant(mode) if decided else None
+
     def variant(self, template: TemplateFolder | None = None) -> Variant:
         """The network. Where the weights leave the mode open, the training features in a template folder tell it.
 
         Raises:
             OptionError: ave or hubert, and neither option, file nor template has said which.
         """
-        mode = None if self.config.mode == "auto" else self.config.mode
-        decided = mode is not None or len(self.weights.audio_variants) == 1 or self.weights.stated_mode is not None
-        if not decided and template is not None:
+        if self._fixed is not None:
+            return self._fixed
+        if template is not None:
             possible = [AUDIO_VARIANTS[name].mode for name in self.weights.audio_variants]
             present = [known for known in template.modes if known in possible]
             if len(present) == 1:
                 return self.weights.variant(present[0])
-        return self.weights.variant(mode)
+        return self.weights.variant(None)
 
     def open_avatar(self, source: str | Path | Frame, options: PrepareOptions, run: RunContext) -> TemplateAvatar:  # noqa: ARG002
         """Look through a template folder; frames are decoded when they are shown."""

@@ -15,6 +15,7 @@ import talkinghead as th
 from talkinghead.audio.encoders import ave
 from talkinghead.contracts import AudioClip
 from talkinghead.engine.cache import Cache
+from talkinghead.engine.context import RunContext
 from talkinghead.engine.head import PrepareOptions, RenderOptions
 from talkinghead.errors import InputError, MissingWeights, OptionError, UnreadableMedia
 from talkinghead.families.synctalk2d.template import landmark_text
@@ -97,7 +98,7 @@ def test_video_is_as_long_as_the_sound(tmp_path: Path, head160: Any, template160
     assert len(report.weights_sha256) == 64
     assert report.fallbacks == ()
     names = [stage.name for stage in report.stages]
-    assert names == ["listen", "template", "network", "paste", "write"]
+    assert names == ["listen", "read", "generate", "compose", "write"]
 
 
 def test_overlap_changes_nothing(head160: Any, template160: Path) -> None:
@@ -120,7 +121,7 @@ def test_pixels_outside_the_square_are_the_templates(head160: Any, template160: 
         np.testing.assert_array_equal(frame[outside], template.frame[outside])
 
 
-def test_fast_precision_is_checked_and_reported(models: Path, template160: Path) -> None:
+def test_fast_precision_is_checked_and_reported(tmp_path: Path, models: Path, template160: Path) -> None:
     head = th.load("synctalk2d", checkpoint=models / "160.pth", mode="ave")
     exact = th.load("synctalk2d", checkpoint=models / "160.pth", mode="ave", precision="parity")
     speech = th.listen(tone(0.3))
@@ -129,9 +130,10 @@ def test_fast_precision_is_checked_and_reported(models: Path, template160: Path)
     slow = list(exact.frames(exact.prepare(template160), speech))
     error = np.mean((np.stack(fast).astype(float) - np.stack(slow)) ** 2)
     assert error == 0 or 10 * np.log10(255**2 / error) >= 45
-    found = head.describe(avatar, head.condition(speech, Fraction(25), len(fast)))
+    found = head.render(avatar, speech, tmp_path / "fast.mp4").report
     if found.precision != "float32":
         assert found.model_details["psnr_against_float32_db"] >= 45
+        assert found.networks[0].psnr_db >= 45
 
 
 def test_a_precision_that_loses_too_much_is_left(
@@ -145,8 +147,7 @@ def test_a_precision_that_loses_too_much_is_left(
     monkeypatch.setattr(pipeline, "psnr_db", lambda a, b: 30.0)
     cache = Cache(tmp_path / "cache")
     avatar, speech = head.prepare(template160, PrepareOptions(cache=cache)), th.listen(tone(0.1))
-    list(head.frames(avatar, speech))
-    found = head.describe(avatar, head.condition(speech, Fraction(25), 3))
+    found = head.render(avatar, speech, tmp_path / "out.mp4").report
     assert found.precision == "float32"
     assert "30.0 dB" in found.fallbacks[0]
     assert len(cache) == len(found.fallbacks)
@@ -301,8 +302,9 @@ def test_squares_that_leave_the_frame_are_clamped_and_reported(head160: Any, fre
     avatar, speech = head160.prepare(folder), th.listen(tone(0.1))
     frames = list(head160.frames(avatar, speech))
     assert frames[0].shape == (150, 170, 3)
-    found = head160.describe(avatar, head160.condition(speech, Fraction(25), 3))
-    assert any("leaves the frame" in warning for warning in found.warnings)
+    run = RunContext()
+    head160.describe(avatar, head160.hear(avatar, speech, run=run), run)
+    assert any("leaves the frame" in warning for warning in run.warnings)
 
 
 def test_memory_for_templates_is_bounded(models: Path, template160: Path) -> None:
