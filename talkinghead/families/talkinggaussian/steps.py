@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from talkinghead.engine.head import LoadOptions
+from talkinghead.engine.head import LoadOptions, PrecisionChoice
 from talkinghead.engine.steps import (
     StageReport,
     Stopwatch,
@@ -77,7 +77,7 @@ def write_motion(
     checkpoint: Path,
     config: TalkingGaussianConfig,
     num_frames: int = 0,
-    precision: str = "auto",
+    precision: PrecisionChoice = "auto",
     force: bool = False,
 ) -> StageReport:
     """Speech features to deformed Gaussians, one file per frame.
@@ -185,7 +185,7 @@ def _with_features(config: TalkingGaussianConfig, features: Path) -> TalkingGaus
 
 
 def _load(
-    scene: Path, checkpoint: Path, config: TalkingGaussianConfig, precision: str
+    scene: Path, checkpoint: Path, config: TalkingGaussianConfig, precision: PrecisionChoice
 ) -> tuple[TalkingGaussianHead, SceneAvatar]:
     from talkinghead.families.talkinggaussian.checkpoint import read_trained_head
 
