@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass, field
 from enum import IntEnum
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,12 @@ Frame = NDArray[np.uint8]
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int32]
+
+Backend = Literal["numpy", "numba", "opencv", "torch", "onnx", "openvino"]
+"""What computes: a library of array operations, a compiler of kernels, or a runtime for networks."""
+
+Precision = Literal["float32", "bfloat16", "float16", "int8"]
+"""Number format of the products; sums and everything between them may be wider."""
 
 KEY_POINT_NAMES = ("left eye", "right eye", "nose", "left mouth corner", "right mouth corner")
 """Order of the five key points that detectors give; left and right of the image."""
@@ -277,6 +283,29 @@ class StageTime:
 
 
 @dataclass(frozen=True)
+class NetworkRun:
+    """Where one network, or another part that computes (a rasteriser), ran and how precisely."""
+
+    name: str
+    """What it is for, in the family's words: "generator", "motion network", "rasteriser"."""
+    backend: Backend
+    device: str = "cpu"
+    """"cpu" or "cuda:N"."""
+    precision: Precision = "float32"
+    why: str = ""
+    """The reason for the choice, as a sentence; empty where there was none to make."""
+    psnr_db: float | None = None
+    """How near it came to float32, where a precision was reduced and measured."""
+
+    def __post_init__(self) -> None:
+        _require(self.backend in get_args(Backend), f"backend must be one of {get_args(Backend)}, not {self.backend!r}")
+        _require(
+            self.precision in get_args(Precision),
+            f"precision must be one of {get_args(Precision)}, not {self.precision!r}",
+        )
+
+
+@dataclass(frozen=True)
 class Report:
     """What really ran. Serialises to JSON; unknown facts are None, never guessed."""
 
@@ -284,9 +313,8 @@ class Report:
     model_details: Mapping[str, Any] = field(default_factory=dict)
     """Facts of the family: architecture, options, sizes."""
     weights_sha256: str | None = None
-    backend: str = "numpy"
-    device: str = "cpu"
-    precision: str = "float32"
+    networks: tuple[NetworkRun, ...] = ()
+    """Where each part that computes ran, the main one first; empty where all of it is array operations."""
     output: str | None = None
     video_codec: str | None = None
     video_encoder: str | None = None
@@ -308,6 +336,19 @@ class Report:
     warnings: tuple[str, ...] = ()
 
     @property
+    def backend(self) -> Backend:
+        """Of the main network, as `device` and `precision`."""
+        return self.networks[0].backend if self.networks else "numpy"
+
+    @property
+    def device(self) -> str:
+        return self.networks[0].device if self.networks else "cpu"
+
+    @property
+    def precision(self) -> Precision:
+        return self.networks[0].precision if self.networks else "float32"
+
+    @property
     def frames_per_second(self) -> float:
         return self.num_frames / self.wall_s if self.wall_s > 0 else 0.0
 
@@ -323,6 +364,7 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         data = asdict(self)
+        data.update(backend=self.backend, device=self.device, precision=self.precision)
         data["frames_per_second"] = round(self.frames_per_second, 3)
         data["realtime_factor"] = round(self.realtime_factor, 4)
         data["limited_by"] = self.limited_by

@@ -24,6 +24,7 @@ from talkinghead.contracts import (
     FloatArray,
     Frame,
     FrameSource,
+    NetworkRun,
     Phone,
     Report,
     Result,
@@ -156,9 +157,8 @@ class Description:
     """The family's part of a report."""
 
     weights_sha256: str | None = None
-    backend: str = "numpy"
-    device: str = "cpu"
-    precision: str = "float32"
+    networks: tuple[NetworkRun, ...] = ()
+    """Where each part that computes ran, the main one first."""
     model_details: Mapping[str, Any] = field(default_factory=dict)
     fallbacks: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -308,9 +308,7 @@ class Head(ABC):
             model=self.facts.name,
             model_details=description.model_details,
             weights_sha256=description.weights_sha256,
-            backend=description.backend,
-            device=description.device,
-            precision=description.precision,
+            networks=description.networks,
             output=str(output),
             video_codec=info.video_codec,
             video_encoder=info.encoder,

@@ -10,11 +10,15 @@ from copy import copy
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from talkinghead.backends import DEPTHWISE, Placement, candidates
+from talkinghead.backends.gate import Verdict, first_faithful, psnr_db
+from talkinghead.backends.placement import asked_by_name
 from talkinghead.contracts import FloatArray, Frame, Speech, StageTime
+from talkinghead.engine.cache import Cache
 from talkinghead.engine.head import (
     Avatar,
     Description,
@@ -28,14 +32,7 @@ from talkinghead.engine.options import build_config
 from talkinghead.engine.runner import CancelToken, Stage
 from talkinghead.engine.timeline import FramePlan, source_indices
 from talkinghead.errors import InputError, UnreadableMedia
-from talkinghead.families.synctalk2d.choose import (
-    MIN_PSNR_DB,
-    EngineChoice,
-    build_engine,
-    candidates,
-    psnr_db,
-    runtime_identity,
-)
+from talkinghead.families.synctalk2d.choose import build_engine
 from talkinghead.families.synctalk2d.config import SyncTalk2DConfig
 from talkinghead.families.synctalk2d.crop import (
     CropBox,
@@ -51,15 +48,12 @@ from talkinghead.families.synctalk2d.crop import (
 )
 from talkinghead.families.synctalk2d.engine import SPEECH_BATCH, Engine, StateCache
 from talkinghead.families.synctalk2d.features import Features, features_of, load_array, smoothed_features
-from talkinghead.families.synctalk2d.folded import FoldedUNet, fold
+from talkinghead.families.synctalk2d.folded import fold
 from talkinghead.families.synctalk2d.manifest import MANIFEST
 from talkinghead.families.synctalk2d.speech import SpeechListener
 from talkinghead.families.synctalk2d.template import TemplateFolder, open_template, read_image, template_order
 from talkinghead.families.synctalk2d.variants import AUDIO_VARIANTS, Variant
 from talkinghead.families.synctalk2d.weights import GeneratorWeights, read_generator
-
-if TYPE_CHECKING:
-    from talkinghead.engine.cache import Cache, NullCache
 
 NAME = "synctalk2d"
 MAX_ROWS_MISSING = 5
@@ -195,23 +189,17 @@ class SyncTalk2DHead(Head):
         self.config = build_config(SyncTalk2DConfig, options.family, owner=NAME)
         assert options.checkpoint is not None
         self.weights = weights or read_generator(options.checkpoint)
-        self._choices = candidates(
-            options.backend,
-            options.device,
-            options.precision,
-            compat=options.compat,
-            threads=self.config.threads,
-        )
+        precision = "parity" if options.compat and options.precision == "auto" else options.precision
+        self._places = candidates(DEPTHWISE, options.device, options.backend, precision)
         mode = None if self.config.mode == "auto" else self.config.mode
         decided = mode is not None or len(self.weights.audio_variants) == 1 or self.weights.stated_mode is not None
         self._variant = self.weights.variant(mode) if decided else None
         self._engine: Engine | None = None
         self._listener: SpeechListener | None = None
         self._features: Features | None = None
-        self._psnr_db: float | None = None
-        self._fallbacks: list[str] = []
+        self._verdict: Verdict | None = None
         self._states: tuple[TemplateFolder, StateCache] | None = None
-        self._cache: Cache | NullCache | None = None
+        self._cache: Cache | None = None
 
     def reconfigured(self, **changes: Any) -> SyncTalk2DHead:
         """A head with other options that shares weights and generator with this one."""
@@ -328,7 +316,7 @@ class SyncTalk2DHead(Head):
     def listener(self) -> SpeechListener:
         """The speech encoder."""
         if self._listener is None:
-            first: EngineChoice = self._choices[0]
+            first = self._places[0]
             self._listener = SpeechListener(
                 self.variant.audio, self.config, self.weights.path, backend=first.backend, device=first.device
             )
@@ -363,47 +351,31 @@ class SyncTalk2DHead(Head):
     # render ---------------------------------------------------------------------------------------------------------
 
     def engine(self, picture: Picture, window: FloatArray) -> Engine:
-        """The generator, in the first way to run that keeps MIN_PSNR_DB against float32 on this picture and window."""
+        """The generator, in the first way to run that stays faithful to float32 on this picture and window."""
         if self._engine is not None:
             return self._engine
         net = fold(self.weights.tensors, self.variant)
-        trusted = self.options.precision not in ("auto", "fast") or self.options.compat
-        engine: Engine | None = None
-        for choice in self._choices:
-            engine = build_engine(choice, net)
-            if trusted or choice.precision == "float32":
-                break
-            self._psnr_db = self._faithfulness_db(choice, engine, net, picture, window)
-            if self._psnr_db >= MIN_PSNR_DB:
-                break
-            self._fallbacks.append(
-                f"{choice.name} keeps only {self._psnr_db:.1f} dB with these weights; the next precision was taken."
-            )
-            self._psnr_db = None
-        assert engine is not None
-        self._engine = engine
-        return engine
+        built: dict[str, Engine] = {}
 
-    def _faithfulness_db(
-        self, choice: EngineChoice, engine: Engine, net: FoldedUNet, picture: Picture, window: FloatArray
-    ) -> float:
-        """How near a fast engine comes to float32 on one frame; remembered per checkpoint, runtime and processor."""
-        from talkinghead.engine.cache import Cache
-        from talkinghead.files import cache_key
+        def ready(place: Placement) -> Engine:
+            if place.name not in built:
+                built[place.name] = build_engine(place, net, threads=self.config.threads)
+            return built[place.name]
 
-        cache = self._cache or Cache()
-        key = None
-        if self.weights.sha256 is not None:
-            facts = {"network": self.variant.name, "engine": choice.name, "runtime": runtime_identity(choice.backend)}
-            key = cache_key("synctalk2d-precision", weights=self.weights.sha256, **facts)
-            known = cache.get(key)
-            if known is not None:
-                return float(known["psnr_db"])
-        wanted = build_engine(replace(choice, precision="float32"), net)(picture, window)
-        found = psnr_db(engine(picture, window), wanted)
-        if key is not None:
-            cache.put(key, {"psnr_db": np.array(found)})
-        return found
+        def measure(place: Placement) -> float:
+            exact = build_engine(replace(place, precision="float32"), net, threads=self.config.threads)
+            return psnr_db(ready(place)(picture, window), exact(picture, window), peak=255)
+
+        self._verdict = first_faithful(
+            self._places,
+            measure,
+            network=f"{NAME} {self.variant.name}/1",
+            weights_sha256=self.weights.sha256,
+            store=self._cache or Cache(),
+            trusted=asked_by_name(self.options.precision) or self.options.compat,
+        )
+        self._engine = ready(self._verdict.placement)
+        return self._engine
 
     def stages(self, avatar: Avatar, conditioning: Any, plan: FramePlan) -> Sequence[Stage]:
         assert isinstance(avatar, TemplateAvatar)
@@ -454,16 +426,15 @@ class SyncTalk2DHead(Head):
     def describe(self, avatar: Avatar, conditioning: Any) -> Description:
         assert isinstance(avatar, TemplateAvatar)
         assert isinstance(conditioning, Conditioning)
-        engine, listener, psnr = self._engine, self._listener, self._psnr_db
+        engine, listener, verdict = self._engine, self._listener, self._verdict
         assert engine is not None
+        assert verdict is not None
         warnings: list[str] = []
         if avatar.reader.clamped:
             warnings.append(f"The square of {avatar.reader.clamped} templates leaves the frame at the left or top.")
         return Description(
             weights_sha256=self.weights.sha256,
-            backend=engine.backend,
-            device=engine.device,
-            precision=engine.precision,
+            networks=(verdict.run("generator"),),
             model_details={
                 "network": avatar.variant.name,
                 "mode": avatar.variant.audio.mode,
@@ -472,10 +443,9 @@ class SyncTalk2DHead(Head):
                 "features": conditioning.features.source,
                 "encoder": listener.encoder_name if listener is not None else "",
                 "templates": avatar.template.num_frames,
-                "psnr_against_float32_db": None if psnr is None else round(psnr, 1),
                 "state_cache_hits": self._states[1].hits if self._states else 0,
             },
-            fallbacks=tuple(self._fallbacks),
+            fallbacks=verdict.refused,
             warnings=tuple(warnings),
         )
 
@@ -498,7 +468,7 @@ def _saver(folder: Path) -> Callable[[Iterator[Frame]], Iterator[Frame]]:
     """A step that writes the frames it passes on, several at a time: compressing takes longer than all else."""
 
     def save(frames: Iterator[Frame]) -> Iterator[Frame]:
-        from talkinghead.backends.placement import available_cores
+        from talkinghead.backends.processor import available_cores
         from talkinghead.media import write_png
 
         folder.mkdir(parents=True, exist_ok=True)

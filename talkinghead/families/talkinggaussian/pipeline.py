@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from talkinghead.contracts import FloatArray, Frame, Speech, StageTime
+from talkinghead.contracts import FloatArray, Frame, NetworkRun, Precision, Speech, StageTime
 from talkinghead.engine.cache import Cache
 from talkinghead.engine.head import Avatar, Description, Head, LoadOptions, PrepareOptions, Progress, RenderOptions
 from talkinghead.engine.options import build_config
@@ -233,9 +233,7 @@ class TalkingGaussianHead(Head):
     def describe(self, avatar: Avatar, conditioning: Conditioning) -> Description:
         return Description(
             weights_sha256=self.trained.sha256,
-            backend="torch" if self.device != "cpu" else "torch and numba",
-            device=self.device,
-            precision=str(self.motion_dtype).removeprefix("torch."),
+            networks=self._networks(),
             model_details={
                 "face_gaussians": len(self.trained.face),
                 "mouth_gaussians": len(self.trained.mouth),
@@ -248,6 +246,12 @@ class TalkingGaussianHead(Head):
             },
             fallbacks=self.fallbacks,
             warnings=(*self.trained.warnings, *conditioning.warnings),
+        )
+
+    def _networks(self) -> tuple[NetworkRun, ...]:
+        return (
+            NetworkRun("motion network", "torch", self.device, precision_of(self.motion_dtype)),
+            NetworkRun("rasteriser", "numba" if self.device == "cpu" else "torch", self.device),
         )
 
 
@@ -297,11 +301,16 @@ def poses_path(folder: Path, choice: str) -> Path:
 
 def motion_dtype(precision: str, device: str, *, compat: bool) -> torch.dtype:
     """Number format of the face network's products."""
-    from talkinghead.backends.placement import cpu_has_bfloat16
+    from talkinghead.backends.processor import cpu_has_bfloat16
 
     if precision in ("parity", "float32") or compat or device != "cpu":
         return torch.float32
     return torch.bfloat16 if precision == "bfloat16" or cpu_has_bfloat16() else torch.float32
+
+
+def precision_of(dtype: torch.dtype) -> Precision:
+    """Name of a number format."""
+    return "bfloat16" if dtype == torch.bfloat16 else "float32"
 
 
 def make_renderer(
