@@ -19,6 +19,7 @@ MANIFEST = Manifest(
     config="talkinghead.families.synctalk2d.config:SyncTalk2DConfig",
     extra="models",
     source_marks=("full_body_img", "landmarks"),
+    kinds="talkinghead.families.synctalk2d.model_files:KINDS",
     reference="talkinghead.families.synctalk2d.reference:NETWORKS",
     bench="talkinghead.families.synctalk2d.bench:cases",
     bench_tables="talkinghead.families.synctalk2d.bench:tables",
