@@ -81,12 +81,12 @@ def models() -> str:
 
 
 def catalogue() -> str:
+    from talkinghead.service.models import catalogue as rows_of_all
     from talkinghead.terminal.console import size_text
-    from talkinghead.weights.catalogue import CATALOGUE
 
     may = {True: "yes", False: "no", None: "not stated"}
     rows = []
-    for entry in CATALOGUE.values():
+    for entry in rows_of_all().values():
         how = "`pull`" if entry.urls else "by hand, `import`"
         size = f" ({size_text(entry.size_bytes)})" if entry.size_bytes is not None else ""
         licence = f"[{entry.licence.name}]({entry.licence.url})" if entry.licence.url else entry.licence.name

@@ -459,19 +459,20 @@ frames([preview(head, avatar, shape="F").result])
     python(
         "artalk-python",
         """
+from pathlib import Path
 import numpy as np
 import talkinghead as th
-head = th.load("artalk", assets="in/assets", style="natural_0", image_size=96)
+head = th.load("artalk", assets=Path("in/assets"), style="natural_0", image_size=96)
 avatar = head.prepare("mesh")
 speech = th.listen("in/hello.wav")
 frames(head.frames(avatar, speech))
 from fractions import Fraction
 frames(head.frames(avatar, speech, th.RenderOptions(fps=Fraction(30000, 1001))))
-samples = np.tile(speech.clip.samples, 4)[:70000]
+samples = np.tile(speech.clip.samples, 6)[:70000]
 made = list(head.stream(samples[first : first + 20000] for first in range(0, len(samples), 20000)))
 frames(frame for _, frame in made[::10])
 array("motion", np.stack([motion for motion, _ in made]))
-head.render(avatar, speech, "out.mp4", th.RenderOptions(motion=__import__("pathlib").Path("motion.npz")))
+head.render(avatar, speech, "out.mp4", th.RenderOptions(motion=Path("motion.npz")))
 """,
         small_encoder=True,
     ),
@@ -711,7 +712,7 @@ class Recorder:
             path = Path(str(given[0] if given else named.get("path", "?")))
             if path.is_absolute() and path.is_relative_to(Path.cwd()):
                 path = path.relative_to(Path.cwd())
-            facts = {name: str(named[name]) for name in ("fps", "width", "height", "transparent") if name in named}
+            facts = {"fps": str(named["fps"])} if "fps" in named else {}
             opened[id(this)] = recorder.open(str(path), **facts)
 
         def record_write(this: Any, frame: Any, *given: Any, **named: Any) -> Any:
@@ -905,6 +906,11 @@ def record(arguments: argparse.Namespace) -> int:
     if not chosen:
         raise SystemExit(f"no case is named {arguments.only}")
     made = {"machine": machine(arguments), "inputs": (inputs / "complete").read_text().strip(), "cases": {}}
+    if arguments.only and arguments.output.exists():
+        kept = json.loads(arguments.output.read_text())
+        if any(kept[key] != made[key] for key in ("machine", "inputs")):
+            raise SystemExit(f"{arguments.output} was recorded with another package, machine or inputs")
+        made["cases"] = {case.name: kept["cases"][case.name] for case in CASES if case.name in kept["cases"]}
     failed: list[str] = []
     own = None if arguments.work else tempfile.TemporaryDirectory()
     work = Path(own.name if own else arguments.work).resolve()
@@ -916,10 +922,10 @@ def record(arguments: argparse.Namespace) -> int:
             count = sum(len(video["frames"]) for video in entry.get("videos", ()))
             mark, files = "FAILED" if problems else "ok", len(entry.get("files", {}))
             print(f"{case.name:24} {mark:6} {entry['seconds']:6.1f} s {count:4d} frames {files:3d} files", flush=True)
+            arguments.output.write_text(json.dumps(made, indent=1) + "\n")
     finally:
         if own is not None:
             own.cleanup()
-    arguments.output.write_text(json.dumps(made, indent=1) + "\n")
     for text in failed:
         print(text, file=sys.stderr)
     return 1 if failed else 0
@@ -974,7 +980,7 @@ def record_case(
         wanted = case.status if number == len(entry["status"]) - 1 else 0
         if row["status"] != wanted:
             problems.append(f"exit status {row['status']} of: {row['line']}\n{tail}")
-    problems += [f"{name} was written past the hook of this script (PLACES)" for name in entry.pop("unseen")]
+    problems += [f"{name} was written past the hook of this script (PLACES)" for name in entry["unseen"]]
     if not any(video["frames"] for video in entry["videos"]) and not entry["files"]:
         problems.append("nothing was recorded")
     if not arguments.work:
@@ -992,7 +998,8 @@ def compare(arguments: argparse.Namespace) -> int:
         if before["machine"].get(key) != after["machine"].get(key):
             print(f"note: {key} differs: {before['machine'].get(key)} and {after['machine'].get(key)}")
     if before["inputs"] != after["inputs"]:
-        print("note: the inputs differ: these records cannot be compared")
+        print("the inputs differ: these records cannot be compared", file=sys.stderr)
+        return 1
     names = list(dict.fromkeys([*before["cases"], *after["cases"]]))
     if arguments.only:
         names = [name for name in names if any(fnmatch.fnmatch(name, each) for each in arguments.only)]
@@ -1031,9 +1038,7 @@ def differences(
     found: list[tuple[str, str]] = []
     notes: list[str] = []
     if "died" in before or "died" in after:
-        if before.get("died") != after.get("died"):
-            found.append(("", f"process ended with {before.get('died', 0)}, now with {after.get('died', 0)}"))
-        return found, notes
+        return [("", f"the process ended with {before.get('died', 0)}, now with {after.get('died', 0)}")], notes
     statuses = [[row["status"] for row in side["status"]] for side in (before, after)]
     if statuses[0] != statuses[1]:
         found.append(("status", f"{statuses[0]} became {statuses[1]}"))
@@ -1048,10 +1053,11 @@ def differences(
         if old is None or new is None:
             found.append((name, "is new" if old is None else "is no longer written"))
             continue
-        decoded = old.pop("decoded", None), new.pop("decoded", None)
+        unseen = name in before.get("unseen", ()) or name in after.get("unseen", ())
+        decoded = () if unseen else (old.pop("decoded", None), new.pop("decoded", None))
         if old != new:
             found.append((name, "; ".join(value_differences(old, new)[:6])))
-        if decoded[0] != decoded[1]:
+        if len(set(decoded)) > 1:
             notes.append(f"{name}: the decoded pictures differ")
     return found, notes
 
@@ -1059,21 +1065,36 @@ def differences(
 def video_differences(
     before: list[dict[str, Any]], after: list[dict[str, Any]], frames: tuple[Path, ...] | None
 ) -> list[tuple[str, str]]:
+    """What differs between the frames that were written."""
     found: list[tuple[str, str]] = []
-    if [video["path"] for video in before] != [video["path"] for video in after]:
-        found.append(("videos", f"{[v['path'] for v in before]} became {[v['path'] for v in after]}"))
-    for number, (old, new) in enumerate(zip(before, after, strict=False)):
-        label = old["path"] if old["path"] != "(frames)" else f"(frames {number})"
-        for key in sorted({*old, *new} - {"frames", "path"}):
-            if old.get(key) != new.get(key):
+    sides = numbered(before), numbered(after)
+    for label in dict.fromkeys([*sides[0], *sides[1]]):
+        if label not in sides[0] or label not in sides[1]:
+            found.append((label, "no such frames before" if label in sides[1] else "its frames are no longer written"))
+            continue
+        places = [side[label] for side in sides]
+        old, new = before[places[0]], after[places[1]]
+        for key in ("shape", "dtype", "fps"):
+            if old.get(key) != new.get(key) and (key != "fps" or (key in old and key in new)):
                 found.append((label, f"{key} {old.get(key)} became {new.get(key)}"))
         if len(old["frames"]) != len(new["frames"]):
             found.append((label, f"{len(old['frames'])} frames became {len(new['frames'])}"))
         changed = [i for i, pair in enumerate(zip(old["frames"], new["frames"], strict=False)) if pair[0] != pair[1]]
         if changed:
             text = f"{len(changed)} of {len(old['frames'])} frames differ: {ranges(changed)}"
-            found.append((label, text + (how_far(frames, number, changed) if frames else "")))
+            found.append((label, text + (how_far(frames, places, changed) if frames else "")))
     return found
+
+
+def numbered(videos: list[dict[str, Any]]) -> dict[str, int]:
+    """Where each video is in the list, by its path and, if that was written again, a number."""
+    places: dict[str, int] = {}
+    for index, video in enumerate(videos):
+        label, again = video["path"], 2
+        while label in places:
+            label, again = f"{video['path']} {again}", again + 1
+        places[label] = index
+    return places
 
 
 def ranges(numbers: Sequence[int]) -> str:
@@ -1087,13 +1108,13 @@ def ranges(numbers: Sequence[int]) -> str:
     return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in parts)
 
 
-def how_far(folders: tuple[Path, ...], video: int, changed: Sequence[int]) -> str:
+def how_far(folders: tuple[Path, ...], videos: Sequence[int], changed: Sequence[int]) -> str:
     """How far apart the frames are that differ."""
     import numpy as np
 
     largest, squares, share, count = 0, 0.0, 0.0, 0
     for index in changed:
-        paths = [folder / f"{video}-{index:05d}.npz" for folder in folders]
+        paths = [folder / f"{video}-{index:05d}.npz" for folder, video in zip(folders, videos, strict=True)]
         if not all(path.exists() for path in paths):
             return " (not kept)"
         old, new = (np.load(path)["frame"].astype(np.int32) for path in paths)
@@ -1384,7 +1405,9 @@ def main() -> int:
     part = parts.add_parser("record", parents=[shared], help="run the cases and write what they produce")
     part.add_argument("output", type=Path, help="JSON file")
     part.add_argument("--inputs", type=Path, required=True, help="folder that `inputs` made")
-    part.add_argument("--only", nargs="+", metavar="PATTERN", help="cases by name, with * and ?")
+    part.add_argument(
+        "--only", nargs="+", metavar="PATTERN", help="cases by name, with * and ?; the others of an older record stay"
+    )
     part.add_argument("--work", type=Path, help="folder for what is made, kept afterwards (default: thrown away)")
     part.add_argument("--frames", type=Path, metavar="DIR", help="keep every frame, for `compare --frames`")
     part.add_argument("--timeout", type=float, default=300, help="seconds for one case (default: %(default)s)")

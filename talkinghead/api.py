@@ -62,9 +62,9 @@ def load(
     facts = family(model)
     path: Path | None = None
     if facts.needs_checkpoint or checkpoint is not None:
-        from talkinghead.weights.store import checkpoint_for
+        from talkinghead.service.models import model_store
 
-        path = checkpoint_for(model, checkpoint)
+        path = model_store().checkpoint_for(model, checkpoint)
     options = LoadOptions(
         checkpoint=path,
         device=device,

@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass, field
 from enum import IntEnum
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -327,18 +327,25 @@ class Picture:
 
 @dataclass(frozen=True)
 class NetworkRun:
-    """Where one network, or one part that computes, ran, and how precisely."""
+    """Where one network, or another part that computes (a rasteriser), ran and how precisely."""
 
     name: str
-    """"generator", "audio encoder", "rasteriser"."""
+    """What it is for, in the family's words: "generator", "motion network", "rasteriser"."""
     backend: Backend
     device: str = "cpu"
     """"cpu" or "cuda:N"."""
     precision: Precision = "float32"
     why: str = ""
-    """Why it ran there, as a sentence."""
+    """The reason for the choice, as a sentence; empty where there was none to make."""
     psnr_db: float | None = None
-    """How near its output came to float32, measured; None where nothing was reduced or measured."""
+    """How near it came to float32, where a precision was reduced and measured."""
+
+    def __post_init__(self) -> None:
+        _require(self.backend in get_args(Backend), f"backend must be one of {get_args(Backend)}, not {self.backend!r}")
+        _require(
+            self.precision in get_args(Precision),
+            f"precision must be one of {get_args(Precision)}, not {self.precision!r}",
+        )
 
 
 @dataclass(frozen=True)
@@ -350,7 +357,7 @@ class Report:
     """Facts of the family: architecture, options, sizes."""
     weights_sha256: str | None = None
     networks: tuple[NetworkRun, ...] = ()
-    """Where each network or computing part ran; the first one is the model's main one."""
+    """Where each part that computes ran, the main one first; empty where all of it is array operations."""
     output: str | None = None
     video_codec: str | None = None
     video_encoder: str | None = None
@@ -373,17 +380,15 @@ class Report:
 
     @property
     def backend(self) -> Backend:
-        """What the main network ran on."""
+        """Of the main network, as `device` and `precision`."""
         return self.networks[0].backend if self.networks else "numpy"
 
     @property
     def device(self) -> str:
-        """Where the main network ran."""
         return self.networks[0].device if self.networks else "cpu"
 
     @property
     def precision(self) -> Precision:
-        """Number format of the main network."""
         return self.networks[0].precision if self.networks else "float32"
 
     @property
@@ -402,7 +407,7 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         data = asdict(self)
-        data["backend"], data["device"], data["precision"] = self.backend, self.device, self.precision
+        data.update(backend=self.backend, device=self.device, precision=self.precision)
         data["frames_per_second"] = round(self.frames_per_second, 3)
         data["realtime_factor"] = round(self.realtime_factor, 4)
         data["limited_by"] = self.limited_by

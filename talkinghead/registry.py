@@ -119,10 +119,12 @@ def build(name: str, options: LoadOptions) -> Head:
     if facts.needs_checkpoint and options.checkpoint is None:
         from talkinghead.weights.store import missing_checkpoint
 
+        rows = named(facts.catalogue) if facts.catalogue is not None else ()
+        own = [row for row in rows if row.model == name]
         raise OptionError(
             f"The model {name!r} needs a checkpoint and none was given.",
             accepted=f"--checkpoint FILE ({facts.title})",
-            remedy=f"{missing_checkpoint(name)}; or leave out --model to use the built-in {DEFAULT_FAMILY!r}",
+            remedy=f"{missing_checkpoint(own)}; or leave out --model to use the built-in {DEFAULT_FAMILY!r}",
         )
     head: Head = named(facts.builder)(options)
     return head

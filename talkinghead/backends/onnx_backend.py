@@ -12,8 +12,10 @@ import numpy as np
 
 from talkinghead.backends.base import Array, Arrays, Network, OperatorTime, SessionFacts, check_inputs
 from talkinghead.backends.onnx_export import to_onnx
-from talkinghead.backends.placement import Placement, available_cores
-from talkinghead.errors import BackendError, MissingDependency, OutOfMemory
+from talkinghead.backends.onnx_runtime import open_onnx
+from talkinghead.backends.placement import Placement
+from talkinghead.backends.processor import available_cores
+from talkinghead.errors import BackendError, OutOfMemory
 
 
 def onnx_form(network: Network, runtime: str, batch: int | None = None) -> bytes:
@@ -43,31 +45,20 @@ class OnnxSession:
         profile: bool = False,
         int8_samples: list[dict[str, Array]] | None = None,
     ) -> None:
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise MissingDependency("onnxruntime", extra="models", purpose="The backend 'onnx'") from error
         started = time.perf_counter()
         self._network = network
         self._profile_folder: tempfile.TemporaryDirectory[str] | None = None
-        options = onnxruntime.SessionOptions()
         threads = threads or available_cores()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # other stages need the cores
+        prefix = None
         if profile:
             self._profile_folder = tempfile.TemporaryDirectory(prefix="talkinghead-")
-            options.enable_profiling = True
-            options.profile_file_prefix = str(Path(self._profile_folder.name) / "trace")
+            prefix = Path(self._profile_folder.name) / "trace"
         data = onnx_form(network, "ONNX Runtime")
         if placement.precision == "int8":
             from talkinghead.backends.int8 import quantise
 
             data = quantise(data, int8_samples or [])
-        try:
-            self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # its exceptions have no common base
-            raise BackendError(f"ONNX Runtime refused the network {network.name}: {error}.") from error
+        self._session = open_onnx(data, name=f"the network {network.name}", threads=threads, profile_prefix=prefix)
         self.facts = SessionFacts(
             "onnx", "cpu", placement.precision, time.perf_counter() - started, False, threads=threads
         )

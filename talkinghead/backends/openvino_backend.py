@@ -16,7 +16,8 @@ from talkinghead.backends import artefacts
 from talkinghead.backends.base import Array, Arrays, Network, OperatorTime, SessionFacts, check_inputs
 from talkinghead.backends.onnx_backend import onnx_form
 from talkinghead.backends.openvino_model import to_openvino
-from talkinghead.backends.placement import Placement, available_cores
+from talkinghead.backends.placement import Placement
+from talkinghead.backends.processor import available_cores
 from talkinghead.errors import BackendError, MissingDependency
 
 _HINTS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16", "int8": "bf16"}
@@ -53,7 +54,7 @@ class OpenVinoSession:
         streams = max(1, min(streams, threads))
         hint = _HINTS[placement.precision]
         if placement.precision == "int8":
-            from talkinghead.backends.placement import cpu_has_bfloat16
+            from talkinghead.backends.processor import cpu_has_bfloat16
 
             hint = "bf16" if cpu_has_bfloat16() else "f32"
         config: dict[str, Any] = {

@@ -1,52 +1,142 @@
-"""Where and how a network runs: device, runtime and precision, decided once and said in words."""
+"""Where and how precisely a network runs: ranked ways, each with its reason.
+
+A network says what kind it is (an `Offer`: which runtimes and number formats it has, and which of them is the faster
+one on which kind of processor); the user says what is asked; the processor decides the rest. `candidates` ranks the
+ways; the first is taken, or the first that keeps its quality (`gate.first_faithful`).
+
+The orders are those that were measured or are known, row by row, with their source. A row that was not measured says
+so; `talkinghead doctor` shows the rows of the machine it runs on.
+"""
 
 from __future__ import annotations
 
 import importlib.util
-import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
+from talkinghead.backends.processor import KINDS, Processor, ProcessorKind, this_processor
+from talkinghead.contracts import Backend, NetworkRun, Precision
 from talkinghead.errors import BackendError, MissingDependency, OptionError, choices
 
-BACKENDS = ("torch", "onnx", "openvino")
-PRECISIONS = ("float32", "bfloat16", "float16", "int8")
-_PACKAGES = {"torch": ("torch", "models"), "onnx": ("onnxruntime", "models"), "openvino": ("openvino", "openvino")}
-
-_SPEED_ORDER: dict[str, tuple[str, ...]] = {
-    "float32": ("openvino", "onnx", "torch"),
-    "bfloat16": ("openvino", "torch"),
-    "int8": ("openvino", "onnx"),
+BACKENDS: tuple[Backend, ...] = ("torch", "onnx", "openvino")
+"""Runtimes for networks."""
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "float16", "int8")
+_PACKAGES: dict[str, tuple[str, str]] = {
+    "torch": ("torch", "models"),
+    "onnx": ("onnxruntime", "models"),
+    "openvino": ("openvino", "openvino"),
 }
-"""Runtimes for CPUs, fastest first, as measured (see docs/performance.md)."""
+"""Package and extra of each runtime."""
+HIGHEST_PSNR_DB = 200.0
+"""Equal results have no finite ratio; JSON has no word for that."""
+
+Way = tuple[Backend, Precision]
+"""Runtime and number format."""
 
 
-@lru_cache(maxsize=1)
-def cpu_flags() -> frozenset[str]:
-    """Instruction set flags of the processor; empty where the system does not tell."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            name, _, value = line.partition(":")
-            if name.strip() in ("flags", "Features"):
-                return frozenset(value.split())
-    except OSError:
-        pass
-    return frozenset()
+@dataclass(frozen=True)
+class Order:
+    """Ways that reduce the precision on one kind of processor, the fastest first."""
+
+    ways: tuple[Way, ...]
+    source: str
+    """Where the order is from, for `doctor` and the report."""
 
 
-def cpu_has_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 itself (AMX or AVX-512 BF16 on x86, BF16 on Arm)."""
-    return bool(cpu_flags() & {"amx_bf16", "avx512_bf16", "bf16"})
+@dataclass(frozen=True)
+class Offer:
+    """What a kind of network can run on."""
+
+    title: str
+    """The kind in words."""
+    exact: tuple[Way, ...]
+    """Ways in float32 on processors, the fastest first."""
+    exact_source: str
+    reduced: Mapping[ProcessorKind, Order]
+    """What `fast` tries before `exact`; a kind that is not there reduces nothing."""
+    named: tuple[Way, ...] = ()
+    """Ways on processors that are only taken when the format is asked for by name."""
+    cuda: tuple[Precision, ...] = ("float16", "float32")
+    """Formats on CUDA devices, where PyTorch runs everything; the order of `fast`."""
+    cuda_named: tuple[Precision, ...] = ()
+    auto: Literal["fast", "parity"] = "fast"
+    """What `auto` means."""
+
+    @property
+    def backends(self) -> tuple[Backend, ...]:
+        """Runtimes that the network has."""
+        return tuple(name for name in BACKENDS if any(backend == name for backend, _ in self.exact))
+
+    @property
+    def precisions(self) -> tuple[Precision, ...]:
+        """Formats that can be asked for by name on some device."""
+        known = {precision for _, precision in self._all_ways()} | set(self.cuda) | set(self.cuda_named)
+        return tuple(name for name in PRECISIONS if name in known)
+
+    def _all_ways(self) -> Iterator[Way]:
+        for order in self.reduced.values():
+            yield from order.ways
+        yield from self.named
+        yield from self.exact
+
+    def ways(self, processor: Processor, precision: str) -> tuple[Way, ...]:
+        """Ways on a processor for "fast" or a format by name, the best first, whatever is installed."""
+        if precision != "fast":
+            return tuple(dict.fromkeys(way for way in self._all_ways() if way[1] == precision))
+        order = self.reduced.get(processor.kind)
+        return tuple(dict.fromkeys((*(order.ways if order is not None else ()), *self.exact)))
 
 
-def available_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return max(1, os.cpu_count() or 1)
+_HALVES: tuple[Way, ...] = (("openvino", "bfloat16"), ("torch", "bfloat16"))
+DENSE = Offer(
+    title="convolutions with dense kernels",
+    exact=(("openvino", "float32"), ("onnx", "float32"), ("torch", "float32")),
+    exact_source="measured with AMX: a face in 24, 28 and 36 ms",
+    reduced={
+        "amx": Order(_HALVES, "measured: OpenVINO 4.1, PyTorch 6.5, best float32 24 ms a face"),
+        "avx512-bf16": Order(_HALVES, "known, not measured: half the memory, up to twice the products of float32"),
+        "arm-bf16": Order(
+            (("openvino", "bfloat16"), ("openvino", "float32"), ("torch", "bfloat16")),
+            "known, not measured: PyTorch gains, and OpenVINO is preferred as on other processors",
+        ),
+    },
+    named=(("openvino", "int8"), ("onnx", "int8")),
+    cuda_named=("bfloat16",),
+)
+"""Few layers with many channels: products are what takes the time, and a matrix unit gains most."""
+
+_COMPACT: tuple[Way, ...] = (("openvino", "float16"), ("openvino", "bfloat16"))
+DEPTHWISE = Offer(
+    title="convolutions by channel on large maps",
+    exact=(("onnx", "float32"), ("openvino", "float32"), ("torch", "float32")),
+    exact_source="measured with AMX: a whole job in 60 and 67 ms a frame, PyTorch 2.4 times slower alone",
+    reduced={
+        "amx": Order(_COMPACT, "measured: 14 and 25 ms a frame, float32 33"),
+        "avx512-bf16": Order(_COMPACT, "known, not measured: half the memory traffic, which limits these maps"),
+        "arm-bf16": Order(_COMPACT, "known, not measured: half the memory traffic, which limits these maps"),
+        "plain": Order(_COMPACT, "known, not measured, where OpenVINO computes in them: half the memory traffic"),
+    },
+    named=(("torch", "float16"), ("torch", "bfloat16")),
+    cuda_named=("bfloat16",),
+)
+"""Many cheap layers: reading and writing the maps is what takes the time, and half the bytes gain most."""
+
+PRODUCTS = Offer(
+    title="matrix products in PyTorch",
+    exact=(("torch", "float32"),),
+    exact_source="the only runtime",
+    reduced={
+        "amx": Order((("torch", "bfloat16"),), "measured: 100 000 points in 13 ms, float32 20"),
+        "avx512-bf16": Order((("torch", "bfloat16"),), "known, not measured: half the memory traffic"),
+        "arm-bf16": Order((("torch", "bfloat16"),), "known, not measured: half the memory traffic"),
+    },
+    named=(("torch", "bfloat16"),),
+    cuda=("float32",),
+)
+"""Networks that exist in PyTorch only."""
 
 
 def installed(backend: str) -> bool:
@@ -60,6 +150,12 @@ def available_backends() -> dict[str, str]:
         name: "" if installed(name) else f'{package} is not installed (pip install "talkinghead[{extra}]")'
         for name, (package, extra) in _PACKAGES.items()
     }
+
+
+def missing_backend(backend: str, purpose: str) -> MissingDependency:
+    """The error that names a runtime's package."""
+    package, extra = _PACKAGES[backend]
+    return MissingDependency(package, extra=extra, purpose=purpose)
 
 
 def _cuda_devices() -> int:
@@ -100,103 +196,195 @@ class Placement:
     """A decision: device, runtime, precision, and why."""
 
     device: str
-    backend: str
-    precision: str
-    why: str
+    backend: Backend
+    precision: Precision
+    why: str = ""
     """For the report, as a sentence."""
+
+    @property
+    def name(self) -> str:
+        """For messages and keys."""
+        return f"{self.backend} {self.precision} on {self.device}"
+
+    def run(self, name: str, *, psnr_db: float | None = None) -> NetworkRun:
+        """What the report says of a network that ran here."""
+        kept = None if psnr_db is None else round(min(psnr_db, HIGHEST_PSNR_DB), 1)
+        return NetworkRun(name, self.backend, self.device, self.precision, self.why, kept)
 
     @staticmethod
     def choose(
-        device: str = "auto",
-        backend: str = "auto",
-        precision: str = "auto",
-        *,
-        offers: Sequence[str] = BACKENDS,
-        precisions: Sequence[str] = ("float32", "bfloat16", "float16"),
+        device: str = "auto", backend: str = "auto", precision: str = "auto", *, offer: Offer = DENSE
     ) -> Placement:
-        """Decide.
+        """The best of `candidates`."""
+        return candidates(offer, device, backend, precision)[0]
 
-        "auto" takes a CUDA device if there is one (with PyTorch, the only runtime here that keeps data on it). On a
-        CPU it takes OpenVINO where it is installed: it ran the Wav2Lip generator two to five times as fast as the
-        others, in bfloat16 and in float32 alike; then ONNX Runtime for float32 and PyTorch for bfloat16.
 
-        Args:
-            precision: "auto" and "fast" take bfloat16 on CPUs that have it and float16 on CUDA, else float32; "parity"
-                is float32; or a name of `PRECISIONS`.
-            offers: runtimes that the network can use.
-            precisions: number formats that the network keeps its quality in.
-        Raises:
-            OptionError: unknown names, or a combination that does not exist.
-            MissingDependency: the runtime is not installed. BackendError: no such device.
-        """
-        if backend not in ("auto", *offers):
-            raise OptionError(f"There is no backend {backend!r} here.", accepted=choices(("auto", *offers)))
-        accepted = ("auto", "parity", "fast", *precisions)
-        if precision not in accepted:
-            raise OptionError(f"There is no precision {precision!r} here.", accepted=choices(accepted))
-        if backend not in ("auto", "torch") and device == "auto":
-            device = "cpu"  # the other runtimes are used for CPUs
+def candidates(
+    offer: Offer,
+    device: str = "auto",
+    backend: str = "auto",
+    precision: str = "auto",
+    *,
+    processor: Processor | None = None,
+) -> tuple[Placement, ...]:
+    """The ways to run that fit what was asked, the best first; the last one computes in float32 unless another format
+    was asked for by name.
+
+    "auto" takes a CUDA device if there is one: with PyTorch, the only runtime here that keeps data on it.
+
+    Args:
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        backend: "auto" or a runtime of the offer.
+        precision: "auto" (what the offer means by it), "fast" (reduced where that gains on this processor, float32
+            behind it), "parity" (float32), or a number format.
+        processor: default: this machine's.
+    Raises:
+        OptionError: unknown names, or a combination that does not exist.
+        MissingDependency: the runtime is not installed. BackendError: no such device.
+    """
+    if backend not in ("auto", *offer.backends):
+        raise OptionError(f"There is no backend {backend!r} here.", accepted=choices(("auto", *offer.backends)))
+    accepted = ("auto", "parity", "fast", *offer.precisions)
+    if precision not in accepted:
+        raise OptionError(f"There is no precision {precision!r} here.", accepted=choices(accepted))
+    if backend not in ("auto", "torch"):
+        if device.startswith("cuda"):
+            raise OptionError(
+                f"The backend {backend!r} runs on the CPU, and {device!r} was asked for.",
+                accepted="--backend torch with a CUDA device",
+            )
+        device = choose_device(device) if device not in ("auto", "cpu") else "cpu"
+    else:
         device = choose_device(device)
+    if backend != "auto" and not installed(backend):
+        raise missing_backend(backend, f"The backend {backend!r}")
+    asked = offer.auto if precision == "auto" else precision
+    asked = "float32" if asked == "parity" else asked
+    if device != "cpu":
+        return tuple(_on_cuda(offer, device, asked))
+    return tuple(_on_processor(offer, backend, asked, precision, processor or this_processor()))
+
+
+def _on_cuda(offer: Offer, device: str, asked: str) -> Iterator[Placement]:
+    formats = offer.cuda if asked == "fast" else tuple(p for p in (*offer.cuda, *offer.cuda_named) if p == asked)
+    if not formats:
+        able = choices(tuple(dict.fromkeys((*offer.cuda, *offer.cuda_named))))
+        raise OptionError(f"This network does not run {asked} on {device}.", accepted=f"there: {able}")
+    for precision in formats:
+        why = f"{device} is there; torch runs on it"
+        if asked == "fast" and precision != "float32":
+            why += f"; {precision} is its fast format"
+        yield Placement(device, "torch", precision, why + ".")
+
+
+def _on_processor(offer: Offer, backend: str, asked: str, precision: str, processor: Processor) -> Iterator[Placement]:
+    ways = [way for way in offer.ways(processor, asked) if backend in ("auto", way[0])]
+    here = [way for way in ways if installed(way[0]) and _computes(processor, way)]
+    if not here:
+        raise _nothing(offer, backend, asked, ways)
+    for index, (runtime, number) in enumerate(here):
         reasons = []
-        if device != "cpu":
-            if backend not in ("auto", "torch"):
-                raise OptionError(
-                    f"The backend {backend!r} runs on the CPU, and {device!r} was asked for.",
-                    accepted="--backend torch with a CUDA device",
-                )
-            backend = "torch"
-            reasons.append(f"{device} is there")
-        number = _precision(precision, device, precisions)
-        if backend == "auto":
-            order = _SPEED_ORDER.get(number, ("torch",))
-            able = [name for name in order if name in offers and installed(name)]
-            if not able:
-                package, extra = _PACKAGES[next(name for name in order if name in offers)]
-                raise MissingDependency(package, extra=extra, purpose="This model")
-            backend = able[0]
-            lacking = [name for name in order[: order.index(backend)] if name in offers and not installed(name)]
+        if backend != "auto":
+            reasons.append(f"{backend} was asked for")
+        else:
+            lacking = _lacking(ways[: ways.index((runtime, number))], runtime)
+            rank = "the fastest" if index == 0 else "the next"
             reasons.append(
-                f"{backend} is the fastest runtime installed for {number} on this CPU"
+                f"{runtime} is {rank} runtime installed for {number} on this CPU"
                 + (f" (faster, but not installed: {', '.join(lacking)})" if lacking else "")
             )
-        elif not installed(backend):
-            missing, brings = _PACKAGES[backend]
-            raise MissingDependency(missing, extra=brings, purpose=f"The backend {backend!r}")
-        else:
-            reasons.append(f"{backend} was asked for" if device == "cpu" else f"{backend} runs on it")
-        _check(backend, number, device)
-        if precision in ("auto", "fast"):
-            if number == "float32":
-                reasons.append("this CPU has no bfloat16 arithmetic, so float32 is the fastest")
-            else:
-                reasons.append(f"{number} is fast and stays above 45 dB")
-        return Placement(device, backend, number, "; ".join(reasons) + ".")
+        if asked == "fast":
+            reasons.append(_why_format(offer, number, processor))
+        elif precision == "auto":
+            reasons.append("reduced formats change what this network says, so they are only taken when asked for")
+        yield Placement("cpu", runtime, number, "; ".join(reasons) + ".")
 
 
-def _precision(precision: str, device: str, precisions: Sequence[str]) -> str:
-    if precision == "parity":
-        return "float32"
-    if precision in ("auto", "fast"):
-        if device != "cpu":
-            return "float16" if "float16" in precisions else "float32"
-        return "bfloat16" if cpu_has_bfloat16() and "bfloat16" in precisions else "float32"
-    return precision
+def _lacking(better: Sequence[Way], taken: str) -> list[str]:
+    """Runtimes of better ways that are not installed."""
+    return list(dict.fromkeys(name for name, _ in better if name != taken and not installed(name)))
 
 
-def _check(backend: str, precision: str, device: str) -> None:
-    """Refuse what a runtime cannot do.
+def _why_format(offer: Offer, number: Precision, processor: Processor) -> str:
+    order = offer.reduced.get(processor.kind)
+    if number != "float32":
+        assert order is not None
+        return f"{number} is fast here ({order.source})"
+    if processor.kind == "plain":
+        return "this CPU has no bfloat16 arithmetic, so float32 is the fastest"
+    return "float32 is what the published network computes in"
 
-    Raises:
-        OptionError: naming what it can.
-    """
-    able = {
-        "torch": ("float32", "bfloat16", "float16") if device != "cpu" else ("float32", "bfloat16"),
-        "onnx": ("float32", "int8"),
-        "openvino": ("float32", "bfloat16", "int8"),
-    }[backend]
-    if precision not in able:
-        raise OptionError(
-            f"{backend} does not run {precision} on {device}.",
-            accepted=f"with {backend}: {choices(able)}",
-            remedy="--precision auto, or another --backend",
+
+def _computes(processor: Processor, way: Way) -> bool:
+    """Whether a runtime really computes in the format here."""
+    backend, precision = way
+    if backend != "openvino" or precision in ("float32", "int8"):
+        return True
+    if precision == "bfloat16" and processor.kind in ("amx", "avx512-bf16"):
+        return True  # what OpenVINO says too, without the time to ask
+    return precision in processor.openvino_formats()
+
+
+def _nothing(offer: Offer, backend: str, asked: str, ways: Sequence[Way]) -> OptionError | MissingDependency:
+    """The error when no way is left."""
+    missing = [name for name, _ in ways if not installed(name)]
+    if backend == "auto" and missing:
+        preferred = next((name for name in missing if name in ("onnx", "torch")), missing[0])
+        return missing_backend(preferred, "This model")
+    able = tuple(name for name in PRECISIONS if (backend, name) in (*offer.exact, *offer.named))
+    if ways:
+        return OptionError(
+            f"{backend} does not compute in {asked} on this CPU.", accepted="--precision auto, or --backend torch"
         )
+    return OptionError(
+        f"{'No runtime' if backend == 'auto' else backend} does not run {asked} on cpu here."
+        if backend != "auto"
+        else f"This network does not run {asked} on the CPU.",
+        accepted=f"with {backend}: {choices(able or ('float32',))}" if backend != "auto" else "--precision auto",
+        remedy="--precision auto, or another --backend",
+    )
+
+
+def asked_by_name(precision: str) -> bool:
+    """Whether a number format was asked for, so that nobody has to measure what it loses."""
+    return precision not in ("auto", "fast")
+
+
+# What `doctor` shows --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RankedWays:
+    """The order of one kind of network on one processor."""
+
+    network: str
+    precision: str
+    """"fast" or "parity"."""
+    ways: tuple[str, ...]
+    """"openvino bfloat16", ..., the best first; only what is installed and what the processor computes in."""
+    why: str
+
+
+def ranking(processor: Processor | None = None) -> tuple[RankedWays, ...]:
+    """The order for each kind of network and each precision on a processor.
+
+    A format that is asked for by name runs on the first of the ways that compute in it.
+    """
+    processor = processor or this_processor()
+    rows = []
+    for offer in (DENSE, DEPTHWISE, PRODUCTS):
+        for precision in ("fast", "parity"):
+            number = "float32" if precision == "parity" else precision
+            ways = tuple(
+                way for way in offer.ways(processor, number) if installed(way[0]) and _computes(processor, way)
+            )
+            order = offer.reduced.get(processor.kind)
+            reduces = any(name != "float32" for _, name in ways)
+            if precision == "parity":
+                why = offer.exact_source
+            elif order is not None and reduces:
+                why = order.source
+            else:
+                why = f"{KINDS[processor.kind]}: nothing to gain, so as parity"
+            rows.append(RankedWays(offer.title, precision, tuple(" ".join(way) for way in ways), why))
+    return tuple(rows)

@@ -33,6 +33,7 @@ def as_text(found: Examination) -> str:
     """The examination as aligned lines."""
     sections = [
         ("Machine", _machine(found)),
+        ("Networks on this processor, the best way first", _networks(found)),
         ("Video encoders", _encoders(found, "video")),
         ("Audio encoders", _encoders(found, "audio")),
         ("Face detectors", _detectors(found)),
@@ -57,7 +58,7 @@ def _machine(found: Examination) -> Iterator[str]:
     yield _row("python", f"{machine.python} ({machine.executable})")
     yield _row("system", machine.system)
     yield _row("processor", machine.processor or "unknown")
-    yield _row("features", " ".join(machine.features) or "unknown")
+    yield _row("features", f"{' '.join(machine.features) or 'unknown'}: {machine.kind}")
     yield _row("cores", str(machine.cores))
     if machine.memory_bytes is not None:
         free = machine.memory_available_bytes
@@ -68,6 +69,19 @@ def _machine(found: Examination) -> Iterator[str]:
         yield _row("gpu", f"{gpu.name}{size}: {_state(gpu.usable, gpu.why_not)}")
     if not found.gpus:
         yield _row("gpu", "none found; everything runs on the CPU")
+
+
+def _networks(found: Examination) -> Iterator[str]:
+    for network in dict.fromkeys(place.network for place in found.placements):
+        yield f"  {network}"
+        for place in found.placements:
+            if place.network == network:
+                yield _row(f"  {place.precision}", ", ".join(place.ways) or "no runtime is installed")
+                yield _row("", place.why)
+    for name, why_not in found.runtimes.items():
+        if why_not:
+            yield _row(name, _state(False, why_not))
+    yield "  A reduced precision must keep 45 dB of float32 with your weights; else the next way is taken."
 
 
 def _encoders(found: Examination, kind: str) -> Iterator[str]:

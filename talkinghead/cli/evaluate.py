@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from talkinghead.errors import MediaNotFound
 from talkinghead.terminal import console
 
 _NAMES = {"psnr_db": "PSNR", "ssim": "SSIM", "lpips": "LPIPS", "lmd_px": "LMD", "psnr_region_db": "PSNR of the lips"}
@@ -70,12 +71,15 @@ def evaluate(
 
 def _lips(scene: Path, poses: str) -> list[tuple[int, int, int, int]]:
     """Square around the lips in each frame of a recording."""
-    from talkinghead.families.talkinggaussian.annotations import lips_rect, read_landmarks
-    from talkinghead.families.talkinggaussian.pipeline import poses_path
-    from talkinghead.families.talkinggaussian.scene import read_poses
+    from talkinghead.registry import FAMILIES, named
+    from talkinghead.service.availability import sources_in
 
-    boxes = []
-    for frame in read_poses(poses_path(scene, poses)).frames:
-        row0, row1, column0, column1 = lips_rect(read_landmarks(scene / "ori_imgs" / f"{frame.img_id}.lms"))
-        boxes.append((column0, row0, column1, row1))
-    return boxes
+    know = [facts for facts in FAMILIES.values() if facts.recorded_lips is not None]
+    for facts in know:
+        if facts.recorded_lips is not None and scene in sources_in([scene], facts):
+            found: list[tuple[int, int, int, int]] = named(facts.recorded_lips)(scene, poses)
+            return found
+    raise MediaNotFound(
+        f"{scene} is no recording that says where the lips are.",
+        accepted=" or ".join(facts.face_source for facts in know) or None,
+    )

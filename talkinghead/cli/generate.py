@@ -386,10 +386,10 @@ def speech_from_text(
 
 def tell_models(default: str) -> None:
     """Say which model runs when none is named, and which others have their weights installed."""
-    from talkinghead.weights.store import installed
+    from talkinghead.service.models import model_store
 
     have: dict[str, list[str]] = {}
-    for record in installed().values():
+    for record in model_store().installed().values():
         if record.model is not None:
             have.setdefault(record.model, []).append(record.name)
     others = "; ".join(f"--model {name} ({', '.join(names)})" for name, names in have.items())

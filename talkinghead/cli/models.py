@@ -38,8 +38,8 @@ def convert(
     metadata = {"source_sha256": checkpoint.sha256, "source_container": checkpoint.container}
     metadata.update({name: str(value) for name, value in checkpoint.metadata.items() if value is not None})
     tensors = checkpoint.tensors
-    if checkpoint.container == "onnx":  # exporters number the constants; a generator gets its names back
-        from talkinghead.families.wav2lip.weights import tensors_of_export
+    if checkpoint.container == "onnx":  # exporters number the constants; a known network gets its names back
+        from talkinghead.service.models import tensors_of_export
 
         tensors = tensors_of_export(checkpoint) or tensors
     write_safetensors(tensors, output, metadata=metadata, overwrite=force)
@@ -55,7 +55,7 @@ def list_models(json_output: Annotated[bool, typer.Option("--json", help="Show i
     """List the models (what each takes, needs and gives) and the checkpoints (what is there, what can be had)."""
     from talkinghead.engine.options import config_class, option_fields
     from talkinghead.registry import DEFAULT_FAMILY, FAMILIES
-    from talkinghead.weights import store
+    from talkinghead.service.models import model_store
 
     for row in FAMILIES.broken:
         console.warn(f"{row}\nTry: {row.remedy}")
@@ -74,13 +74,8 @@ def list_models(json_output: Annotated[bool, typer.Option("--json", help="Show i
         console.say(console.table(["model", "takes", "needs", "frames/s", "extra", "what it does"], rows))
         console.say()
         console.say(_checkpoint_table())
-        console.say()
-        console.say(
-            "Not listed until they are installed: ARTalk's styles (artalk-style-natural-0 and others), and the small"
-        )
-        console.say("files that a pull brings along. `talkinghead models licenses` names all.")
         return
-    have = store.installed()
+    have = model_store().installed()
     found: list[dict[str, Any]] = []
     for facts in FAMILIES.values():
         options = [
@@ -113,22 +108,29 @@ def list_models(json_output: Annotated[bool, typer.Option("--json", help="Show i
 
 
 def _checkpoint_table() -> str:
-    from talkinghead.weights import store
-    from talkinghead.weights.catalogue import CATALOGUE
+    from talkinghead.service.models import model_store
 
+    store = model_store()
     have = store.installed()
     rows: list[list[object]] = []
-    for entry in CATALOGUE.values():
-        if entry.name not in have and (entry.kind == "artalk-style" or entry.name.endswith("-config")):
-            continue  # many, or fetched along with what needs them; `models licenses` names all
+    hidden = [entry for entry in store.catalogue.values() if not entry.listed and entry.name not in have]
+    for entry in store.catalogue.values():
+        if entry in hidden:
+            continue
         state = "installed" if entry.name in have else "pull" if entry.urls else "by hand"
         size = console.size_text(entry.size_bytes) if entry.size_bytes is not None else "-"
         rows.append([entry.name, entry.model or "-", state, size, entry.licence.name, entry.purpose])
     for record in have.values():
-        if record.name not in CATALOGUE:
+        if record.name not in store.catalogue:
             size = console.size_text(record.size_bytes)
             rows.append([record.name, record.model or "-", "installed", size, record.licence, record.kind])
-    return console.table(["checkpoint", "model", "state", "size", "licence", "what it is"], rows)
+    text = console.table(["checkpoint", "model", "state", "size", "licence", "what it is"], rows)
+    if not hidden:
+        return text
+    return (
+        f"{text}\n\nNot listed until they are installed: {len(hidden)} files that are one of many, or that come along "
+        f"with another ({hidden[0].name} ...).\n`talkinghead models licenses` names all."
+    )
 
 
 @app.command("show")
@@ -139,13 +141,14 @@ def show(
     """Say everything about one checkpoint: purpose, licence, size, hash, where it is from, and whether it is here."""
     from dataclasses import asdict
 
-    from talkinghead.weights import store
-    from talkinghead.weights.catalogue import CATALOGUE, entry_named
+    from talkinghead.service.models import model_store
+    from talkinghead.weights.store import how_to_get
 
+    store = model_store()
     record = store.installed().get(name)
-    entry = CATALOGUE.get(name)
+    entry = store.catalogue.get(name)
     if entry is None and record is None:
-        entry_named(name)
+        store.entry(name)
     if json_output:
         console.print_json(
             {
@@ -161,7 +164,7 @@ def show(
         console.say(f"installed:  {record.file} ({console.size_text(record.size_bytes)}, sha256 {record.sha256})")
         console.say(f"            from {record.origin}, {record.added}")
     elif entry is not None:
-        console.say(f"installed:  no. {store.how_to_get(entry)}")
+        console.say(f"installed:  no. {how_to_get(entry)}")
 
 
 def _show_entry(entry: CatalogueEntry) -> None:
@@ -192,8 +195,9 @@ def pull(
     Asks to accept the licence first. HF_HOME, HF_ENDPOINT and TALKINGHEAD_HOME are respected; TALKINGHEAD_OFFLINE=1
     and HF_HUB_OFFLINE=1 forbid the network.
     """
-    from talkinghead.weights import store
+    from talkinghead.service.models import model_store
 
+    store = model_store()
     for entry in store.with_parts(names):
         there = store.installed().get(entry.name)
         if there is not None and not force:
@@ -268,9 +272,9 @@ def import_file(
     force: Annotated[bool, typer.Option("--force", help="Replace what is there under that name.")] = False,
 ) -> None:
     """File a checkpoint that you have; what it is is recognised from its content. Your file stays where it is."""
-    from talkinghead.weights import store
+    from talkinghead.service.models import model_store
 
-    record = store.import_file(file, name=name, force=force)
+    record = model_store().import_file(file, name=name, force=force)
     console.say(f"{file.name} is {record.kind or record.name}.")
     _say_filed(record)
 
@@ -281,8 +285,9 @@ def verify(
 ) -> int:
     """Read installed checkpoints again and compare their hashes."""
     from talkinghead.errors import CheckpointError
-    from talkinghead.weights import store
+    from talkinghead.service.models import model_store
 
+    store = model_store()
     wrong = 0
     for name in names or list(store.installed()):
         try:
@@ -298,8 +303,9 @@ def verify(
 @app.command("remove")
 def remove(names: Annotated[list[str], typer.Argument(help="Installed checkpoints.")]) -> None:
     """Delete checkpoints from the store."""
-    from talkinghead.weights import store
+    from talkinghead.service.models import model_store
 
+    store = model_store()
     for name in names:
         console.say(f"{name}: removed, {console.size_text(store.remove(name))} freed")
 
@@ -307,9 +313,9 @@ def remove(names: Annotated[list[str], typer.Argument(help="Installed checkpoint
 @app.command("licenses")
 def licenses(json_output: Annotated[bool, typer.Option("--json", help="Show it as JSON.")] = False) -> None:
     """List the licence of every checkpoint and what it forbids."""
-    from talkinghead.weights import store
-    from talkinghead.weights.catalogue import CATALOGUE
+    from talkinghead.service.models import model_store
 
+    store = model_store()
     have = store.installed()
     if json_output:
         console.print_json(
@@ -323,12 +329,12 @@ def licenses(json_output: Annotated[bool, typer.Option("--json", help="Show it a
                     "installed": entry.name in have,
                     "accepted": entry.name in have and have[entry.name].licence_accepted,
                 }
-                for entry in CATALOGUE.values()
+                for entry in store.catalogue.values()
             ]
         )
         return
     groups: dict[Any, list[str]] = {}
-    for entry in CATALOGUE.values():
+    for entry in store.catalogue.values():
         groups.setdefault(entry.licence, []).append(entry.name)
     for licence, names in groups.items():
         commercial = {True: "yes", False: "no", None: "not stated"}[licence.commercial]

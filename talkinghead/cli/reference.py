@@ -10,6 +10,7 @@ import typer
 
 from talkinghead.errors import InputError, MediaNotFound, OptionError
 from talkinghead.terminal import console
+from talkinghead.terminal.placing import Backend, Device, Precision
 from talkinghead.terminal.typers import new_typer
 
 app = new_typer(help="Run one network alone on named arrays: what ports and backends are compared through.")
@@ -55,9 +56,9 @@ def run(
     output: Annotated[Path, typer.Option("-o", "--output", help="Where the named output arrays go, .npz.")],
     weights: Annotated[Path | None, typer.Option(help="Weights, .safetensors, named as in the checkpoint.")] = None,
     config: Annotated[Path | None, typer.Option(help="The network's configuration, .json.")] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
-    precision: Annotated[str, typer.Option(help="float32, or a precision that the network offers.")] = "float32",
-    backend: Annotated[str, typer.Option(help="torch, or a backend that the network has.")] = "torch",
+    device: Device = "cpu",
+    precision: Precision = "float32",
+    backend: Backend = "torch",
 ) -> None:
     """Run one network on the arrays of a file and write every output by name.
 

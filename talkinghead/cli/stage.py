@@ -9,6 +9,7 @@ import typer
 
 from talkinghead.families.talkinggaussian.step_commands import app as gaussians
 from talkinghead.terminal import console
+from talkinghead.terminal.placing import Backend, Device, Precision
 from talkinghead.terminal.typers import new_typer
 
 app = new_typer(
@@ -43,9 +44,6 @@ DetectorModel = Annotated[Path | None, typer.Option("--detector-model", help="It
 BatchSize = Annotated[
     int, typer.Option("--batch_size", "--batch-size", help="Faces per call of the network; 0 chooses.")
 ]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
-Precision = Annotated[str, typer.Option("--precision", help="parity (float32, as published), fast, or a number type.")]
-Backend = Annotated[str, typer.Option("--backend", help="auto, torch, onnx or openvino.")]
 
 
 @app.command("extract-mel")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args
 
 import numpy as np
 
@@ -38,8 +39,8 @@ from talkinghead.engine.cache import Cache
 from talkinghead.engine.context import CancelToken, Progress, RunContext
 from talkinghead.engine.listener import Heard, Listener, WindowT, hear_all
 from talkinghead.engine.runner import Run, Stage, run_stages
-from talkinghead.engine.timeline import FramePlan, frame_plan, source_frames_needed
-from talkinghead.errors import OptionError
+from talkinghead.engine.timeline import LOOP_POLICIES, FramePlan, LoopPolicy, frame_plan, source_frames_needed
+from talkinghead.errors import OptionError, choices
 from talkinghead.media.options import EncodeOptions, FrameOptions
 
 if TYPE_CHECKING:
@@ -54,21 +55,35 @@ STREAM_HOURS = 24
 AvatarT = TypeVar("AvatarT", bound="Avatar")
 
 
+PrecisionAim = Literal["auto", "parity", "fast"]
+PrecisionChoice = Literal[PrecisionAim, "float32", "bfloat16", "float16", "int8"]
+"""What may be asked for: an aim that every model knows, or a number format that some have."""
+BackendChoice = Literal["auto", "torch", "onnx", "openvino"]
+
+
 @dataclass(frozen=True)
 class LoadOptions:
-    """What `talkinghead.load` was asked for."""
+    """What a model is loaded with: the only place where device, precision and backend are named and explained."""
 
     checkpoint: Path | None = None
+    """Weights of the model: a file, or a name of the model store; default: the installed ones."""
     device: str = "auto"
-    """"auto", "cpu", "cuda" or "cuda:N"."""
-    precision: str = "auto"
-    """"auto", "parity" (float32), "fast", or a dtype that the family offers."""
-    backend: str = "auto"
-    """"auto", "torch", "onnx" or "openvino", where the family offers them."""
+    """auto, cpu, cuda or cuda:N."""
+    precision: PrecisionChoice = "auto"
+    """auto, parity (float32, as published) or fast; or a number format that the model offers."""
+    backend: BackendChoice = "auto"
+    """auto, torch, onnx or openvino, where the model has them."""
     compat: bool = False
-    """The published script's behaviour everywhere, quirks included."""
+    """Behave as the published script does, quirks included."""
     family: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the family's own configuration; unknown ones are refused."""
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
+            raise OptionError(f"There is no device {self.device!r}.", accepted="auto, cpu, cuda or cuda:N")
+        for name, kind in (("precision", PrecisionChoice), ("backend", BackendChoice)):
+            if getattr(self, name) not in get_args(kind):
+                raise OptionError(f"There is no {name} {getattr(self, name)!r}.", accepted=choices(get_args(kind)))
 
 
 @dataclass(frozen=True)
@@ -76,12 +91,14 @@ class RenderOptions:
     """How a video is made from a prepared face and a sound."""
 
     fps: Fraction | None = None
-    """Output frame rate; None takes the model's, else the source's, else 25."""
-    loop: str = "pingpong"
-    """When the video is shorter than the sound: pingpong, loop, hold or trim."""
+    """Frame rate; default: the model's, else the face's, else 25."""
+    loop: LoopPolicy = "pingpong"
+    """When the video is shorter than the sound: play it forwards and backwards, start again, hold the last frame, or
+    end with it."""
     encode: EncodeOptions | None = None
     """Codec, quality and sizes; None is H.264 and AAC with good quality."""
     overwrite: bool = True
+    """Replace a video that exists (once the new one is complete)."""
     overlap: bool = True
     """Run the stages in threads of their own."""
     motion: Path | None = None
@@ -89,6 +106,12 @@ class RenderOptions:
     cues: Path | None = None
     """Also write the mouth shapes of the speech into this file; its suffix chooses the format (json, tsv, xml, srt,
     dat)."""
+
+    def __post_init__(self) -> None:
+        if self.fps is not None and not 0 < self.fps <= 1000:
+            raise OptionError(f"--fps is {str(self.fps)!r}.", accepted="more than 0, at most 1000 frames per second")
+        if self.loop not in LOOP_POLICIES:
+            raise OptionError(f"There is no loop policy {self.loop!r}.", accepted=choices(LOOP_POLICIES))
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 from talkinghead.contracts import Frame, FrameSource
 from talkinghead.errors import OptionError, choices
 
-LOOP_POLICIES = ("pingpong", "loop", "hold", "trim")
+LoopPolicy = Literal["pingpong", "loop", "hold", "trim"]
+LOOP_POLICIES: tuple[LoopPolicy, ...] = get_args(LoopPolicy)
 """What happens when the source has fewer frames than the sound:
 pingpong plays it forwards and backwards, loop starts again, hold repeats the last frame, trim ends the video."""
 

@@ -179,11 +179,10 @@ def check_folder(folder: str | Path) -> list[Comparison]:
 
 def _run_graph(folder: Path, graph: Mapping[str, Any], seams: Mapping[str, Any]) -> list[Comparison]:
     """A graph on the recorded inputs, one item of the batch at a time where its batch is 1."""
-    import onnxruntime
+    from talkinghead.backends.onnx_runtime import open_onnx
 
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(folder / graph["file"]), options, providers=["CPUExecutionProvider"])
+    path = folder / graph["file"]
+    session = open_onnx(path, name=str(path), purpose="Checking the graphs of a reference folder")
     outputs = [entry.name for entry in session.get_outputs()]
 
     def run(given: Mapping[str, Array]) -> dict[str, Array]:

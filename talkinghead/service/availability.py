@@ -40,7 +40,7 @@ def availability(name: str, options: Mapping[str, Any] | None = None) -> Availab
         OptionError: no such model.
     """
     from talkinghead.service.doctor import missing_packages
-    from talkinghead.weights.store import for_model, missing_checkpoint
+    from talkinghead.service.models import model_store
 
     facts = family(name)
     missing = missing_packages(facts.extra) if facts.extra is not None else ()
@@ -49,10 +49,11 @@ def availability(name: str, options: Mapping[str, Any] | None = None) -> Availab
         return Availability(
             facts, f"{facts.title} needs packages that are not installed ({', '.join(missing)}).", remedy
         )
-    checkpoints = tuple(record.name for record in for_model(name))
+    store = model_store()
+    checkpoints = tuple(record.name for record in store.for_model(name))
     if facts.needs_checkpoint and not checkpoints:
         return Availability(
-            facts, f"{facts.title} needs a model file, and none is installed.", missing_checkpoint(name)
+            facts, f"{facts.title} needs a model file, and none is installed.", store.missing_checkpoint(name)
         )
     choices: Mapping[str, tuple[str, ...]] = {}
     if facts.choices is not None:

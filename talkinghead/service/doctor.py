@@ -13,14 +13,13 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-CPU_FEATURES = ("sse4_2", "avx2", "fma", "f16c", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8",
-                "asimd", "bf16", "i8mm")  # fmt: skip
-"""Processor features that the networks' speed depends on, in the spelling of Linux."""
+from talkinghead.backends.placement import RankedWays, available_backends, ranking
+from talkinghead.backends.processor import KINDS, available_cores, this_processor
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,9 @@ class Machine:
     executable: str
     processor: str | None
     features: tuple[str, ...]
-    """Those of CPU_FEATURES that the processor has; empty where the system does not tell."""
+    """Those that the speed of networks depends on; empty where the system does not tell."""
+    kind: str
+    """How the processor multiplies bfloat16, in words."""
     cores: int
     """Cores that this process may use, container limits included."""
     memory_bytes: int | None
@@ -112,6 +113,10 @@ class Examination:
     machine: Machine
     gpus: tuple[Gpu, ...]
     extras: tuple[Extra, ...]
+    runtimes: Mapping[str, str]
+    """Runtime for networks to "" or the reason why it cannot be used."""
+    placements: tuple[RankedWays, ...]
+    """Where each kind of network runs on this processor, the best first, and why."""
     encoders: tuple[Encoder, ...]
     detectors: tuple[FaceDetector, ...]
     model_folder: str
@@ -152,6 +157,8 @@ def examine() -> Examination:
         machine=examine_machine(),
         gpus=_gpus(),
         extras=extras,
+        runtimes=available_backends(),
+        placements=ranking(),
         encoders=encoders,
         detectors=detectors,
         model_folder=str(model_folder()),
@@ -182,44 +189,19 @@ def _problems(extras: Sequence[Extra], encoders: Sequence[Encoder], detectors: S
 
 def examine_machine() -> Machine:
     """Only the computer."""
-    processor, features = _processor()
+    processor = this_processor()
     total, available = _memory()
     return Machine(
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         python=platform.python_version(),
         executable=sys.executable,
-        processor=processor,
-        features=features,
-        cores=_cores(),
+        processor=processor.name,
+        features=processor.features,
+        kind=KINDS[processor.kind],
+        cores=available_cores(),
         memory_bytes=total,
         memory_available_bytes=available,
     )
-
-
-def _processor() -> tuple[str | None, tuple[str, ...]]:
-    """Name and features, where /proc/cpuinfo tells."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return platform.processor() or None, ()
-    name = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
-    flags = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", text, re.MULTILINE)
-    known = set(flags[1].split()) if flags else set()
-    return (name[1].strip() if name else platform.processor() or None), tuple(f for f in CPU_FEATURES if f in known)
-
-
-def _cores() -> int:
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:
-        cores = os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-        if quota != "max":
-            cores = min(cores, max(1, int(quota) // int(period)))
-    except (OSError, ValueError):
-        pass
-    return cores
 
 
 def _memory() -> tuple[int | None, int | None]:

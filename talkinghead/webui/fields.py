@@ -151,8 +151,7 @@ def model_group(facts: Manifest, names: Mapping[str, Sequence[str]]) -> FieldGro
 
 def shared_groups() -> tuple[FieldGroup, ...]:
     """Options that do not depend on the model: the face, the video, the machine."""
-    from talkinghead.engine.head import LoadOptions, RenderOptions
-    from talkinghead.engine.timeline import LOOP_POLICIES
+    from talkinghead.engine.head import LoadOptions, PrecisionAim, RenderOptions
     from talkinghead.face.detectors import DETECTORS
     from talkinghead.face.detectors.options import NO_FACE_POLICIES, FaceOptions
     from talkinghead.media.options import EncodeOptions, FrameOptions
@@ -164,16 +163,12 @@ def shared_groups() -> tuple[FieldGroup, ...]:
         names={"detector": ("auto", *DETECTORS), "no_face": NO_FACE_POLICIES},
         texts=("select",),
     )
-    video = offered_fields(RenderOptions, only=("fps", "loop"), names={"loop": LOOP_POLICIES})
+    video = offered_fields(RenderOptions, only=("fps", "loop"))
     encoding = offered_fields(EncodeOptions, only=("crf", "audio_bitrate", "gop_s", "even"))
     machine = offered_fields(
         LoadOptions,
         only=("device", "precision", "backend", "compat"),
-        names={
-            "device": _devices(),
-            "precision": ("auto", "parity", "fast"),
-            "backend": ("auto", "torch", "onnx", "openvino"),
-        },
+        names={"device": _devices(), "precision": typing.get_args(PrecisionAim)},
     )
     return (
         FieldGroup("reading", "Reading the face", reading),

@@ -20,7 +20,7 @@ import sys
 import time
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -36,11 +36,12 @@ from talkinghead.errors import (
     WrongCheckpoint,
     choices,
 )
-from talkinghead.files import unwritable, write_bytes
-from talkinghead.weights.catalogue import CATALOGUE, CatalogueEntry, Licence, entry_named
+from talkinghead.files import file_sha256, unwritable, write_bytes
+from talkinghead.weights.catalogue import CatalogueEntry, Licence
 from talkinghead.weights.checkpoint import read_checkpoint
 from talkinghead.weights.download import DownloadOptions, Progress, download
 from talkinghead.weights.folder import model_folder
+from talkinghead.weights.kinds import Kind, recognise
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 MAX_UNPACKED_BYTES = 4_000_000_000
@@ -52,7 +53,7 @@ class Installed:
 
     name: str
     kind: str
-    """A kind of `talkinghead.service.recognise`, or "" for files whose content does not tell."""
+    """Name of a `weights.kinds.Kind`, or "" for files whose content does not tell."""
     model: str | None
     """Name in the registry of the model whose checkpoint it is."""
     path: str
@@ -76,19 +77,15 @@ class Installed:
         return model_folder() / self.path
 
 
-# Looking ------------------------------------------------------------------------------------------------------------
-
-
-def installed() -> dict[str, Installed]:
-    """Files of the store by name, those of the catalogue first; records whose file is gone are left out."""
+def records() -> dict[str, Installed]:
+    """Files of the store by name; records whose file is gone are left out."""
     found: dict[str, Installed] = {}
     folder = model_folder() / ".records"
     paths = sorted(folder.glob("*.json")) if folder.is_dir() else []
     for path in paths:
         if path.name != "hashes.json" and (record := _read_record(path)) is not None and record.file.is_file():
             found[record.name] = record
-    order = {name: index for index, name in enumerate(CATALOGUE)}
-    return dict(sorted(found.items(), key=lambda item: (order.get(item[0], len(order)), item[0])))
+    return found
 
 
 def _read_record(path: Path) -> Installed | None:
@@ -102,21 +99,18 @@ def _read_record(path: Path) -> Installed | None:
     return record
 
 
-def find(name: str) -> Installed:
-    """A file of the store.
+def part(name: str) -> Path | None:
+    """Where an installed file of the catalogue lies, or None: how models find their encoders and other parts."""
+    record = records().get(name)
+    return record.file if record is not None else None
 
-    Raises:
-        MissingWeights: it is not installed; says how to get it. OptionError: no such name at all.
-    """
-    have = installed()
-    if name in have:
-        return have[name]
-    entry = entry_named(name) if name in CATALOGUE or not have else None
-    if entry is None:
-        raise OptionError(
-            f"There is no file {name!r} in the model store.", accepted=choices(list(have)), remedy="models list"
-        )
-    raise MissingWeights(f"{name} is not installed.", remedy=how_to_get(entry))
+
+def part_folder(*names: str) -> Path | None:
+    """The folder of files that belong together ("hubert", "hubert-config"), or None if one of them is missing."""
+    have = records()
+    if any(name not in have for name in names):
+        return None
+    return have[names[0]].file.parent
 
 
 def how_to_get(entry: CatalogueEntry) -> str:
@@ -124,117 +118,318 @@ def how_to_get(entry: CatalogueEntry) -> str:
     return f"talkinghead models pull {entry.name}" if entry.urls else entry.obtain
 
 
-def for_model(model: str) -> list[Installed]:
-    """Checkpoints of a model that are installed, the preferred one first."""
-    return [record for record in installed().values() if record.model == model]
-
-
-def checkpoint_for(model: str, given: str | os.PathLike[str] | None) -> Path | None:
-    """The checkpoint that a model is to be loaded from.
-
-    Args:
-        given: what the user named: a path, or a name in the store; None takes the first installed one of the
-            catalogue, or the only one that was imported.
-    Returns:
-        A path; None if nothing was given and nothing is installed.
-    Raises:
-        OptionError: several were imported and none is of the catalogue: the user has to say which.
-        MissingWeights: it is one of the catalogue that is not installed.
-    """
-    if given is not None:
-        path = Path(given)
-        name = os.fspath(given)
-        if not path.exists() and _NAME.fullmatch(name) and name in (have := installed()):
-            return have[name].file
-        if not path.exists() and name in CATALOGUE:
-            raise MissingWeights(f"The checkpoint {name} is not installed.", remedy=how_to_get(CATALOGUE[name]))
-        return path
-    found = for_model(model)
-    if len(found) > 1 and found[0].name not in CATALOGUE:
-        raise OptionError(
-            f"Several checkpoints of {model} are installed, each for its own person.",
-            accepted="--checkpoint with one of " + choices([record.name for record in found]),
-        )
-    return found[0].file if found else None
-
-
-def part(name: str) -> Path | None:
-    """Where an installed file of the catalogue lies, or None: how models find their encoders and other parts."""
-    record = installed().get(name)
-    return record.file if record is not None else None
-
-
-def part_folder(*names: str) -> Path | None:
-    """The folder of files that belong together ("hubert", "hubert-config"), or None if one of them is missing."""
-    have = installed()
-    if any(name not in have for name in names):
-        return None
-    return have[names[0]].file.parent
-
-
-def missing_checkpoint(model: str) -> str:
-    """How to get a checkpoint of a model, as one sentence for an error."""
-    entries = [entry for entry in CATALOGUE.values() if entry.model == model]
-    commands = [f"talkinghead models pull {entry.name}" for entry in entries if entry.urls]
+def missing_checkpoint(rows: Iterable[CatalogueEntry]) -> str:
+    """How to get one of these checkpoints, as one sentence for an error."""
+    commands = [f"talkinghead models pull {entry.name}" for entry in rows if entry.urls]
     if commands:
         return f"{commands[0]}, then the model needs no path"
     return "give the file that training wrote, or file it once: talkinghead models import FILE"
 
 
-# Bringing -----------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class ModelStore:
+    """The store, with the public files and the kinds of files that somebody knows."""
 
+    catalogue: Mapping[str, CatalogueEntry]
+    """Public files by name. Of several for one model the first installed one is taken by itself."""
+    kinds: Sequence[Kind]
+    """In the order in which they are asked."""
 
-def pull(
-    name: str,
-    *,
-    accept_licence: bool,
-    progress: Progress | None = None,
-    force: bool = False,
-    options: DownloadOptions | None = None,
-    waiting: Callable[[], None] | None = None,
-) -> Installed:
-    """Download, verify and file one entry of the catalogue; nothing happens if it is there already.
+    # Looking
 
-    Safe to run twice at once: the second waits and finds the file there.
+    def entry(self, name: str) -> CatalogueEntry:
+        """A row of the catalogue.
 
-    Args:
-        accept_licence: whether the user has accepted the entry's licence.
-        force: fetch it again, and accept it even if it differs from what first arrived under this name.
-        waiting: called once if another process is at work on it.
-    Raises:
-        OptionError: no such entry, or the licence is not accepted. MissingWeights: it may not be fetched by a program.
-        DownloadFailed, WrongCheckpoint, UnwritableOutput: as `download`.
-    """
-    entry = entry_named(name)
-    if not force and (there := installed().get(name)) is not None:
-        return there
-    if not entry.urls:
-        raise MissingWeights(f"{name} may not be fetched by a program ({entry.licence.name}).", remedy=entry.obtain)
-    if not accept_licence:
-        raise OptionError(
-            f"{name} comes under: {entry.licence.name}. {entry.licence.summary}",
-            accepted="--accept-license, once you have read it"
-            + (f" ({entry.licence.url})" if entry.licence.url else ""),
-        )
-    with _incoming(name, waiting) as folder:
-        if not force and (there := installed().get(name)) is not None:
-            return there
-        arrived = folder / PurePosixPath(entry.path).name
-        packed = folder / f"{arrived.name}.zip" if entry.archive_member else arrived
-        expected = entry.sha256 or ("" if force else _first_hashes().get(name, ""))
-        sha256, origin = _arrived_before(packed, expected, entry.urls[0]) or download(
-            entry.urls, packed, sha256=expected, size_bytes=entry.size_bytes, progress=progress, options=options
-        )
+        Raises:
+            OptionError: there is none of that name.
+        """
         try:
-            if entry.archive_member:
-                unpack_member(packed, entry.archive_member, arrived, sha1=entry.member_sha1)
-            _check_kind(entry, arrived)
-            _remember_hash(name, sha256)
-            record = _file_away(entry, arrived, sha256, origin, accepted=True)
-        except (CheckpointError, UnwritableOutput):
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
-    return record
+            return self.catalogue[name]
+        except KeyError:
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, self.catalogue, n=3)
+            raise OptionError(
+                f"There is no checkpoint {name!r} in the catalogue.",
+                accepted=choices(near) if near else None,
+                remedy="talkinghead models list",
+            ) from None
+
+    def recognise(self, path: Path) -> str:
+        """The name of a file's kind; raises as `weights.kinds.recognise`."""
+        return recognise(path, self.kinds)
+
+    def installed(self) -> dict[str, Installed]:
+        """Files of the store by name, those of the catalogue first."""
+        order = {name: index for index, name in enumerate(self.catalogue)}
+        return dict(sorted(records().items(), key=lambda item: (order.get(item[0], len(order)), item[0])))
+
+    def find(self, name: str) -> Installed:
+        """A file of the store.
+
+        Raises:
+            MissingWeights: it is not installed; says how to get it. OptionError: no such name at all.
+        """
+        have = self.installed()
+        if name in have:
+            return have[name]
+        entry = self.entry(name) if name in self.catalogue or not have else None
+        if entry is None:
+            raise OptionError(
+                f"There is no file {name!r} in the model store.", accepted=choices(list(have)), remedy="models list"
+            )
+        raise MissingWeights(f"{name} is not installed.", remedy=how_to_get(entry))
+
+    def for_model(self, model: str) -> list[Installed]:
+        """Checkpoints of a model that are installed, the preferred one first."""
+        return [record for record in self.installed().values() if record.model == model]
+
+    def checkpoint_for(self, model: str, given: str | os.PathLike[str] | None) -> Path | None:
+        """The checkpoint that a model is to be loaded from.
+
+        Args:
+            given: what the user named: a path, or a name in the store; None takes the first installed one of the
+                catalogue, or the only one that was imported.
+        Returns:
+            A path; None if nothing was given and nothing is installed.
+        Raises:
+            OptionError: several were imported and none is of the catalogue: the user has to say which.
+            MissingWeights: it is one of the catalogue that is not installed.
+        """
+        if given is not None:
+            path = Path(given)
+            name = os.fspath(given)
+            if not path.exists() and _NAME.fullmatch(name) and name in (have := self.installed()):
+                return have[name].file
+            if not path.exists() and name in self.catalogue:
+                raise MissingWeights(
+                    f"The checkpoint {name} is not installed.", remedy=how_to_get(self.catalogue[name])
+                )
+            return path
+        found = self.for_model(model)
+        if len(found) > 1 and found[0].name not in self.catalogue:
+            raise OptionError(
+                f"Several checkpoints of {model} are installed, each for its own person.",
+                accepted="--checkpoint with one of " + choices([record.name for record in found]),
+            )
+        return found[0].file if found else None
+
+    def missing_checkpoint(self, model: str) -> str:
+        """How to get a checkpoint of a model, as one sentence for an error."""
+        return missing_checkpoint(entry for entry in self.catalogue.values() if entry.model == model)
+
+    # Bringing
+
+    def pull(
+        self,
+        name: str,
+        *,
+        accept_licence: bool,
+        progress: Progress | None = None,
+        force: bool = False,
+        options: DownloadOptions | None = None,
+        waiting: Callable[[], None] | None = None,
+    ) -> Installed:
+        """Download, verify and file one entry of the catalogue; nothing happens if it is there already.
+
+        Safe to run twice at once: the second waits and finds the file there.
+
+        Args:
+            accept_licence: whether the user has accepted the entry's licence.
+            force: fetch it again, and accept it even if it differs from what first arrived under this name.
+            waiting: called once if another process is at work on it.
+        Raises:
+            OptionError: no such entry, or the licence is not accepted. MissingWeights: it may not be fetched by a
+            program. DownloadFailed, WrongCheckpoint, UnwritableOutput: as `download`.
+        """
+        entry = self.entry(name)
+        if not force and (there := self.installed().get(name)) is not None:
+            return there
+        if not entry.urls:
+            raise MissingWeights(f"{name} may not be fetched by a program ({entry.licence.name}).", remedy=entry.obtain)
+        if not accept_licence:
+            raise OptionError(
+                f"{name} comes under: {entry.licence.name}. {entry.licence.summary}",
+                accepted="--accept-license, once you have read it"
+                + (f" ({entry.licence.url})" if entry.licence.url else ""),
+            )
+        with _incoming(name, waiting) as folder:
+            if not force and (there := self.installed().get(name)) is not None:
+                return there
+            arrived = folder / PurePosixPath(entry.path).name
+            packed = folder / f"{arrived.name}.zip" if entry.archive_member else arrived
+            expected = entry.sha256 or ("" if force else _first_hashes().get(name, ""))
+            sha256, origin = _arrived_before(packed, expected, entry.urls[0]) or download(
+                entry.urls, packed, sha256=expected, size_bytes=entry.size_bytes, progress=progress, options=options
+            )
+            try:
+                if entry.archive_member:
+                    unpack_member(packed, entry.archive_member, arrived, sha1=entry.member_sha1)
+                self._check_kind(entry, arrived)
+                _remember_hash(name, sha256)
+                record = _file_away(entry, arrived, sha256, origin, accepted=True)
+            except (CheckpointError, UnwritableOutput):
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
+        return record
+
+    def with_parts(self, names: Sequence[str]) -> list[CatalogueEntry]:
+        """The rows of these names, each followed by the rows that it does not work without and a program may fetch.
+
+        Raises:
+            OptionError: no such entry.
+        """
+        found: dict[str, CatalogueEntry] = {}
+        for name in names:
+            entry = self.entry(name)
+            found.setdefault(entry.name, entry)
+            for more in entry.brings:
+                if self.catalogue[more].urls:
+                    found.setdefault(more, self.catalogue[more])
+        return list(found.values())
+
+    def import_file(self, path: str | os.PathLike[str], *, name: str | None = None, force: bool = False) -> Installed:
+        """File something that the user has; what it is is recognised from its content.
+
+        Args:
+            path: a checkpoint of any public container, a detector in ONNX, or the zip of DeepSpeech.
+            name: under which name; needed for models of one person, where the file's own name is taken if it is fit.
+            force: replace what is there under that name.
+        Raises:
+            WrongCheckpoint, UnsafeCheckpoint: not a file that this package knows. OutputExists: the name is taken.
+        """
+        source = Path(path)
+        if not source.is_file():
+            raise WrongCheckpoint(f"There is no file {str(source)!r}.", accepted="a checkpoint file")
+        sha256 = file_sha256(source)
+        packed = self._packed_entry(source)
+        exact = next((entry for entry in self.catalogue.values() if entry.sha256 == sha256), packed)
+        kind = exact.kind if exact is not None else self.recognise(source)
+        entry = exact or self._entry_for(kind, source, name)
+        final = name if name is not None else entry.name if entry is not None else self._fit_name(source.stem, kind)
+        _check_name(final)
+        if entry is not None and final != entry.name:
+            entry = None
+        if final in self.catalogue and (entry is None or entry.name != final):
+            raise OptionError(
+                f"{final!r} is the name of another file in the catalogue.", remedy="--name with another name"
+            )
+        with _incoming(final, None) as folder:
+            there = self.installed().get(final)
+            if there is not None and not force:
+                if there.source_sha256 == sha256:
+                    return there
+                raise OutputExists(
+                    f"{final} is installed already.", remedy="--force replaces it, or --name files it apart"
+                )
+            if entry is None:
+                entry = self._own_row(final, kind, source)
+            arrived = folder / PurePosixPath(entry.path).name
+            if arrived.name == "pytorch_model.bin" and source.suffix == ".safetensors":
+                arrived = folder / "model.safetensors"  # transformers goes by the name
+            try:
+                if packed is not None:
+                    unpack_member(source, entry.archive_member, arrived, sha1=entry.member_sha1)
+                else:
+                    shutil.copyfile(source, arrived)
+            except OSError as error:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise unwritable(arrived, error) from error
+            return _file_away(entry, arrived, sha256, str(source.absolute()), accepted=False)
+
+    # Keeping
+
+    def verify(self, name: str) -> str:
+        """Read a file of the store again and compare its hash.
+
+        Returns:
+            Its SHA-256.
+        Raises:
+            WrongCheckpoint: it changed since it was filed. MissingWeights: not installed.
+        """
+        record = self.find(name)
+        with record.file.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != record.sha256:
+            raise WrongCheckpoint(
+                f"{record.file} has changed since it was filed: SHA-256 {found}.",
+                accepted=record.sha256,
+                remedy=f"talkinghead models remove {name}, then pull or import it again",
+            )
+        return found
+
+    def remove(self, name: str) -> int:
+        """Delete a file of the store with its record and whatever is left of downloads.
+
+        Returns:
+            Bytes that became free.
+        """
+        folder = model_folder()
+        record = self.installed().get(name)
+        leftovers = folder / ".incoming" / name if _NAME.fullmatch(name) else None
+        if record is None and not (leftovers is not None and leftovers.is_dir()):
+            self.find(name)
+        freed = 0
+        with _incoming(name, None) as incoming:
+            if record is not None:
+                freed += record.file.stat().st_size
+                record.file.unlink()
+                (folder / ".records" / f"{name}.json").unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    record.file.parent.rmdir()  # only if it is empty
+            freed += sum(path.stat().st_size for path in incoming.glob("*") if path.is_file())
+            shutil.rmtree(incoming, ignore_errors=True)
+        return freed
+
+    # Helpers
+
+    def _check_kind(self, entry: CatalogueEntry, arrived: Path) -> None:
+        """A file of unknown hash must at least be what the row says."""
+        if not entry.kind or entry.sha256 or entry.member_sha1:
+            return
+        kind = self.recognise(arrived)
+        if kind != entry.kind:
+            raise WrongCheckpoint(f"{entry.name} turned out to be {kind}.", accepted=entry.kind)
+
+    def _entry_for(self, kind: str, source: Path, name: str | None) -> CatalogueEntry | None:
+        """The row under which a recognised file of unknown hash is filed, if it is a public one.
+
+        Of several rows of a kind the one whose file is called like this takes it; a kind with one row takes that.
+        """
+        rows = [entry for entry in self.catalogue.values() if entry.kind == kind]
+        if name is not None:
+            rows = [entry for entry in rows if entry.name == name]
+        same = [entry for entry in rows if PurePosixPath(entry.path).stem.lower() == source.name.split(".")[0].lower()]
+        if same:
+            return same[0]
+        return rows[0] if len(rows) == 1 else None
+
+    def _own_row(self, name: str, kind: str, source: Path) -> CatalogueEntry:
+        """A row for a file of the user's own."""
+        known = next((row for row in self.kinds if row.name == kind), None)
+        suffix = "".join(source.suffixes[-2:]) if source.name.endswith(".pth.tar") else source.suffix
+        return CatalogueEntry(
+            name=name,
+            purpose=known.title if known is not None else kind,
+            path=f"{(known.folder if known is not None else '') or name}/{name}{suffix}",
+            licence=_OWN,
+            found_in="",
+            kind=kind,
+            model=known.model if known is not None else None,
+        )
+
+    def _packed_entry(self, source: Path) -> CatalogueEntry | None:
+        """The row whose archive this is."""
+        if not zipfile.is_zipfile(source):
+            return None
+        with contextlib.suppress(zipfile.BadZipFile, OSError), zipfile.ZipFile(source) as opened:
+            names = set(opened.namelist())
+            return next((e for e in self.catalogue.values() if e.archive_member and e.archive_member in names), None)
+        return None
+
+    def _fit_name(self, stem: str, kind: str) -> str:
+        made = re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).strip("-._")[:48]
+        return made if _NAME.fullmatch(made) and made not in self.catalogue else f"my-{kind}"
 
 
 def _arrived_before(path: Path, sha256: str, url: str) -> tuple[str, str] | None:
@@ -244,81 +439,6 @@ def _arrived_before(path: Path, sha256: str, url: str) -> tuple[str, str] | None
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     return (found, url) if found == sha256 else None
-
-
-def with_parts(names: Sequence[str]) -> list[CatalogueEntry]:
-    """The rows of these names, each followed by the rows that it does not work without and a program may fetch.
-
-    Raises:
-        OptionError: no such entry.
-    """
-    found: dict[str, CatalogueEntry] = {}
-    for name in names:
-        entry = entry_named(name)
-        found.setdefault(entry.name, entry)
-        for more in entry.brings:
-            if CATALOGUE[more].urls:
-                found.setdefault(more, CATALOGUE[more])
-    return list(found.values())
-
-
-def import_file(path: str | os.PathLike[str], *, name: str | None = None, force: bool = False) -> Installed:
-    """File something that the user has; what it is is recognised from its content.
-
-    Args:
-        path: a checkpoint of any public container, a detector in ONNX, or the zip of DeepSpeech.
-        name: under which name; needed for models of one person, where the file's own name is taken if it is fit.
-        force: replace what is there under that name.
-    Raises:
-        WrongCheckpoint, UnsafeCheckpoint: not a file that this package knows. OutputExists: the name is taken.
-    """
-    from talkinghead.files import file_sha256
-    from talkinghead.service.recognise import KINDS, recognise
-
-    source = Path(path)
-    if not source.is_file():
-        raise WrongCheckpoint(f"There is no file {str(source)!r}.", accepted="a checkpoint file")
-    sha256 = file_sha256(source)
-    packed = _packed_entry(source)
-    exact = next((entry for entry in CATALOGUE.values() if entry.sha256 == sha256), packed)
-    kind = exact.kind if exact is not None else recognise(source)
-    entry = exact or _entry_for(kind, source, name)
-    final = name if name is not None else entry.name if entry is not None else _fit_name(source.stem, kind)
-    _check_name(final)
-    if entry is not None and final != entry.name:
-        entry = None
-    if final in CATALOGUE and (entry is None or entry.name != final):
-        raise OptionError(f"{final!r} is the name of another file in the catalogue.", remedy="--name with another name")
-    with _incoming(final, None) as folder:
-        there = installed().get(final)
-        if there is not None and not force:
-            if there.source_sha256 == sha256:
-                return there
-            raise OutputExists(f"{final} is installed already.", remedy="--force replaces it, or --name files it apart")
-        if entry is None:
-            model = KINDS[kind].model if kind in KINDS else None
-            suffix = "".join(source.suffixes[-2:]) if source.name.endswith(".pth.tar") else source.suffix
-            entry = CatalogueEntry(
-                name=final,
-                purpose=KINDS[kind].title if kind in KINDS else kind,
-                path=f"{_OWN_FOLDERS.get(kind, final)}/{final}{suffix}",
-                licence=_OWN,
-                found_in="",
-                kind=kind,
-                model=model,
-            )
-        arrived = folder / PurePosixPath(entry.path).name
-        if arrived.name == "pytorch_model.bin" and source.suffix == ".safetensors":
-            arrived = folder / "model.safetensors"  # transformers goes by the name
-        try:
-            if packed is not None:
-                unpack_member(source, entry.archive_member, arrived, sha1=entry.member_sha1)
-            else:
-                shutil.copyfile(source, arrived)
-        except OSError as error:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise unwritable(arrived, error) from error
-        return _file_away(entry, arrived, sha256, str(source.absolute()), accepted=False)
 
 
 def unpack_member(archive: Path, member: str, target: Path, *, sha1: str = "", limit: int = MAX_UNPACKED_BYTES) -> None:
@@ -362,56 +482,7 @@ def unpack_member(archive: Path, member: str, target: Path, *, sha1: str = "", l
         raise WrongCheckpoint(f"{member} has the SHA-1 {digest.hexdigest()}.", accepted=sha1)
 
 
-# Keeping ------------------------------------------------------------------------------------------------------------
-
-
-def verify(name: str) -> str:
-    """Read a file of the store again and compare its hash.
-
-    Returns:
-        Its SHA-256.
-    Raises:
-        WrongCheckpoint: it changed since it was filed. MissingWeights: not installed.
-    """
-    record = find(name)
-    with record.file.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != record.sha256:
-        raise WrongCheckpoint(
-            f"{record.file} has changed since it was filed: SHA-256 {found}.",
-            accepted=record.sha256,
-            remedy=f"talkinghead models remove {name}, then pull or import it again",
-        )
-    return found
-
-
-def remove(name: str) -> int:
-    """Delete a file of the store with its record and whatever is left of downloads.
-
-    Returns:
-        Bytes that became free.
-    """
-    folder = model_folder()
-    record = installed().get(name)
-    leftovers = folder / ".incoming" / name if _NAME.fullmatch(name) else None
-    if record is None and not (leftovers is not None and leftovers.is_dir()):
-        find(name)
-    freed = 0
-    with _incoming(name, None) as incoming:
-        if record is not None:
-            freed += record.file.stat().st_size
-            record.file.unlink()
-            (folder / ".records" / f"{name}.json").unlink(missing_ok=True)
-            with contextlib.suppress(OSError):
-                record.file.parent.rmdir()  # only if it is empty
-        freed += sum(path.stat().st_size for path in incoming.glob("*") if path.is_file())
-        shutil.rmtree(incoming, ignore_errors=True)
-    return freed
-
-
 _OWN = Licence("your own file", "Its own terms apply.")
-_OWN_FOLDERS: Mapping[str, str] = {"artalk-style": "artalk/style_motion"}
-"""Where files of a kind are looked for by their own names."""
 
 
 def _file_away(entry: CatalogueEntry, arrived: Path, source_sha256: str, origin: str, *, accepted: bool) -> Installed:
@@ -464,46 +535,6 @@ def _converted(arrived: Path, source_sha256: str) -> Path:
     del checkpoint
     arrived.unlink()
     return target
-
-
-def _check_kind(entry: CatalogueEntry, arrived: Path) -> None:
-    """A file of unknown hash must at least be what the row says."""
-    from talkinghead.service.recognise import recognise
-
-    if not entry.kind or entry.sha256 or entry.member_sha1:
-        return
-    kind = recognise(arrived)
-    if kind != entry.kind:
-        raise WrongCheckpoint(f"{entry.name} turned out to be {kind}.", accepted=entry.kind)
-
-
-def _entry_for(kind: str, source: Path, name: str | None) -> CatalogueEntry | None:
-    """The row under which a recognised file of unknown hash is filed, if it is a public one.
-
-    Of several rows of a kind the one whose file is called like this takes it; a kind with one row takes that.
-    """
-    rows = [entry for entry in CATALOGUE.values() if entry.kind == kind]
-    if name is not None:
-        rows = [entry for entry in rows if entry.name == name]
-    same = [entry for entry in rows if PurePosixPath(entry.path).stem.lower() == source.name.split(".")[0].lower()]
-    if same:
-        return same[0]
-    return rows[0] if len(rows) == 1 else None
-
-
-def _packed_entry(source: Path) -> CatalogueEntry | None:
-    """The row whose archive this is."""
-    if not zipfile.is_zipfile(source):
-        return None
-    with contextlib.suppress(zipfile.BadZipFile, OSError), zipfile.ZipFile(source) as opened:
-        names = set(opened.namelist())
-        return next((e for e in CATALOGUE.values() if e.archive_member and e.archive_member in names), None)
-    return None
-
-
-def _fit_name(stem: str, kind: str) -> str:
-    made = re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).strip("-._")[:48]
-    return made if _NAME.fullmatch(made) and made not in CATALOGUE else f"my-{kind}"
 
 
 def _check_name(name: str) -> None:

@@ -19,7 +19,8 @@ from talkinghead.backends import (  # noqa: E402
     network_of,
     open_session,
 )
-from talkinghead.backends.placement import cpu_has_bfloat16, installed  # noqa: E402
+from talkinghead.backends.placement import installed  # noqa: E402
+from talkinghead.backends.processor import cpu_has_bfloat16  # noqa: E402
 from talkinghead.errors import OptionError  # noqa: E402
 
 BACKENDS = [name for name in ("torch", "onnx", "openvino") if installed(name)]
@@ -229,21 +230,6 @@ def test_operators_are_timed(backend: str) -> None:
     session.run({"x": random(1, 4, 7, 9), "y": random(1, 4, 7, 9)})
     assert sum(item.seconds for item in session.profile()) > 0
     session.close()
-
-
-def test_placement_says_what_and_why() -> None:
-    chosen = Placement.choose("cpu", "auto", "parity")
-    assert chosen.precision == "float32"
-    assert chosen.backend in chosen.why
-    assert Placement.choose("cpu", "torch", "auto").precision == ("bfloat16" if cpu_has_bfloat16() else "float32")
-    with pytest.raises(OptionError, match="no backend"):
-        Placement.choose("cpu", "tensorrt")
-    with pytest.raises(OptionError, match="no precision"):
-        Placement.choose("cpu", "torch", "float8")
-    with pytest.raises(OptionError, match="no device"):
-        Placement.choose("tpu")
-    with pytest.raises(OptionError, match="does not run"):
-        Placement.choose("cpu", "torch", "float16")
 
 
 def test_macs_are_counted() -> None:

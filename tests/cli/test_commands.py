@@ -60,13 +60,20 @@ def test_python_dash_m():
 def test_doctor(run):
     ran = run("doctor")
     assert ran.status == 0, ran.err
-    for word in ("python", "cores", "libx264", "aac", "haar", "base", "cache", "The built-in animator can run here."):
+    words = ("python", "cores", "libx264", "aac", "haar", "base", "cache", "The built-in animator can run here.")
+    for word in (*words, "the best way first"):
         assert word in ran.out
     ran = run("doctor", "--json")
     found = json.loads(ran.out)
     assert ran.err == ""
     assert found["version"] == __version__
     assert found["machine"]["cores"] >= 1
+    assert found["machine"]["kind"]
+    assert set(found["runtimes"]) == {"torch", "onnx", "openvino"}
+    assert {row["precision"] for row in found["placements"]} == {"fast", "parity"}
+    for row in found["placements"]:
+        assert row["why"]
+        assert all(way.split()[0] in found["runtimes"] for way in row["ways"])
     assert {"libx264", "aac"} <= {encoder["name"] for encoder in found["encoders"] if encoder["usable"]}
     assert [detector["name"] for detector in found["detectors"] if detector["automatic"]]
     assert next(extra for extra in found["extras"] if extra["name"] == "base")["complete"]

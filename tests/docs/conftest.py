@@ -54,14 +54,15 @@ def shelf() -> Iterator[Any]:
 def stocked(shop: Shop, shelf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """`models pull wav2lip-gan` fetches constructed weights from this machine; the reader accepts the licence."""
     import talkinghead.cli.models as command
-    from talkinghead.weights import catalogue
+    from talkinghead.service import models
 
     path = shop.make("wav2lip_gan.pth")
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     url = shelf(path.name, path)
-    row = replace(catalogue.CATALOGUE["wav2lip-gan"], urls=(url,), sha256=sha256, size_bytes=path.stat().st_size)
-    monkeypatch.setitem(catalogue.CATALOGUE, row.name, row)
+    known = models.catalogue()
+    row = replace(known["wav2lip-gan"], urls=(url,), sha256=sha256, size_bytes=path.stat().st_size)
+    monkeypatch.setattr(models, "catalogue", lambda: {**known, row.name: row})
     monkeypatch.setattr(command, "_ask", lambda entry: True)
     for name in ("TALKINGHEAD_OFFLINE", "HF_HUB_OFFLINE", "HF_ENDPOINT", "http_proxy", "HTTP_PROXY"):
         monkeypatch.delenv(name, raising=False)

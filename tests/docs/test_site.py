@@ -13,7 +13,7 @@ import pytest
 from talkinghead.cli.main import COMMANDS
 from talkinghead.engine.options import config_class, option_fields
 from talkinghead.registry import FAMILIES
-from talkinghead.weights.catalogue import CATALOGUE
+from talkinghead.service.models import catalogue
 from tests.conftest import ROOT
 
 
@@ -60,7 +60,7 @@ def test_tables_come_from_the_code(site):
     for row in COMMANDS:
         assert f"talkinghead {row.name}" in commands
     models = words(site / "models.html")
-    for name in CATALOGUE:
+    for name in catalogue():
         assert name in models
     for page in site.rglob("*.html"):
         assert not re.search(r"<!-- (options|models|catalogue|errors|commands)\b", page.read_text(encoding="utf-8"))

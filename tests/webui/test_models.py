@@ -20,7 +20,7 @@ gradio_client = pytest.importorskip("gradio_client")
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A machine with models in the store, and a folder with a template and a scene."""
-    from talkinghead.weights.store import import_file
+    from talkinghead.service.models import model_store
 
     shop = Shop(tmp_path_factory.mktemp("shop"))
     home = tmp_path_factory.mktemp("house")
@@ -29,10 +29,10 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (gallery / "may").symlink_to(shop.person / "template")
     (gallery / "head").symlink_to(shop.head3d / "data")
     with at_home(home):
-        import_file(shop.make("wav2lip_gan.pth"))
-        import_file(shop.person / "model" / "1.safetensors", name="may")
-        import_file(shop.person / "model" / "audio_visual_encoder.safetensors")
-        import_file(shop.head3d / "model" / "chkpnt_fuse_latest.pth", name="head")
+        model_store().import_file(shop.make("wav2lip_gan.pth"))
+        model_store().import_file(shop.person / "model" / "1.safetensors", name="may")
+        model_store().import_file(shop.person / "model" / "audio_visual_encoder.safetensors")
+        model_store().import_file(shop.head3d / "model" / "chkpnt_fuse_latest.pth", name="head")
         yield home
 
 

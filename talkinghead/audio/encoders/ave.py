@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from talkinghead.audio.mel import WAV2LIP_MEL, mel_spectrogram, mel_windows
 from talkinghead.backends import Graph, GraphBuilder
 from talkinghead.backends.layers import Conv, fold_batch_norm
-from talkinghead.contracts import FloatArray
+from talkinghead.contracts import Backend, FloatArray
 from talkinghead.errors import WrongCheckpoint
 
 Array = NDArray[Any]
@@ -172,8 +172,7 @@ class AveEncoder:
         tensors: Mapping[str, Array],
         *,
         source: str | Path = "the checkpoint",
-        backend: str = "onnx",
-        precision: str = "float32",
+        backend: Backend = "onnx",
         threads: int = 0,
         sha256: str | None = None,
     ) -> None:
@@ -182,7 +181,7 @@ class AveEncoder:
         self.sha256 = sha256
         self.source = str(source)
         convs = fold_encoder(encoder_tensors(tensors, source))
-        place = Placement("cpu", backend, precision, "")
+        place = Placement("cpu", backend, "float32")
         self._session = open_session(network_of(encoder_graph(convs)), place, batch=BATCH, threads=threads or None)
 
     def encode(self, windows: FloatArray) -> FloatArray:

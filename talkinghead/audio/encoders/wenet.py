@@ -130,15 +130,12 @@ class WenetEncoder:
                 f"There is no WeNet encoder {path}.",
                 accepted="encoder.onnx as Ultralight-Digital-Human distributes it",
             )
-        import onnxruntime
+        from talkinghead.backends.onnx_runtime import open_onnx
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime's exceptions have no common base
-            raise WrongCheckpoint(f"{path} is not an ONNX model that can be run: {error}.") from error
+            self._session = open_onnx(path, name=str(path), purpose="The WeNet encoder", threads=threads)
+        except BackendError as error:
+            raise WrongCheckpoint(f"{path} is not an ONNX model that can be run: {error.__cause__}.") from error
         names = {entry.name for entry in self._session.get_inputs()}
         wanted = {"chunk", "offset", "att_cache", "cnn_cache"}
         if not wanted <= names:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.contracts import Detection, FloatArray, Frame, IntArray
-from talkinghead.errors import MissingDependency, WrongCheckpoint
+from talkinghead.errors import BackendError, WrongCheckpoint
 from talkinghead.face.detectors.base import check_frame, read_model, short_hash
 from talkinghead.face.detectors.options import FaceOptions
 
@@ -245,19 +245,13 @@ class ScrfdDetector:
 
 
 def _session(model: bytes, source: str) -> tuple[Any, str]:
+    from talkinghead.backends.onnx_runtime import open_onnx
+
     try:
-        import onnxruntime
-    except ImportError as error:
-        raise MissingDependency("onnxruntime", extra="models", purpose="The face detector 'scrfd'") from error
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    # Threads that wait without spinning: decoding and drawing run at the same time on the same cores.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        session = onnxruntime.InferenceSession(model, sess_options=options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's exceptions share no public base class
+        session = open_onnx(model, name=f"the model {source}", purpose="The face detector 'scrfd'")
+    except BackendError as error:
         raise WrongCheckpoint(
-            f"The model {source} cannot be read as ONNX: {error}",
+            f"The model {source} cannot be read as ONNX: {error.__cause__}",
             accepted="an SCRFD model as an ONNX file, e.g. scrfd_2.5g_kps.onnx.",
             remedy="check that the file was downloaded completely.",
         ) from error

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from talkinghead.backends import Graph, GraphBuilder
 from talkinghead.backends.layers import BATCH_NORM_EPS, Conv
-from talkinghead.contracts import FloatArray, Frame, IntArray
+from talkinghead.contracts import Backend, FloatArray, Frame, IntArray
 from talkinghead.errors import MissingWeights, WrongCheckpoint
 
 Array = NDArray[Any]
@@ -286,15 +286,13 @@ class PfldLandmarks:
         mean_face: FloatArray,
         *,
         source: str | Path = "the checkpoint",
-        backend: str = "onnx",
+        backend: Backend = "onnx",
         threads: int = 0,
     ) -> None:
         from talkinghead.backends import Placement, network_of, open_session
 
         network = network_of(pfld_graph(fold_pfld(tensors, source)))
-        self._session = open_session(
-            network, Placement("cpu", backend, "float32", ""), batch=1, threads=threads or None
-        )
+        self._session = open_session(network, Placement("cpu", backend, "float32"), batch=1, threads=threads or None)
         self._mean_face = mean_face
 
     def landmarks(self, frame_rgb: Frame, box_xywh: Sequence[float] | NDArray[np.float32]) -> IntArray:

@@ -87,7 +87,7 @@ def _motion_table(device: str, compiled: bool, tell: Callable[[str], None]) -> B
 
 
 def _gaussian_table(device: str, tell: Callable[[str], None]) -> BenchTable:
-    from talkinghead.backends.placement import cpu_has_bfloat16
+    from talkinghead.backends.processor import cpu_has_bfloat16
 
     rows = []
     halves = (False, True) if device != "cpu" or cpu_has_bfloat16() else (False,)

@@ -10,9 +10,9 @@ import typer
 
 from talkinghead.errors import OptionError
 from talkinghead.terminal import console
+from talkinghead.terminal.placing import Device
 
 ASSETS = typer.Option(help="Folder of the published files. Default: ARTALK_ASSET_DIR, else ./assets.")
-DEVICE = typer.Option(help="auto, cpu, cuda or cuda:N.")
 
 
 def artalk(
@@ -35,7 +35,7 @@ def artalk(
         str, typer.Option(help="artalk, viseme (recognised phones; no files), or auto: artalk where its files are.")
     ] = "auto",
     fix_pose: Annotated[bool, typer.Option("--fix_pose", "--fix-pose", help="Keep the head still.")] = False,
-    device: Annotated[str, DEVICE] = "auto",
+    device: Device = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Say as JSON what was written.")] = False,
 ) -> None:
@@ -111,7 +111,7 @@ def features_step(
     audio: Annotated[Path, typer.Argument(help="Speech.")],
     output: Target,
     assets: Annotated[Path | None, ASSETS] = None,
-    device: Annotated[str, DEVICE] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Speech to audio features (.npz)."""
     import io
@@ -137,7 +137,7 @@ def motion_step(
     assets: Annotated[Path | None, ASSETS] = None,
     style: Annotated[str | None, typer.Option(help="Style name or file.")] = None,
     driver: Annotated[str, typer.Option(help="auto, artalk or viseme.")] = "auto",
-    device: Annotated[str, DEVICE] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Features or speech to motion (.npy or .pt)."""
     import numpy as np

@@ -8,11 +8,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from talkinghead.contracts import AudioClip, FloatArray, Frame, IntArray, Phone, Speech, StageTime
+from talkinghead.contracts import (
+    AudioClip,
+    FloatArray,
+    Frame,
+    IntArray,
+    NetworkRun,
+    Phone,
+    Precision,
+    Speech,
+    StageTime,
+)
 from talkinghead.engine.cache import Cache
 from talkinghead.engine.context import CancelToken, Progress, ProgressEvent
 from talkinghead.engine.head import Avatar, Description, Head, LoadOptions, PrepareOptions, RenderOptions
@@ -188,11 +198,11 @@ class ARTalkHead(Head):
         return model
 
     @property
-    def motion_precision(self) -> str:
+    def motion_precision(self) -> Precision:
         """float32 unless `fast` is asked for: half precision flips bits of the motion, which changes it."""
         if self.precision != "fast":
             return "float32"
-        from talkinghead.backends.placement import cpu_has_bfloat16
+        from talkinghead.backends.processor import cpu_has_bfloat16
 
         return "bfloat16" if self.device != "cpu" or cpu_has_bfloat16() else "float32"
 
@@ -289,7 +299,7 @@ class ARTalkHead(Head):
             import torch
         except ImportError as error:
             raise MissingDependency("torch", extra="models", purpose="Drawing Gaussian avatars") from error
-        from talkinghead.backends.placement import cpu_has_bfloat16
+        from talkinghead.backends.processor import cpu_has_bfloat16
         from talkinghead.families.artalk.gagavatar.renderer import GaussianRenderer, build_gaussians
         from talkinghead.families.artalk.look import read_logo
         from talkinghead.families.artalk.weights import load_gagavatar, pick_tracked, read_tracked
@@ -525,20 +535,12 @@ class ARTalkHead(Head):
     def describe(self, avatar: Avatar, conditioning: Any) -> Description:
         assert isinstance(avatar, HeadAvatar)
         assert isinstance(conditioning, Conditioning)
-        networks = self._model is not None or avatar.gaussians is not None
         sha256 = None
         if self._model is not None and self.checkpoint is not None:
             sha256 = file_sha256(self.checkpoint)
-        precisions = []
-        if self._model is not None and self.motion_precision != "float32":
-            precisions.append(f"{self.motion_precision} motion")
-        if avatar.gaussians is not None and avatar.gaussians.autocast is not None:
-            precisions.append(f"{str(avatar.gaussians.autocast).removeprefix('torch.')} upsampler")
         return Description(
             weights_sha256=sha256,
-            backend="torch and numba" if networks else "numba",
-            device=self.device if networks else "cpu",
-            precision=", ".join(precisions) or "float32",
+            networks=self._networks(avatar),
             model_details={
                 "driver": conditioning.method,
                 "avatar": avatar.name,
@@ -550,6 +552,19 @@ class ARTalkHead(Head):
             fallbacks=self.fallbacks,
             warnings=conditioning.notes,
         )
+
+    def _networks(self, avatar: HeadAvatar) -> tuple[NetworkRun, ...]:
+        found = []
+        if self._model is not None:
+            found.append(NetworkRun("motion network", "torch", self.device, self.motion_precision))
+        if avatar.gaussians is not None:
+            device = str(avatar.gaussians.device)
+            upsampler = str(avatar.gaussians.autocast or "float32").removeprefix("torch.")
+            found.append(NetworkRun("rasteriser", "numba" if device == "cpu" else "torch", device))
+            found.append(NetworkRun("upsampler", "torch", device, cast("Precision", upsampler)))
+        else:
+            found.append(NetworkRun("mesh", "numba"))
+        return tuple(found)
 
 
 def batched(values: Iterator[Any], size: int) -> Iterator[list[Any]]:

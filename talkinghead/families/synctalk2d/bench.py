@@ -10,14 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from talkinghead.backends import DEPTHWISE, Placement, candidates, choose_device
 from talkinghead.backends.placement import installed
-from talkinghead.families.synctalk2d.choose import (
-    EngineChoice,
-    build_engine,
-    candidates,
-    has_cuda,
-    openvino_precisions,
-)
+from talkinghead.families.synctalk2d.choose import build_engine
 from talkinghead.families.synctalk2d.crop import (
     crop_box,
     filled_canvas,
@@ -63,9 +58,9 @@ def cases(settings: BenchSettings, folder: Path) -> Sequence[BenchCase]:
     found: list[BenchCase] = []
     ways = [("openvino", "fast"), ("onnx", "parity"), ("openvino", "parity"), ("torch", "parity")]
     for backend, precision in ways:
-        if not installed(backend) or (backend == "torch" and has_cuda()):
+        if not installed(backend) or (backend == "torch" and choose_device() != "cpu"):
             continue
-        choice = candidates(backend, "cpu", precision, compat=False)[0]
+        choice = candidates(DEPTHWISE, "cpu", backend, precision)[0]
         if precision == "fast" and choice.precision == "float32":
             continue
         options = {**load, "backend": backend, "device": "cpu", "precision": precision}
@@ -74,7 +69,7 @@ def cases(settings: BenchSettings, folder: Path) -> Sequence[BenchCase]:
         if not any(case.load["precision"] == precision for case in found[:-1]):
             text += ", nothing kept: each template as if shown for the first time"
             found.append(BenchCase(f"{name}-new-templates", template, text, load={**options, "cache_mb": 0}))
-    if has_cuda():
+    if choose_device() != "cpu":
         for precision in ("fast", "parity"):
             options = {**load, "backend": "torch", "device": "cuda", "precision": precision}
             found.append(BenchCase(f"cuda-{precision}", template, f"torch on the GPU; {size}", load=options))
@@ -111,21 +106,14 @@ def tables(settings: BenchSettings, folder: Path, tell: Callable[[str], None]) -
     return [network, published]
 
 
-def _choices() -> list[EngineChoice]:
+def _choices() -> list[Placement]:
     """Every way to run on this machine."""
-    found: list[EngineChoice] = []
-    for device in ("cpu", *(("cuda",) if has_cuda() else ())):
-        for backend in ("openvino", "onnx", "torch"):
-            if not installed(backend) or (device == "cuda" and backend != "torch"):
-                continue
-            precisions = openvino_precisions() if backend == "openvino" else ("float32",)
-            if device == "cuda":
-                precisions = ("float16", "float32")
-            found += [EngineChoice(backend, device, precision) for precision in precisions]
-    return found
+    found = [place for backend in ("openvino", "onnx", "torch") if installed(backend)
+             for place in candidates(DEPTHWISE, "cpu", backend, "fast")]  # fmt: skip
+    return found + list(candidates(DEPTHWISE, "cuda", "torch", "fast") if choose_device() != "cpu" else ())
 
 
-def _network_row(choice: EngineChoice, weights: GeneratorWeights, variant: Variant) -> tuple[Any, ...]:
+def _network_row(choice: Placement, weights: GeneratorWeights, variant: Variant) -> tuple[Any, ...]:
     engine = build_engine(choice, fold(weights.tensors, variant))
     rng = np.random.default_rng(0)
     picture = rng.integers(0, 256, (engine.side, engine.side, 3)).astype(np.uint8)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from talkinghead.terminal import console
+from talkinghead.terminal.placing import Backend, Device, Precision
 from talkinghead.terminal.typers import CONTEXT
 
 app = typer.Typer(
@@ -34,9 +35,9 @@ def run(
     parsing: Annotated[
         bool, typer.Option("--parsing/--no-parsing", help="Keep torso and background by the parsing pictures.")
     ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    precision: Annotated[str, typer.Option(help="parity (float32, as published) or fast.")] = "parity",
-    backend: Annotated[str, typer.Option(help="auto, torch, onnx or openvino.")] = "auto",
+    device: Device = "auto",
+    precision: Precision = "parity",
+    backend: Backend = "auto",
     features: Annotated[Path | None, typer.Option(help="Features of the sound as .npy, for hubert and wenet.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:

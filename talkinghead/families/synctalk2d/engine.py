@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from talkinghead.backends import Placement, open_session
-from talkinghead.contracts import FloatArray
+from talkinghead.contracts import Backend, FloatArray, Precision
 from talkinghead.families.synctalk2d.crop import Picture
 from talkinghead.families.synctalk2d.folded import FoldedUNet, Form
 from talkinghead.families.synctalk2d.graphs import (
@@ -37,9 +37,9 @@ STREAMS = 2
 class Engine(ABC):
     """A generator that is ready to run. Not safe for use from several threads at once."""
 
-    backend: str
+    backend: Backend
     device: str
-    precision: str
+    precision: Precision
     form: Form
     batch: int
     """Frames that `render` likes to get at once."""
@@ -117,7 +117,13 @@ class TorchEngine(Engine):
     backend = "torch"
 
     def __init__(
-        self, net: FoldedUNet, *, device: str = "cpu", precision: str = "float32", form: Form = "joined", batch: int = 1
+        self,
+        net: FoldedUNet,
+        *,
+        device: str = "cpu",
+        precision: Precision = "float32",
+        form: Form = "joined",
+        batch: int = 1,
     ) -> None:
         import torch
 
@@ -130,7 +136,7 @@ class TorchEngine(Engine):
         self.precision = precision
         self.form = form
         self.batch = batch
-        place = Placement(self.device, "torch", precision, "")
+        place = Placement(self.device, "torch", precision)
         self._picture = TorchSession(picture_network(net, form), place)
         self._speech = TorchSession(speech_network(net, form), place)
         self._render = TorchSession(render_network(net, form), place)
@@ -195,7 +201,9 @@ class SessionEngine(Engine):
     device = "cpu"
     batch = 1
 
-    def __init__(self, net: FoldedUNet, *, backend: str, precision: str, form: Form, threads: int = 0) -> None:
+    def __init__(
+        self, net: FoldedUNet, *, backend: Backend, precision: Precision, form: Form, threads: int = 0
+    ) -> None:
         super().__init__(net)
         self.backend = backend
         self.precision = precision
@@ -203,8 +211,10 @@ class SessionEngine(Engine):
         names = state_names(len(state_shapes(net, form, 1)))
         self._num_deep = 1 + len(names) // 2 if precision == "bfloat16" else 0
 
-        def session(network: Any, precision: str, batch: int, packed: Sequence[str] = (), streams: int = 1) -> Any:
-            place = Placement("cpu", backend, precision, "")
+        def session(
+            network: Any, precision: Precision, batch: int, packed: Sequence[str] = (), streams: int = 1
+        ) -> Any:
+            place = Placement("cpu", backend, precision)
             return open_session(network, place, batch=batch, threads=threads or None, packed=packed, streams=streams)
 
         shared = [] if backend == "onnx" else names[self._num_deep :] if self._num_deep else [*names, "heard"]
@@ -261,7 +271,7 @@ class OpenVinoEngine(SessionEngine):
     """
 
     def __init__(
-        self, net: FoldedUNet, *, precision: str = "float32", form: Form | None = None, threads: int = 0
+        self, net: FoldedUNet, *, precision: Precision = "float32", form: Form | None = None, threads: int = 0
     ) -> None:
         form = form or ("split" if precision == "float32" else "joined")
         super().__init__(net, backend="openvino", precision=precision, form=form, threads=threads)

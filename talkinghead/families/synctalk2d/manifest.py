@@ -18,6 +18,7 @@ MANIFEST = Manifest(
     extra="models",
     source_marks=("full_body_img", "landmarks"),
     whole_sound=("the speech encoder's pass over the sound", "the level that HuBERT hears the sound at"),
+    kinds="talkinghead.families.synctalk2d.model_files:KINDS",
     reference="talkinghead.families.synctalk2d.reference:NETWORKS",
     bench="talkinghead.families.synctalk2d.bench:cases",
     bench_tables="talkinghead.families.synctalk2d.bench:tables",

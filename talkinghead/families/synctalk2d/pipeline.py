@@ -15,7 +15,10 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from talkinghead.contracts import ArrayStore, AudioClip, FloatArray, Frame, NetworkRun, Phone, Speech, StageTime
+from talkinghead.backends import DEPTHWISE, Placement, candidates
+from talkinghead.backends.gate import Verdict, first_faithful, psnr_db
+from talkinghead.backends.placement import asked_by_name
+from talkinghead.contracts import ArrayStore, AudioClip, FloatArray, Frame, Phone, Speech, StageTime
 from talkinghead.engine.context import RunContext
 from talkinghead.engine.head import Avatar, Description, Head, LoadOptions, PrepareOptions, RenderOptions
 from talkinghead.engine.listener import Heard, Listener, WholeSound
@@ -23,14 +26,7 @@ from talkinghead.engine.options import build_config
 from talkinghead.engine.runner import Stage
 from talkinghead.engine.timeline import FramePlan, source_frames_at, source_indices
 from talkinghead.errors import InputError, UnreadableMedia
-from talkinghead.families.synctalk2d.choose import (
-    MIN_PSNR_DB,
-    EngineChoice,
-    build_engine,
-    candidates,
-    psnr_db,
-    runtime_identity,
-)
+from talkinghead.families.synctalk2d.choose import build_engine
 from talkinghead.families.synctalk2d.config import SyncTalk2DConfig
 from talkinghead.families.synctalk2d.crop import (
     CropBox,
@@ -46,13 +42,12 @@ from talkinghead.families.synctalk2d.crop import (
 )
 from talkinghead.families.synctalk2d.engine import SPEECH_BATCH, Engine, StateCache
 from talkinghead.families.synctalk2d.features import Features, features_of, load_array, smoothed_features
-from talkinghead.families.synctalk2d.folded import FoldedUNet, fold
+from talkinghead.families.synctalk2d.folded import fold
 from talkinghead.families.synctalk2d.manifest import MANIFEST
 from talkinghead.families.synctalk2d.speech import SpeechListener
 from talkinghead.families.synctalk2d.template import TemplateFolder, open_template, read_image, template_order
 from talkinghead.families.synctalk2d.variants import AUDIO_VARIANTS, AudioVariant, Variant
 from talkinghead.families.synctalk2d.weights import GeneratorWeights, read_generator
-from talkinghead.files import cache_key
 
 MAX_ROWS_MISSING = 5
 """Rows that given features may be shorter than the sound: published ones lack up to three."""
@@ -127,9 +122,7 @@ class _Chosen:
     """The generator, and how it was chosen."""
 
     engine: Engine
-    psnr_db: float | None
-    refused: tuple[str, ...]
-    """Ways to run that were not faithful enough, as sentences."""
+    verdict: Verdict
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,13 +211,8 @@ class SyncTalk2DHead(Head[TemplateAvatar, FloatArray]):
         self.config = build_config(SyncTalk2DConfig, options.family, owner=MANIFEST.name)
         assert options.checkpoint is not None
         self.weights = self.read_weights(options.checkpoint)
-        self._choices = candidates(
-            options.backend,
-            options.device,
-            options.precision,
-            compat=options.compat,
-            threads=self.config.threads,
-        )
+        precision = "parity" if options.compat and options.precision == "auto" else options.precision
+        self._places = candidates(DEPTHWISE, options.device, options.backend, precision)
         self._fixed = self._stated_variant()
         self._chosen: dict[str, _Chosen] = {}
         """By name of the network."""
@@ -343,7 +331,7 @@ class SyncTalk2DHead(Head[TemplateAvatar, FloatArray]):
     def encoder(self, audio: AudioVariant) -> SpeechListener:
         """The speech encoder of a network."""
         if audio.mode not in self._encoders:
-            first: EngineChoice = self._choices[0]
+            first = self._places[0]
             self._encoders[audio.mode] = SpeechListener(
                 audio, self.config, self.weights.path, backend=first.backend, device=first.device
             )
@@ -392,51 +380,32 @@ class SyncTalk2DHead(Head[TemplateAvatar, FloatArray]):
 
     # render ---------------------------------------------------------------------------------------------------------
 
-    def engine(self, variant: Variant, picture: Picture, window: FloatArray, cache: ArrayStore) -> _Chosen:
-        """The generator, in the first way to run that keeps MIN_PSNR_DB against float32 on this picture and window."""
+    def engine(self, variant: Variant, picture: Picture, window: FloatArray, store: ArrayStore) -> _Chosen:
+        """The generator, in the first way to run that stays faithful to float32 on this picture and window."""
         if variant.name in self._chosen:
             return self._chosen[variant.name]
         net = fold(self.weights.tensors, variant)
-        trusted = self.options.precision not in ("auto", "fast") or self.compat
-        chosen: _Chosen | None = None
-        refused: list[str] = []
-        for choice in self._choices:
-            engine = build_engine(choice, net)
-            if trusted or choice.precision == "float32":
-                chosen = _Chosen(engine, None, tuple(refused))
-                break
-            found = self._faithfulness_db(choice, engine, net, picture, window, variant, cache)
-            if found >= MIN_PSNR_DB:
-                chosen = _Chosen(engine, found, tuple(refused))
-                break
-            refused.append(f"{choice.name} keeps only {found:.1f} dB with these weights; the next precision was taken.")
-        assert chosen is not None
-        self._chosen[variant.name] = chosen
-        return chosen
+        built: dict[str, Engine] = {}
 
-    def _faithfulness_db(
-        self,
-        choice: EngineChoice,
-        engine: Engine,
-        net: FoldedUNet,
-        picture: Picture,
-        window: FloatArray,
-        variant: Variant,
-        cache: ArrayStore,
-    ) -> float:
-        """How near a fast engine comes to float32 on one frame; remembered per checkpoint, runtime and processor."""
-        key = None
-        if self.weights.sha256 is not None:
-            facts = {"network": variant.name, "engine": choice.name, "runtime": runtime_identity(choice.backend)}
-            key = cache_key("synctalk2d-precision", weights=self.weights.sha256, **facts)
-            known = cache.get(key)
-            if known is not None:
-                return float(known["psnr_db"])
-        wanted = build_engine(replace(choice, precision="float32"), net)(picture, window)
-        found = psnr_db(engine(picture, window), wanted)
-        if key is not None:
-            cache.put(key, {"psnr_db": np.array(found)})
-        return found
+        def ready(place: Placement) -> Engine:
+            if place.name not in built:
+                built[place.name] = build_engine(place, net, threads=self.config.threads)
+            return built[place.name]
+
+        def measure(place: Placement) -> float:
+            exact = build_engine(replace(place, precision="float32"), net, threads=self.config.threads)
+            return psnr_db(ready(place)(picture, window), exact(picture, window), peak=255)
+
+        verdict = first_faithful(
+            self._places,
+            measure,
+            network=f"{MANIFEST.name} {variant.name}/1",
+            weights_sha256=self.weights.sha256,
+            store=store,
+            trusted=asked_by_name(self.options.precision) or self.compat,
+        )
+        self._chosen[variant.name] = _Chosen(ready(verdict.placement), verdict)
+        return self._chosen[variant.name]
 
     def _chosen_for(
         self, avatar: TemplateAvatar, heard: Heard[FloatArray], plan: FramePlan, run: RunContext
@@ -451,7 +420,7 @@ class SyncTalk2DHead(Head[TemplateAvatar, FloatArray]):
     ) -> Sequence[Stage]:
         reader = avatar.reader
         chosen = self._chosen_for(avatar, heard, plan, run)
-        for text in chosen.refused:
+        for text in chosen.verdict.refused:
             run.fall_back(text)
         engine = chosen.engine
         states = avatar.states.of(engine, self.config.cache_mb * 1_000_000 - self.config.cache_mb * 1_000_000 // 2)
@@ -497,9 +466,7 @@ class SyncTalk2DHead(Head[TemplateAvatar, FloatArray]):
         if avatar.reader.clamped:
             run.warn(f"The square of {avatar.reader.clamped} templates leaves the frame at the left or top.")
         return Description(
-            networks=(
-                NetworkRun("generator", engine.backend, engine.device, engine.precision, psnr_db=chosen.psnr_db),
-            ),
+            networks=(chosen.verdict.run("generator"),),
             weights_sha256=self.weights.sha256,
             model_details={
                 "network": avatar.variant.name,
@@ -509,7 +476,6 @@ class SyncTalk2DHead(Head[TemplateAvatar, FloatArray]):
                 "features": heard.method,
                 "encoder": encoder.encoder_name if encoder is not None else "",
                 "templates": avatar.template.num_frames,
-                "psnr_against_float32_db": None if chosen.psnr_db is None else round(chosen.psnr_db, 1),
                 "state_cache_hits": run.counters["template states reused"],
             },
         )
@@ -527,7 +493,7 @@ def _saver(folder: Path) -> Callable[[Iterator[Frame]], Iterator[Frame]]:
     """A step that writes the frames it passes on, several at a time: compressing takes longer than all else."""
 
     def save(frames: Iterator[Frame]) -> Iterator[Frame]:
-        from talkinghead.backends.placement import available_cores
+        from talkinghead.backends.processor import available_cores
         from talkinghead.media import write_png
 
         folder.mkdir(parents=True, exist_ok=True)

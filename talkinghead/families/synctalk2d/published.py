@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from talkinghead.backends import DEPTHWISE, candidates, choose_device
 from talkinghead.contracts import FloatArray, IntArray
 from talkinghead.errors import OptionError, UnreadableMedia, UnwritableOutput, choices
-from talkinghead.families.synctalk2d.choose import build_engine, candidates, has_cuda
+from talkinghead.families.synctalk2d.choose import build_engine
 from talkinghead.families.synctalk2d.crop import (
     CONTOUR_LEFT,
     CONTOUR_RIGHT,
@@ -193,7 +194,7 @@ class UNetModel:
         self.variant: Variant = self.weights.variant(mode)
         self.checkpoint_path = str(self.weights.path)
         self.mode = mode
-        self.device = device or ("cuda" if has_cuda() else "cpu")
+        self.device = device or ("cuda" if choose_device() != "cpu" else "cpu")
         self._engine: Engine | None = None
         self._run: Any = None
 
@@ -201,7 +202,7 @@ class UNetModel:
     def engine(self) -> Engine:
         """The generator with what it reuses between frames."""
         if self._engine is None:
-            choice = candidates("auto", self.device, "parity", compat=True)[0]
+            choice = candidates(DEPTHWISE, self.device, "auto", "parity")[0]
             self._engine = build_engine(choice, fold(self.weights.tensors, self.variant))
         return self._engine
 

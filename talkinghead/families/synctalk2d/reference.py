@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from talkinghead.audio.encoders import ave
-from talkinghead.backends import Graph, Placement, network_of, open_session
+from talkinghead.backends import DEPTHWISE, Graph, candidates, network_of, open_session
 from talkinghead.engine.manifest import Arrays, ReferenceNetwork, ReferenceOptions
 from talkinghead.errors import OptionError, choices
 from talkinghead.face.landmarks import pfld
@@ -76,8 +76,8 @@ def _run_graph(options: ReferenceOptions, graph: Graph, inputs: Mapping[str, Any
     _refuse_unknown(options)
     given = {name: np.ascontiguousarray(value, np.float32) for name, value in inputs.items()}
     device = options.device if options.backend == "torch" else "cpu"
-    session = open_session(network_of(graph, ["output"]), Placement(device, options.backend, options.precision, ""))
-    return session.run(given)
+    place = candidates(DEPTHWISE, device, options.backend, options.precision)[0]
+    return open_session(network_of(graph, ["output"]), place).run(given)
 
 
 def _ave(weights: Arrays, inputs: Arrays, _: Mapping[str, Any], options: ReferenceOptions) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from talkinghead.audio.encoders import ave, hubert, wenet
-from talkinghead.contracts import AudioClip
+from talkinghead.contracts import AudioClip, Backend
 from talkinghead.errors import MissingWeights
 from talkinghead.families.synctalk2d.config import SyncTalk2DConfig
 from talkinghead.families.synctalk2d.features import Features, features_of
@@ -24,7 +24,7 @@ class SpeechListener:
     """The encoder of one mode, loaded when it is first needed."""
 
     def __init__(
-        self, audio: AudioVariant, config: SyncTalk2DConfig, checkpoint: Path | None, *, backend: str, device: str
+        self, audio: AudioVariant, config: SyncTalk2DConfig, checkpoint: Path | None, *, backend: Backend, device: str
     ) -> None:
         self.audio = audio
         self._config = config
@@ -90,7 +90,7 @@ class SpeechListener:
                     remedy="take it from model/checkpoints of SyncTalk_2D, or give --features FILE.npy",
                 )
             self.encoder_name = str(path)
-            backend = "onnx" if self._backend == "torch" else self._backend
+            backend: Backend = "onnx" if self._backend == "torch" else self._backend
             return ave.read_ave_encoder(path, backend=backend, threads=self._config.threads)
         if self.audio.mode == "wenet":
             path = self._config.wenet_encoder or find_beside(self._checkpoint, WENET_NAMES)

@@ -54,6 +54,22 @@ def lips_rect(landmarks: NDArray[np.float32]) -> Rows:
     return row - half, row + half, column - half, column + half
 
 
+def recorded_lips(folder: Path, poses: str) -> list[tuple[int, int, int, int]]:
+    """Square around the lips in each frame of a recording, (x1, y1, x2, y2).
+
+    Args:
+        poses: "train", "val", or a transforms file: which frames.
+    """
+    from talkinghead.families.talkinggaussian.pipeline import poses_path
+    from talkinghead.families.talkinggaussian.scene import read_poses
+
+    boxes = []
+    for frame in read_poses(poses_path(folder, poses)).frames:
+        row0, row1, column0, column1 = lips_rect(read_landmarks(folder / "ori_imgs" / f"{frame.img_id}.lms"))
+        boxes.append((column0, row0, column1, row1))
+    return boxes
+
+
 def lower_half_rect(landmarks: NDArray[np.float32]) -> Rows:
     """From below the nose to the chin, over the width of the face."""
     rows, columns = landmarks[:, 1], landmarks[:, 0]

@@ -24,6 +24,8 @@ MANIFEST = Manifest(
         "the level that HuBERT hears the sound at",
         "the recognition of phones",
     ),
+    kinds="talkinghead.families.talkinggaussian.model_files:KINDS",
+    recorded_lips="talkinghead.families.talkinggaussian.annotations:recorded_lips",
     reference="talkinghead.families.talkinggaussian.reference:NETWORKS",
     bench="talkinghead.families.talkinggaussian.bench:cases",
     bench_tables="talkinghead.families.talkinggaussian.bench:tables",

@@ -237,11 +237,9 @@ class TalkingGaussianHead(Head[SceneAvatar, SpeechCode]):
     def describe(self, avatar: SceneAvatar, heard: Heard[SpeechCode], run: RunContext) -> Description:
         for text in self.trained.warnings:
             run.warn(text)
-        precision: Precision = "bfloat16" if self.motion_dtype == torch.bfloat16 else "float32"
         return Description(
             networks=(
-                NetworkRun("face motion", "torch", self.device, precision),
-                NetworkRun("mouth motion", "torch", self.device),
+                NetworkRun("motion network", "torch", self.device, precision_of(self.motion_dtype)),
                 NetworkRun("rasteriser", "numba" if self.device == "cpu" else "torch", self.device),
             ),
             weights_sha256=self.trained.sha256,
@@ -308,11 +306,16 @@ def poses_path(folder: Path, choice: str) -> Path:
 
 def motion_dtype(precision: str, device: str, *, compat: bool) -> torch.dtype:
     """Number format of the face network's products."""
-    from talkinghead.backends.placement import cpu_has_bfloat16
+    from talkinghead.backends.processor import cpu_has_bfloat16
 
     if precision in ("parity", "float32") or compat or device != "cpu":
         return torch.float32
     return torch.bfloat16 if precision == "bfloat16" or cpu_has_bfloat16() else torch.float32
+
+
+def precision_of(dtype: torch.dtype) -> Precision:
+    """Name of a number format."""
+    return "bfloat16" if dtype == torch.bfloat16 else "float32"
 
 
 def make_renderer(

@@ -9,6 +9,7 @@ import typer
 
 from talkinghead.errors import OptionError, choices
 from talkinghead.terminal import console
+from talkinghead.terminal.placing import Device
 
 _IGNORED = "Accepted for compatibility; has no effect, as in the original."
 
@@ -61,7 +62,7 @@ def synthesize_fuse(
     phones: Annotated[
         bool, typer.Option("--phones", help="For a sound file: approximate DeepSpeech features from recognised phones.")
     ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Device = "auto",
     threads: Annotated[int, typer.Option(min=0, help="Threads of the rasteriser; 0 uses every core.")] = 0,
     sh_degree: Annotated[int, typer.Option("--sh_degree", help=_IGNORED, hidden=True)] = 2,
     images: Annotated[str, typer.Option("--images", "-i", "-I", help=_IGNORED, hidden=True)] = "images",

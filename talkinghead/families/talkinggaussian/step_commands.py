@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from talkinghead.terminal import console
+from talkinghead.terminal.placing import Device, Precision
 from talkinghead.terminal.typers import new_typer
 
 app = new_typer(
@@ -38,7 +39,7 @@ def features(
         str | None, typer.Option("--audio-model", help="Speech encoder: folder or hub name.")
     ] = None,
     deepspeech_graph: Annotated[Path | None, typer.Option("--deepspeech-graph", help="Frozen graph, .pb.")] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Device = "auto",
     report: Report = None,
     force: Force = False,
 ) -> None:
@@ -60,7 +61,7 @@ def motion(
     num_frames: Annotated[
         int, typer.Option("--num-frames", min=0, help="Frames to make; 0: as long as the sound.")
     ] = 0,
-    precision: Annotated[str, typer.Option("--precision", help="auto, parity or fast.")] = "auto",
+    precision: Precision = "auto",
     report: Report = None,
     force: Force = False,
 ) -> None:

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from talkinghead.engine.context import RunContext
-from talkinghead.engine.head import LoadOptions
+from talkinghead.engine.head import LoadOptions, PrecisionChoice
 from talkinghead.engine.steps import (
     StageReport,
     Stopwatch,
@@ -79,7 +79,7 @@ def write_motion(
     checkpoint: Path,
     config: TalkingGaussianConfig,
     num_frames: int = 0,
-    precision: str = "auto",
+    precision: PrecisionChoice = "auto",
     force: bool = False,
 ) -> StageReport:
     """Speech features to deformed Gaussians, one file per frame.
@@ -187,7 +187,7 @@ def _with_features(config: TalkingGaussianConfig, features: Path) -> TalkingGaus
 
 
 def _load(
-    scene: Path, checkpoint: Path, config: TalkingGaussianConfig, precision: str
+    scene: Path, checkpoint: Path, config: TalkingGaussianConfig, precision: PrecisionChoice
 ) -> tuple[TalkingGaussianHead, SceneAvatar]:
     family = {item.name: getattr(config, item.name) for item in fields(config)}
     head = TalkingGaussianHead(LoadOptions(checkpoint, device="cpu", precision=precision, family=family))

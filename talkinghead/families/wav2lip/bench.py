@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from talkinghead.backends import Placement, Session, artefacts, open_session
-from talkinghead.backends.placement import available_cores, choose_device, cpu_has_bfloat16, installed
+from talkinghead.backends import DENSE, Placement, Session, artefacts, candidates, choose_device, open_session
+from talkinghead.backends.processor import available_cores
 from talkinghead.errors import TalkingHeadError
 from talkinghead.families.wav2lip.architecture import GENERATOR_96, Architecture
 from talkinghead.families.wav2lip.engine import CPU_BATCH, GPU_BATCH
@@ -76,7 +76,7 @@ def tables(settings: BenchSettings, folder: Path, tell: Callable[[str], None]) -
     exact: dict[str, NDArray[np.float32]] = {}
     for placement in _placements():
         tell(f"{placement.backend}, {placement.precision}")
-        key = (placement.device, placement.precision)
+        key: tuple[str, str] = (placement.device, placement.precision)
 
         def look(key: tuple[str, str] = key) -> None:  # before and after: machines are not equally fast all the time
             ceilings[key] = max(ceilings.get(key, 0.0), matmul_ceiling(*key))
@@ -106,17 +106,11 @@ def tables(settings: BenchSettings, folder: Path, tell: Callable[[str], None]) -
 
 
 def _placements() -> Iterator[Placement]:
-    device = choose_device("auto")
-    if device != "cpu":
-        for precision in ("float32", "float16"):
-            yield Placement(device, "torch", precision, "")
-    for backend in ("openvino", "onnx", "torch"):
-        if installed(backend):
-            yield Placement("cpu", backend, "float32", "")
-    if cpu_has_bfloat16():
-        for backend in ("openvino", "torch"):
-            if installed(backend):
-                yield Placement("cpu", backend, "bfloat16", "")
+    """Every way to run here, float32 first: the others are compared with it."""
+    if choose_device("auto") != "cpu":
+        yield from reversed(candidates(DENSE, "cuda", "torch", "fast"))
+    found = candidates(DENSE, "cpu", "auto", "fast")
+    yield from sorted(found, key=lambda place: place.precision != "float32")
 
 
 def _measure(

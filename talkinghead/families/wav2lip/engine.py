@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from talkinghead.backends import Placement, Session, open_session
 from talkinghead.backends.base import OperatorTime
-from talkinghead.backends.placement import available_cores
+from talkinghead.backends.processor import available_cores
 from talkinghead.contracts import FloatArray
 from talkinghead.errors import OutOfMemory
 from talkinghead.families.wav2lip.architecture import EMBEDDING

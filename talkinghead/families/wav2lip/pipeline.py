@@ -92,9 +92,7 @@ class Wav2LipHead(Head):
         self.compat = options.compat
         self.config = published(config, options.family) if options.compat else config
         precision = "parity" if options.compat and options.precision == "auto" else options.precision
-        self.placement = Placement.choose(
-            options.device, options.backend, precision, precisions=("float32", "bfloat16", "float16", "int8")
-        )
+        self.placement = Placement.choose(options.device, options.backend, precision)
         assert options.checkpoint is not None
         self.checkpoint = Path(options.checkpoint)
         started = time.perf_counter()
@@ -443,9 +441,7 @@ class Wav2LipHead(Head):
         }
         return Description(
             weights_sha256=self.weights.sha256,
-            backend=self.placement.backend,
-            device=self.placement.device,
-            precision=self.placement.precision,
+            networks=(self.placement.run("generator", psnr_db=state.int8_psnr_db),),
             model_details=session_facts,
             fallbacks=tuple(state.fallbacks),
         )

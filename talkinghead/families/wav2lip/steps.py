@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from talkinghead.engine.head import BackendChoice, PrecisionChoice
 from talkinghead.engine.picture_steps import (
     PICTURE_FPS,
     PictureFolder,
@@ -188,8 +189,8 @@ class NetworkChoice:
     batch_size: int = 0
     """0 chooses."""
     device: str = "auto"
-    precision: str = "parity"
-    backend: str = "auto"
+    precision: PrecisionChoice = "parity"
+    backend: BackendChoice = "auto"
 
 
 def run_wav2lip(

@@ -134,9 +134,10 @@ def test_every_float32_form_gives_the_published_picture(case: str, kind: str) ->
 
 def fast_precisions() -> list[str]:
     from talkinghead.backends.placement import installed
-    from talkinghead.families.synctalk2d.choose import openvino_precisions
+    from talkinghead.backends.processor import this_processor
 
-    return [p for p in openvino_precisions() if p != "float32"] if installed("openvino") else []
+    able = this_processor().openvino_formats() if installed("openvino") else ()
+    return [precision for precision in ("float16", "bfloat16") if precision in able]
 
 
 @pytest.mark.parametrize("precision", fast_precisions())

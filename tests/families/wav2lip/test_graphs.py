@@ -11,7 +11,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from talkinghead.backends import Placement, open_session  # noqa: E402
-from talkinghead.backends.placement import cpu_has_bfloat16, installed  # noqa: E402
+from talkinghead.backends.placement import installed  # noqa: E402
+from talkinghead.backends.processor import cpu_has_bfloat16  # noqa: E402
 from talkinghead.families.wav2lip.architecture import GENERATOR_96, GENERATOR_256  # noqa: E402
 from talkinghead.families.wav2lip.graphs import GRAPHS, feature_names, fold_batch_norm, network  # noqa: E402
 

@@ -1,0 +1,48 @@
+"""The one place where sessions of ONNX Runtime are opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from talkinghead.backends.processor import available_cores
+from talkinghead.errors import BackendError, MissingDependency
+
+
+def open_onnx(
+    model: bytes | str | Path,
+    *,
+    name: str,
+    purpose: str = "The backend 'onnx'",
+    threads: int = 0,
+    profile_prefix: Path | None = None,
+) -> Any:
+    """An `onnxruntime.InferenceSession` on the CPU.
+
+    Its threads sleep while they wait: decoding, drawing and encoding run at the same time on the same cores.
+
+    Args:
+        model: serialised, or a file.
+        name: of the network, for messages.
+        purpose: what needs it, for the message when the package is missing.
+        threads: 0 is all cores that this process may use.
+        profile_prefix: measure every operator and write files of this name and a date.
+    Raises:
+        MissingDependency: no ONNX Runtime. BackendError: it refuses the model.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingDependency("onnxruntime", extra="models", purpose=purpose) from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or available_cores()
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if profile_prefix is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = str(profile_prefix)
+    given = str(model) if isinstance(model, Path) else model
+    try:
+        return onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its exceptions have no common base
+        raise BackendError(f"ONNX Runtime refused {name}: {error}.") from error
