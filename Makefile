@@ -67,6 +67,7 @@ lint: $(SETUP)
 format: $(SETUP)
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
+	$(VENV)/bin/python scripts/write_help.py
 
 bench: $(SETUP)
 	$(VENV)/bin/talkinghead bench viseme $(ARGS)

@@ -9,19 +9,21 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from talkinghead.contracts import AudioClip, Frame, Phone, Result, Speech, StageTime
+from talkinghead.contracts import AudioClip, Frame, Phone, Result, Speech
 from talkinghead.engine import speech_input
-from talkinghead.engine.context import CancelToken, Progress, ProgressEvent
+from talkinghead.engine.context import CancelToken, Progress
 from talkinghead.engine.head import Avatar, Head, LoadOptions, PrepareOptions, RenderOptions
 from talkinghead.engine.manifest import Manifest
-from talkinghead.registry import DEFAULT_FAMILY, FAMILIES, build, family
+from talkinghead.registry import DEFAULT_FAMILY, FAMILIES
+from talkinghead.service.request import Request, SoundFile
+from talkinghead.service.run import load as load_head
+from talkinghead.service.run import run
 
 
 def models() -> Mapping[str, Manifest]:
@@ -59,21 +61,8 @@ def load(
         OptionError: unknown model or option. CheckpointError: the file is not a checkpoint of this model or is unsafe.
         MissingDependency: the extra that the model needs is not installed.
     """
-    facts = family(model)
-    path: Path | None = None
-    if facts.needs_checkpoint or checkpoint is not None:
-        from talkinghead.service.models import model_store
-
-        path = model_store().checkpoint_for(model, checkpoint)
-    options = LoadOptions(
-        checkpoint=path,
-        device=device,
-        precision=precision,
-        backend=backend,
-        compat=compat,
-        family=family_options,
-    )
-    return build(model, options)
+    general = {"checkpoint": checkpoint, "device": device, "precision": precision, "backend": backend, "compat": compat}
+    return load_head(model, LoadOptions.of({**family_options, **general}))
 
 
 def listen(
@@ -158,31 +147,19 @@ def generate(
     Returns:
         The result; its report covers loading, preparing, listening and rendering.
     """
-    render_options = render_options or RenderOptions()
-    started = time.perf_counter()
-    times: list[StageTime] = []
-    if isinstance(model, str):
-        head = load(model, **load_options)
-        times.append(StageTime("load", time.perf_counter() - started, 0.0, 0.0, 1))
-    else:
-        head = model
-    if isinstance(audio, Speech):
-        heard = [audio]
-    else:
-        before = time.perf_counter()
-        heard = [listen(audio)]
-        times.append(StageTime("read-sound", time.perf_counter() - before, 0.0, 0.0, 1))
-    del audio
-    if isinstance(face, Avatar):
-        avatar = face
-    else:
-        if progress is not None:
-            progress(ProgressEvent("open-face", 0, None))
-        options = replace(prepare_options or PrepareOptions(), speech=heard[0], render=render_options)
-        avatar = head.prepare(face, options, progress=progress, cancel=cancel)
-        times.extend(avatar.times)
-        del options
-    # Handed over rather than lent, so that the samples are freed once they have been listened to.
-    result = head.render(avatar, heard.pop(), output, render_options, progress=progress, cancel=cancel)
-    report = replace(result.report, stages=(*times, *result.report.stages), wall_s=time.perf_counter() - started)
-    return replace(result, report=report)
+    request = Request(
+        source=None if isinstance(face, Avatar) else face,
+        speech=SoundFile(Path(audio)) if isinstance(audio, str | Path) else audio,
+        output=Path(output),
+        model=model if isinstance(model, str) else None,
+        load=LoadOptions.of(load_options) if isinstance(model, str) else LoadOptions(),
+        prepare=replace(prepare_options or PrepareOptions(), speech=None, render=None),
+        render=render_options or RenderOptions(),
+    )
+    return run(
+        request,
+        head=None if isinstance(model, str) else model,
+        avatar=face if isinstance(face, Avatar) else None,
+        progress=progress,
+        cancel=cancel,
+    )

@@ -126,7 +126,7 @@ def test_generate_in_one_call(video, speech, tmp_path):
     assert [stage.name for stage in result.report.stages][:2] == ["load", "read-sound"]
     assert [event.done for event in seen if event.stage == "render"] == list(range(1, 31))
     assert all(event.total == 30 for event in seen if event.stage == "render")
-    assert {"open-face", "listen", "render"} <= {event.stage for event in seen}
+    assert {"load", "read-sound", "open-face", "listen", "render"} <= {event.stage for event in seen}
     assert result.report.wall_s >= sum(stage.busy_s for stage in result.report.stages[:3])
 
 

@@ -13,7 +13,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args
@@ -84,6 +84,15 @@ class LoadOptions:
         for name, kind in (("precision", PrecisionChoice), ("backend", BackendChoice)):
             if getattr(self, name) not in get_args(kind):
                 raise OptionError(f"There is no {name} {getattr(self, name)!r}.", accepted=choices(get_args(kind)))
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> LoadOptions:
+        """From values by name: those of this class are its own, all others are options of the family."""
+        own = {item.name for item in fields(cls)} - {"family"}
+        general = {name: value for name, value in values.items() if name in own}
+        if isinstance(general.get("checkpoint"), str):
+            general["checkpoint"] = Path(general["checkpoint"])
+        return cls(**general, family={name: value for name, value in values.items() if name not in own})
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Configuration dataclasses as options: one place from which the command line, the web page and the API take names,
-defaults, types and help. The help of a field is the sentence under it.
+defaults, types and help. The help of a field is the sentence under it; those of this package are read from a record
+(`assets/help.json`), so that it works without its sources.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
+from talkinghead.assets import help_texts
 from talkinghead.errors import OptionError, choices
 
 C = TypeVar("C")
@@ -155,20 +157,39 @@ def _refuse(text: str) -> Any:
 
 
 def _field_docs(config: type[Any]) -> dict[str, str]:
-    """The string under each field of a class and of its bases."""
+    """The sentence under each field of a class and of its bases."""
+    recorded = help_texts()["fields"]
     docs: dict[str, str] = {}
     for base in reversed(config.__mro__):
-        if not dataclasses.is_dataclass(base):
-            continue
-        tree = ast.parse(textwrap.dedent(inspect.getsource(base)))
-        body = typing.cast(ast.ClassDef, tree.body[0]).body
-        for statement, following in itertools.pairwise(body):
-            if (
-                isinstance(statement, ast.AnnAssign)
-                and isinstance(statement.target, ast.Name)
-                and isinstance(following, ast.Expr)
-                and isinstance(following.value, ast.Constant)
-                and isinstance(following.value.value, str)
-            ):
-                docs[statement.target.id] = " ".join(following.value.value.split())
+        if dataclasses.is_dataclass(base):
+            name = f"{base.__module__}:{base.__qualname__}"
+            docs |= recorded[name] if name in recorded else _docs_in_source(base)
+    return docs
+
+
+def _docs_in_source(config: type[Any]) -> dict[str, str]:
+    """The sentence under each field of a class that the package's own record does not have.
+
+    Returns:
+        Nothing where a class has no source: one of another package in a frozen application.
+    """
+    try:
+        source = inspect.getsource(config)
+    except (OSError, TypeError):
+        return {}
+    return docs_under_fields(typing.cast(ast.ClassDef, ast.parse(textwrap.dedent(source)).body[0]))
+
+
+def docs_under_fields(definition: ast.ClassDef) -> dict[str, str]:
+    """Field to the string under it, in a class as it is written; line breaks become spaces."""
+    docs: dict[str, str] = {}
+    for statement, following in itertools.pairwise(definition.body):
+        if (
+            isinstance(statement, ast.AnnAssign)
+            and isinstance(statement.target, ast.Name)
+            and isinstance(following, ast.Expr)
+            and isinstance(following.value, ast.Constant)
+            and isinstance(following.value.value, str)
+        ):
+            docs[statement.target.id] = " ".join(following.value.value.split())
     return docs

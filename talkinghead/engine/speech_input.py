@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,9 +44,13 @@ def listen(
     return Speech(clip=clip, soundtrack=path, start_s=start_s, phones=phones)
 
 
-def say(text: str, options: SpeechOptions | None = None) -> Speech:
+def say(
+    text: str, options: SpeechOptions | None = None, *, progress: Callable[[int, int], None] | None = None
+) -> Speech:
     """Speak a text, sentence by sentence.
 
+    Args:
+        progress: called with sentences done and sentences in all.
     Returns:
         The sound, and with espeak-ng the exact time of every phone.
     Raises:
@@ -55,5 +60,5 @@ def say(text: str, options: SpeechOptions | None = None) -> Speech:
     from talkinghead.media import resample_clip
     from talkinghead.speech import say as speak_whole
 
-    spoken = speak_whole(text, options)
+    spoken = speak_whole(text, options, progress=progress)
     return Speech(clip=resample_clip(spoken.clip, SPEECH_RATE_HZ), soundtrack=spoken.clip, phones=spoken.phones)

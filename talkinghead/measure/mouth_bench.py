@@ -316,7 +316,8 @@ def format_table(scores: dict[str, MouthScores]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="talkinghead.measure.mouth_bench", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.prog = "talkinghead.measure.mouth_bench"
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--phones", choices=("recognised", "exact"), default="recognised")
     parser.add_argument("--fps", type=Fraction, default=Fraction(25))

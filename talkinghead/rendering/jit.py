@@ -1,9 +1,9 @@
 """Compiled kernels: numba behind one typed decorator.
 
 Kernels release the interpreter lock and are cached on disk, next to this package or, where that is read-only, in
-numba's user cache folder; where neither can be written they are compiled anew in each process. They are spread over
-threads by `ThreadPoolExecutor`, not by numba's own threading layers: those may not be entered from two threads at
-once, and the stages of a run are threads.
+numba's user cache folder; where neither can be written, or there is no source to tell old from new by, they are
+compiled anew in each process. They are spread over threads by `ThreadPoolExecutor`, not by numba's own threading
+layers: those may not be entered from two threads at once, and the stages of a run are threads.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def kernel(function: Any = None, *, contract: bool = False, inline: bool = False
             flags["forceinline"] = True
         try:
             compiled: F = njit(cache=True, **flags)(body)
-        except RuntimeError:  # numba found no folder that it may write to
+        except RuntimeError:  # numba found no folder that it may write to, or no source
             compiled = njit(**flags)(body)
         return compiled
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from talkinghead.contracts import AudioClip, Report
+from talkinghead.engine.speech_input import listen
 from talkinghead.errors import OptionError
 from talkinghead.measure.cases import BenchCase, BenchSettings, BenchTable, bench_speech, portrait_cases
 
@@ -98,32 +99,38 @@ def _measure(
     folder: Path,
     progress: Callable[[str], None] | None,
 ) -> BenchRun:
-    from talkinghead import api
     from talkinghead.engine.cache import NullCache
-    from talkinghead.engine.head import PrepareOptions, RenderOptions
+    from talkinghead.engine.head import LoadOptions, PrepareOptions, RenderOptions
+    from talkinghead.service.request import Request
+    from talkinghead.service.run import load, run
 
     def tell(text: str) -> None:
         if progress is not None:
             progress(f"{case.name}: {text}")
 
-    prepare = PrepareOptions(faces=case.faces, cache=NullCache())
-    render = RenderOptions(fps=settings.fps)
-    output = folder / f"{case.name}.mp4"
+    request = Request(
+        source=case.source,
+        speech=speech,
+        output=folder / f"{case.name}.mp4",
+        model=model,
+        load=LoadOptions.of({**settings.load, **case.load}),
+        prepare=PrepareOptions(faces=case.faces, cache=NullCache()),
+        render=RenderOptions(fps=settings.fps),
+    )
     tell("cold")
     started = time.perf_counter()
-    head = api.load(model, **{**settings.load, **case.load})
+    head = load(model, request.load)
     load_s = time.perf_counter() - started
-    cold = api.generate(
-        case.source, speech, output, model=head, prepare_options=prepare, render_options=render
-    ).report  # fmt: skip
+    cold = run(request, head=head).report
     tell("prepare")
+    heard = replace(request, speech=listen(speech))
     prepare_started = time.perf_counter()
-    avatar = head.prepare(case.source, replace(prepare, speech=api.listen(speech), render=render))
+    avatar = head.prepare(case.source, replace(request.preparing, speech=heard.speech, render=request.render))
     prepare_s = time.perf_counter() - prepare_started
     warm: list[Report] = []
     for number in range(settings.repeats):
         tell(f"warm {number + 1}/{settings.repeats}")
-        warm.append(head.render(avatar, api.listen(speech), output, render).report)
+        warm.append(run(heard, head=head, avatar=avatar).report)
     walls = [report.wall_s for report in warm]
     median = statistics.median_low(walls)
     return BenchRun(

@@ -64,18 +64,16 @@ def _features(clip: Any, kind: str, encoder: Path | None, convention: str, devic
 
         source = encoder or part_folder("hubert", "hubert-config") or MODEL_NAME
         return read_hubert(source, device=device).features(clip.samples, convention)
-    from talkinghead.families.talkinggaussian import extractors
-
     if kind == "deepspeech":
-        from talkinghead.families.talkinggaussian.features.deepspeech import deepspeech_rows
-        from talkinghead.families.talkinggaussian.features.deepspeech_graph import read_deepspeech
+        from talkinghead.audio.encoders.deepspeech import GRAPH, deepspeech_rows
+        from talkinghead.audio.encoders.deepspeech_graph import read_deepspeech
 
-        network = read_deepspeech(_needed(encoder, kind, extractors.EXTRACTORS[kind].model))
+        network = read_deepspeech(_needed(encoder, kind, GRAPH))
         return np.concatenate(list(deepspeech_rows(clip.samples, network)))
-    from talkinghead.families.talkinggaussian.features.transformer import esperanto_rows, load_encoder
+    from talkinghead.audio.encoders.wav2vec2 import esperanto_rows, load_encoder
 
     given = str(encoder) if encoder is not None else None
-    model = load_encoder(extractors.EXTRACTORS[kind], given, device)
+    model = load_encoder(kind, given, device)
     return np.concatenate(list(esperanto_rows(model, clip.samples)))
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import typer
+
+from talkinghead.assets import help_texts
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 
@@ -25,9 +27,16 @@ def new_typer(help: str | None = None) -> typer.Typer:
 def build_command(name: str, function: Callable[..., Any]) -> Any:
     """A parser for one function; `function.command_class` may name a subclass of TyperCommand."""
     single = new_typer()
+    give_docstring(function)
     text = paragraphs(function.__doc__ or "")
     single.command(name, help=text, context_settings=CONTEXT, cls=getattr(function, "command_class", None))(function)
     return typer.main.get_command(single)
+
+
+def give_docstring(function: Callable[..., Any]) -> None:
+    """Where Python runs without docstrings (-OO), give a command's function its own from the package's record."""
+    if not function.__doc__:
+        function.__doc__ = help_texts()["commands"].get(function.__module__, {}).get(function.__qualname__)
 
 
 def paragraphs(text: str) -> str:
@@ -40,9 +49,21 @@ def build_group(name: str, group: typer.Typer) -> Any:
     """A parser for a group; without a subcommand it is a usage error, unless the group has a callback of its own."""
     if group.registered_callback is None:
         group.callback()(_nothing)  # a group of one stays a group
+    for function in functions_of(group):
+        give_docstring(function)
     built = typer.main.get_command(group)
     built.name = name
     return built
+
+
+def functions_of(group: typer.Typer) -> Iterator[Callable[..., Any]]:
+    """The functions behind a group of commands, those of groups in it included."""
+    for info in (group.registered_callback, *group.registered_commands):
+        if info is not None and info.callback is not None:
+            yield info.callback
+    for below in group.registered_groups:
+        if below.typer_instance is not None:
+            yield from functions_of(below.typer_instance)
 
 
 def _nothing() -> None:

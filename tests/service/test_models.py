@@ -549,20 +549,21 @@ def test_text_files_are_recognised(tmp_path: Path) -> None:
 
 
 def test_speech_encoders_are_found_in_the_store(tmp_path: Path) -> None:
-    from talkinghead.families.talkinggaussian.extractors import EXTRACTORS
-    from talkinghead.families.talkinggaussian.features.transformer import encoder_source
+    from talkinghead.audio.encoders.wav2vec2 import ENCODERS, encoder_source
 
-    extractor = EXTRACTORS["hubert"]
     names = ("hubert.masked_spec_embed", "hubert.encoder.layers.23.attention.q_proj.weight")
     write_safetensors({name: np.zeros(4, np.float32) for name in names}, tmp_path / "model.safetensors")
     record = model_store().import_file(tmp_path / "model.safetensors")
     assert (record.name, record.path) == ("hubert", "hubert/model.safetensors")
     assert any("not that of the catalogue" in note for note in record.notes)
-    assert encoder_source(extractor, None) == (extractor.model, False)  # without its configuration it is of no use
+    assert encoder_source("hubert", None) == (
+        ENCODERS["hubert"].model,
+        False,
+    )  # without its configuration it is of no use
     (tmp_path / "config.json").write_text('{"model_type": "hubert", "hidden_size": 1024}')
     assert model_store().import_file(tmp_path / "config.json").name == "hubert-config"
-    assert encoder_source(extractor, None) == (str(record.file.parent), False)
-    assert encoder_source(extractor, "me/model") == ("me/model", True)
+    assert encoder_source("hubert", None) == (str(record.file.parent), False)
+    assert encoder_source("hubert", "me/model") == ("me/model", True)
 
 
 def test_artalk_finds_its_parts_in_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -271,14 +271,8 @@ def _load(folder: Path, count: int, threads: int, load: dict[str, Any]) -> Talki
     from talkinghead.engine.head import LoadOptions
     from talkinghead.families.talkinggaussian.pipeline import build
 
-    general = {"device", "precision", "backend", "compat"}
-    own = {name: value for name, value in load.items() if name not in {*general, "checkpoint"}}
-    options = LoadOptions(
-        checkpoint=_head(folder, count),
-        family={"features": folder / "features.npy", **own, "threads": threads},
-        **{name: value for name, value in load.items() if name in general},
-    )
-    return build(options)
+    given = {"features": folder / "features.npy", **load, "checkpoint": _head(folder, count), "threads": threads}
+    return build(LoadOptions.of(given))
 
 
 def _scene(folder: Path, size: int) -> Path:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from talkinghead.audio.encoders.deepspeech import CHARACTERS, GRAPH
+from talkinghead.audio.encoders.wav2vec2 import ENCODERS
+
 
 @dataclass(frozen=True)
 class Extractor:
@@ -24,9 +27,9 @@ class Extractor:
 EXTRACTORS: Mapping[str, Extractor] = {
     item.name: item
     for item in (
-        Extractor("deepspeech", 29, 16, "aud_ds.npy", "deepspeech-0_1_0-b90017e8.pb"),
-        Extractor("hubert", 1024, 2, "aud_hu.npy", "facebook/hubert-large-ls960-ft"),
-        Extractor("esperanto", 44, 16, "aud_eo.npy", "cpierse/wav2vec2-large-xlsr-53-esperanto"),
+        Extractor("deepspeech", CHARACTERS, 16, "aud_ds.npy", GRAPH),
+        Extractor("hubert", ENCODERS["hubert"].width, 2, "aud_hu.npy", ENCODERS["hubert"].model),
+        Extractor("esperanto", ENCODERS["esperanto"].width, 16, "aud_eo.npy", ENCODERS["esperanto"].model),
     )
 }
 

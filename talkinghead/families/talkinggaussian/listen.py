@@ -85,7 +85,8 @@ def stored_source(extractor: Extractor, path: Path) -> FeatureSource:
 
 
 def _deepspeech_source(extractor: Extractor, config: TalkingGaussianConfig) -> FeatureSource:
-    from talkinghead.families.talkinggaussian.features import deepspeech, phones
+    from talkinghead.audio.encoders import deepspeech
+    from talkinghead.families.talkinggaussian import phone_features
     from talkinghead.weights.store import part
 
     def num_rows(speech: Speech) -> int:
@@ -94,7 +95,7 @@ def _deepspeech_source(extractor: Extractor, config: TalkingGaussianConfig) -> F
     if config.audio_features == "phones":
 
         def from_phones(speech: Speech, watch: Watch | None = None) -> Iterator[FloatArray]:
-            return _channels_first(phones.phone_rows(speech, watch))
+            return _channels_first(phone_features.phone_rows(speech, watch))
 
         return FeatureSource(
             extractor, "recognised phones", from_phones, num_rows, lambda: f"phones {__version__}", approximate=True
@@ -103,7 +104,7 @@ def _deepspeech_source(extractor: Extractor, config: TalkingGaussianConfig) -> F
     graph = config.deepspeech_graph or part("deepspeech")
 
     def from_network(speech: Speech, _watch: Watch | None = None) -> Iterator[FloatArray]:
-        from talkinghead.families.talkinggaussian.features.deepspeech_graph import read_deepspeech
+        from talkinghead.audio.encoders.deepspeech_graph import read_deepspeech
 
         if graph is None:
             raise MissingWeights(
@@ -127,25 +128,25 @@ def _deepspeech_source(extractor: Extractor, config: TalkingGaussianConfig) -> F
 
 
 def _transformer_source(extractor: Extractor, config: TalkingGaussianConfig, device: str) -> FeatureSource:
-    from talkinghead.families.talkinggaussian.features import transformer
+    from talkinghead.audio.encoders import wav2vec2
 
     loaded: list[Any] = []
 
     def num_rows(speech: Speech) -> int:
-        return transformer.num_feature_rows(extractor.name, len(speech.clip.samples))
+        return wav2vec2.num_feature_rows(extractor.name, len(speech.clip.samples))
 
     def blocks(speech: Speech, watch: Watch | None = None) -> Iterator[FloatArray]:
         if not loaded:
-            loaded.append(transformer.load_encoder(extractor, config.audio_model, device))
-        compute = transformer.hubert_rows if extractor.name == "hubert" else transformer.esperanto_rows
+            loaded.append(wav2vec2.load_encoder(extractor.name, config.audio_model, device))
+        compute = wav2vec2.hubert_rows if extractor.name == "hubert" else wav2vec2.esperanto_rows
         return _channels_first(compute(loaded[0], speech.clip.samples, watch))
 
     def identity() -> str | None:
-        source, _ = transformer.encoder_source(extractor, config.audio_model)
+        source, _ = wav2vec2.encoder_source(extractor.name, config.audio_model)
         folder = Path(source)
         if folder.is_dir():
             return files_identity(sorted(path for path in folder.iterdir() if path.suffix in MODEL_FILES))
-        return transformer.hub_revision(source)
+        return wav2vec2.hub_revision(source)
 
     return FeatureSource(extractor, config.audio_model or extractor.model, blocks, num_rows, identity)
 

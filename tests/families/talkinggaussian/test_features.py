@@ -14,6 +14,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from talkinghead.audio.encoders import deepspeech, wav2vec2
+from talkinghead.audio.encoders.deepspeech_graph import (
+    build_deepspeech,
+    graph_constants,
+    read_deepspeech,
+)
 from talkinghead.contracts import AudioClip, Phone, Speech
 from talkinghead.engine.cache import Cache, NullCache
 from talkinghead.errors import (
@@ -24,14 +30,9 @@ from talkinghead.errors import (
     UnreadableMedia,
     WrongCheckpoint,
 )
+from talkinghead.families.talkinggaussian import phone_features
 from talkinghead.families.talkinggaussian.config import TalkingGaussianConfig
 from talkinghead.families.talkinggaussian.extractors import EXTRACTORS, extractor_of_width
-from talkinghead.families.talkinggaussian.features import deepspeech, phones, transformer
-from talkinghead.families.talkinggaussian.features.deepspeech_graph import (
-    build_deepspeech,
-    graph_constants,
-    read_deepspeech,
-)
 from talkinghead.families.talkinggaussian.listen import (
     FeatureSource,
     check_rows,
@@ -233,26 +234,26 @@ def test_hubert_rows_match_golden(kit: SimpleNamespace, monkeypatch: pytest.Monk
         mean, deviation = samples.mean(), np.sqrt(np.square(samples - samples.mean()).mean() + 1e-7)
 
         def starts(_: object, sound: np.ndarray) -> np.ndarray:
-            return sound[: transformer.num_rows(len(sound)) * 320 : 320].reshape(-1, 1)
+            return sound[: wav2vec2.num_rows(len(sound)) * 320 : 320].reshape(-1, 1)
 
-        monkeypatch.setattr(transformer, "_run", starts)
-        blocks = list(transformer.hubert_rows(model, samples))
+        monkeypatch.setattr(wav2vec2, "_run", starts)
+        blocks = list(wav2vec2.hubert_rows(model, samples))
         rows = np.concatenate(blocks).reshape(-1).astype(np.float64)
         expected = golden[key]
-        assert len(rows) == len(expected) == transformer.hubert_plan(count).rows
+        assert len(rows) == len(expected) == wav2vec2.hubert_plan(count).rows
         sound = expected >= 0
         np.testing.assert_array_equal(np.rint(rows[sound] * deviation + mean), expected[sound])
-        assert transformer.num_feature_rows("hubert", count) == len(expected) // 2
+        assert wav2vec2.num_feature_rows("hubert", count) == len(expected) // 2
 
 
 @FAST
 @given(st.integers(1, 60_000))
 def test_esperanto_rows_cover_the_sound(samples: int) -> None:
-    blocks = transformer.esperanto_plan(samples)
+    blocks = wav2vec2.esperanto_plan(samples)
     covered = []
     for first, last, low, high in blocks:
         assert 0 <= first < last <= samples + 3200
-        assert low <= high <= max(low, transformer.num_rows(last - first))
+        assert low <= high <= max(low, wav2vec2.num_rows(last - first))
         covered += [first // 320 + row for row in range(low, high)]
     # every row once, from the first real chunk on, without a gap
     assert covered == list(range(10, 10 + len(covered)))
@@ -304,17 +305,17 @@ def test_hubert_in_one_block_equals_the_model(tmp_path: Path) -> None:
     folder = _as_hubert(tmp_path)
     model = HubertModel.from_pretrained(folder).eval()
     samples = np.random.default_rng(0).normal(0.1, 0.2, 16_080).astype(np.float32)
-    rows = np.concatenate(list(transformer.hubert_rows(model, samples)))
+    rows = np.concatenate(list(wav2vec2.hubert_rows(model, samples)))
     with torch.inference_mode():
-        expected = model(torch.from_numpy(transformer.normalized(samples))[None]).last_hidden_state[0].numpy()
+        expected = model(torch.from_numpy(wav2vec2.normalized(samples))[None]).last_hidden_state[0].numpy()
     np.testing.assert_allclose(rows.reshape(-1, 44), expected[: len(rows) * 2], atol=1e-5)
 
 
 def test_a_missing_encoder_is_not_downloaded_unasked() -> None:
     with pytest.raises(MissingWeights, match="hubert-large-ls960-ft"):
         list(feature_source("hubert", TalkingGaussianConfig(), "cpu").blocks(speech_of(np.zeros(16_000))))
-    assert transformer.encoder_source(EXTRACTORS["hubert"], None) == ("facebook/hubert-large-ls960-ft", False)
-    assert transformer.encoder_source(EXTRACTORS["hubert"], "me/model") == ("me/model", True)
+    assert wav2vec2.encoder_source("hubert", None) == ("facebook/hubert-large-ls960-ft", False)
+    assert wav2vec2.encoder_source("hubert", "me/model") == ("me/model", True)
 
 
 # Phones ---------------------------------------------------------------------------------------------------------------
@@ -322,21 +323,21 @@ def test_a_missing_encoder_is_not_downloaded_unasked() -> None:
 
 def test_phones_write_characters() -> None:
     spoken = (Phone(0, 0.5, "SIL"), Phone(0.5, 1.0, "M"), Phone(1.0, 1.5, "AA"), Phone(1.5, 2.0, "SIL"))
-    logits = phones.phone_logits(speech_of(np.zeros(32_000), phones=spoken))
+    logits = phone_features.phone_logits(speech_of(np.zeros(32_000), phones=spoken))
     assert logits.shape == (deepspeech.num_logit_rows(32_000), 29)
     assert logits.min() >= 0
-    np.testing.assert_allclose(logits.sum(axis=1), phones.PEAK, rtol=1e-5)
+    np.testing.assert_allclose(logits.sum(axis=1), phone_features.PEAK, rtol=1e-5)
     likely = logits.argmax(axis=1)
-    assert likely[12] == phones.BLANK
-    assert likely[37] == phones.ALPHABET.index("m")
-    assert likely[62] == phones.ALPHABET.index("a")
+    assert likely[12] == phone_features.BLANK
+    assert likely[37] == phone_features.ALPHABET.index("m")
+    assert likely[62] == phone_features.ALPHABET.index("a")
 
 
 @FAST
 @given(st.integers(0, 50_000))
 def test_phone_features_have_the_layout_of_deepspeech(samples: int) -> None:
     speech = speech_of(np.zeros(samples), phones=(Phone(0, samples / 16_000, "EY"),))
-    rows = [block for block in phones.phone_rows(speech) if len(block)]
+    rows = [block for block in phone_features.phone_rows(speech) if len(block)]
     assert sum(len(block) for block in rows) == deepspeech.num_windows(samples)
     assert all(block.shape[1:] == (16, 29) for block in rows)
 
@@ -442,7 +443,7 @@ def test_models_are_told_by_their_content(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     elsewhere = feature_source("hubert", TalkingGaussianConfig(audio_model="nobody/no-such-model"), "cpu")
     assert elsewhere.identity() is None
-    assert transformer.hub_revision("not a / name") is None
+    assert wav2vec2.hub_revision("not a / name") is None
     (tmp_path / "empty").mkdir()
     assert (
         feature_source("hubert", TalkingGaussianConfig(audio_model=str(tmp_path / "empty")), "cpu").identity() is None

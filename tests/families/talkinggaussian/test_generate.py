@@ -23,9 +23,9 @@ from talkinghead.engine.head import PrepareOptions, RenderOptions
 from talkinghead.errors import AudioTooShort, InputError, MediaNotFound, OptionError, StaleStage
 from talkinghead.families.talkinggaussian import bench
 from talkinghead.families.talkinggaussian import network as published
-from talkinghead.families.talkinggaussian.features.phones import ALPHABET, PEAK
 from talkinghead.families.talkinggaussian.frames import BLACK
 from talkinghead.families.talkinggaussian.inspect import cloud_facts, head_facts, histogram_picture, turntable
+from talkinghead.families.talkinggaussian.phone_features import ALPHABET, PEAK
 from talkinghead.families.talkinggaussian.pipeline import SceneCameras, TalkingGaussianHead
 from talkinghead.families.talkinggaussian.procedural import UNIT, rig
 from talkinghead.families.talkinggaussian.procedural.build import (
@@ -278,7 +278,7 @@ def test_the_mouth_opens_with_the_features(example: SimpleNamespace) -> None:
     lip = np.array([[0.0, rig.LIP_LINE_Y - 0.03, 0.73]])  # lower lip, mouth closed
     place = (rig.stored(lip, example.trained.face_motion) * UNIT).astype(np.float32)
 
-    from talkinghead.families.talkinggaussian.features.phones import ALPHABET, PEAK
+    from talkinghead.families.talkinggaussian.phone_features import ALPHABET, PEAK
 
     weights = head.renderer._face._weights
     heights = {}

@@ -250,7 +250,7 @@ def write_scene(folder: Path, config: ProceduralConfig, phones: Sequence[Phone],
         duration_s: how long it lasts.
     """
     from talkinghead.contracts import AudioClip, Speech
-    from talkinghead.families.talkinggaussian.features.phones import phone_rows
+    from talkinghead.families.talkinggaussian.phone_features import phone_rows
 
     clip = AudioClip(np.zeros(round(duration_s * 16_000), np.float32), 16_000)
     rows = np.concatenate(list(phone_rows(Speech(clip, clip, phones=tuple(phones)))))

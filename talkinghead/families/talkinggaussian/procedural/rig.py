@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from talkinghead.families.talkinggaussian.features.phones import ALPHABET, PEAK
 from talkinghead.families.talkinggaussian.grid import GridConfig
 from talkinghead.families.talkinggaussian.network import (
     BOUND,
@@ -31,6 +30,7 @@ from talkinghead.families.talkinggaussian.network import (
     NetworkKind,
     expected_shapes,
 )
+from talkinghead.families.talkinggaussian.phone_features import ALPHABET, PEAK
 from talkinghead.families.talkinggaussian.procedural import UNIT
 
 Values = NDArray[np.float64]

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from talkinghead.audio.encoders.deepspeech import BLOCK, CHARACTERS, GRAPH, INPUTS, NetworkInput
 from talkinghead.contracts import FloatArray
 from talkinghead.errors import MissingWeights, WrongCheckpoint
-from talkinghead.families.talkinggaussian.features.deepspeech import BLOCK, CHARACTERS, INPUTS, NetworkInput
 
 CLIP = 20.0
 FORGET_BIAS = 1.0
@@ -28,7 +28,7 @@ _NODE_NAME, _NODE_OP, _NODE_ATTRIBUTES = 1, 2, 5
 _ATTRIBUTE_TENSOR = 8
 _TENSOR_TYPE, _TENSOR_SHAPE, _TENSOR_CONTENT, _TENSOR_FLOATS = 1, 2, 4, 5
 _FLOAT32 = 1
-ACCEPTED = "the frozen graph deepspeech-0_1_0-b90017e8.pb"
+ACCEPTED = f"the frozen graph {GRAPH}"
 
 
 def _varint(data: memoryview, place: int) -> tuple[int, int]:

@@ -1,9 +1,12 @@
-"""HuBERT and Esperanto wav2vec 2.0 features through transformers, in the published blocks."""
+"""HuBERT and Esperanto wav2vec 2.0 features through transformers, in the blocks that published heads are trained with.
+
+Rows come in blocks, in order, 25 per second of sound, so that memory does not grow with the length of the sound.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,13 +15,33 @@ import numpy as np
 
 from talkinghead.contracts import FloatArray
 from talkinghead.errors import MissingDependency, MissingWeights, WrongCheckpoint
-from talkinghead.families.talkinggaussian.extractors import Extractor
 
 HOP = 320
 """Samples between rows of the encoders: 50 rows per second at 16 kHz."""
 FIELD = 400
 """Samples that one row sees."""
 VARIANCE_EPSILON = 1e-7
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """One published encoder."""
+
+    name: str
+    """Also its name in the model store."""
+    model: str
+    """Its name on the Hugging Face hub."""
+    width: int
+    """Numbers per row."""
+
+
+ENCODERS: Mapping[str, Encoder] = {
+    encoder.name: encoder
+    for encoder in (
+        Encoder("hubert", "facebook/hubert-large-ls960-ft", 1024),
+        Encoder("esperanto", "cpierse/wav2vec2-large-xlsr-53-esperanto", 44),
+    )
+}
 
 HUBERT_BLOCK = 1000 * HOP
 """Samples from one block to the next: 20 s. Blocks do not overlap in context, as published."""
@@ -82,7 +105,7 @@ def esperanto_plan(samples: int) -> list[tuple[int, int, int, int]]:
     return blocks
 
 
-def encoder_source(extractor: Extractor, given: str | None) -> tuple[str, bool]:
+def encoder_source(name: str, given: str | None) -> tuple[str, bool]:
     """What transformers loads, and whether it may download.
 
     Only a model that the user named may be downloaded; the default one must be on this machine already: in the model
@@ -92,8 +115,8 @@ def encoder_source(extractor: Extractor, given: str | None) -> tuple[str, bool]:
         return given, True
     from talkinghead.weights.store import part_folder
 
-    stored = part_folder(extractor.name, f"{extractor.name}-config")
-    return (str(stored) if stored is not None else extractor.model), False
+    stored = part_folder(name, f"{name}-config")
+    return (str(stored) if stored is not None else ENCODERS[name].model), False
 
 
 def hub_revision(name: str) -> str | None:
@@ -108,10 +131,11 @@ def hub_revision(name: str) -> str | None:
     return f"{name}@{Path(found).parent.name}" if isinstance(found, str) else None
 
 
-def load_encoder(extractor: Extractor, given: str | None, device: str = "cpu") -> Any:
+def load_encoder(name: str, given: str | None, device: str = "cpu") -> Any:
     """The speech encoder, float32, in evaluation mode.
 
     Args:
+        name: a key of ENCODERS.
         given: a folder in the format of transformers or a name on the Hugging Face hub; None looks for the published
             model among those that were downloaded before.
     Raises:
@@ -121,10 +145,11 @@ def load_encoder(extractor: Extractor, given: str | None, device: str = "cpu") -
         import transformers
     except ImportError as error:
         raise MissingDependency(
-            "transformers", extra="models", purpose=f"Computing {extractor.name} features from sound"
+            "transformers", extra="models", purpose=f"Computing {name} features from sound"
         ) from error
-    source, may_download = encoder_source(extractor, given)
-    kind = transformers.HubertModel if extractor.name == "hubert" else transformers.AutoModelForCTC
+    encoder = ENCODERS[name]
+    source, may_download = encoder_source(name, given)
+    kind = transformers.HubertModel if name == "hubert" else transformers.AutoModelForCTC
     folder = Path(source)
     try:
         model = kind.from_pretrained(
@@ -136,15 +161,15 @@ def load_encoder(extractor: Extractor, given: str | None, device: str = "cpu") -
         first_line = (str(error).strip().splitlines() or [""])[0]
         raise MissingWeights(
             f"The speech encoder {source} cannot be loaded: {first_line}",
-            accepted=f"a folder with {extractor.model} in the format of transformers, or its name to download it",
-            remedy=f"talkinghead models pull {extractor.name}, --audio-model {extractor.model}, or --features FILE.npy "
+            accepted=f"a folder with {encoder.model} in the format of transformers, or its name to download it",
+            remedy=f"talkinghead models pull {name}, --audio-model {encoder.model}, or --features FILE.npy "
             "if you have computed them before",
         ) from error
-    width = model.config.hidden_size if extractor.name == "hubert" else model.config.vocab_size
-    if width != extractor.width:
+    width = model.config.hidden_size if name == "hubert" else model.config.vocab_size
+    if width != encoder.width:
         raise WrongCheckpoint(
-            f"{source} gives {width} numbers per row; {extractor.name} features have {extractor.width}.",
-            accepted=extractor.model,
+            f"{source} gives {width} numbers per row; {name} features have {encoder.width}.",
+            accepted=encoder.model,
         )
     model.eval()
     moved: Any = model.to(device)  # type: ignore[arg-type]

@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from talkinghead.contracts import FloatArray, Speech
-from talkinghead.families.talkinggaussian.features.deepspeech import (
+from talkinghead.audio.encoders.deepspeech import (
     BLOCK,
     CHARACTERS,
     ROW_FPS,
@@ -21,6 +20,7 @@ from talkinghead.families.talkinggaussian.features.deepspeech import (
     num_logit_rows,
     num_windows,
 )
+from talkinghead.contracts import FloatArray, Speech
 
 ALPHABET = " abcdefghijklmnopqrstuvwxyz'"
 """Characters of the logits in order; the last logit is the blank of the alignment."""

@@ -16,6 +16,8 @@ from talkinghead.contracts import FloatArray
 
 Float64Array = NDArray[np.float64]
 
+GRAPH = "deepspeech-0_1_0-b90017e8.pb"
+"""File of the released network."""
 RATE_HZ = 16_000
 PRE_EMPHASIS = 0.97
 FRAME, HOP, FFT = 400, 160, 512

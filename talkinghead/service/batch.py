@@ -1,0 +1,142 @@
+"""Several requests, one after the other: models, faces and spoken texts that the next ones need are kept."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from talkinghead.contracts import AudioClip, Result, Speech, StageTime
+from talkinghead.engine.context import CancelToken, Progress
+from talkinghead.engine.head import Avatar, Head
+from talkinghead.errors import Cancelled, TalkingHeadError
+from talkinghead.service.request import Request, SoundFile, SpokenText
+from talkinghead.service.run import HeadPool, head_key, hear, run, told, with_stages
+
+IN_MEMORY = Path("samples")
+TEXT = Path("text")
+"""Stands where a sound file would, when the speech is made from text."""
+
+
+def speech_path(speech: SoundFile | SpokenText | AudioClip | Speech) -> Path:
+    """What stands for speech in names and tables."""
+    if isinstance(speech, SoundFile):
+        return speech.path
+    return TEXT if isinstance(speech, SpokenText) else IN_MEMORY
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one request."""
+
+    request: Request
+    result: Result | None
+    error: Exception | None
+
+    def to_dict(self) -> dict[str, Any]:
+        data: dict[str, Any] = {
+            "source": str(self.request.source),
+            "audio": str(speech_path(self.request.speech)),
+            "output": str(self.request.output),
+            "ok": self.error is None,
+        }
+        if self.error is not None:
+            data["error"] = str(self.error)
+        if self.result is not None:
+            data["report"] = self.result.report.to_dict()
+        return data
+
+
+class Batch:
+    """Runs requests that are known beforehand.
+
+    A face that several of them show is prepared once, for all that they say; a text that several of them say is spoken
+    once. Use one thread.
+    """
+
+    def __init__(self, requests: Sequence[Request]) -> None:
+        self.requests = tuple(requests)
+        self._heads = HeadPool(keep=1)
+        self._faces = Counter(_face_key(request) for request in requests)
+        self._texts = Counter(request.speech for request in requests if isinstance(request.speech, SpokenText))
+        self._prepared: dict[tuple[Any, ...], Avatar | TalkingHeadError] = {}
+        self._spoken: dict[SpokenText, Speech] = {}
+
+    def outcome(
+        self, request: Request, *, progress: Progress | None = None, cancel: CancelToken | None = None
+    ) -> Outcome:
+        """Run one of several: what it raises is kept, so that the others can go on.
+
+        Raises:
+            Cancelled: the token was used. Whatever is no fault of what was given.
+        """
+        try:
+            return Outcome(request, self.run(request, progress=progress, cancel=cancel), None)
+        except Cancelled:
+            raise
+        except (TalkingHeadError, OSError) as error:
+            return Outcome(request, None, error)
+
+    def run(self, request: Request, *, progress: Progress | None = None, cancel: CancelToken | None = None) -> Result:
+        """As `service.run.run`; the report counts what was done for this request."""
+        started = time.perf_counter()
+        plain = replace(request, report=None)
+        times: list[StageTime] = []
+        with ExitStack() as stack:
+            head, loaded = stack.enter_context(self._heads.borrow(plain, progress))
+            times.extend(loaded)
+            plain = self._with_speech(plain, times, progress, cancel)
+            avatar = self._avatar(plain, head, times, progress, cancel)
+            if len(self.requests) > 1:  # one of several: the folder is ours to make
+                request.output.parent.mkdir(parents=True, exist_ok=True)
+            result = run(plain, head=head, avatar=avatar, progress=progress, cancel=cancel)
+        return told(request, with_stages(result, times, time.perf_counter() - started))
+
+    def _with_speech(
+        self, request: Request, times: list[StageTime], progress: Progress | None, cancel: CancelToken | None
+    ) -> Request:
+        text = request.speech
+        if not isinstance(text, SpokenText) or self._texts[text] < 2:
+            return request
+        if text not in self._spoken:
+            before = time.perf_counter()
+            self._spoken[text] = hear(text, progress=progress, cancel=cancel)
+            times.append(StageTime("speak", time.perf_counter() - before, 0.0, 0.0, 1))
+        return replace(request, speech=self._spoken[text])
+
+    def _avatar(
+        self,
+        request: Request,
+        head: Head,
+        times: list[StageTime],
+        progress: Progress | None,
+        cancel: CancelToken | None,
+    ) -> Avatar | None:
+        """The face of a request that is not the only one with it; None leaves preparing to `run`."""
+        key = _face_key(request)
+        if self._faces[key] < 2:
+            return None
+        if key not in self._prepared:
+            options = replace(request.preparing, render=request.render)
+            try:
+                made = head.prepare(request.source, options, progress=progress, cancel=cancel)
+                self._prepared[key] = made
+                times.extend(made.times)
+            except Cancelled:
+                raise
+            except TalkingHeadError as error:
+                self._prepared[key] = error
+        found = self._prepared[key]
+        if isinstance(found, TalkingHeadError):
+            raise found
+        return found
+
+
+def _face_key(request: Request) -> tuple[Any, ...]:
+    source = request.source
+    name = str(source) if source is None or isinstance(source, str | Path) else id(source)
+    return (head_key(request), name, repr(request.preparing))

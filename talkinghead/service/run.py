@@ -1,0 +1,213 @@
+"""From a request to its result: load, read or speak the sound, prepare the face, render. Everything is timed."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from talkinghead.contracts import AudioClip, Result, Speech, StageTime
+from talkinghead.engine.context import CancelToken, Progress, ProgressEvent
+from talkinghead.engine.head import Avatar, Head, LoadOptions
+from talkinghead.engine.speech_input import listen, say
+from talkinghead.errors import OptionError
+from talkinghead.registry import build, family
+from talkinghead.service.request import Request, SoundFile, SpokenText
+
+HEADS_KEPT = 3
+"""Loaded models that a pool keeps for the next request."""
+
+
+def load(model: str, options: LoadOptions | None = None) -> Head:
+    """Load a model.
+
+    Args:
+        options: the checkpoint may be a name of the model store; None takes the first installed one.
+    Raises:
+        OptionError: unknown model or option. CheckpointError: the file is not a checkpoint of this model or is unsafe.
+        MissingDependency: the extra that the model needs is not installed.
+    """
+    options = options or LoadOptions()
+    if family(model).needs_checkpoint or options.checkpoint is not None:
+        from talkinghead.service.models import model_store
+
+        options = replace(options, checkpoint=model_store().checkpoint_for(model, options.checkpoint))
+    return build(model, options)
+
+
+def hear(
+    speech: SoundFile | SpokenText | AudioClip | Speech,
+    *,
+    progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+) -> Speech:
+    """Read, or speak, what a request says.
+
+    Raises:
+        MediaError: the file cannot be read, has no sound or no samples. And as `talkinghead.say`.
+    """
+    if isinstance(speech, Speech):
+        return speech
+    if isinstance(speech, AudioClip):
+        return listen(speech)
+    if isinstance(speech, SpokenText):
+
+        def count(done: int, total: int) -> None:
+            if cancel is not None:
+                cancel.check()
+            if progress is not None:
+                progress(ProgressEvent("speak", done, total, unit="sentences"))
+
+        return say(speech.text, speech.options, progress=count)
+    phones = None
+    if speech.phones is not None:
+        from talkinghead.audio.phones import read_phones
+
+        phones = read_phones(speech.phones)
+    return listen(speech.path, start_s=speech.start_s, duration_s=speech.duration_s, phones=phones)
+
+
+class _Watch:
+    """Tells of the stages before the rendering, and measures them."""
+
+    def __init__(self, progress: Progress | None, cancel: CancelToken | None) -> None:
+        self._progress, self._cancel = progress, cancel
+        self.times: list[StageTime] = []
+
+    def begin(self, name: str) -> None:
+        if self._cancel is not None:
+            self._cancel.check()
+        if self._progress is not None:
+            self._progress(ProgressEvent(name, 0, None))
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        self.begin(name)
+        started = time.perf_counter()
+        yield
+        self.times.append(StageTime(name, time.perf_counter() - started, 0.0, 0.0, 1))
+
+
+def run(
+    request: Request,
+    *,
+    head: Head | None = None,
+    avatar: Avatar | None = None,
+    progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+) -> Result:
+    """Make the video of a request.
+
+    Args:
+        head: the model, loaded already with the request's options; then nothing is loaded.
+        avatar: the face, prepared by that head; then nothing is prepared.
+    Returns:
+        The result; its report covers all that was done here, from loading to writing.
+    Raises:
+        OptionError, MediaError, CheckpointError, OutputError: something cannot be used, read or written.
+        Cancelled: the token was used.
+    """
+    started = time.perf_counter()
+    watch = _Watch(progress, cancel)
+    if head is None:
+        if request.model is None:
+            raise OptionError("The request names no model, and none was handed over.", accepted="a name, or a head")
+        with watch.stage("load"):
+            head = load(request.model, request.load)
+    if isinstance(request.speech, Speech):
+        heard = [request.speech]
+    else:
+        with watch.stage("speak" if isinstance(request.speech, SpokenText) else "read-sound"):
+            heard = [hear(request.speech, progress=progress, cancel=cancel)]
+    request.check_length(float(heard[0].clip.duration_s))
+    if avatar is None:
+        watch.begin("open-face")
+        options = replace(request.preparing, speech=heard[0], render=request.render)
+        avatar = head.prepare(_source(request, head), options, progress=progress, cancel=cancel)
+        watch.times.extend(avatar.times)
+        del options
+    # Handed over rather than lent, so that the samples are freed once they have been listened to.
+    result = head.render(avatar, heard.pop(), request.output, request.render, progress=progress, cancel=cancel)
+    return told(request, with_stages(result, watch.times, time.perf_counter() - started))
+
+
+def _source(request: Request, head: Head) -> Any:
+    facts = head.facts
+    source = request.source if request.source is not None else facts.default_source
+    if source is None:
+        raise OptionError(
+            f"The model {facts.name} needs {facts.source_option}, and it is missing.", accepted=facts.face_source
+        )
+    return source
+
+
+def with_stages(result: Result, before: list[StageTime], wall_s: float) -> Result:
+    """A result whose report begins with these stages, and lasted as long as given."""
+    report = replace(result.report, stages=(*before, *result.report.stages), wall_s=wall_s)
+    return replace(result, report=report)
+
+
+def told(request: Request, result: Result) -> Result:
+    """A finished result, after its report was written where the request wants it."""
+    if request.report is not None:
+        write_report(request.report, result.report.to_dict())
+    return result
+
+
+def write_report(path: Path, report: Any) -> None:
+    """Write a report as JSON; it appears whole or not at all."""
+    from talkinghead.files import write_bytes
+
+    write_bytes(path, (json.dumps(report, indent=2, default=str) + "\n").encode("utf-8"))
+
+
+class HeadPool:
+    """Loaded models. One is used by one job at a time; those that are free are kept for the next.
+
+    Args:
+        keep: how many.
+    """
+
+    def __init__(self, keep: int = HEADS_KEPT) -> None:
+        self._keep = keep
+        self._free: OrderedDict[tuple[str, str], Head] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def borrow(self, request: Request, progress: Progress | None = None) -> Iterator[tuple[Head, list[StageTime]]]:
+        """A head for a request, and what loading took; nothing if it was there."""
+        assert request.model is not None
+        key = head_key(request)
+        with self._lock:
+            head = self._free.pop(key, None)
+        watch = _Watch(progress, None)
+        if head is None:
+            with watch.stage("load"):
+                head = load(request.model, request.load)
+        try:
+            yield head, watch.times
+        finally:
+            with self._lock:
+                self._free[key] = head
+                while len(self._free) > self._keep:
+                    self._free.popitem(last=False)
+
+    def run(self, request: Request, *, progress: Progress | None = None, cancel: CancelToken | None = None) -> Result:
+        """`run`, with a head of the pool."""
+        started = time.perf_counter()
+        with self.borrow(request, progress) as (head, times):
+            result = run(replace(request, report=None), head=head, progress=progress, cancel=cancel)
+        return told(request, with_stages(result, times, time.perf_counter() - started))
+
+
+def head_key(request: Request) -> tuple[str, str]:
+    """What two requests have in common that can use one head."""
+    load = request.load
+    family_options = sorted((name, repr(value)) for name, value in load.family.items())
+    return (str(request.model), repr((replace(load, family={}), family_options)))
