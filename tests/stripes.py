@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from talkinghead.contracts import SPEECH_RATE_HZ, AudioClip, Frame
 from talkinghead.engine.context import RunContext
-from talkinghead.engine.head import Avatar, Description, Head, LoadOptions, PrepareOptions, RenderOptions
+from talkinghead.engine.head import Avatar, Description, Head, LoadOptions, PrepareOptions
 from talkinghead.engine.listener import Heard, Listener
 from talkinghead.engine.manifest import Manifest
 from talkinghead.engine.options import build_config
@@ -92,9 +92,7 @@ class StripesHead(Head[Avatar, float]):
     def open_avatar(self, source: Any, options: PrepareOptions, run: RunContext) -> Avatar:
         from talkinghead.media import FrameOptions, open_frames
 
-        frame_options = options.frames or FrameOptions()
-        wanted = (options.render or RenderOptions()).fps
-        frames = open_frames(source, options=replace(frame_options, fps=frame_options.fps or wanted))
+        frames = open_frames(source, options=options.frames or FrameOptions())
         self.prepared += 1
         return Avatar(frames, None, frames.size, frames.fps, len(frames))
 

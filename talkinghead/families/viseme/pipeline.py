@@ -23,7 +23,7 @@ from talkinghead.contracts import (
     StageTime,
 )
 from talkinghead.engine.context import RunContext
-from talkinghead.engine.head import Description, Head, LoadOptions, PrepareOptions, RenderOptions
+from talkinghead.engine.head import Description, Head, LoadOptions, PrepareOptions
 from talkinghead.engine.listener import Heard, Listener, WholeSound
 from talkinghead.engine.options import build_config
 from talkinghead.engine.runner import Stage
@@ -67,12 +67,11 @@ class VisemeHead(Head[VisemeAvatar, MouthRow]):
 
         started = time.perf_counter()
         frame_options = options.frames or FrameOptions()
-        wanted = (options.render or RenderOptions()).fps
         frames: FrameSource
         if isinstance(source, np.ndarray):
             frames = ArraySource([source], options=frame_options)
         else:
-            frames = open_frames(source, options=replace(frame_options, fps=frame_options.fps or wanted))
+            frames = open_frames(source, options=frame_options)
         stop = self.frames_needed(options, frames.fps)
         opened = time.perf_counter()
         faces = options.faces or FaceOptions()
