@@ -20,7 +20,7 @@ import typer
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "talkinghead" / "assets" / "help.json"
-CONFIGURATIONS = ("Options", "Config", "Request")
+CONFIGURATIONS = ("Options", "Config", "Request", "SoundFile", "SpokenText", "BenchSettings")
 """How the names of classes end whose fields are options."""
 
 Texts = dict[str, dict[str, str]]

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from talkinghead.engine.head import LoadOptions
 from talkinghead.engine.options import config_class
 from talkinghead.errors import OptionError
+from talkinghead.measure.cases import BenchSettings
 from talkinghead.registry import FAMILIES, family
 from talkinghead.terminal import console
 from talkinghead.terminal.flags import Given, Group, declared_flags, make_flags, with_flags
@@ -17,31 +19,23 @@ from talkinghead.terminal.flags import Given, Group, declared_flags, make_flags,
 if TYPE_CHECKING:
     from talkinghead.service.bench import BenchResult
 
+_SETTINGS, _LOAD = "settings", "load"
+
 
 def bench(
     given: Given,
     model: Annotated[str, typer.Argument(help=f"Model: {', '.join(FAMILIES)}.")],
-    seconds: Annotated[float, typer.Option(help="Length of the speech.")] = 10.0,
     size: Annotated[str, typer.Option(metavar="WIDTHxHEIGHT", help="Size of the made picture and video.")] = "1280x720",
-    fps: Annotated[str, typer.Option(metavar="25 or 30000/1001", help="Frame rate.")] = "25",
-    repeats: Annotated[int, typer.Option(help="Warm runs; the median is shown.")] = 3,
     source: Annotated[
         Path | None,
         typer.Option("--source", "--face", help="Measure with this input of the model instead of made ones."),
     ] = None,
-    audio: Annotated[Path | None, typer.Option(help="Speech to use instead of the bundled sentence.")] = None,
-    checkpoint: Annotated[Path | None, typer.Option(help="Weights of the model.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, parity or fast.")] = "auto",
-    backend: Annotated[str, typer.Option(help="auto, torch, onnx or openvino, where the model has them.")] = "auto",
     json_output: Annotated[bool, typer.Option("--json", help="Show everything as JSON.")] = False,
 ) -> None:
     """Measure where the time of a model goes, encoding included.
 
     Cold is the first run: loading, preparing the face and rendering. Warm is rendering with the face prepared.
     """
-    from talkinghead.cli.generate import parse_fps
-    from talkinghead.measure.cases import BenchSettings
     from talkinghead.service.bench import bench_model
 
     family(model)
@@ -49,14 +43,13 @@ def bench(
     measures = re.fullmatch(r"(\d{1,5})x(\d{1,5})", size)
     if measures is None:
         raise OptionError(f"--size is {size!r}.", accepted="WIDTHxHEIGHT in pixels, such as 1280x720")
-    load: dict[str, Any] = {"device": device, "precision": precision, "backend": backend, **given.of(model)}
-    if checkpoint is not None:
-        load["checkpoint"] = checkpoint
-    rate = parse_fps(fps)
-    assert rate is not None
     settings = BenchSettings(
-        seconds, int(measures[1]), int(measures[2]), rate, repeats, source, audio, load
-    )  # fmt: skip
+        width=int(measures[1]),
+        height=int(measures[2]),
+        source=source,
+        load={**given.of(_LOAD), **given.of(model)},
+        **given.of(_SETTINGS),
+    )
     result = bench_model(model, settings, progress=None if json_output else console.note)
     if json_output:
         console.print_json(result.to_dict())
@@ -102,8 +95,12 @@ def as_text(result: BenchResult) -> str:
 
 
 def _build() -> Any:
-    groups = [Group(facts.name, config_class(facts.config), f"Model {facts.name}") for facts in FAMILIES.values()]
-    return with_flags(bench, make_flags((), groups, declared_flags(bench)))
+    own = (
+        Group(_SETTINGS, BenchSettings, "Options", leave_out=frozenset({"width", "height", "source"})),
+        Group(_LOAD, LoadOptions, "Options", leave_out=frozenset({"compat"})),
+    )
+    models = [Group(facts.name, config_class(facts.config), f"Model {facts.name}") for facts in FAMILIES.values()]
+    return with_flags(bench, make_flags(own, models, declared_flags(bench)))
 
 
 command = _build()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,22 +11,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from talkinghead.engine.head import LoadOptions, PrepareOptions, RenderOptions
 from talkinghead.engine.manifest import Manifest
-from talkinghead.engine.options import OptionField, build_config, config_class
-from talkinghead.engine.timeline import LOOP_POLICIES
-from talkinghead.errors import OptionError, TalkingHeadError, choices
+from talkinghead.engine.options import build_config, config_class
+from talkinghead.errors import OptionError
 from talkinghead.registry import DEFAULT_FAMILY, FAMILIES, family
+from talkinghead.service.request import Request, SoundFile
+from talkinghead.speech.options import SpeechOptions
 from talkinghead.terminal import console
 from talkinghead.terminal.flags import Flag, Given, Group, declared_flags, make_flags, with_flags
 
 if TYPE_CHECKING:
-    from talkinghead.contracts import Result, Speech, StageTime
-    from talkinghead.engine.head import Avatar, Head, PrepareOptions, RenderOptions
+    from talkinghead.contracts import Result
+    from talkinghead.service.batch import Batch, Outcome
 
 SEVERAL = ("--audio", "--face", "--template", "--scene", "--avatar")
 """Options that take one value after another: `--audio a.wav b.wav`, as the shell expands `*.wav`."""
 
 _FRAMES, _FACES, _ENCODE = "frames", "faces", "encoding"
+_SPEECH, _PART, _LOAD, _RENDER = "speech", "part", "load", "render"
+_OPTIONS = "Options"
+"""The first heading of the help."""
 
 
 class GenerateCommand(TyperCommand):
@@ -83,77 +86,22 @@ def repeat_option(args: Sequence[str], several: Sequence[str]) -> list[str]:
     return written
 
 
-@dataclass(frozen=True)
-class Job:
-    """One video to make."""
-
-    source: Path
-    audio: Path
-    output: Path
-
-
-def plan_jobs(sources: Sequence[Path], sounds: Sequence[Path], output: str, codec: str = "auto") -> list[Job]:
-    """Every source with every sound, and the name of each video.
-
-    With one source and one sound the output is a file, unless it is a folder or ends in a separator; with several it
-    is a folder, and each video is named after what differs.
-
-    Raises:
-        OptionError: several videos into one file, or a video over its own input.
-    """
-    several = len(sources) * len(sounds) > 1
-    target = Path(output)
-    named_folder = output.endswith(("/", "\\")) or (target.is_dir() and codec != "png")
-    if several and not named_folder and target.suffix:
-        raise OptionError(
-            f"{len(sources) * len(sounds)} videos cannot go into the one file {output}.",
-            accepted="a folder, where each video is named after its sound or face",
-            remedy=f"-o {target.with_suffix('')}/",
-        )
-    jobs: list[Job] = []
-    used: set[str] = set()
-    suffix = usual_suffix(codec) if several or named_folder else ""
-    for source in sources:
-        for sound in sounds:
-            path = target
-            if several or named_folder:
-                stem = sound.stem
-                if len(sources) > 1:
-                    stem = f"{source.stem}-{sound.stem}" if len(sounds) > 1 else source.stem
-                name, number = stem, 2
-                while name in used:
-                    name, number = f"{stem}-{number}", number + 1
-                used.add(name)
-                path = target / (name + suffix)
-            for given in (source, sound):
-                if _same_file(path, given):
-                    raise OptionError(f"The output {path} is one of the inputs.", remedy="another name after -o")
-            jobs.append(Job(source, sound, path))
-    return jobs
-
-
-def usual_suffix(codec: str) -> str:
-    """Suffix of a video that is named after its inputs: ".mp4" unless the codec usually goes elsewhere."""
-    if codec == "auto":
-        return ".mp4"
-    from talkinghead.media.encoders import ENCODERS
-
-    return next((facts.suffixes[0] for facts in ENCODERS if codec in (facts.codec, facts.name)), ".mp4")
-
-
-def _same_file(a: Path, b: Path) -> bool:
-    try:
-        return a.is_file() and a.samefile(b)
-    except OSError:
-        return False
-
-
 def shared_groups() -> tuple[Group, ...]:
-    """Options of every model: reading frames, finding faces, encoding."""
+    """Options of every model: speech, where it runs, reading frames, finding faces, rendering, encoding."""
     from talkinghead.face.detectors.options import FaceOptions
     from talkinghead.media.options import EncodeOptions, FrameOptions
 
     return (
+        Group(_SPEECH, SpeechOptions, "Speech from text"),
+        Group(
+            _PART,
+            SoundFile,
+            _OPTIONS,
+            names={"start_s": "--start", "duration_s": "--duration"},
+            leave_out=frozenset({"path", "phones"}),
+        ),
+        Group(_LOAD, LoadOptions, _OPTIONS),
+        Group(_RENDER, RenderOptions, _OPTIONS, leave_out=frozenset({"overlap", "motion", "cues"})),
         Group(
             _FRAMES,
             FrameOptions,
@@ -178,20 +126,6 @@ def _model_groups() -> list[Group]:
     ]
 
 
-def parse_fps(text: str | None) -> Fraction | None:
-    """An exact frame rate: "25", "29.97" (read as it stands), "30000/1001".
-
-    Raises:
-        OptionError: not a rate from above 0 to 1000.
-    """
-    if text is None:
-        return None
-    fps = OptionField("fps", Fraction, True, None, "").parse(text)
-    if not 0 < fps <= 1000:
-        raise OptionError(f"--fps is {text!r}.", accepted="more than 0, at most 1000 frames per second")
-    return Fraction(fps)
-
-
 def generate(
     given: Given,
     output: Annotated[
@@ -207,12 +141,6 @@ def generate(
     text_file: Annotated[
         Path | None, typer.Option("--text-file", help="Speech from text: read what to say from this file (UTF-8).")
     ] = None,
-    lang: Annotated[str, typer.Option("--lang", help="Language of --text: en, de, zh. See: talkinghead say")] = "en",
-    voice: Annotated[str | None, typer.Option("--voice", help="Voice of --text. See: talkinghead say --voices")] = None,
-    engine: Annotated[
-        str, typer.Option("--engine", metavar="auto|espeak|gtts|piper", help="Who speaks --text; gtts is online.")
-    ] = "auto",
-    speed: Annotated[float, typer.Option("--speed", help="Pace of --text: 0.5 is half, 2 is double.")] = 1.0,
     face: Annotated[
         list[Path] | None, typer.Option("--face", "-f", help="Picture or video of a face. Several are allowed.")
     ] = None,
@@ -233,35 +161,6 @@ def generate(
             show_default=DEFAULT_FAMILY,
         ),
     ] = None,
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(help="Weights of the model: a file, or a name of the model store; default: the installed ones."),
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, parity (float32, as published) or fast.")] = "auto",
-    backend: Annotated[str, typer.Option(help="auto, torch, onnx or openvino, where the model has them.")] = "auto",
-    compat: Annotated[
-        bool, typer.Option("--compat/--no-compat", help="Behave as the published script does, quirks included.")
-    ] = False,
-    fps: Annotated[
-        str | None,
-        typer.Option(metavar="25 or 30000/1001", help="Frame rate; default: the model's, else the face's, else 25."),
-    ] = None,
-    loop: Annotated[
-        str,
-        typer.Option(
-            metavar="|".join(LOOP_POLICIES),
-            help="When the video is shorter than the sound: play it forwards and backwards, start again, hold the last "
-            "frame, or end with it.",
-            autocompletion=lambda: list(LOOP_POLICIES),
-        ),
-    ] = "pingpong",
-    start: Annotated[float, typer.Option(min=0.0, help="Seconds of the sound to leave out at its beginning.")] = 0.0,
-    duration: Annotated[float | None, typer.Option(min=0.0, help="Seconds of the sound to use; default: all.")] = None,
-    overwrite: Annotated[
-        bool,
-        typer.Option("--overwrite/--no-overwrite", help="Replace a video that exists (once the new one is complete)."),
-    ] = True,
     cache: Annotated[
         bool, typer.Option("--cache/--no-cache", help="Keep and reuse what was found in a face video before.")
     ] = True,
@@ -274,59 +173,34 @@ def generate(
     Without --model the built-in animator moves the mouth; it needs no weights. Several faces and sounds make one video
     for each pair, in the folder after -o; one that fails is reported and the others go on.
     """
-    from talkinghead import api
-    from talkinghead.contracts import StageTime
-    from talkinghead.engine.cache import NullCache
-    from talkinghead.engine.head import PrepareOptions, RenderOptions
-    from talkinghead.face.detectors.options import FaceOptions
-    from talkinghead.media.options import EncodeOptions, FrameOptions
+    from talkinghead.service.batch import Batch
+    from talkinghead.service.planning import check_before, given_sources, given_speech, plan_requests
+    from talkinghead.service.run import write_report
 
     if model is None:
         model = DEFAULT_FAMILY
         if not quiet and not json_output:
             tell_models(model)
     facts = family(model)
-    said = SpokenText(text, text_file, lang, voice, engine, speed)
-    spoken = speech_from_text(said, audio, start, duration)
-    sounds = [SPOKEN] if spoken is not None else audio or []
+    stdin = getattr(sys.stdin, "buffer", None)
+    said = given_speech(audio or (), text, text_file, part=given.of(_PART), voice=given.of(_SPEECH), stdin=stdin)
     given.refuse_all_but(model, list(FAMILIES))
-    sources = _sources(facts, {"--face": face, "--template": template, "--scene": scene, "--avatar": avatar})
-    if facts.kind == "scene" and (unused := given.flags_of([_FRAMES, _FACES])):
-        raise OptionError(
-            f"{unused[0]} has no effect with {model}, which renders whole frames.", remedy=f"leave {unused[0]} out"
-        )
-    if loop not in LOOP_POLICIES:
-        raise OptionError(f"There is no loop policy {loop!r}.", accepted=choices(LOOP_POLICIES))
-    if duration is not None and duration <= 0:
-        raise OptionError("--duration is 0.", accepted="more than 0 seconds")
-    rate = parse_fps(fps)
-    encode = build_config(EncodeOptions, given.of(_ENCODE), owner="Encoding")
-    render = RenderOptions(fps=rate, loop=loop, encode=encode, overwrite=overwrite)
-    prepare = PrepareOptions(
-        frames=build_config(FrameOptions, {**given.of(_FRAMES), "fps": rate}, owner="Reading the face"),
-        faces=build_config(FaceOptions, given.of(_FACES), owner="Finding the face"),
-        cache=None if cache else NullCache(),
-        render=render,
+    sources = given_sources(facts, {"--face": face, "--template": template, "--scene": scene, "--avatar": avatar})
+    _refuse_without_effect(facts, given)
+    base = Request(
+        source=sources[0],
+        speech=said[0],
+        output=Path(output),
+        model=model,
+        load=build_config(LoadOptions, {**given.of(_LOAD), "family": given.of(model)}, owner="Loading"),
+        prepare=_prepare(given, cache=cache),
+        render=_render(given),
     )
-    family_options = given.of(model)
-    jobs = plan_jobs(sources, sounds, output, encode.codec)
-    check_before(jobs, facts, render, report)
-
-    started = time.perf_counter()
-    head = api.load(
-        model,
-        checkpoint=checkpoint,
-        device=device,
-        precision=precision,
-        backend=backend,
-        compat=compat,
-        **family_options,
-    )
-    load_time = StageTime("load", time.perf_counter() - started, 0.0, 0.0, 1)
-    work = Work(head, prepare, render, start, duration, (load_time,), quiet=quiet, spoken=spoken)
-    outcomes = work.run(jobs)
+    requests = plan_requests(base, sources, said, output)
+    check_before(requests, report)
+    outcomes = _run(Batch(requests), quiet=quiet)
     results = [outcome.to_dict() for outcome in outcomes]
-    shown = results[0]["report"] if len(jobs) == 1 else {"items": results}
+    shown = results[0]["report"] if len(requests) == 1 else {"items": results}
     if report is not None:
         write_report(report, shown)
     if json_output:
@@ -336,52 +210,50 @@ def generate(
     return 1 if any(outcome.error is not None for outcome in outcomes) else 0
 
 
-SPOKEN = Path("text")
-"""Stands where a job names its sound file, when the sound is made from text."""
-
-
-@dataclass(frozen=True)
-class SpokenText:
-    """The options of speech from text, as they were given."""
-
-    text: str | None = None
-    text_file: Path | None = None
-    lang: str = "en"
-    voice: str | None = None
-    engine: str = "auto"
-    speed: float = 1.0
-
-    @property
-    def is_given(self) -> bool:
-        return self.text is not None or self.text_file is not None
-
-
-def speech_from_text(
-    said: SpokenText, audio: list[Path] | None, start_s: float, duration_s: float | None
-) -> Speech | None:
-    """Speak `--text` or `--text-file`, or None where sound files are given.
-
-    Raises:
-        OptionError: both, neither, or an option that has no effect.
-    """
-    from talkinghead import api
-    from talkinghead.cli.say import given_text
-
-    if said.is_given == bool(audio):
+def _refuse_without_effect(facts: Manifest, given: Given) -> None:
+    if facts.kind == "scene" and (unused := given.flags_of([_FRAMES, _FACES])):
         raise OptionError(
-            "Both --audio and --text are given." if said.is_given else "Neither --audio nor --text is given.",
-            accepted="--audio FILE, or --text with what to say",
+            f"{unused[0]} has no effect with {facts.name}, which renders whole frames.",
+            remedy=f"leave {unused[0]} out",
         )
-    if not said.is_given:
-        if replace(said, text=None) != SpokenText():
-            raise OptionError(
-                "--lang, --voice, --engine and --speed have no effect without --text.", remedy="leave them out"
-            )
-        return None
-    if start_s or duration_s is not None:
-        raise OptionError("--start and --duration have no effect with --text.", remedy="shorten the text")
-    words = given_text(said.text, said.text_file)
-    return api.say(words, lang=said.lang, voice=said.voice, engine=said.engine, speed=said.speed)
+
+
+def _prepare(given: Given, *, cache: bool) -> PrepareOptions:
+    from talkinghead.engine.cache import NullCache
+    from talkinghead.face.detectors.options import FaceOptions
+    from talkinghead.media.options import FrameOptions
+
+    return PrepareOptions(
+        frames=build_config(FrameOptions, given.of(_FRAMES), owner="Reading the face"),
+        faces=build_config(FaceOptions, given.of(_FACES), owner="Finding the face"),
+        cache=None if cache else NullCache(),
+    )
+
+
+def _render(given: Given) -> RenderOptions:
+    from talkinghead.media.options import EncodeOptions
+
+    encode = build_config(EncodeOptions, given.of(_ENCODE), owner="Encoding")
+    return build_config(RenderOptions, {**given.of(_RENDER), "encode": encode}, owner="Rendering")
+
+
+def _run(batch: Batch, *, quiet: bool) -> list[Outcome]:
+    """Do all. With one only, its error is raised; with several, the work goes on after an error."""
+    from talkinghead.service.batch import Outcome
+
+    outcomes: list[Outcome] = []
+    count = len(batch.requests)
+    for number, request in enumerate(batch.requests, 1):
+        label = f"[{number}/{count}] {request.output.name}" if count > 1 else ""
+        with console.ProgressDisplay(quiet=quiet, label=label) as progress:
+            if count == 1:
+                return [Outcome(request, batch.run(request, progress=progress), None)]
+            outcome = batch.outcome(request, progress=progress)
+        if outcome.error is not None:
+            console.note(f"{label}: failed")
+            console.show_failure(outcome.error)
+        outcomes.append(outcome)
+    return outcomes
 
 
 def tell_models(default: str) -> None:
@@ -399,154 +271,6 @@ def tell_models(default: str) -> None:
     )
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What came of one job."""
-
-    job: Job
-    result: Result | None
-    error: Exception | None
-
-    def to_dict(self) -> dict[str, Any]:
-        data: dict[str, Any] = {
-            "source": str(self.job.source),
-            "audio": str(self.job.audio),
-            "output": str(self.job.output),
-            "ok": self.error is None,
-        }
-        if self.error is not None:
-            data["error"] = str(self.error)
-        if self.result is not None:
-            data["report"] = self.result.report.to_dict()
-        return data
-
-
-@dataclass
-class Work:
-    """A loaded head at work on a list of jobs; each source is prepared once."""
-
-    head: Head
-    prepare: PrepareOptions
-    render: RenderOptions
-    start_s: float
-    duration_s: float | None
-    times: tuple[StageTime, ...] = ()
-    """What loading cost."""
-    quiet: bool = False
-    spoken: Speech | None = None
-    """Speech from text, which takes the place of every sound file."""
-
-    def run(self, jobs: Sequence[Job]) -> list[Outcome]:
-        """Do all jobs. With one only, its error is raised; with several, the work goes on after an error."""
-        prepared: dict[Path, Avatar | TalkingHeadError] = {}
-        several = len({job.audio for job in jobs}) > 1
-        outcomes: list[Outcome] = []
-        for number, job in enumerate(jobs, 1):
-            label = f"[{number}/{len(jobs)}] {job.output.name}" if len(jobs) > 1 else ""
-            try:
-                outcomes.append(Outcome(job, self._one(job, prepared if several else None, label), None))
-            except (TalkingHeadError, OSError) as error:
-                from talkinghead.errors import Cancelled
-
-                if len(jobs) == 1 or isinstance(error, Cancelled):
-                    raise
-                console.note(f"{label}: failed")
-                console.show_failure(error)
-                outcomes.append(Outcome(job, None, error))
-        return outcomes
-
-    def _one(self, job: Job, prepared: dict[Path, Avatar | TalkingHeadError] | None, label: str) -> Result:
-        from talkinghead import api
-        from talkinghead.contracts import StageTime
-
-        started = time.perf_counter()
-        times, self.times = list(self.times), ()  # loading counts once, for the first video
-        with console.ProgressDisplay(quiet=self.quiet, label=label) as progress:
-            if self.spoken is not None:
-                heard = [self.spoken]
-            else:
-                heard = [api.listen(job.audio, start_s=self.start_s, duration_s=self.duration_s)]
-            times.append(StageTime("read-sound", time.perf_counter() - started, 0.0, 0.0, 1))
-            face: Any = job.source
-            if prepared is not None:
-                if job.source not in prepared:
-                    try:
-                        prepared[job.source] = made = self.head.prepare(job.source, self.prepare, progress=progress)
-                        times.extend(made.times)
-                    except TalkingHeadError as error:
-                        prepared[job.source] = error
-                face = prepared[job.source]
-                if isinstance(face, TalkingHeadError):
-                    raise face
-            if label:  # one of several: the folder is ours to make
-                job.output.parent.mkdir(parents=True, exist_ok=True)
-            result = api.generate(
-                face,
-                heard.pop(),  # handed over: a long sound is freed once it has been listened to
-                job.output,
-                model=self.head,
-                prepare_options=self.prepare,
-                render_options=self.render,
-                progress=progress,
-            )
-        report = replace(
-            result.report,
-            stages=(*times, *result.report.stages),
-            wall_s=time.perf_counter() - started + sum(stage.busy_s for stage in times if stage.name == "load"),
-        )
-        return replace(result, report=report)
-
-
-def check_before(jobs: Sequence[Job], facts: Manifest, render: RenderOptions, report: Path | None) -> None:
-    """Find what can be found before anything slow begins; of several jobs each is looked at when its turn comes.
-
-    Raises:
-        MediaNotFound: an input is not there. OutputError: the video or report cannot be written.
-    """
-    from talkinghead.errors import MediaNotFound
-    from talkinghead.files import PendingOutput, existing_file
-    from talkinghead.media import EncodeOptions, check_output
-
-    if report is not None:
-        PendingOutput(report).discard()
-    if len(jobs) > 1:
-        return
-    job = jobs[0]
-    if facts.source_is_path and not job.source.exists():
-        raise MediaNotFound(f"There is no file {str(job.source)!r}.", accepted=facts.face_source)
-    if job.audio is not SPOKEN:
-        existing_file(job.audio)
-    check_output(job.output, overwrite=render.overwrite, options=render.encode or EncodeOptions())
-
-
-def _sources(facts: Manifest, options: dict[str, list[Path] | None]) -> list[Path]:
-    wanted = options[facts.source_option]
-    for flag, paths in options.items():
-        if paths and flag != facts.source_option:
-            others = [other.name for other in FAMILIES.values() if other.source_option == flag]
-            raise OptionError(
-                f"The model {facts.name} does not take {flag}.",
-                accepted=f"{facts.source_option}: {facts.face_source}",
-                remedy=f"--model {choices(others)}" if others else None,
-            )
-    if not wanted and facts.default_source is not None:
-        return [Path(facts.default_source)]
-    if not wanted:
-        raise OptionError(
-            f"The model {facts.name} needs {facts.source_option}, and it is missing.", accepted=facts.face_source
-        )
-    return wanted
-
-
-def write_report(path: Path, report: Any) -> None:
-    """Write a report as JSON; it appears whole or not at all."""
-    import json
-
-    from talkinghead.files import write_bytes
-
-    write_bytes(path, (json.dumps(report, indent=2, default=str) + "\n").encode("utf-8"))
-
-
 def show_outcomes(outcomes: Sequence[Outcome]) -> None:
     """Closing tables: of one job where the time went, of several one line each."""
     if len(outcomes) == 1 and outcomes[0].result is not None:
@@ -556,14 +280,14 @@ def show_outcomes(outcomes: Sequence[Outcome]) -> None:
     for outcome in outcomes:
         report = outcome.result.report if outcome.result is not None else None
         if report is None:
-            rows.append([outcome.job.output, "failed", "-", "-", "-", "-"])
+            rows.append([outcome.request.output, "failed", "-", "-", "-", "-"])
         else:
             rows.append([
-                outcome.job.output, "done", report.num_frames, f"{report.wall_s:.1f}",
+                outcome.request.output, "done", report.num_frames, f"{report.wall_s:.1f}",
                 f"{report.frames_per_second:.1f}", f"{report.realtime_factor:.2f}x",
             ])  # fmt: skip
             for text in (*report.fallbacks, *report.warnings):
-                console.warn(f"{outcome.job.output.name}: {text}")
+                console.warn(f"{outcome.request.output.name}: {text}")
     console.say(console.table(["video", "", "frames", "seconds", "frames/s", "real time"], rows))
     failed = sum(outcome.error is not None for outcome in outcomes)
     if failed:

@@ -41,7 +41,7 @@ COMMANDS = (
     Command("generate", "talkinghead.cli.generate:command", "Make a talking-head video from a face and speech.", MAKE),
     Command("demo", "talkinghead.cli.demo:demo", "Make a photograph speak a bundled sentence; needs no files.", MAKE),
     Command("app", "talkinghead.cli.app:app", "Serve the web page on this machine.", MAKE),
-    Command("say", "talkinghead.cli.say:say", "Speak a text into a sound file.", MAKE),
+    Command("say", "talkinghead.cli.say:command", "Speak a text into a sound file.", MAKE),
     Command("stage", "talkinghead.cli.stage:app", "Run the seven steps of Wav2Lip as separate programs.", MAKE),
     Command("cues", "talkinghead.cli.cues:cues", "Write the mouth shapes of a recording as a cue file.", MAKE),
     Command(

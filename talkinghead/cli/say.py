@@ -11,22 +11,20 @@ from typing import Annotated, Any
 
 import typer
 
-from talkinghead.engine.options import build_config, option_fields
-from talkinghead.errors import InputError, OptionError
-from talkinghead.speech.options import MAX_CHARACTERS, SpeechOptions
+from talkinghead.engine.options import build_config
+from talkinghead.errors import OptionError
+from talkinghead.speech.options import SpeechOptions
 from talkinghead.terminal import console
+from talkinghead.terminal.flags import Given, Group, declared_flags, make_flags, with_flags
 
-_HELP = {field.name: field.help for field in option_fields(SpeechOptions)}
+_SPEECH = "speech"
 
 
 def say(
+    given: Given,
     text: Annotated[str | None, typer.Argument(help="What to say; - reads it from stdin.")] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Sound file to write, .wav.")] = None,
     text_file: Annotated[Path | None, typer.Option(help="Read the text from this file (UTF-8) instead.")] = None,
-    lang: Annotated[str, typer.Option("--lang", "-l", help=_HELP["lang"])] = "en",
-    voice: Annotated[str | None, typer.Option(help=_HELP["voice"])] = None,
-    engine: Annotated[str, typer.Option(metavar="auto|espeak|gtts|piper", help=_HELP["engine"])] = "auto",
-    speed: Annotated[float, typer.Option(help=_HELP["speed"])] = 1.0,
     phones: Annotated[
         Path | None, typer.Option(help="Write the sounds with their times as JSON (espeak only).")
     ] = None,
@@ -40,6 +38,7 @@ def say(
     Needs the extra `tts` or an installed espeak-ng; nothing is downloaded, and only --engine gtts uses the network.
     """
     from talkinghead.files import PendingOutput, write_bytes
+    from talkinghead.service.planning import given_text
     from talkinghead.speech import open_voice, speak, write_speech
 
     if voices:
@@ -47,11 +46,8 @@ def say(
         return
     if output is None:
         raise OptionError("No output is given.", accepted="-o speech.wav")
-    words = given_text(text, text_file)
-    options = build_config(
-        SpeechOptions, {"lang": lang, "voice": voice, "engine": engine, "speed": speed}, owner="Speech"
-    )
-    chosen = open_voice(options)
+    words = given_text(text, text_file, getattr(sys.stdin, "buffer", None))
+    chosen = open_voice(build_config(SpeechOptions, given.of(_SPEECH), owner="Speech"))
     if phones is not None:
         if chosen.engine != "espeak":
             raise OptionError(
@@ -86,33 +82,6 @@ def _counter(quiet: bool) -> Callable[[int, int], None] | None:
     return count
 
 
-def given_text(text: str | None, text_file: Path | None) -> str:
-    """The text of an argument, of stdin ("-") or of a file.
-
-    Raises:
-        OptionError: none or both are given. InputError: the file cannot be read as text.
-    """
-    if (text is None) == (text_file is None):
-        raise OptionError(
-            "No text is given." if text is None else "Both a text and a file are given.",
-            accepted="a text, - for stdin, or --text-file",
-        )
-    limit = 4 * MAX_CHARACTERS + 4
-    try:
-        if text_file is not None:
-            with text_file.open("rb") as file:
-                raw = file.read(limit)
-            return raw.decode("utf-8-sig")
-        if text == "-":
-            return sys.stdin.buffer.read(limit).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError("The text is not UTF-8.", remedy="save it as UTF-8 text") from error
-    except OSError as error:
-        raise InputError(f"{text_file} cannot be read: {error.strerror or error}.") from error
-    assert text is not None
-    return text
-
-
 def phones_json(found: Any) -> bytes:
     """{"phones": [[start_s, end_s, "AA"], ...]}, as `talkinghead.audio.phones.read_phones` reads."""
     rows = ",\n".join(json.dumps([round(p.start_s, 6), round(p.end_s, 6), p.label]) for p in found)
@@ -134,3 +103,11 @@ def _show_voices(json_output: bool) -> None:
             console.say("  languages: " + " ".join(row.languages))
         if row.variants:
             console.say("  voices: " + " ".join(row.variants))
+
+
+def _build() -> Any:
+    groups = [Group(_SPEECH, SpeechOptions, "Options", short={"lang": "-l"})]
+    return with_flags(say, make_flags(groups, (), declared_flags(say)))
+
+
+command = _build()

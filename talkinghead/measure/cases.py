@@ -30,8 +30,9 @@ class BenchSettings:
     width: int = 1280
     height: int = 720
     fps: Fraction = Fraction(25)
+    """Frame rate."""
     repeats: int = 3
-    """Warm runs of each case; the median counts."""
+    """Warm runs of each case; the median is shown."""
     source: Path | None = None
     """Measure this input instead of made ones."""
     audio: Path | None = None

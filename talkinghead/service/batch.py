@@ -10,23 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from talkinghead.contracts import AudioClip, Result, Speech, StageTime
+from talkinghead.contracts import Result, Speech, StageTime
 from talkinghead.engine.context import CancelToken, Progress
 from talkinghead.engine.head import Avatar, Head
 from talkinghead.errors import Cancelled, TalkingHeadError
-from talkinghead.service.request import Request, SoundFile, SpokenText
+from talkinghead.service.planning import speech_path
+from talkinghead.service.request import Request, SpokenText
 from talkinghead.service.run import HeadPool, head_key, hear, run, told, with_stages
-
-IN_MEMORY = Path("samples")
-TEXT = Path("text")
-"""Stands where a sound file would, when the speech is made from text."""
-
-
-def speech_path(speech: SoundFile | SpokenText | AudioClip | Speech) -> Path:
-    """What stands for speech in names and tables."""
-    if isinstance(speech, SoundFile):
-        return speech.path
-    return TEXT if isinstance(speech, SpokenText) else IN_MEMORY
 
 
 @dataclass(frozen=True)

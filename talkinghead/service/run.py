@@ -18,6 +18,7 @@ from talkinghead.engine.head import Avatar, Head, LoadOptions
 from talkinghead.engine.speech_input import listen, say
 from talkinghead.errors import OptionError
 from talkinghead.registry import build, family
+from talkinghead.service.planning import missing_source
 from talkinghead.service.request import Request, SoundFile, SpokenText
 
 HEADS_KEPT = 3
@@ -141,9 +142,7 @@ def _source(request: Request, head: Head) -> Any:
     facts = head.facts
     source = request.source if request.source is not None else facts.default_source
     if source is None:
-        raise OptionError(
-            f"The model {facts.name} needs {facts.source_option}, and it is missing.", accepted=facts.face_source
-        )
+        raise missing_source(facts)
     return source
 
 

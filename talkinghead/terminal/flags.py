@@ -30,6 +30,8 @@ class Group:
     names: Mapping[str, str] = field(default_factory=dict)
     """Field name to flag, where the flag is not the field's name."""
     leave_out: frozenset[str] = frozenset()
+    short: Mapping[str, str] = field(default_factory=dict)
+    """Field name to a short form: "-l"."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Flag:
     flag: str
     owners: tuple[tuple[str, OptionField], ...]
     panel: str
+    short: str = ""
 
     @property
     def parameter(self) -> str:
@@ -116,7 +119,7 @@ def make_flags(groups: Sequence[Group], shared: Sequence[Group] = (), taken: Seq
             if name in used:
                 raise ValueError(f"two options are called {name}")
             used.add(name)
-            flags[name] = Flag(name, ((group.owner, item),), group.panel)
+            flags[name] = Flag(name, ((group.owner, item),), group.panel, group.short.get(item.name, ""))
     merged: dict[str, Flag] = {}
     for group in shared:
         for name, item in _named(group):
@@ -176,7 +179,8 @@ def _annotation(flag: Flag) -> Any:
         return Annotated[bool | None, typer.Option(f"{flag.flag}/--no-{flag.flag.lstrip('-')}", **settings)]
     if item.choices:
         settings["autocompletion"] = lambda: list(item.choices)
-    return Annotated[str | None, typer.Option(flag.flag, metavar=item.spelling, **settings)]
+    names = [flag.flag, flag.short] if flag.short else [flag.flag]
+    return Annotated[str | None, typer.Option(*names, metavar=item.spelling, **settings)]
 
 
 def _named(group: Group) -> list[tuple[str, OptionField]]:

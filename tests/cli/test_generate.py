@@ -15,9 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from talkinghead.cli.generate import Job, plan_jobs, repeat_option
+from talkinghead.cli.generate import repeat_option
 from talkinghead.engine.timeline import source_indices
-from talkinghead.errors import OptionError
 from talkinghead.media import open_frames, probe
 from tests.conftest import ROOT
 from tests.synthetic_media import make_picture, make_sound, make_video, read_code
@@ -254,18 +253,6 @@ def test_repeating_options():
         "--face", "a.mp4", "--audio", "1.wav", "--audio", "2.wav", "--audio", "3.wav", "-o", "out/",
     ]  # fmt: skip
     assert repeat_option(["--audio=1.wav", "2.wav"], ("--audio",)) == ["--audio=1.wav", "--audio", "2.wav"]
-
-
-def test_names_of_several_videos(tmp_path):
-    face, sounds = Path("me.jpg"), [Path("a/x.wav"), Path("b/x.wav"), Path("y.wav")]
-    jobs = plan_jobs([face], sounds, f"{tmp_path}/out/")
-    assert [job.output.name for job in jobs] == ["x.mp4", "x-2.mp4", "y.mp4"]
-    assert plan_jobs([face], sounds[:1], str(tmp_path))[0].output == tmp_path / "x.mp4"
-    assert plan_jobs([face], sounds[:1], "new.mp4") == [Job(face, sounds[0], Path("new.mp4"))]
-    assert [job.output.name for job in plan_jobs([face, Path("you.png")], sounds[:1], "out")] == ["me.mp4", "you.mp4"]
-    assert plan_jobs([face], sounds, "out", "vp9")[0].output.suffix == ".webm"
-    with pytest.raises(OptionError, match="one file"):
-        plan_jobs([face], sounds, "out.mp4")
 
 
 def test_help_shows_the_options_of_one_model(run):
