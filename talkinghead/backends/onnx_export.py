@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from talkinghead import __version__
+from talkinghead._version import __version__
 from talkinghead.backends.graph import Graph, output_shape
 from talkinghead.backends.lowering import lower
 from talkinghead.errors import MissingDependency, OptionError

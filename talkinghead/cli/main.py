@@ -132,7 +132,7 @@ def load_command(row: Command) -> Any:
 
 def _version(value: bool) -> None:
     if value:
-        from talkinghead import __version__
+        from talkinghead._version import __version__
 
         console.say(f"talkinghead {__version__}")
         raise typer.Exit()

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from talkinghead import __version__
+from talkinghead._version import __version__
 from talkinghead.audio.encoders import ave
 from talkinghead.audio.mel import mel_spectrogram
 from talkinghead.backends.onnx_export import to_onnx

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from talkinghead import __version__
+from talkinghead._version import __version__
 from talkinghead.contracts import FloatArray, Speech
 from talkinghead.errors import AudioTooShort, MissingWeights, OptionError
 from talkinghead.families.talkinggaussian.config import TalkingGaussianConfig
