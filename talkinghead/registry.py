@@ -12,10 +12,9 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from talkinghead.engine.manifest import Manifest
 from talkinghead.errors import BrokenFamily, OptionError, choices
@@ -33,8 +32,7 @@ _NAMES = ("viseme", "wav2lip", "talkinggaussian", "synctalk2d", "artalk")
 DEFAULT_FAMILY = "viseme"
 
 
-@dataclass(frozen=True)
-class Broken:
+class Broken(NamedTuple):
     """A family of another package that cannot be used."""
 
     name: str

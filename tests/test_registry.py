@@ -130,6 +130,7 @@ BROKEN = {
     "wrong": ("MANIFEST = 3", {}, "names a int"),
     "renamed": (GOOD.replace('name="NAME"', 'name="else"'), {}, "is called 'else'"),
     "wav2lip": (GOOD, {}, "there is a model 'wav2lip' already"),
+    "clashing": (GOOD, {"commands": '(CommandRow("artalk", "a:b", "Help."),)'}, "commands of the same names: artalk"),
     "catalogue": (GOOD, {"catalogue": '"nothing.there:ROWS"'}, "nothing.there:ROWS cannot be imported"),
 }
 

@@ -165,9 +165,11 @@ class _Page:
             "Everything stays on the machine that serves this page.</p></div>"
         )
         with gr.Row(elem_id="examples"):
-            self.example_portrait = gr.Button("Example: a portrait speaks", size="sm", elem_id="example-portrait")
-            self.example_text = gr.Button("Example: a portrait reads a text", size="sm", elem_id="example-text")
-            self.example_head = gr.Button("Example: a 3D head speaks", size="sm", elem_id="example-head")
+            self.examples = [
+                (gr.Button(f"Example: {row.label}", size="sm", elem_id=f"example-{row.name}"), facts.name, row)
+                for facts in FAMILIES.values()
+                for row in facts.examples
+            ]
         with gr.Row(equal_height=False):
             with gr.Column(scale=3, min_width=320):
                 self._voice()
@@ -464,12 +466,8 @@ class _Page:
     def _connect_examples(self, quiet: Mapping[str, Any]) -> None:
         named = self.inputs.named
         filled = [named[name] for name in ("model", "sound_from", "sound", "text", "face_from", "gallery")]
-        for button, model, text in (
-            (self.example_portrait, DEFAULT_FAMILY, None),
-            (self.example_text, DEFAULT_FAMILY, SAMPLE_TEXT),
-            (self.example_head, "artalk", None),
-        ):
-            fill = partial(self.example, model, text)
+        for button, model, row in self.examples:
+            fill = partial(self.example, model, SAMPLE_TEXT if row.text else None)
             button.click(fill, None, filled, js=HOLD_GO, **quiet).then(None, js=RELEASE_GO)
 
     def _promoted_slots(self) -> list[Slot]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from talkinghead.engine.manifest import ReferenceNetwork, ReferenceOptions
+from talkinghead.engine.networks import ReferenceNetwork, ReferenceOptions
 from talkinghead.errors import InputError, OptionError, WrongCheckpoint, choices
 
 if TYPE_CHECKING:

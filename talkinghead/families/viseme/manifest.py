@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from talkinghead.engine.manifest import Manifest
+from talkinghead.engine.manifest import Example, Manifest
 
 MANIFEST = Manifest(
     name="viseme",
@@ -18,4 +18,5 @@ MANIFEST = Manifest(
     can_stream=False,
     config="talkinghead.families.viseme.config:VisemeConfig",
     extra=None,
+    examples=(Example("portrait", "a portrait speaks"), Example("text", "a portrait reads a text", text=True)),
 )
