@@ -11,15 +11,15 @@ from typing import Any
 
 import gradio as gr
 
-from talkinghead.assets import demo_speech_path
 from talkinghead.errors import Cancelled, OptionError
 from talkinghead.registry import DEFAULT_FAMILY, FAMILIES
 from talkinghead.service.availability import Availability
 from talkinghead.service.preview import LAYERS, SHAPES
+from talkinghead.service.request import SpokenText
 from talkinghead.webui import show
 from talkinghead.webui.fields import FieldGroup, Offered
 from talkinghead.webui.languages import language_choices
-from talkinghead.webui.studio import PORTRAIT, Finished, Order, Studio, Voice
+from talkinghead.webui.studio import PORTRAIT, Finished, Order, Studio, said
 
 LOG = logging.getLogger("talkinghead.webui")
 TITLE = "talkinghead"
@@ -84,16 +84,16 @@ class Inputs:
             options = {key: value for key, value in options.items() if key not in ("reading", "finding")}
         return Order(
             model=model,
-            sound=_sound(given) if needs_sound else demo_speech_path(),
+            sound=_sound(given) if needs_sound else None,
             source=_source(given),
             checkpoint=given["checkpoint"] or None,
             options=options,
         )
 
 
-def _sound(given: Mapping[str, Any]) -> Path | Voice:
+def _sound(given: Mapping[str, Any]) -> Path | SpokenText:
     if given["sound_from"] == TEXT:
-        return Voice(
+        return said(
             str(given["text"] or ""),
             str(given["lang"] or "en"),
             given["voice"] or None,
@@ -546,9 +546,7 @@ class _Page:
 
     def listen(self, text: str, lang: str, voice: str, engine: str, speed: float, request: gr.Request) -> list[Any]:
         try:
-            path = self.studio.write_speech(
-                request.session_hash, Voice(text or "", lang, voice or None, engine, float(speed))
-            )
+            path = self.studio.write_speech(request.session_hash, said(text or "", lang, voice, engine, float(speed)))
         except Exception as error:  # noqa: BLE001 (see `_error`)
             return [gr.update(visible=False), self._error(error)]
         return [gr.update(value=str(path), visible=True), ""]
