@@ -133,8 +133,15 @@ def machine(device: str) -> str:
     return torch.cuda.get_device_name(device)
 
 
+def exact_place(place: Placement) -> Placement:
+    """Where float32 is computed to compare a place with: on the same GPU, or by NumPy, which compiles nothing."""
+    if place.device == "cpu":
+        return Placement("cpu", "numpy", "float32")
+    return Placement(place.device, "torch", "float32")
+
+
 def psnr_db(found: NDArray[Any], exact: NDArray[Any], peak: float) -> float:
-    """Peak signal-to-noise ratio in dB; infinite if both are equal, NaN where something is not a number.
+    """Peak signal-to-noise ratio in dB; infinite if both are equal, NaN where something is not finite.
 
     Args:
         peak: the largest difference that values can have: 255 for bytes, 1 for [0, 1].
@@ -142,7 +149,9 @@ def psnr_db(found: NDArray[Any], exact: NDArray[Any], peak: float) -> float:
     if found.shape != exact.shape:
         raise ValueError(f"shapes differ: {list(found.shape)} and {list(exact.shape)}")
     error = float(np.mean((found.astype(np.float64) - exact.astype(np.float64)) ** 2)) if found.size else 0.0
-    return math.inf if error == 0 else 10 * math.log10(peak**2 / error) if not math.isnan(error) else math.nan
+    if not math.isfinite(error):
+        return math.nan
+    return 10 * math.log10(peak**2 / error) if error > 0 else math.inf
 
 
 def spread_psnr_db(found: NDArray[Any], exact: NDArray[Any]) -> float:

@@ -109,6 +109,7 @@ def test_psnr_of_known_differences() -> None:
     assert psnr_db(black, black + 1, peak=255) == pytest.approx(48.13, abs=0.01)
     assert psnr_db(black + 51, black, peak=255) == pytest.approx(10 * math.log10(25))
     assert math.isnan(psnr_db(np.full(3, np.nan), np.zeros(3), peak=1))
+    assert math.isnan(psnr_db(np.full(3, np.inf), np.zeros(3), peak=1))
     ramp = np.linspace(-3, 3, 61)
     assert spread_psnr_db(ramp + 0.06, ramp) == pytest.approx(40)
     assert spread_psnr_db(np.ones(3), np.ones(3)) == math.inf

@@ -23,7 +23,7 @@ from talkinghead.backends.placement import installed  # noqa: E402
 from talkinghead.backends.processor import cpu_has_bfloat16  # noqa: E402
 from talkinghead.errors import OptionError  # noqa: E402
 
-BACKENDS = [name for name in ("torch", "onnx", "openvino") if installed(name)]
+BACKENDS = [*(name for name in ("torch", "onnx", "openvino") if installed(name)), "numpy"]
 TOLERANCE = 1e-4
 """Between float32 runtimes, on values of order 1."""
 
@@ -128,7 +128,7 @@ def test_opsets() -> None:
 
 
 def place(backend: str, precision: str = "float32") -> Placement:
-    return Placement.choose("cpu", backend, precision)
+    return Placement("cpu", "numpy", "float32") if backend == "numpy" else Placement.choose("cpu", backend, precision)
 
 
 @pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "torch"])
@@ -243,7 +243,7 @@ def test_macs_are_counted() -> None:
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_packed_values_pass_between_sessions(backend: str, precision: str) -> None:
-    if precision == "bfloat16" and (backend == "onnx" or not cpu_has_bfloat16()):
+    if precision == "bfloat16" and (backend in ("onnx", "numpy") or not cpu_has_bfloat16()):
         pytest.skip("not offered here")
     first = GraphBuilder("first", {"x": (None, 3, 6, 8)})
     first_graph = first.build([first.conv("x", random(5, 3, 3, 3) / 5, random(5), padding=(1, 1, 1, 1), name="mid")])
