@@ -57,6 +57,18 @@ def test_golden_network(backend: str, golden_file: Callable[[str], Any], weights
         np.testing.assert_allclose(scores[image].numpy(), faces.scores[0], atol=1e-6)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_small_pictures_in_batches(backend: str, weights_s3fd: dict[str, np.ndarray]) -> None:
+    """`fc6` has a kernel of 3 and a padding of 3: its pictures of 2 x 3 positions cannot be convolved side by side."""
+    frames = list(np.random.default_rng(0).integers(0, 256, (3, 64, 96, 3), dtype=np.uint8))
+    image = {"image": network_input(frames)}
+    network = s3fd_network(weights_s3fd, "golden", 64, 96)
+    expected = open_session(network, Placement.choose("cpu", "torch", "parity"), threads=2).run(image)
+    found = open_session(network, Placement.choose("cpu", backend, "parity"), batch=3, threads=2).run(image)
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, atol=1e-4, rtol=0, err_msg=name)
+
+
 def test_golden_decoding(golden_file: Callable[[str], Any]) -> None:
     data = golden_file("sfd_decode")
     maps = [data[f"map{index:02d}"] for index in range(12)]
