@@ -25,7 +25,7 @@ OWN = (
     CommandRow("app", "talkinghead.cli.app:app", "Serve the web page on this machine."),
     CommandRow("say", "talkinghead.cli.say:command", "Speak a text into a sound file."),
     CommandRow("stage", "talkinghead.cli.stage:app", "Run steps of the models as separate programs."),
-    CommandRow("cues", "talkinghead.cli.cues:cues", "Write the mouth shapes of a recording as a cue file."),
+    CommandRow("cues", "talkinghead.cli.cues:command", "Write the mouth shapes of a recording as a cue file."),
     CommandRow(
         "evaluate",
         "talkinghead.cli.evaluate:evaluate",
