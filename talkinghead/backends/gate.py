@@ -73,6 +73,31 @@ def first_faithful(
     raise AssertionError("ranked ways end with float32 unless a format was asked for by name")
 
 
+class _Unmeasured(Exception):
+    """Something has to be measured."""
+
+
+def recall(
+    places: Sequence[Placement],
+    *,
+    network: str,
+    weights_sha256: Callable[[], str] | str | None,
+    store: ArrayStore | None,
+    trusted: bool = False,
+) -> Verdict | None:
+    """`first_faithful` without measuring: None where something would have to be."""
+
+    def unknown(_: Placement) -> float:
+        raise _Unmeasured
+
+    try:
+        return first_faithful(
+            places, unknown, network=network, weights_sha256=weights_sha256, store=store, trusted=trusted
+        )
+    except _Unmeasured:
+        return None
+
+
 def refusal(network: str, place: Placement, psnr_db: float) -> str:
     """Why a way was not taken, as a fallback of the report."""
     kept = "no" if math.isnan(psnr_db) else f"only {psnr_db:.1f}"

@@ -117,16 +117,18 @@ def max_pool(inputs: Sequence[Array], _: Mapping[str, Array], __: Settings) -> A
 def l2_norm(inputs: Sequence[Array], weights: Mapping[str, Array], settings: Settings) -> Array:
     x = inputs[0]
     norm = np.sqrt((x**2).sum(axis=1, keepdims=True)) + np.float32(settings["epsilon"])
-    return x / norm * weights["weight"][:, None, None]
+    found: Array = x / norm * weights["weight"][:, None, None]
+    return found
 
 
 def softmax_channels(inputs: Sequence[Array], _: Mapping[str, Array], __: Settings) -> Array:
     exponents = np.exp(inputs[0] - inputs[0].max(axis=1, keepdims=True))
-    return exponents / exponents.sum(axis=1, keepdims=True)
+    found: Array = exponents / exponents.sum(axis=1, keepdims=True)
+    return found
 
 
 def upsample(inputs: Sequence[Array], _: Mapping[str, Array], __: Settings) -> Array:
-    x = inputs[0]
+    x: Array = inputs[0]
     for axis in (2, 3):
         size = x.shape[axis]
         position = np.linspace(0, size - 1, 2 * size)
@@ -139,7 +141,8 @@ def upsample(inputs: Sequence[Array], _: Mapping[str, Array], __: Settings) -> A
 
 def sigmoid(inputs: Sequence[Array], _: Mapping[str, Array], __: Settings) -> Array:
     small = np.exp(-np.abs(inputs[0]))  # never overflows
-    return np.where(inputs[0] >= 0, 1 / (1 + small), small / (1 + small))
+    found: Array = np.where(inputs[0] >= 0, 1 / (1 + small), small / (1 + small))
+    return found
 
 
 def from_pixels(inputs: Sequence[Array], weights: Mapping[str, Array], _: Settings) -> Array:

@@ -9,7 +9,7 @@ import pytest
 
 from talkinghead.backends import Placement
 from talkinghead.backends import gate as module
-from talkinghead.backends.gate import MIN_PSNR_DB, Verdict, first_faithful, psnr_db, spread_psnr_db
+from talkinghead.backends.gate import MIN_PSNR_DB, Verdict, first_faithful, psnr_db, recall, spread_psnr_db
 from talkinghead.engine.cache import Cache, NullCache
 
 HALF = Placement("cpu", "openvino", "float16")
@@ -68,6 +68,17 @@ def test_a_verdict_is_remembered(tmp_path) -> None:
         assert judge([HALF, EXACT], {"float16": 50.0}, cache, **other)[1] == ["float16"]
     elsewhere = Placement("cpu", "torch", "float16")
     assert judge([elsewhere, EXACT], {"float16": 50.0}, cache)[1] == ["float16"]
+
+
+def test_a_verdict_can_be_recalled_without_measuring(tmp_path) -> None:
+    cache = Cache(tmp_path)
+    facts = {"network": "net/1", "weights_sha256": SHA, "store": cache}
+    assert recall([HALF, BRAIN, EXACT], **facts) is None
+    assert recall([EXACT], **facts) == Verdict(EXACT)
+    assert recall([HALF], trusted=True, **facts) == Verdict(HALF)
+    wanted, _ = judge([HALF, BRAIN, EXACT], {"float16": 30.0, "bfloat16": 50.0}, cache)
+    assert recall([HALF, BRAIN, EXACT], **facts) == wanted
+    assert recall([HALF, EXACT], **facts).placement == EXACT
 
 
 def test_a_verdict_belongs_to_the_runtime_and_the_processor(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
