@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
+KINDS = ("patch", "scene")
+SOURCE_OPTIONS = ("--face", "--template", "--scene", "--avatar")
 MAKE = "Make videos"
 LOOK = "Look and measure"
 MANAGE = "Models and cache"
@@ -60,7 +62,7 @@ class Manifest:
     face_source: str
     """What `prepare` takes, as a noun phrase for help and errors."""
     source_option: str
-    """Command-line option that gives it: "--face", "--template", "--scene" or "--avatar"."""
+    """Command-line option that gives it: one of SOURCE_OPTIONS."""
     needs_checkpoint: bool
     fps: Fraction | None
     """The only frame rate the networks know, or None where any rate works."""
