@@ -110,10 +110,11 @@ def errors() -> str:
 
 
 def commands() -> str:
-    from talkinghead.cli.main import COMMANDS, load_command
+    from talkinghead.cli.main import commands as all_commands
+    from talkinghead.cli.rows import load_command
 
     parts: list[str] = []
-    for row in COMMANDS:
+    for row in all_commands():
         parts.append(f"## talkinghead {row.name}\n\n{plain(row.help)}\n")
         describe(f"talkinghead {row.name}", load_command(row), parts)
     return "\n".join(parts)

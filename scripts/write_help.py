@@ -42,13 +42,16 @@ def of_fields(package: Path) -> Texts:
 
 
 def of_commands() -> Texts:
-    """Module to function to docstring, for the functions behind the commands."""
-    from talkinghead.cli.main import COMMANDS
+    """Module to function to docstring, for the functions behind our own commands and steps."""
+    from talkinghead.cli.main import commands
+    from talkinghead.cli.stage import steps
     from talkinghead.terminal.typers import functions_of
 
     found: Texts = {}
-    for row in COMMANDS:
+    for row in (*commands(), *steps()):
         module, _, name = row.target.partition(":")
+        if module.partition(".")[0] != "talkinghead":
+            continue  # another package brings it
         target = getattr(import_module(module), name)
         for function in functions_of(target) if isinstance(target, typer.Typer) else [target]:
             found.setdefault(function.__module__, {})[function.__qualname__] = inspect.getdoc(function) or ""

@@ -225,6 +225,10 @@ class FaceTrack:
     """[n, 5, 2] float32, smoothed as the boxes are, or None if the detector has none."""
     detector: str = ""
     """Name and settings of the detector."""
+    network: NetworkRun | None = None
+    """Where the detector ran; None where nothing was detected (a fixed box, or what an earlier run saw)."""
+    fallbacks: tuple[str, ...] = ()
+    """Each way in which detection differs from what was asked, as a sentence."""
 
     def __post_init__(self) -> None:
         n = len(self.boxes_xyxy)

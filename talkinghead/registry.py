@@ -12,12 +12,11 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from talkinghead.engine.manifest import Manifest
+from talkinghead.engine.manifest import KINDS, SOURCE_OPTIONS, Manifest
 from talkinghead.errors import BrokenFamily, OptionError, choices
 
 if TYPE_CHECKING:
@@ -33,8 +32,7 @@ _NAMES = ("viseme", "wav2lip", "talkinggaussian", "synctalk2d", "artalk")
 DEFAULT_FAMILY = "viseme"
 
 
-@dataclass(frozen=True)
-class Broken:
+class Broken(NamedTuple):
     """A family of another package that cannot be used."""
 
     name: str
@@ -202,6 +200,9 @@ def _fault(name: str, found: object, rows: Mapping[str, Manifest]) -> str:
         return f"its manifest is called {found.name!r}; accepted: {name!r}, small letters and digits."
     if name in rows:
         return f"there is a model {name!r} already."
+    if found.kind not in KINDS or found.source_option not in SOURCE_OPTIONS:
+        given = f"its kind is {found.kind!r}, its source_option {found.source_option!r}"
+        return f"{given}; accepted: {choices(KINDS)}, and {choices(SOURCE_OPTIONS)}."
     for kind in ("commands", "steps"):
         taken = {row.name for facts in rows.values() for row in getattr(facts, kind)}
         if both := sorted(taken & {row.name for row in getattr(found, kind)}):

@@ -12,6 +12,7 @@ import pytest
 
 import talkinghead
 from talkinghead.engine.head import LoadOptions
+from talkinghead.engine.manifest import KINDS, SOURCE_OPTIONS
 from talkinghead.engine.options import config_class
 from talkinghead.errors import BrokenFamily, MissingDependency, OptionError
 from talkinghead.reference.networks import networks, networks_of
@@ -25,8 +26,8 @@ def test_a_row_is_complete(facts):
     assert re.fullmatch(r"[a-z][a-z0-9]*", facts.name)
     assert facts.title
     assert facts.summary.endswith(".")
-    assert facts.kind in ("patch", "scene")
-    assert facts.source_option in ("--face", "--template", "--scene", "--avatar")
+    assert facts.kind in KINDS
+    assert facts.source_option in SOURCE_OPTIONS
     assert facts.face_source
     assert facts.fps is None or facts.fps > 0
     for target in (facts.builder, facts.config, facts.choices, facts.reference, facts.bench, facts.bench_tables,
@@ -129,6 +130,8 @@ BROKEN = {
     "wrong": ("MANIFEST = 3", {}, "names a int"),
     "renamed": (GOOD.replace('name="NAME"', 'name="else"'), {}, "is called 'else'"),
     "wav2lip": (GOOD, {}, "there is a model 'wav2lip' already"),
+    "odd": (GOOD.replace("--face", "--voice"), {}, "its source_option '--voice'; accepted: patch or scene, and --face"),
+    "clashing": (GOOD, {"commands": '(CommandRow("artalk", "a:b", "Help."),)'}, "commands of the same names: artalk"),
     "catalogue": (GOOD, {"catalogue": '"nothing.there:ROWS"'}, "nothing.there:ROWS cannot be imported"),
 }
 

@@ -48,9 +48,10 @@ def test_it_is_the_frozen_package(frozen: Path) -> None:
 
 
 EVERY_HELP = """
-from talkinghead.cli.main import COMMANDS, load_command, main
+from talkinghead.cli.main import commands, main
+from talkinghead.cli.rows import load_command
 main([])
-for row in COMMANDS:
+for row in commands():
     for below in ["", *getattr(load_command(row), "commands", {})]:
         if main([row.name, *below.split(), "--help"]) != 0:
             raise SystemExit(f"{row.name} {below}")

@@ -73,6 +73,31 @@ def first_faithful(
     raise AssertionError("ranked ways end with float32 unless a format was asked for by name")
 
 
+class _Unmeasured(Exception):
+    """Something has to be measured."""
+
+
+def recall(
+    places: Sequence[Placement],
+    *,
+    network: str,
+    weights_sha256: Callable[[], str] | str | None,
+    store: ArrayStore | None,
+    trusted: bool = False,
+) -> Verdict | None:
+    """`first_faithful` without measuring: None where something would have to be."""
+
+    def unknown(_: Placement) -> float:
+        raise _Unmeasured
+
+    try:
+        return first_faithful(
+            places, unknown, network=network, weights_sha256=weights_sha256, store=store, trusted=trusted
+        )
+    except _Unmeasured:
+        return None
+
+
 def refusal(network: str, place: Placement, psnr_db: float) -> str:
     """Why a way was not taken, as a fallback of the report."""
     kept = "no" if math.isnan(psnr_db) else f"only {psnr_db:.1f}"
@@ -133,8 +158,15 @@ def machine(device: str) -> str:
     return torch.cuda.get_device_name(device)
 
 
+def exact_place(place: Placement) -> Placement:
+    """Where float32 is computed to compare a place with: on the same GPU, or by NumPy, which compiles nothing."""
+    if place.device == "cpu":
+        return Placement("cpu", "numpy", "float32")
+    return Placement(place.device, "torch", "float32")
+
+
 def psnr_db(found: NDArray[Any], exact: NDArray[Any], peak: float) -> float:
-    """Peak signal-to-noise ratio in dB; infinite if both are equal, NaN where something is not a number.
+    """Peak signal-to-noise ratio in dB; infinite if both are equal, NaN where something is not finite.
 
     Args:
         peak: the largest difference that values can have: 255 for bytes, 1 for [0, 1].
@@ -142,7 +174,9 @@ def psnr_db(found: NDArray[Any], exact: NDArray[Any], peak: float) -> float:
     if found.shape != exact.shape:
         raise ValueError(f"shapes differ: {list(found.shape)} and {list(exact.shape)}")
     error = float(np.mean((found.astype(np.float64) - exact.astype(np.float64)) ** 2)) if found.size else 0.0
-    return math.inf if error == 0 else 10 * math.log10(peak**2 / error) if not math.isnan(error) else math.nan
+    if not math.isfinite(error):
+        return math.nan
+    return 10 * math.log10(peak**2 / error) if error > 0 else math.inf
 
 
 def spread_psnr_db(found: NDArray[Any], exact: NDArray[Any]) -> float:

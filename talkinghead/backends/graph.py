@@ -1,8 +1,8 @@
 """A small description of feed-forward networks from which every backend makes its own form.
 
 Values are named; an operator takes values and gives one. Layout is [B, C, H, W]. The operators are the few that
-convolutional networks need after BatchNorm is folded away; each has one meaning in `torch_backend` and one in
-`onnx_export`, and the tests hold the two together.
+convolutional networks need after BatchNorm is folded away; each has one meaning, written in `numpy_backend`, and
+the tests hold every runtime to it.
 """
 
 from __future__ import annotations
@@ -81,6 +81,18 @@ class Graph:
                 sha.update(f"{name}{value.shape}{value.dtype}".encode())
                 sha.update(np.ascontiguousarray(value).data)
         return sha.hexdigest()
+
+    def last_uses(self) -> dict[int, list[str]]:
+        """Values that are not needed any more behind each node, by its number."""
+        last: dict[str, int] = {}
+        for index, node in enumerate(self.nodes):
+            for name in node.inputs:
+                last[name] = index
+        found: dict[int, list[str]] = {}
+        for name, index in last.items():
+            if name not in self.outputs:
+                found.setdefault(index, []).append(name)
+        return found
 
     def macs(self, sizes: Mapping[str, tuple[int, ...]]) -> int:
         """Multiply-adds of the convolutions for inputs of these [B, C, H, W]."""

@@ -156,7 +156,23 @@ class _Lowering:
         if not self._shapes or self._batch in (None, 1) or node.settings["groups"] != 1:
             return False
         _, _, height, width = self._shapes[node.inputs[0]]
-        return height * width <= SIDE_BY_SIDE_POSITIONS and node.weights["weight"].size >= SIDE_BY_SIDE_WEIGHTS
+        if height * width > SIDE_BY_SIDE_POSITIONS or node.weights["weight"].size < SIDE_BY_SIDE_WEIGHTS:
+            return False
+        # The wide picture must give as many columns as its parts: neither a kernel that lies in padding alone, nor
+        # one that does not fit at the end of the row.
+        kernel, step = self._kernel(node)[1], node.settings["stride"][1]
+        _, left, _, right = node.settings["padding"]
+        return self._covers(node) or kernel - step <= left + right < kernel
+
+    @staticmethod
+    def _kernel(node: Node) -> tuple[int, int]:
+        height, width = node.weights["weight"].shape[2:]
+        return height, width
+
+    def _covers(self, node: Node) -> bool:
+        """Whether the kernel is as large as the picture, so that the convolution is a matrix product."""
+        _, _, height, width = self._shapes[node.inputs[0]]
+        return self._kernel(node) == (height, width) and not any(node.settings["padding"]) and height * width > 1
 
     def _side_by_side(self, node: Node, bias: str) -> None:
         """Lay the batch into one wide picture, convolve it (and apply its ReLU), take it apart."""
@@ -166,8 +182,8 @@ class _Lowering:
         top, left, bottom, right = node.settings["padding"]
         _, channels, height, width = self._shapes[x]
         _, made, made_height, made_width = self._shapes[out]
-        if weight.shape[2:] == (height, width) and not any((top, left, bottom, right)) and height * width > 1:
-            weight = weight.reshape(made, -1, 1, 1)  # the kernel covers the picture: a matrix product
+        if self._covers(node):
+            weight = weight.reshape(made, -1, 1, 1)
             channels, height, width, step_y, step_x = weight.shape[1], 1, 1, 1, 1
             x = self.emit("Reshape", [x, self._sizes(out, "flat", batch, channels, 1, 1)], f"{out}.flat")
         gap = 0 if weight.shape[3] == 1 else max(left, right)

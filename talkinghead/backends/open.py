@@ -66,6 +66,10 @@ def open_session(
         return OnnxSession(
             network, placement, threads=threads, cache_folder=cache_folder, profile=profile, int8_samples=int8_samples
         )
+    if placement.backend == "numpy":
+        from talkinghead.backends.numpy_backend import NumpySession
+
+        return NumpySession(network)
     from talkinghead.backends.torch_backend import TorchSession
 
     return TorchSession(network, placement, threads=threads, profile=profile, compile=compile)

@@ -26,7 +26,7 @@ class GraphModule(nn.Module):
     def __init__(self, graph: Graph) -> None:
         super().__init__()
         self.graph = graph
-        self._last_use = _last_uses(graph)
+        self._last_use = graph.last_uses()
         for node in graph.nodes:
             for role, value in node.weights.items():
                 tensor = torch.from_numpy(np.array(value))
@@ -129,19 +129,6 @@ _OPERATORS: Mapping[str, Callable[[list[Tensor], Weights, Settings], Tensor]] = 
 
 def _buffer(node: Node, role: str) -> str:
     return f"{node.output}.{role}".replace(".", "__")
-
-
-def _last_uses(graph: Graph) -> dict[int, list[str]]:
-    """Values that are not needed behind each node."""
-    last: dict[str, int] = {}
-    for index, node in enumerate(graph.nodes):
-        for name in node.inputs:
-            last[name] = index
-    found: dict[int, list[str]] = {}
-    for name, index in last.items():
-        if name not in graph.outputs:
-            found.setdefault(index, []).append(name)
-    return found
 
 
 def build_module(network: Network) -> nn.Module:

@@ -7,7 +7,7 @@ To add a command:
    Results go to stdout through `console.say` and `console.print_json`, everything else to stderr through
    `console.note`, `console.warn` and `console.ProgressDisplay`. Raise errors of `talkinghead.errors`; `main` shows them
    and sets the exit status. A function may return an exit status.
-2. Add one row to `COMMANDS` in `cli/main.py`.
+2. Add one row to `OWN` in `cli/main.py`; a command of one family goes into the `commands` of its manifest.
 
 Options that are fields of a configuration dataclass are not typed again: `flags.with_flags` makes them from the fields.
 """

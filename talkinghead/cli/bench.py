@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from talkinghead.engine.head import LoadOptions
-from talkinghead.engine.options import config_class
+from talkinghead.cli.groups import LOAD, LOADING, OPTIONS, model_groups
 from talkinghead.errors import OptionError
 from talkinghead.measure.cases import BenchSettings
 from talkinghead.registry import FAMILIES, family
@@ -19,7 +19,7 @@ from talkinghead.terminal.flags import Given, Group, declared_flags, make_flags,
 if TYPE_CHECKING:
     from talkinghead.service.bench import BenchResult
 
-_SETTINGS, _LOAD = "settings", "load"
+SETTINGS = "settings"
 
 
 def bench(
@@ -47,8 +47,8 @@ def bench(
         width=int(measures[1]),
         height=int(measures[2]),
         source=source,
-        load={**given.of(_LOAD), **given.of(model)},
-        **given.of(_SETTINGS),
+        load={**given.of(LOAD), **given.of(model)},
+        **given.of(SETTINGS),
     )
     result = bench_model(model, settings, progress=None if json_output else console.note)
     if json_output:
@@ -96,11 +96,10 @@ def as_text(result: BenchResult) -> str:
 
 def _build() -> Any:
     own = (
-        Group(_SETTINGS, BenchSettings, "Options", leave_out=frozenset({"width", "height", "source"})),
-        Group(_LOAD, LoadOptions, "Options", leave_out=frozenset({"compat"})),
+        Group(SETTINGS, BenchSettings, OPTIONS, leave_out=frozenset({"width", "height", "source"})),
+        replace(LOADING, leave_out=frozenset({"compat"})),
     )
-    models = [Group(facts.name, config_class(facts.config), f"Model {facts.name}") for facts in FAMILIES.values()]
-    return with_flags(bench, make_flags(own, models, declared_flags(bench)))
+    return with_flags(bench, make_flags(own, model_groups(), declared_flags(bench)))
 
 
 command = _build()

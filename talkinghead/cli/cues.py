@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from talkinghead.cli.groups import PART, PART_OF_SOUND
 from talkinghead.errors import OptionError, choices
+from talkinghead.service.request import SoundFile
 from talkinghead.terminal import console
+from talkinghead.terminal.flags import Given, declared_flags, make_flags, with_flags
 
 
 def cues(
+    given: Given,
     sound: Annotated[Path, typer.Argument(help="Speech: any audio or video file.")],
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Cue file; its suffix chooses the format. Default: stdout.")
@@ -19,17 +23,15 @@ def cues(
     format: Annotated[
         str | None, typer.Option(help="json, tsv, xml, srt or dat; default: from the output's suffix, else tsv.")
     ] = None,
-    start: Annotated[float, typer.Option(min=0.0, help="Seconds of the sound to leave out at its beginning.")] = 0.0,
-    duration: Annotated[float | None, typer.Option(min=0.0, help="Seconds of the sound to use; default: all.")] = None,
 ) -> None:
     """Write the mouth shapes of a recording as a cue file, in Rhubarb's formats.
 
     Shapes are A to H and X (closed, at rest); each holds until the next begins.
     """
-    from talkinghead import api
     from talkinghead.audio.cues import FORMATS, format_cues, mouth_cues
     from talkinghead.audio.phones import recognise_phones
     from talkinghead.files import PendingOutput, write_bytes
+    from talkinghead.service.run import hear
 
     wanted = format or (output.suffix.lstrip(".").lower() if output is not None else "tsv")
     if wanted not in FORMATS:
@@ -38,7 +40,7 @@ def cues(
         )
     if output is not None:
         PendingOutput(output).discard()  # find out now whether it can be written
-    speech = api.listen(sound, start_s=start, duration_s=duration)
+    speech = hear(SoundFile(sound, **given.of(PART)))
     found = recognise_phones(speech.clip)
     for text in found.notes:
         console.warn(text)
@@ -48,3 +50,10 @@ def cues(
         return
     write_bytes(output, text.encode("utf-8"))
     console.say(f"{output}: {len(mouth_cues(found.phones))} mouth shapes over {float(speech.clip.duration_s):.2f} s")
+
+
+def _build() -> Any:
+    return with_flags(cues, make_flags([PART_OF_SOUND], (), declared_flags(cues)))
+
+
+command = _build()

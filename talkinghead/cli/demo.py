@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -26,20 +26,23 @@ def demo(
     Needs no weights, no network and no files. The photograph is NASA's public-domain portrait of Eileen Collins, which
     comes with scikit-image (the extra `demo`).
     """
-    from talkinghead import api
     from talkinghead.assets import demo_speech_path
     from talkinghead.assets.portrait import astronaut
     from talkinghead.cli.generate import show_result
     from talkinghead.engine.head import RenderOptions
-    from talkinghead.media import check_output
-    from talkinghead.registry import DEFAULT_FAMILY
+    from talkinghead.service.planning import check_before
+    from talkinghead.service.request import Request, SoundFile
+    from talkinghead.service.run import run
 
-    options = RenderOptions(overwrite=overwrite)
-    check_output(output, overwrite=overwrite)
-    source: Any = face if face is not None else astronaut()
-    sound = audio if audio is not None else demo_speech_path()
+    request = Request(
+        source=face if face is not None else astronaut(),
+        speech=SoundFile(audio if audio is not None else demo_speech_path()),
+        output=output,
+        render=RenderOptions(overwrite=overwrite),
+    )
+    check_before([request])
     with console.ProgressDisplay(quiet=quiet) as progress:
-        result = api.generate(source, sound, output, model=DEFAULT_FAMILY, render_options=options, progress=progress)
+        result = run(request, progress=progress)
     show_result(result)
     who = str(face) if face is not None else "the astronaut's portrait"
     what = str(audio) if audio is not None else "the bundled sentence"

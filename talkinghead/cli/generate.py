@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from talkinghead.cli.groups import ENCODE, FACES, FRAMES, LOAD, PART, RENDER, SPEECH, model_groups, request_groups
 from talkinghead.engine.head import LoadOptions, PrepareOptions, RenderOptions
 from talkinghead.engine.manifest import Manifest
-from talkinghead.engine.options import build_config, config_class
+from talkinghead.engine.options import build_config
 from talkinghead.errors import OptionError
 from talkinghead.registry import DEFAULT_FAMILY, FAMILIES, family
-from talkinghead.service.request import Request, SoundFile
-from talkinghead.speech.options import SpeechOptions
+from talkinghead.service.request import Request
 from talkinghead.terminal import console
-from talkinghead.terminal.flags import Flag, Given, Group, declared_flags, make_flags, with_flags
+from talkinghead.terminal.flags import Flag, Given, declared_flags, make_flags, with_flags
 
 if TYPE_CHECKING:
     from talkinghead.contracts import Result
@@ -27,11 +27,6 @@ if TYPE_CHECKING:
 
 SEVERAL = ("--audio", "--face", "--template", "--scene", "--avatar")
 """Options that take one value after another: `--audio a.wav b.wav`, as the shell expands `*.wav`."""
-
-_FRAMES, _FACES, _ENCODE = "frames", "faces", "encoding"
-_SPEECH, _PART, _LOAD, _RENDER = "speech", "part", "load", "render"
-_OPTIONS = "Options"
-"""The first heading of the help."""
 
 
 class GenerateCommand(TyperCommand):
@@ -84,46 +79,6 @@ def repeat_option(args: Sequence[str], several: Sequence[str]) -> list[str]:
             values += 1
         written.append(argument)
     return written
-
-
-def shared_groups() -> tuple[Group, ...]:
-    """Options of every model: speech, where it runs, reading frames, finding faces, rendering, encoding."""
-    from talkinghead.face.detectors.options import FaceOptions
-    from talkinghead.media.options import EncodeOptions, FrameOptions
-
-    return (
-        Group(_SPEECH, SpeechOptions, "Speech from text"),
-        Group(
-            _PART,
-            SoundFile,
-            _OPTIONS,
-            names={"start_s": "--start", "duration_s": "--duration"},
-            leave_out=frozenset({"path", "phones"}),
-        ),
-        Group(_LOAD, LoadOptions, _OPTIONS),
-        Group(_RENDER, RenderOptions, _OPTIONS, leave_out=frozenset({"overlap", "motion", "cues"})),
-        Group(
-            _FRAMES,
-            FrameOptions,
-            "Reading the face",
-            names={"start_s": "--face-start", "duration_s": "--face-duration"},
-            leave_out=frozenset({"fps", "cache_bytes"}),
-        ),
-        Group(
-            _FACES,
-            FaceOptions,
-            "Finding the face",
-            names={"every": "--detect-every", "min_score": "--min-face-score", "max_side": "--detect-size"},
-        ),
-        Group(_ENCODE, EncodeOptions, "Encoding", names={"gop_s": "--gop", "threads": "--encoder-threads"}),
-    )
-
-
-def _model_groups() -> list[Group]:
-    return [
-        Group(facts.name, config_class(facts.config), f"Model {facts.name} ({facts.title})")
-        for facts in FAMILIES.values()
-    ]
 
 
 def generate(
@@ -183,7 +138,7 @@ def generate(
             tell_models(model)
     facts = family(model)
     stdin = getattr(sys.stdin, "buffer", None)
-    said = given_speech(audio or (), text, text_file, part=given.of(_PART), voice=given.of(_SPEECH), stdin=stdin)
+    said = given_speech(audio or (), text, text_file, part=given.of(PART), voice=given.of(SPEECH), stdin=stdin)
     given.refuse_all_but(model, list(FAMILIES))
     sources = given_sources(facts, {"--face": face, "--template": template, "--scene": scene, "--avatar": avatar})
     _refuse_without_effect(facts, given)
@@ -192,7 +147,7 @@ def generate(
         speech=said[0],
         output=Path(output),
         model=model,
-        load=build_config(LoadOptions, {**given.of(_LOAD), "family": given.of(model)}, owner="Loading"),
+        load=build_config(LoadOptions, {**given.of(LOAD), "family": given.of(model)}, owner="Loading"),
         prepare=_prepare(given, cache=cache),
         render=_render(given),
     )
@@ -211,7 +166,7 @@ def generate(
 
 
 def _refuse_without_effect(facts: Manifest, given: Given) -> None:
-    if facts.kind == "scene" and (unused := given.flags_of([_FRAMES, _FACES])):
+    if facts.kind == "scene" and (unused := given.flags_of([FRAMES, FACES])):
         raise OptionError(
             f"{unused[0]} has no effect with {facts.name}, which renders whole frames.",
             remedy=f"leave {unused[0]} out",
@@ -224,8 +179,8 @@ def _prepare(given: Given, *, cache: bool) -> PrepareOptions:
     from talkinghead.media.options import FrameOptions
 
     return PrepareOptions(
-        frames=build_config(FrameOptions, given.of(_FRAMES), owner="Reading the face"),
-        faces=build_config(FaceOptions, given.of(_FACES), owner="Finding the face"),
+        frames=build_config(FrameOptions, given.of(FRAMES), owner="Reading the face"),
+        faces=build_config(FaceOptions, given.of(FACES), owner="Finding the face"),
         cache=None if cache else NullCache(),
     )
 
@@ -233,8 +188,8 @@ def _prepare(given: Given, *, cache: bool) -> PrepareOptions:
 def _render(given: Given) -> RenderOptions:
     from talkinghead.media.options import EncodeOptions
 
-    encode = build_config(EncodeOptions, given.of(_ENCODE), owner="Encoding")
-    return build_config(RenderOptions, {**given.of(_RENDER), "encode": encode}, owner="Rendering")
+    encode = build_config(EncodeOptions, given.of(ENCODE), owner="Encoding")
+    return build_config(RenderOptions, {**given.of(RENDER), "encode": encode}, owner="Rendering")
 
 
 def _run(batch: Batch, *, quiet: bool) -> list[Outcome]:
@@ -318,7 +273,7 @@ def show_result(result: Result) -> None:
 
 
 def _build() -> Any:
-    flags: tuple[Flag, ...] = make_flags(shared_groups(), _model_groups(), declared_flags(generate))
+    flags: tuple[Flag, ...] = make_flags(request_groups(), model_groups(), declared_flags(generate))
     built = with_flags(generate, flags)
     built.command_class = type("Command", (GenerateCommand,), {"flags": flags})  # type: ignore[attr-defined]
     return built

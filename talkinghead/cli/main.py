@@ -7,139 +7,65 @@ import signal
 import sys
 import traceback
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from difflib import get_close_matches
-from importlib import import_module
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
 
+from talkinghead.cli.rows import row_group
+from talkinghead.engine.manifest import LOOK, MANAGE, CommandRow
+from talkinghead.registry import FAMILIES
 from talkinghead.terminal import console
-from talkinghead.terminal.typers import CONTEXT, build_command, build_group
+from talkinghead.terminal.typers import CONTEXT
 
-
-@dataclass(frozen=True)
-class Command:
-    """One row of the table."""
-
-    name: str
-    target: str
-    """"module:object": a function, or a typer.Typer of subcommands. Imported when the command is used."""
-    help: str
-    """One line for the list of commands."""
-    panel: str = "Commands"
-
-
-MAKE = "Make videos"
-LOOK = "Look and measure"
-MANAGE = "Models and cache"
-
-COMMANDS = (
-    Command("generate", "talkinghead.cli.generate:command", "Make a talking-head video from a face and speech.", MAKE),
-    Command("demo", "talkinghead.cli.demo:demo", "Make a photograph speak a bundled sentence; needs no files.", MAKE),
-    Command("app", "talkinghead.cli.app:app", "Serve the web page on this machine.", MAKE),
-    Command("say", "talkinghead.cli.say:command", "Speak a text into a sound file.", MAKE),
-    Command("stage", "talkinghead.cli.stage:app", "Run the seven steps of Wav2Lip as separate programs.", MAKE),
-    Command("cues", "talkinghead.cli.cues:cues", "Write the mouth shapes of a recording as a cue file.", MAKE),
-    Command(
-        "synthesize-fuse",
-        "talkinghead.families.talkinggaussian.published_command:synthesize_fuse",
-        "Run TalkingGaussian with the flags of its published program.",
-        MAKE,
-    ),
-    Command(
-        "template",
-        "talkinghead.families.synctalk2d.template_commands:app",
-        "Make and check the template folders of SyncTalk_2D.",
-        MAKE,
-    ),
-    Command(
-        "synctalk2d",
-        "talkinghead.families.synctalk2d.commands:app",
-        "Run SyncTalk_2D with the flags of its published script; export it.",
-        MAKE,
-    ),
-    Command(
-        "artalk",
-        "talkinghead.families.artalk.commands:artalk",
-        "Run ARTalk with the flags of its published program.",
-        MAKE,
-    ),
-    Command(
-        "artalk-step",
-        "talkinghead.families.artalk.commands:steps",
-        "Run the steps of ARTalk one by one; export for 3D.",
-        MAKE,
-    ),
-    Command(
-        "inspect-gaussians",
-        "talkinghead.families.talkinggaussian.inspect_command:inspect_gaussians",
-        "Say what a trained Gaussian head holds, show and export it.",
-        LOOK,
-    ),
-    Command(
+OWN = (
+    CommandRow("generate", "talkinghead.cli.generate:command", "Make a talking-head video from a face and speech."),
+    CommandRow("demo", "talkinghead.cli.demo:demo", "Make a photograph speak a bundled sentence; needs no files."),
+    CommandRow("app", "talkinghead.cli.app:app", "Serve the web page on this machine."),
+    CommandRow("say", "talkinghead.cli.say:command", "Speak a text into a sound file."),
+    CommandRow("stage", "talkinghead.cli.stage:app", "Run steps of the models as separate programs."),
+    CommandRow("cues", "talkinghead.cli.cues:command", "Write the mouth shapes of a recording as a cue file."),
+    CommandRow(
         "evaluate",
         "talkinghead.cli.evaluate:evaluate",
         "Compare a video with the true one: PSNR, SSIM, landmarks, LPIPS.",
         LOOK,
     ),
-    Command(
+    CommandRow(
         "inspect", "talkinghead.cli.inspect:inspect", "Say what a media file holds and how well it is in sync.", LOOK
     ),
-    Command("doctor", "talkinghead.cli.doctor:doctor", "Say what this machine and installation can do.", LOOK),
-    Command("bench", "talkinghead.cli.bench:command", "Measure where the time of a model goes.", LOOK),
-    Command("models", "talkinghead.cli.models:app", "List models and what they need.", MANAGE),
-    Command("reference", "talkinghead.cli.reference:app", "Run one network alone on named arrays.", MANAGE),
-    Command("cache", "talkinghead.cli.cache:app", "Show or clear what was kept from earlier runs.", MANAGE),
+    CommandRow("doctor", "talkinghead.cli.doctor:doctor", "Say what this machine and installation can do.", LOOK),
+    CommandRow("bench", "talkinghead.cli.bench:command", "Measure where the time of a model goes.", LOOK),
+    CommandRow("models", "talkinghead.cli.models:app", "List models and what they need.", MANAGE),
+    CommandRow("reference", "talkinghead.cli.reference:app", "Run one network alone on named arrays.", MANAGE),
+    CommandRow("cache", "talkinghead.cli.cache:app", "Show or clear what was kept from earlier runs.", MANAGE),
 )
+"""Commands that belong to no family."""
 
 
-class LazyGroup(TyperGroup):
-    """A group that imports a command's module when that command runs, not to list it."""
-
-    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
-        return [row.name for row in COMMANDS]
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
-        row = next((row for row in COMMANDS if row.name == cmd_name), None)
-        return load_command(row) if row is not None else None
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        near = get_close_matches(args[0], self.list_commands(ctx), n=1)
-        if near and near[0] != args[0]:
-            ctx.fail(f"There is no command {args[0]!r}. Did you mean {near[0]!r}?")
-        return super().resolve_command(ctx, args)
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        listing = TyperGroup(
-            name=self.name, help=self.help, epilog=self.epilog, params=self.params,
-            rich_markup_mode=self.rich_markup_mode,
-        )  # fmt: skip
-        for row in COMMANDS:
-            listing.add_command(TyperCommand(row.name, help=row.help, callback=None, rich_help_panel=row.panel))
-        listing.format_help(ctx, formatter)
+def commands() -> tuple[CommandRow, ...]:
+    """Every command: our own, then those of the families in their order."""
+    hidden = hidden_commands()
+    return (*OWN, *(row for facts in FAMILIES.values() for row in facts.commands if row not in hidden))
 
 
-def load_command(row: Command) -> Any:
-    """Import a command and build its parser."""
-    module, _, name = row.target.partition(":")
-    target = getattr(import_module(module), name)
-    return build_group(row.name, target) if isinstance(target, typer.Typer) else build_command(row.name, target)
+def hidden_commands() -> tuple[CommandRow, ...]:
+    """Commands of families that cannot be reached, since one of our own has the name."""
+    taken = {row.name for row in OWN}
+    return tuple(row for facts in FAMILIES.values() for row in facts.commands if row.name in taken)
 
 
 def _version(value: bool) -> None:
     if value:
-        from talkinghead._version import __version__
+        from talkinghead.version import __version__
 
         console.say(f"talkinghead {__version__}")
         raise typer.Exit()
 
 
 app = typer.Typer(
-    cls=LazyGroup,
+    cls=row_group(commands),
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -177,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("SVT_LOG", "1")  # errors only: the AV1 encoder talks on stderr otherwise
     with console.debugging(debug), _signals() as stopped:
         try:
-            status = app(given or ["--help"], prog_name="talkinghead", standalone_mode=False)
+            status = app(given or ["--help"], prog_name="talkinghead", standalone_mode=False, obj=Program())
             status = status if isinstance(status, int) else 0
         except (KeyboardInterrupt, typer.Abort):
             status = 130
@@ -187,6 +113,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             status = 128 + (stopped[0] if stopped else signal.SIGINT)
             console.note("Stopped.")
     return status
+
+
+class Program:
+    """A `terminal.host.Host`."""
+
+    def open_page(self, model: str, fixed: Mapping[str, Any]) -> None:
+        from talkinghead.cli.app import run_page
+        from talkinghead.webui import AppOptions
+
+        run_page(AppOptions(), model=model, fixed={model: dict(fixed)} if fixed else None)
 
 
 def _failed(error: Exception, debug: bool) -> int:

@@ -53,12 +53,15 @@ def convert(
 @app.command("list")
 def list_models(json_output: Annotated[bool, typer.Option("--json", help="Show it as JSON.")] = False) -> None:
     """List the models (what each takes, needs and gives) and the checkpoints (what is there, what can be had)."""
+    from talkinghead.cli.main import hidden_commands
     from talkinghead.engine.options import config_class, option_fields
     from talkinghead.registry import DEFAULT_FAMILY, FAMILIES
     from talkinghead.service.models import model_store
 
-    for row in FAMILIES.broken:
-        console.warn(f"{row}\nTry: {row.remedy}")
+    for broken in FAMILIES.broken:
+        console.warn(f"{broken}\nTry: {broken.remedy}")
+    for hidden in hidden_commands():
+        console.warn(f"The command {hidden.name} ({hidden.target}) has the name of another, and cannot be reached.")
     if not json_output:
         rows = [
             [

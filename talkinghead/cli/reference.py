@@ -98,7 +98,7 @@ def validate(
     """
     from dataclasses import asdict
 
-    from talkinghead.reference.folder import check_folder, compare_folders, where_they_part
+    from talkinghead.measure.seams import check_folder, compare_folders, where_they_part
 
     rows = compare_folders(folder, against) if against is not None else check_folder(folder)
     parting = where_they_part(rows)

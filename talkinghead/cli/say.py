@@ -6,18 +6,18 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from talkinghead.cli.groups import OPTIONS, SPEECH, SPOKEN
 from talkinghead.engine.options import build_config
 from talkinghead.errors import OptionError
 from talkinghead.speech.options import SpeechOptions
 from talkinghead.terminal import console
-from talkinghead.terminal.flags import Given, Group, declared_flags, make_flags, with_flags
-
-_SPEECH = "speech"
+from talkinghead.terminal.flags import Given, declared_flags, make_flags, with_flags
 
 
 def say(
@@ -47,7 +47,7 @@ def say(
     if output is None:
         raise OptionError("No output is given.", accepted="-o speech.wav")
     words = given_text(text, text_file, getattr(sys.stdin, "buffer", None))
-    chosen = open_voice(build_config(SpeechOptions, given.of(_SPEECH), owner="Speech"))
+    chosen = open_voice(build_config(SpeechOptions, given.of(SPEECH), owner="Speech"))
     if phones is not None:
         if chosen.engine != "espeak":
             raise OptionError(
@@ -106,8 +106,8 @@ def _show_voices(json_output: bool) -> None:
 
 
 def _build() -> Any:
-    groups = [Group(_SPEECH, SpeechOptions, "Options", short={"lang": "-l"})]
-    return with_flags(say, make_flags(groups, (), declared_flags(say)))
+    group = replace(SPOKEN, panel=OPTIONS, short={"lang": "-l"})
+    return with_flags(say, make_flags([group], (), declared_flags(say)))
 
 
 command = _build()

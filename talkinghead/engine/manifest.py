@@ -7,16 +7,11 @@ family from nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, TypeAlias
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-Arrays: TypeAlias = "Mapping[str, NDArray[Any]]"
-
+KINDS = ("patch", "scene")
+SOURCE_OPTIONS = ("--face", "--template", "--scene", "--avatar")
 MAKE = "Make videos"
 LOOK = "Look and measure"
 MANAGE = "Models and cache"
@@ -54,32 +49,6 @@ class Example:
 
 
 @dataclass(frozen=True)
-class ReferenceOptions:
-    """Where and how a reference network runs; the defaults are the reference."""
-
-    device: str = "cpu"
-    precision: str = "float32"
-    backend: str = "torch"
-
-
-@dataclass(frozen=True)
-class ReferenceNetwork:
-    """One row of `talkinghead reference list`."""
-
-    name: str
-    """Family and network, with a dot between them."""
-    summary: str
-    inputs: Mapping[str, str]
-    """Name to shape, dtype and range, for the listing. Optional inputs end in "(optional)"."""
-    outputs: Mapping[str, str]
-    run: Callable[[Arrays, Arrays, Mapping[str, Any], ReferenceOptions], dict[str, NDArray[Any]]]
-    """(weights, inputs, config, options) -> outputs."""
-    needs_weights: bool = True
-    config: str = ""
-    """What `--config` takes, or empty."""
-
-
-@dataclass(frozen=True)
 class Manifest:
     """One family. Fields that end in "module:object" say of what type the object is."""
 
@@ -93,7 +62,7 @@ class Manifest:
     face_source: str
     """What `prepare` takes, as a noun phrase for help and errors."""
     source_option: str
-    """Command-line option that gives it: "--face", "--template", "--scene" or "--avatar"."""
+    """Command-line option that gives it: one of SOURCE_OPTIONS."""
     needs_checkpoint: bool
     fps: Fraction | None
     """The only frame rate the networks know, or None where any rate works."""
@@ -126,7 +95,7 @@ class Manifest:
     """"module:function(Checkpoint) -> tensors by their published names, or None": for ONNX files whose exporter gave
     the weights names of its own."""
     reference: str | None = None
-    """"module:object", a tuple of ReferenceNetwork."""
+    """"module:object", a tuple of `engine.networks.ReferenceNetwork`."""
     reference_prefixes: tuple[str, ...] = ()
     """What names of these networks begin with before their first dot, besides the family's name."""
     bench: str | None = None

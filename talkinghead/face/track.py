@@ -23,6 +23,7 @@ from talkinghead.errors import AmbiguousFace, NoFaceFound
 from talkinghead.face.crop import clamp_box, pad_box, round_box
 from talkinghead.face.detections import DetectionLog, detect_faces
 from talkinghead.face.detectors import Detector, load_detector
+from talkinghead.face.detectors.base import settle
 from talkinghead.face.detectors.options import FaceOptions
 from talkinghead.face.identity import choose_identity, crowded_look, overlap
 from talkinghead.files import cache_key
@@ -326,7 +327,8 @@ def track_faces(
     """
     options = FaceOptions() if options is None else options
     detector = load_detector(options) if detector is None else detector
-    log = _cached_log(source, options, detector, cache, progress, stop)
+    fallbacks = settle(detector, source, cache)
+    log, looked = _cached_log(source, options, detector, cache, progress, stop)
     if options.select == "only":
         _require_one(source, log)
     track = raw_track(log, choose_identity(log, options.selection))
@@ -337,7 +339,7 @@ def track_faces(
     track, status = interpolate_skipped(track)
     track = smooth_track(track, options.smoothing)
     described = detector.description + (f", every {options.step} frames" if options.step > 1 else "")
-    return finish_track(
+    finished = finish_track(
         track,
         status,
         (log.width, log.height),
@@ -345,6 +347,7 @@ def track_faces(
         no_face=options.no_face,
         detector=described,
     )
+    return replace(finished, network=detector.network if looked else None, fallbacks=fallbacks)
 
 
 def _cached_log(
@@ -354,19 +357,20 @@ def _cached_log(
     cache: ArrayStore | None,
     progress: Callable[[int, int], None] | None,
     stop: int | None,
-) -> DetectionLog:
+) -> tuple[DetectionLog, bool]:
+    """What the detector saw, and whether it looked now."""
     if cache is None or not detector.looks_at_pixels:
-        return detect_faces(source, detector, every=options.step, stop=stop, progress=progress)
+        return detect_faces(source, detector, every=options.step, stop=stop, progress=progress), True
     key = cache_key(CACHE_KIND, source=source.content_hash, detector=detector.identity, every=options.step, stop=stop)
     stored = cache.get(key)
     if stored is not None:
         log = DetectionLog.from_arrays(stored)
         if progress is not None:
             progress(log.num_frames, log.num_frames)
-        return log
+        return log, False
     log = detect_faces(source, detector, every=options.step, stop=stop, progress=progress)
     cache.put(key, log.to_arrays())
-    return log
+    return log, True
 
 
 def _no_face(source: FrameSource, log: DetectionLog, detector: Detector) -> NoFaceFound:

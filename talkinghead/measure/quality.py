@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from talkinghead.backends.gate import psnr_db
 from talkinghead.contracts import FloatArray, Frame
 from talkinghead.errors import InputError, MissingDependency, UnreadableMedia, WrongCheckpoint
 
@@ -43,9 +44,7 @@ _ALEXNET_WIDTHS = (64, 192, 384, 256, 256)
 def psnr(a: Frame, b: Frame) -> float:
     """Peak signal-to-noise ratio in dB of two uint8 frames of one shape; infinite where they are equal."""
     _same_shape(a, b)
-    difference = a.astype(np.float64) - b
-    error = float(np.mean(np.square(difference))) / 255.0**2
-    return -10 * math.log10(error) if error > 0 else math.inf
+    return psnr_db(a, b, peak=255)
 
 
 def ssim(a: Frame, b: Frame) -> float:

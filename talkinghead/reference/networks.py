@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from talkinghead.engine.manifest import Arrays, Manifest, ReferenceNetwork, ReferenceOptions
+from talkinghead.engine.manifest import Manifest
+from talkinghead.engine.networks import Arrays, ReferenceNetwork, ReferenceOptions
 from talkinghead.errors import BrokenFamily, InputError, OptionError
 from talkinghead.registry import FAMILIES, named
 

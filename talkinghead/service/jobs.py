@@ -1,7 +1,7 @@
 """Long work in threads of its own: a queue with positions, progress that can be read at any time, and cancelling.
 
     jobs = JobQueue(at_once=1)
-    job = jobs.submit(lambda progress, cancel: api.generate(..., progress=progress, cancel=cancel), lane="viseme")
+    job = jobs.submit(lambda progress, cancel: run(request, progress=progress, cancel=cancel), lane="viseme")
     for state in job.states():          # a snapshot now and then, until it has ended
         print(state.phase, state.position, state.stage, state.done, state.total, state.left_s)
     result = job.result()

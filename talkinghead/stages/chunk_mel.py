@@ -5,4 +5,4 @@ import sys
 from talkinghead.stages.launch import launch
 
 if __name__ == "__main__":
-    sys.exit(launch("chunk-mel"))
+    sys.exit(launch(__file__))

@@ -7,16 +7,18 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from talkinghead.assets import help_texts
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 
-def new_typer(help: str | None = None) -> typer.Typer:
-    """A group of subcommands."""
+def new_typer(help: str | None = None, cls: type[TyperGroup] | None = None) -> typer.Typer:
+    """A group of subcommands; `cls` may be a class of groups that finds them itself."""
     return typer.Typer(
         help=help,
+        cls=cls,
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode="rich",

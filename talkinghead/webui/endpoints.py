@@ -12,7 +12,7 @@ from talkinghead.errors import TalkingHeadError
 from talkinghead.registry import DEFAULT_FAMILY
 from talkinghead.service.preview import LAYERS, SHAPES
 from talkinghead.webui import show
-from talkinghead.webui.studio import Order, Studio, Voice
+from talkinghead.webui.studio import Order, Studio, said
 
 T = TypeVar("T")
 
@@ -90,10 +90,10 @@ class _Endpoints:
             options: {"model": {"strength": 1.2}, "video": {"loop": "hold"}}: the fields of the page's options.
         """
         key = request.session_hash
-        spoken: Path | Voice = Path(sound) if sound else Voice(text, lang, voice or None, engine, speed)
-        order = Order(model, spoken, Path(face) if face else source, checkpoint or None, options or {})
 
         def work() -> Any:
+            spoken = Path(sound) if sound else said(text, lang, voice, engine, speed)
+            order = Order(model, spoken, Path(face) if face else source, checkpoint or None, options or {})
             job = self.studio.start(key, order)
             for state in job.states():
                 if not state.ended:
@@ -123,7 +123,7 @@ class _Endpoints:
     ) -> tuple[str, str]:
         """Show one frame with a mouth shape (X, A to H) and layers (box, landmarks, mask)."""
         key = request.session_hash
-        order = Order(model, Voice(""), Path(face) if face else source, checkpoint or None, options or {})
+        order = Order(model, None, Path(face) if face else source, checkpoint or None, options or {})
 
         def work() -> tuple[str, str]:
             seen = self.studio.preview(key, order, shape=shape or SHAPES[0], at_s=at_s or 0.0)
@@ -141,8 +141,8 @@ class _Endpoints:
         speed: float = 1.0,
     ) -> str:
         """Speak a text into a WAV file."""
-        said = Voice(text, lang, voice or None, engine, speed)
-        return self._tried(lambda: str(self.studio.write_speech(request.session_hash, said)))
+        key = request.session_hash
+        return self._tried(lambda: str(self.studio.write_speech(key, said(text, lang, voice, engine, speed))))
 
     def models(self) -> list[dict[str, Any]]:
         """The models: what each takes, whether it is ready, how to get it, its sources and its options."""

@@ -11,15 +11,15 @@ from typing import Any
 
 import gradio as gr
 
-from talkinghead.assets import demo_speech_path
 from talkinghead.errors import Cancelled, OptionError
 from talkinghead.registry import DEFAULT_FAMILY, FAMILIES
 from talkinghead.service.availability import Availability
 from talkinghead.service.preview import LAYERS, SHAPES
+from talkinghead.service.request import SpokenText
 from talkinghead.webui import show
 from talkinghead.webui.fields import FieldGroup, Offered
 from talkinghead.webui.languages import language_choices
-from talkinghead.webui.studio import PORTRAIT, Finished, Order, Studio, Voice
+from talkinghead.webui.studio import PORTRAIT, Finished, Order, Studio, said
 
 LOG = logging.getLogger("talkinghead.webui")
 TITLE = "talkinghead"
@@ -84,16 +84,16 @@ class Inputs:
             options = {key: value for key, value in options.items() if key not in ("reading", "finding")}
         return Order(
             model=model,
-            sound=_sound(given) if needs_sound else demo_speech_path(),
+            sound=_sound(given) if needs_sound else None,
             source=_source(given),
             checkpoint=given["checkpoint"] or None,
             options=options,
         )
 
 
-def _sound(given: Mapping[str, Any]) -> Path | Voice:
+def _sound(given: Mapping[str, Any]) -> Path | SpokenText:
     if given["sound_from"] == TEXT:
-        return Voice(
+        return said(
             str(given["text"] or ""),
             str(given["lang"] or "en"),
             given["voice"] or None,
@@ -165,9 +165,11 @@ class _Page:
             "Everything stays on the machine that serves this page.</p></div>"
         )
         with gr.Row(elem_id="examples"):
-            self.example_portrait = gr.Button("Example: a portrait speaks", size="sm", elem_id="example-portrait")
-            self.example_text = gr.Button("Example: a portrait reads a text", size="sm", elem_id="example-text")
-            self.example_head = gr.Button("Example: a 3D head speaks", size="sm", elem_id="example-head")
+            self.examples = [
+                (gr.Button(f"Example: {row.label}", size="sm", elem_id=f"example-{row.name}"), facts.name, row)
+                for facts in FAMILIES.values()
+                for row in facts.examples
+            ]
         with gr.Row(equal_height=False):
             with gr.Column(scale=3, min_width=320):
                 self._voice()
@@ -464,12 +466,8 @@ class _Page:
     def _connect_examples(self, quiet: Mapping[str, Any]) -> None:
         named = self.inputs.named
         filled = [named[name] for name in ("model", "sound_from", "sound", "text", "face_from", "gallery")]
-        for button, model, text in (
-            (self.example_portrait, DEFAULT_FAMILY, None),
-            (self.example_text, DEFAULT_FAMILY, SAMPLE_TEXT),
-            (self.example_head, "artalk", None),
-        ):
-            fill = partial(self.example, model, text)
+        for button, model, row in self.examples:
+            fill = partial(self.example, model, SAMPLE_TEXT if row.text else None)
             button.click(fill, None, filled, js=HOLD_GO, **quiet).then(None, js=RELEASE_GO)
 
     def _promoted_slots(self) -> list[Slot]:
@@ -548,9 +546,7 @@ class _Page:
 
     def listen(self, text: str, lang: str, voice: str, engine: str, speed: float, request: gr.Request) -> list[Any]:
         try:
-            path = self.studio.write_speech(
-                request.session_hash, Voice(text or "", lang, voice or None, engine, float(speed))
-            )
+            path = self.studio.write_speech(request.session_hash, said(text or "", lang, voice, engine, float(speed)))
         except Exception as error:  # noqa: BLE001 (see `_error`)
             return [gr.update(visible=False), self._error(error)]
         return [gr.update(value=str(path), visible=True), ""]

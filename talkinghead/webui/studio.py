@@ -1,6 +1,6 @@
 """What the handlers of the page and of the HTTP API call: sessions with folders of their own, limits, jobs.
 
-Everything that makes pictures is the public API; here is only who may have what, and how much.
+What is asked for becomes a `Request`, and `service.run` does it; here is only who may have what, and how much.
 """
 
 from __future__ import annotations
@@ -10,22 +10,18 @@ import secrets
 import shutil
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from talkinghead import api
-from talkinghead.contracts import Phone, Report, Result, Speech, StageTime
-from talkinghead.engine.context import CancelToken, Progress, ProgressEvent
-from talkinghead.engine.head import PrepareOptions, RenderOptions
+from talkinghead.contracts import Report, Result, Speech
+from talkinghead.engine.context import Progress
+from talkinghead.engine.head import LoadOptions, PrepareOptions, RenderOptions
 from talkinghead.engine.manifest import Manifest
 from talkinghead.engine.options import build_config
 from talkinghead.errors import (
-    AudioTooShort,
     Cancelled,
     InputError,
     MediaNotFound,
@@ -38,12 +34,15 @@ from talkinghead.errors import (
 )
 from talkinghead.service.availability import Availability, all_models, availability, sources_in
 from talkinghead.service.jobs import Job, JobQueue, Work
+from talkinghead.service.request import Request, SoundFile, SpokenText
+from talkinghead.service.run import HeadPool, hear, run, with_stages
+from talkinghead.speech.options import SpeechOptions
 from talkinghead.webui.fields import FieldGroup, Offered, model_group, shared_groups
 from talkinghead.webui.options import AppOptions
 from talkinghead.weights.folder import model_folder
 
 if TYPE_CHECKING:
-    from talkinghead.engine.head import Avatar, Head
+    from talkinghead.engine.head import Avatar
     from talkinghead.service.preview import Preview
     from talkinghead.speech import EngineStatus
 
@@ -53,9 +52,8 @@ VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
 MAX_GALLERY = 60
 PREVIEW_S = 0.6
 """Seconds of a video that are looked at for a preview."""
-HEADS_KEPT = 3
-"""Loaded models that are kept for the next job."""
 JOBS_PER_SESSION = 4
+MAX_FPS = 120
 PORTRAIT = "Portrait"
 
 
@@ -69,28 +67,30 @@ class Face:
 
 
 @dataclass(frozen=True)
-class Voice:
-    """How a text is spoken."""
-
-    text: str
-    lang: str = "en"
-    voice: str | None = None
-    engine: str = "auto"
-    speed: float = 1.0
-
-
-@dataclass(frozen=True)
 class Order:
-    """One video to make, as it was asked for."""
+    """One video to make, as a visitor asks for it: with names that the server offers, where a request has paths."""
 
     model: str
-    sound: Path | Voice
+    sound: Path | SpokenText | None
+    """A file, or a text; None for a look at the face."""
     source: Path | str
     """A file of a face; or the name of an avatar, template or scene that the model offers."""
     checkpoint: str | None = None
     """Name in the model store; None takes the first."""
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Values by `FieldGroup.key` and field name."""
+
+
+def said(text: str, lang: str = "en", voice: str | None = None, engine: str = "auto", speed: float = 1.0) -> SpokenText:
+    """What a visitor wants to be spoken.
+
+    Raises:
+        InputError: no text, or too much of it. OptionError: no such language, engine or pace.
+    """
+    if not text.strip():
+        raise InputError("There is no text to speak.", accepted="a sentence or more")
+    values = {"lang": lang, "voice": voice or None, "engine": engine, "speed": speed}
+    return SpokenText(text, build_config(SpeechOptions, values, owner="Speech"))
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ class Studio:
             if not path.is_dir():
                 raise MediaNotFound(f"There is no folder {str(path)!r}.", accepted="--gallery FOLDER")
         self.jobs = JobQueue(self.options.at_once, self.options.max_waiting)
-        self._heads = _Heads()
+        self._heads = HeadPool()
         self._sessions: dict[str, Session] = {}
         self._lock = threading.Lock()
         self._shared = shared_groups()
@@ -311,30 +311,26 @@ class Studio:
                 remedy="a shorter part of it",
             )
 
-    def speak(self, voice: Voice) -> Speech:
+    def speak(self, text: SpokenText) -> Speech:
         """Speak a text.
 
         Raises:
-            InputError: no text, too long, or an unknown language or voice. MissingDependency: no engine.
+            InputError: too long, or an unknown language or voice. MissingDependency: no engine.
         """
-        if voice.voice is not None:
-            known = {name for engine in self.engines() for name in engine.variants}
-            if voice.voice not in known:  # a path to a voice file, among others
-                raise OptionError(f"There is no voice {voice.voice!r}.", remedy="leave the voice out")
-        seconds = 60 * self.options.max_minutes
-        if len(voice.text) > 40 * seconds:  # no voice speaks as fast
-            self._check_length(len(voice.text) / 15)
-        speech = api.say(voice.text, lang=voice.lang, voice=voice.voice or None, engine=voice.engine, speed=voice.speed)
+        self._check_text(text)
+        speech = hear(text)
         self._check_length(float(speech.clip.duration_s))
         return speech
 
-    def _listen(self, sound: Path | Voice) -> Speech:
-        if isinstance(sound, Voice):
-            return self.speak(sound)
-        speech = api.listen(self.check_sound(sound), phones=_bundled_phones(sound))
-        if not len(speech.clip.samples):
-            raise AudioTooShort(f"{sound.name!r} has no samples.")
-        return speech
+    def _check_text(self, text: SpokenText) -> None:
+        """Refuse what need not be tried."""
+        voice = text.options.voice
+        if voice is not None:
+            known = {name for engine in self.engines() for name in engine.variants}
+            if voice not in known:  # a path to a voice file, among others
+                raise OptionError(f"There is no voice {voice!r}.", remedy="leave the voice out")
+        if len(text.text) > 40 * 60 * self.options.max_minutes:  # no voice speaks as fast
+            self._check_length(len(text.text) / 15)
 
     def _source(self, found: Availability, given: Path | str) -> Path | str:
         facts = found.facts
@@ -368,19 +364,15 @@ class Studio:
         """
         session = self.session(key)
         found = self._ready(order)
-        if isinstance(order.sound, Path):
-            self.check_sound(order.sound)
-        elif not order.sound.text.strip():
-            raise InputError("There is no text to speak.", accepted="a sentence or more")
-        source = self._source(found, order.source)
-        settings = self._settings(found, order, session)
+        asked = self._request(found, order, session)
         with session.lock:
             number = session.count + 1
             folder = session.folder / f"result-{number}"
+            request = replace(asked, output=folder / f"{order.model}-{number}.mp4")
 
             def work(progress: Progress, cancel: CancelToken) -> Finished:
                 try:
-                    return self._make(found, order, source, settings, folder, number, progress, cancel)
+                    return self._make(found.facts, request, number, progress, cancel)
                 except BaseException:
                     shutil.rmtree(folder, ignore_errors=True)
                     raise
@@ -422,24 +414,23 @@ class Studio:
         """
         session = self.session(key)
         found = self._ready(order)
-        source = self._source(found, order.source)
-        settings = self._settings(found, order, session)
+        request = self._request(found, replace(order, sound=None), session)
 
         def work(progress: Progress, cancel: CancelToken) -> Preview:
             from talkinghead.service.preview import preview
 
-            with self._heads.borrow(found, order, settings, progress) as (head, _):
-                made_from = (head, str(source), at_s, repr(settings.prepare))
+            with self._heads.borrow(request, progress) as (head, _):
+                made_from = (head, str(request.source), at_s, repr(request.preparing))
                 with session.lock:
                     kept = session.avatar
                 avatar = kept[1] if kept is not None and kept[0] == made_from else None
                 if avatar is None:
-                    frames = replace(settings.prepare.frames, start_s=at_s, duration_s=PREVIEW_S)  # type: ignore[type-var]
-                    options = replace(settings.prepare, frames=frames)
-                    avatar = head.prepare(source, options, progress=progress, cancel=cancel)
+                    frames = replace(request.preparing.frames, start_s=at_s, duration_s=PREVIEW_S)  # type: ignore[type-var]
+                    options = replace(request.preparing, frames=frames, render=request.render)
+                    avatar = head.prepare(request.source, options, progress=progress, cancel=cancel)  # type: ignore[arg-type]
                     with session.lock:
                         session.avatar = (made_from, avatar)
-                return preview(head, avatar, shape=shape, options=settings.render, cancel=cancel)
+                return preview(head, avatar, shape=shape, options=request.render, cancel=cancel)
 
         with session.lock:
             return self._submit(session, work, order.model)
@@ -457,12 +448,12 @@ class Studio:
         session.jobs.append(job)
         return job
 
-    def write_speech(self, key: str | None, voice: Voice) -> Path:
+    def write_speech(self, key: str | None, text: SpokenText) -> Path:
         """Speak a text into a sound file of the session."""
         from talkinghead.contracts import AudioClip
         from talkinghead.media import write_wav
 
-        speech = self.speak(voice)
+        speech = self.speak(text)
         assert isinstance(speech.soundtrack, AudioClip)
         path = self.session(key).folder / f"speech-{secrets.token_hex(4)}.wav"
         write_wav(path, speech.soundtrack)
@@ -490,84 +481,82 @@ class Studio:
             )
         return found
 
-    def _settings(self, found: Availability, order: Order, session: Session) -> _Settings:
+    def _request(self, found: Availability, order: Order, session: Session) -> Request:
+        """The request of an order; its output is named when its turn in the session is known.
+
+        Raises:
+            OptionError, MediaError, InputError: what was chosen or given cannot be used.
+        """
         from talkinghead.engine.cache import Cache
         from talkinghead.face.detectors.options import FaceOptions
         from talkinghead.media.options import EncodeOptions, FrameOptions
 
+        speech = self._speech(order.sound)
+        source = self._source(found, order.source)
         groups = {group.key: group for group in self.groups(found)}
         for key in order.options:
             if key not in groups:
                 raise OptionError(f"There are no options {key!r} here.", accepted=choices(list(groups)))
         values = {key: group.read(order.options.get(key, {})) for key, group in groups.items()}
-        video = values.get("video", {})
         encode = build_config(EncodeOptions, values.get("encoding", {}), owner="Encoding")
-        render = RenderOptions(**video, encode=encode)
-        if render.fps is not None and not 0 < render.fps <= 120:
-            raise OptionError(f"Fps is {render.fps}.", accepted="more than 0, at most 120 frames a second")
-        frames = build_config(FrameOptions, {**values.get("reading", {}), "fps": render.fps}, owner="Reading the face")
-        faces = build_config(FaceOptions, values.get("finding", {}), owner="Finding the face")
-        prepare = PrepareOptions(frames=frames, faces=faces, cache=Cache(session.folder / "cache"), render=render)
-        model = {**self.fixed.get(order.model, {}), **values["model"]}
-        return _Settings(model, values.get("machine", {}), prepare, render)
+        render = RenderOptions(**values.get("video", {}), encode=encode)
+        if render.fps is not None and render.fps > MAX_FPS:
+            raise OptionError(f"Fps is {render.fps}.", accepted=f"more than 0, at most {MAX_FPS} frames a second")
+        checkpoint = order.checkpoint or next(iter(found.checkpoints), None)
+        load = {
+            **values.get("machine", {}),
+            "checkpoint": Path(checkpoint) if checkpoint is not None else None,
+            "family": {**self.fixed.get(order.model, {}), **values["model"]},
+        }
+        return Request(
+            source=source,
+            speech=speech,
+            output=session.folder,
+            model=order.model,
+            load=build_config(LoadOptions, load, owner="Loading"),
+            prepare=PrepareOptions(
+                frames=build_config(FrameOptions, values.get("reading", {}), owner="Reading the face"),
+                faces=build_config(FaceOptions, values.get("finding", {}), owner="Finding the face"),
+                cache=Cache(session.folder / "cache"),
+            ),
+            render=render,
+            max_speech_s=60 * self.options.max_minutes,
+        )
+
+    def _speech(self, sound: Path | SpokenText | None) -> SoundFile | SpokenText:
+        if isinstance(sound, SpokenText):
+            self._check_text(sound)
+            return sound
+        if sound is None:
+            return SoundFile(self.example_sound)
+        return SoundFile(self.check_sound(sound), phones=_bundled_phones(sound))
 
     def _make(
-        self,
-        found: Availability,
-        order: Order,
-        source: Path | str,
-        settings: _Settings,
-        folder: Path,
-        number: int,
-        progress: Progress,
-        cancel: CancelToken,
+        self, facts: Manifest, request: Request, number: int, progress: Progress, cancel: CancelToken
     ) -> Finished:
-        started = time.perf_counter()
-        progress(ProgressEvent("read-sound", 0, None))
-        speech = self._listen(order.sound)
-        heard_s = time.perf_counter() - started
-        cancel.check()
-        folder.mkdir(mode=0o700)
-        stem = f"{found.facts.name}-{number}"
-        with self._heads.borrow(found, order, settings, progress) as (head, load_s):
+        stem = request.output.with_suffix("")
+        with self._heads.borrow(request, progress) as (head, loaded):
             render = replace(
-                settings.render,
-                motion=folder / f"{stem}-motion.npz" if head.has_motion else None,
-                cues=folder / f"{stem}-cues.json",
+                request.render,
+                motion=Path(f"{stem}-motion.npz") if head.has_motion else None,
+                cues=Path(f"{stem}-cues.json"),
             )
-            result = api.generate(
-                source,
-                speech,
-                folder / f"{stem}.mp4",
-                model=head,
-                prepare_options=replace(settings.prepare, render=render),
-                render_options=render,
-                progress=progress,
-                cancel=cancel,
-            )
-        before = [StageTime("load", load_s, 0.0, 0.0, 1)] if load_s else []
+            request.output.parent.mkdir(mode=0o700)
+            result = run(replace(request, render=render), head=head, progress=progress, cancel=cancel)
+        result = with_stages(result, loaded, result.report.wall_s + sum(stage.busy_s for stage in loaded))
         report = replace(
             result.report,
             output=result.path.name,
             model_details=self._public(result.report.model_details),
             warnings=tuple(map(self._without_folders, result.report.warnings)),
             fallbacks=tuple(map(self._without_folders, result.report.fallbacks)),
-            stages=(*before, StageTime("read-sound", heard_s, 0.0, 0.0, 1), *result.report.stages),
-            wall_s=time.perf_counter() - started,
         )
-        return self._finished(found.facts, order, source, Result(result.path, report), render, number)
+        return self._finished(facts, replace(request, render=render), Result(result.path, report), number)
 
-    def _finished(
-        self,
-        facts: Manifest,
-        order: Order,
-        source: Path | str,
-        result: Result,
-        render: RenderOptions,
-        number: int,
-    ) -> Finished:
+    def _finished(self, facts: Manifest, request: Request, result: Result, number: int) -> Finished:
         from talkinghead.files import write_bytes
 
+        render, source = request.render, request.source
         assert render.cues is not None
         folder = result.path.parent
         report_file = folder / f"{result.path.stem}-report.json"
@@ -579,7 +568,7 @@ class Studio:
             copied = folder / f"source{source.suffix.lower()}"
             shutil.copyfile(source, copied)
         who = source.stem if isinstance(source, Path) else source
-        what = order.sound.text.strip()[:24] if isinstance(order.sound, Voice) else order.sound.stem
+        what = request.speech.text.strip()[:24] if isinstance(request.speech, SpokenText) else _stem(request.speech)
         title = f"{facts.title}: {who}, {what}"
         return Finished(
             number, title, result.report, result.path, poster, report_file, render.motion, render.cues, copied
@@ -628,58 +617,16 @@ _OPTION = re.compile(r"(?:the option )?(?<![\w-])--(?P<name>[a-z][a-z0-9-]*)(?: 
 """An option of the command line in a text."""
 
 
-@dataclass(frozen=True)
-class _Settings:
-    """An order's options, checked."""
-
-    model: Mapping[str, Any]
-    machine: Mapping[str, Any]
-    prepare: PrepareOptions
-    render: RenderOptions
+def _stem(speech: object) -> str:
+    return speech.path.stem if isinstance(speech, SoundFile) else ""
 
 
-class _Heads:
-    """Loaded models. One is used by one job at a time; those that are free are kept for the next."""
-
-    def __init__(self) -> None:
-        self._free: OrderedDict[tuple[str, str], Head] = OrderedDict()
-        self._lock = threading.Lock()
-
-    @contextmanager
-    def borrow(
-        self, found: Availability, order: Order, settings: _Settings, progress: Progress
-    ) -> Iterator[tuple[Head, float]]:
-        """A head for an order, and the seconds that loading took (0 if it was there)."""
-        key = (order.model, repr((order.checkpoint, sorted(settings.model.items()), sorted(settings.machine.items()))))
-        with self._lock:
-            head = self._free.pop(key, None)
-        load_s = 0.0
-        if head is None:
-            progress(ProgressEvent("load", 0, None))
-            before = time.perf_counter()
-            head = api.load(
-                order.model,
-                checkpoint=order.checkpoint or next(iter(found.checkpoints), None),
-                **settings.machine,
-                **settings.model,
-            )
-            load_s = time.perf_counter() - before
-        try:
-            yield head, load_s
-        finally:
-            with self._lock:
-                self._free[key] = head
-                while len(self._free) > HEADS_KEPT:
-                    self._free.popitem(last=False)
-
-
-def _bundled_phones(sound: Path) -> tuple[Phone, ...] | None:
+def _bundled_phones(sound: Path) -> Path | None:
     """The exact phones of the bundled sentence, if that is what the sound is."""
     from talkinghead.assets import demo_phones_path, demo_speech_path
-    from talkinghead.audio.phones import read_phones
     from talkinghead.files import file_sha256
 
-    return read_phones(demo_phones_path()) if file_sha256(sound) == file_sha256(demo_speech_path()) else None
+    return demo_phones_path() if file_sha256(sound) == file_sha256(demo_speech_path()) else None
 
 
 def write_thumbnail(path: Path, target: Path, side: int = 256) -> None:
@@ -697,11 +644,4 @@ def write_thumbnail(path: Path, target: Path, side: int = 256) -> None:
     write_png(target, np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8))
 
 
-def wait_quietly(job: Job[Any], watch: Callable[[Any], None]) -> Any:
-    """Pass a job's states on until it has ended, then give its result."""
-    for state in job.states():
-        watch(state)
-    return job.result()
-
-
-__all__ = ["Cancelled", "Face", "Finished", "Order", "Session", "Studio", "Voice", "wait_quietly", "write_thumbnail"]
+__all__ = ["Cancelled", "Face", "Finished", "Order", "Session", "Studio", "said", "write_thumbnail"]

@@ -9,7 +9,7 @@ import pytest
 
 from talkinghead.backends import Placement
 from talkinghead.backends import gate as module
-from talkinghead.backends.gate import MIN_PSNR_DB, Verdict, first_faithful, psnr_db, spread_psnr_db
+from talkinghead.backends.gate import MIN_PSNR_DB, Verdict, first_faithful, psnr_db, recall, spread_psnr_db
 from talkinghead.engine.cache import Cache, NullCache
 
 HALF = Placement("cpu", "openvino", "float16")
@@ -70,6 +70,17 @@ def test_a_verdict_is_remembered(tmp_path) -> None:
     assert judge([elsewhere, EXACT], {"float16": 50.0}, cache)[1] == ["float16"]
 
 
+def test_a_verdict_can_be_recalled_without_measuring(tmp_path) -> None:
+    cache = Cache(tmp_path)
+    facts = {"network": "net/1", "weights_sha256": SHA, "store": cache}
+    assert recall([HALF, BRAIN, EXACT], **facts) is None
+    assert recall([EXACT], **facts) == Verdict(EXACT)
+    assert recall([HALF], trusted=True, **facts) == Verdict(HALF)
+    wanted, _ = judge([HALF, BRAIN, EXACT], {"float16": 30.0, "bfloat16": 50.0}, cache)
+    assert recall([HALF, BRAIN, EXACT], **facts) == wanted
+    assert recall([HALF, EXACT], **facts).placement == EXACT
+
+
 def test_a_verdict_belongs_to_the_runtime_and_the_processor(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = Cache(tmp_path)
     judge([HALF, EXACT], {"float16": 50.0}, cache)
@@ -109,6 +120,7 @@ def test_psnr_of_known_differences() -> None:
     assert psnr_db(black, black + 1, peak=255) == pytest.approx(48.13, abs=0.01)
     assert psnr_db(black + 51, black, peak=255) == pytest.approx(10 * math.log10(25))
     assert math.isnan(psnr_db(np.full(3, np.nan), np.zeros(3), peak=1))
+    assert math.isnan(psnr_db(np.full(3, np.inf), np.zeros(3), peak=1))
     ramp = np.linspace(-3, 3, 61)
     assert spread_psnr_db(ramp + 0.06, ramp) == pytest.approx(40)
     assert spread_psnr_db(np.ones(3), np.ones(3)) == math.inf

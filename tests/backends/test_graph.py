@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
@@ -23,7 +25,7 @@ from talkinghead.backends.placement import installed  # noqa: E402
 from talkinghead.backends.processor import cpu_has_bfloat16  # noqa: E402
 from talkinghead.errors import OptionError  # noqa: E402
 
-BACKENDS = [name for name in ("torch", "onnx", "openvino") if installed(name)]
+BACKENDS = [*(name for name in ("torch", "onnx", "openvino") if installed(name)), "numpy"]
 TOLERANCE = 1e-4
 """Between float32 runtimes, on values of order 1."""
 
@@ -128,7 +130,7 @@ def test_opsets() -> None:
 
 
 def place(backend: str, precision: str = "float32") -> Placement:
-    return Placement.choose("cpu", backend, precision)
+    return Placement("cpu", "numpy", "float32") if backend == "numpy" else Placement.choose("cpu", backend, precision)
 
 
 @pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "torch"])
@@ -243,7 +245,7 @@ def test_macs_are_counted() -> None:
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_packed_values_pass_between_sessions(backend: str, precision: str) -> None:
-    if precision == "bfloat16" and (backend == "onnx" or not cpu_has_bfloat16()):
+    if precision == "bfloat16" and (backend in ("onnx", "numpy") or not cpu_has_bfloat16()):
         pytest.skip("not offered here")
     first = GraphBuilder("first", {"x": (None, 3, 6, 8)})
     first_graph = first.build([first.conv("x", random(5, 3, 3, 3) / 5, random(5), padding=(1, 1, 1, 1), name="mid")])
@@ -297,6 +299,32 @@ def test_small_pictures_side_by_side(backend: str, batch: int, monkeypatch: pyte
     found = open_session(network, place(backend), threads=1, batch=batch).run(inputs)
     for name, value in expected.items():
         np.testing.assert_allclose(found[name], value, atol=TOLERANCE, rtol=TOLERANCE, err_msg=name)
+
+
+@pytest.mark.parametrize("backend", [name for name in BACKENDS if name == "openvino"])
+@given(data=st.data())
+@settings(deadline=None, max_examples=25)
+def test_small_pictures_with_any_kernel_stride_and_padding(backend: str, data: st.DataObject) -> None:
+    height, width = data.draw(st.tuples(st.integers(1, 3), st.integers(1, 3)), "size")
+    padding = data.draw(st.tuples(*[st.integers(0, 3)] * 4), "top, left, bottom, right")
+    kernel = data.draw(
+        st.tuples(
+            st.integers(1, min(3, height + padding[0] + padding[2])),
+            st.integers(1, min(3, width + padding[1] + padding[3])),
+        ),
+        "kernel",
+    )
+    stride = data.draw(st.tuples(st.integers(1, 3), st.integers(1, 3)), "stride")
+    batch = data.draw(st.integers(2, 4), "batch")
+    builder = GraphBuilder("small", {"x": (None, 4, height, width)})
+    made = builder.conv("x", random(5, 4, *kernel) / 6, random(5), stride=stride, padding=padding)
+    network = network_of(builder.build([builder.relu(made, name="out")]))
+    inputs = {"x": random(batch, 4, height, width, seed=1)}
+    expected = open_session(network, place("torch"), threads=1).run(inputs)["out"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("talkinghead.backends.lowering.SIDE_BY_SIDE_WEIGHTS", 1)
+        found = open_session(network, place(backend), threads=1, batch=batch).run(inputs)["out"]
+    np.testing.assert_allclose(found, expected, atol=TOLERANCE, rtol=TOLERANCE)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 
@@ -12,7 +13,9 @@ import numpy as np
 import pytest
 
 from talkinghead import __version__
-from talkinghead.cli.main import COMMANDS, load_command
+from talkinghead.cli.main import commands, hidden_commands
+from talkinghead.cli.rows import load_command
+from talkinghead.cli.stage import steps
 from talkinghead.engine.context import ProgressEvent
 from talkinghead.reference.networks import ReferenceNetwork
 from talkinghead.registry import FAMILIES
@@ -21,7 +24,7 @@ from tests.conftest import ROOT
 from tests.synthetic_media import make_sound
 
 
-@pytest.mark.parametrize("row", COMMANDS, ids=lambda row: row.name)
+@pytest.mark.parametrize("row", commands(), ids=lambda row: row.name)
 def test_every_command_has_help(row, run):
     ran = run(row.name, "--help")
     assert ran.status == 0, ran.err
@@ -30,7 +33,7 @@ def test_every_command_has_help(row, run):
     assert load_command(row).name == row.name
 
 
-@pytest.mark.parametrize("row", COMMANDS, ids=lambda row: row.name)
+@pytest.mark.parametrize("row", commands(), ids=lambda row: row.name)
 def test_every_option_has_help(row):
     def check(command):
         for parameter in command.params:
@@ -45,9 +48,40 @@ def test_the_list_of_commands(run):
     for arguments in ((), ("--help",)):
         ran = run(*arguments)
         assert ran.status == 0
-        for row in COMMANDS:
+        for row in commands():
             assert re.search(rf"\b{row.name}\b", ran.out)
     assert run("--version").out == f"talkinghead {__version__}\n"
+
+
+def test_commands_have_names_of_their_own():
+    names = [row.name for row in commands()]
+    assert len(set(names)) == len(names)
+    assert hidden_commands() == ()
+
+
+def test_steps(run):
+    names = [row.name for row in steps()]
+    assert len(set(names)) == len(names)
+    ran = run("stage", "--help")
+    assert ran.status == 0
+    for row in steps():
+        assert re.search(rf"\b{row.name}\b", ran.out)
+        assert row.help.endswith(".")
+        ran_help = run("stage", row.name, "--help")
+        assert ran_help.status == 0
+        assert f"talkinghead stage {row.name}" in ran_help.out
+    assert "Did you mean 'chunk-mel'" in run("stage", "chunk-mell").err
+    assert run("stage").status == 2
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "talkinghead" / "stages").glob("[a-z]*_*.py")), ids=lambda p: p.stem)
+def test_stages_are_programs_of_their_own(path, monkeypatch, capfd):
+    """`python -m talkinghead.stages.NAME` is `talkinghead stage NAME`."""
+    monkeypatch.setattr(sys, "argv", [str(path), "--help"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module(f"talkinghead.stages.{path.stem}", run_name="__main__")
+    assert ended.value.code == 0
+    assert f"talkinghead stage {path.stem.replace('_', '-')}" in capfd.readouterr().out
 
 
 def test_python_dash_m():

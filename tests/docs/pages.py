@@ -7,7 +7,8 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from talkinghead.cli.main import COMMANDS, load_command
+from talkinghead.cli.main import commands
+from talkinghead.cli.rows import load_command
 from tests.conftest import ROOT
 
 PAGES = {
@@ -48,7 +49,7 @@ def words_of(line: str) -> list[str] | None:
 
 def parse(arguments: list[str]) -> Any:
     """Let the real parser read a command, without running it."""
-    row = next(row for row in COMMANDS if row.name == arguments[0])
+    row = next(row for row in commands() if row.name == arguments[0])
     command, rest, name = load_command(row), arguments[1:], arguments[0]
     while getattr(command, "commands", None) and rest and rest[0] in command.commands:
         command, name, rest = command.commands[rest[0]], rest[0], rest[1:]

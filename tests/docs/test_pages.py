@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from talkinghead.cli.main import COMMANDS, load_command, main
+from talkinghead.cli.main import commands, main
+from talkinghead.cli.rows import load_command
 from talkinghead.registry import FAMILIES
 from tests.conftest import ROOT
 from tests.docs.pages import PAGES, SERVERS, blocks, parse, to_read, to_run, words_of
@@ -173,7 +174,7 @@ def flags() -> set[str]:
         for sub in getattr(command, "commands", {}).values():
             collect(sub)
 
-    for row in COMMANDS:
+    for row in commands():
         collect(load_command(row))
     return found
 
@@ -188,7 +189,7 @@ def test_options_named_in_the_pages_exist(name):
 
 @EVERY_PAGE
 def test_commands_named_in_the_pages_exist(name):
-    known = {row.name for row in COMMANDS}
+    known = {row.name for row in commands()}
     for command in re.findall(r"`talkinghead ([a-z][a-z0-9-]+)", PAGES[name]):
         assert command in known, command
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from talkinghead.contracts import Detection, Frame, MediaInfo
+from talkinghead.contracts import Detection, Frame, MediaInfo, NetworkRun
 
 settings.register_profile("any speed", deadline=None)  # a busy machine is no failure
 settings.load_profile("any speed")
@@ -84,6 +84,7 @@ class ScriptedDetector:
     identity: str = "scripted/1"
     description: str = "scripted"
     looks_at_pixels: bool = True
+    network: NetworkRun | None = None
     asked: list[int] = field(default_factory=list)
     batches: list[int] = field(default_factory=list)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from talkinghead.errors import Cancelled, InputError, MediaError, MissingWeights, OptionError, TalkingHeadError
 from talkinghead.registry import FAMILIES
 from talkinghead.webui.options import AppOptions
-from talkinghead.webui.studio import Order, Studio, Voice
+from talkinghead.webui.studio import Order, Studio, said
 from tests.stripes import FACTS
 from tests.synthetic_media import make_sound, make_video
 
@@ -102,7 +103,6 @@ def test_previews_that_were_seen_are_let_go(studio: Studio, order: Order) -> Non
         ({"model": "nobody"}, "no model 'nobody'"),
         ({"model": "wav2lip"}, "needs a model file"),
         ({"source": ""}, "No face"),
-        ({"sound": Voice("  ")}, "no text"),
         ({"checkpoint": "/etc/passwd"}, "no checkpoint"),
         ({"options": {"model": {"fail_at": "x"}}}, "Fail at is 'x'"),
         ({"options": {"model": {"nose": 1}}}, "no option 'nose'"),
@@ -135,12 +135,25 @@ def test_files_are_judged_by_content_size_and_length(studio: Studio, order: Orde
     with pytest.raises(InputError, match="minutes"):
         studio.check_sound(make_sound(tmp_path / "long.wav", 8.0))
     with pytest.raises(InputError, match="minutes"):
-        studio.speak(Voice("word " * 3000))
+        studio.speak(said("word " * 3000))
 
 
 def test_a_voice_cannot_name_a_file(studio: Studio) -> None:
     with pytest.raises(OptionError, match="no voice"):
-        studio.speak(Voice("Hello.", voice="/etc/passwd.onnx"))
+        studio.speak(said("Hello.", voice="/etc/passwd.onnx"))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (("  ",), "no text"),
+        (("Hi", "en", None, "gramophone"), "gramophone"),
+        (("Hi", "en", None, "auto", 9.0), "speed"),
+    ],
+)
+def test_texts_that_cannot_be_spoken(values: tuple[Any, ...], message: str) -> None:
+    with pytest.raises(TalkingHeadError, match=message):
+        said(*values)
 
 
 def test_sentences_name_no_folders_of_the_server(studio: Studio) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
-from talkinghead.contracts import Detection, Frame
+from talkinghead.contracts import ArrayStore, Detection, Frame, FrameSource, NetworkRun
 from talkinghead.errors import MissingWeights
 
 if TYPE_CHECKING:
@@ -45,11 +45,44 @@ class Detector(Protocol):
     def looks_at_pixels(self) -> bool:
         """False where the answer depends on the size of the frame alone: one frame then answers for all."""
 
+    @property
+    def network(self) -> NetworkRun | None:
+        """Where it computes; None where it computes nothing."""
+
     def detect(self, frames: Sequence[Frame]) -> list[list[Detection]]:
         """Faces of each frame, best score first; a batch gives what its frames give one by one.
 
         Frames may differ in size. They are not changed.
         """
+
+
+@runtime_checkable
+class SettlingDetector(Protocol):
+    """A detector that has to see a frame before it knows how precisely it may compute."""
+
+    @property
+    def fallbacks(self) -> tuple[str, ...]:
+        """Why it computes otherwise than asked, as sentences; known once it is settled."""
+
+    def settle(self, look: Callable[[], Frame], store: ArrayStore | None) -> None:
+        """Decide, once; `identity`, `description` and `network` say from then on what was decided.
+
+        Args:
+            look: gives a frame; called only where something has to be measured.
+            store: where the measurement is remembered.
+        """
+
+
+def settle(detector: Detector, source: FrameSource, store: ArrayStore | None) -> tuple[str, ...]:
+    """Let a detector decide how precisely it computes, from the first frame of a source.
+
+    Returns:
+        Why it computes otherwise than asked, as sentences.
+    """
+    if not isinstance(detector, SettlingDetector):
+        return ()
+    detector.settle(lambda: next(iter(source.read(0, 1))), store)
+    return detector.fallbacks
 
 
 @dataclass(frozen=True)

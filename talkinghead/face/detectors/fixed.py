@@ -20,6 +20,7 @@ class FixedBox:
     has_key_points = False
     batch_size = 16
     looks_at_pixels = False
+    network = None
 
     def __init__(self, box_xyxy: tuple[int, int, int, int]) -> None:
         self.box_xyxy = box_xyxy

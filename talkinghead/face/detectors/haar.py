@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from talkinghead.contracts import Detection, FloatArray, Frame
+from talkinghead.contracts import Detection, FloatArray, Frame, NetworkRun
 from talkinghead.errors import BackendError
 from talkinghead.face.detectors.base import check_frame
 from talkinghead.face.detectors.options import FaceOptions
@@ -82,6 +82,7 @@ class HaarDetector:
     has_key_points = False
     batch_size = 8
     looks_at_pixels = True
+    network = NetworkRun("face detector haar", "opencv")
 
     def __init__(self, *, max_side: int = DEFAULT_MAX_SIDE, min_score: float = DEFAULT_MIN_SCORE) -> None:
         """Load the cascade.

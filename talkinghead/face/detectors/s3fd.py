@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from talkinghead.contracts import Detection, Frame
+from talkinghead.contracts import ArrayStore, Detection, Frame, NetworkRun
 from talkinghead.errors import MissingWeights, WrongCheckpoint
 from talkinghead.face.detectors.base import check_frame, reduced_size
 from talkinghead.face.detectors.options import FaceOptions
 
 if TYPE_CHECKING:
-    from talkinghead.backends import Network, Session
+    from talkinghead.backends import Network, Placement, Session
 
 Array = NDArray[Any]
 
@@ -41,6 +41,8 @@ FEATURE_SCALES = {"conv3_3": 256, "conv4_3": 512, "conv5_3": 512}
 HEADS = ("conv3_3_norm", "conv4_3_norm", "conv5_3_norm", "fc7", "conv6_2", "conv7_2")
 MODEL_PATTERNS = ("s3fd.pth", "s3fd-619a316812.pth", "s3fd*.pth", "s3fd*.safetensors")
 GRAPH_VERSION = 1
+CHECKED_SIDE = 192
+"""Longer side of the frame on which a reduced precision is compared with float32."""
 
 _BODY = (
     ("conv1", (3, 64, 64)),
@@ -279,11 +281,12 @@ def published_rect(box_xyxy: Array) -> tuple[int, int, int, int]:
 
 
 class S3fdDetector:
-    """See `Detector`.
+    """See `Detector` and `SettlingDetector`.
 
     Args:
         model: the checkpoint.
-        precision: "parity" (float32, as published), "fast" or "auto".
+        precision: "parity" (float32, as published), "fast" or "auto" (reduced where that keeps scores and boxes), or a
+            number format.
         max_side: frames are reduced to this length of the longer side; None looks at full size, as published.
     """
 
@@ -302,7 +305,9 @@ class S3fdDetector:
         backend: str = "auto",
         threads: int | None = None,
     ) -> None:
-        from talkinghead.backends import Placement
+        from talkinghead.backends import DENSE, candidates
+        from talkinghead.backends.gate import Verdict
+        from talkinghead.backends.placement import asked_by_name
         from talkinghead.weights import read_checkpoint
 
         if not model.is_file():
@@ -316,9 +321,53 @@ class S3fdDetector:
         self._min_score = min_score
         self._max_side = max_side
         self._threads = threads
-        self._place = Placement.choose(device, backend, precision)
+        self._places = candidates(DENSE, device, backend, precision)
+        self._trusted = asked_by_name(precision)
+        self._verdict: Verdict | None = None
         self._sessions: dict[tuple[int, int], Session] = {}
         self._lock = threading.Lock()
+
+    @property
+    def _place(self) -> Placement:
+        return self._places[0] if self._verdict is None else self._verdict.placement
+
+    @property
+    def network(self) -> NetworkRun:
+        name = f"face detector {self.name}"
+        return self._place.run(name) if self._verdict is None else self._verdict.run(name)
+
+    @property
+    def fallbacks(self) -> tuple[str, ...]:
+        return () if self._verdict is None else self._verdict.refused
+
+    def settle(self, look: Callable[[], Frame], store: ArrayStore | None) -> None:
+        """See `SettlingDetector.settle`; compared on the frame reduced to CHECKED_SIDE."""
+        from talkinghead.backends.gate import first_faithful
+
+        if self._verdict is None:
+            self._verdict = first_faithful(
+                self._places,
+                lambda place: self._faithfulness_db(place, look()),
+                network=f"face detector s3fd/{GRAPH_VERSION}",
+                weights_sha256=self._sha256,
+                store=store,
+                trusted=self._trusted,
+            )
+
+    def _faithfulness_db(self, place: Placement, frame: Frame) -> float:
+        from talkinghead.backends import open_session
+        from talkinghead.backends.gate import exact_place
+
+        frame = _reduced(frame, CHECKED_SIDE)
+        height, width = frame.shape[:2]
+        image = {"image": network_input([frame])}
+        network = s3fd_network(self._tensors, self._sha256, height, width)
+        maps = []
+        for where in (place, exact_place(place)):
+            session = open_session(network, where, batch=1, threads=self._threads)
+            maps.append(list(session.run(image).values()))
+            session.close()
+        return faithfulness_db(*maps, side=max(height, width), min_score=self._min_score)
 
     @property
     def batch_size(self) -> int:
@@ -344,17 +393,14 @@ class S3fdDetector:
         return found
 
     def _detect_run(self, frames: Sequence[Frame]) -> list[list[Detection]]:
-        import cv2
-
         for frame in frames:
             check_frame(frame)
         height, width = frames[0].shape[:2]
-        scale = np.ones(4, np.float32)
-        if self._max_side is not None and max(height, width) > self._max_side:
-            small = reduced_size(width, height, self._max_side)
-            frames = [np.asarray(cv2.resize(frame, small, interpolation=cv2.INTER_AREA), np.uint8) for frame in frames]
-            scale = np.array([width / small[0], height / small[1]] * 2, np.float32)
+        frames = [_reduced(frame, self._max_side) for frame in frames]
+        small_height, small_width = frames[0].shape[:2]
+        scale = np.array([width / small_width, height / small_height] * 2, np.float32)
         with self._lock:
+            self.settle(lambda: frames[0], None)
             outputs = self._session(frames[0].shape[0], frames[0].shape[1]).run({"image": network_input(frames)})
         maps = list(outputs.values())
         results = []
@@ -378,6 +424,44 @@ class S3fdDetector:
                 network, self._place, batch=self.batch_size, threads=self._threads
             )
         return self._sessions[height, width]
+
+
+def faithfulness_db(
+    found: Sequence[Array], exact: Sequence[Array], *, side: int, min_score: float = DEFAULT_MIN_SCORE
+) -> float:
+    """How near a reduced precision comes to float32: the worse of the PSNR of all face scores and that of the edges of
+    the boxes where float32 sees a face, in shares of the longer side.
+
+    Args:
+        found, exact: cls1, reg1, ..., of one image, [1, C, h, w].
+        side: longer side of the image in pixels.
+    """
+    from talkinghead.backends.gate import psnr_db
+
+    scores: tuple[list[Array], list[Array]] = ([], [])
+    boxes: tuple[list[Array], list[Array]] = ([], [])
+    for level in range(NUM_LEVELS):
+        rows, columns = np.nonzero(face_scores(exact[2 * level])[0] > min_score)
+        for maps, seen, placed in zip((found, exact), scores, boxes, strict=True):
+            seen.append(face_scores(maps[2 * level]).ravel())
+            offsets = maps[2 * level + 1][0][:, rows, columns].T
+            placed.append(decode_boxes(offsets, level, rows, columns).ravel())
+    kept = [
+        psnr_db(np.concatenate(one), np.concatenate(other), peak=peak)
+        for (one, other), peak in ((scores, 1.0), (boxes, float(side)))
+    ]
+    return -np.inf if np.isnan(kept).any() else min(kept)
+
+
+def _reduced(frame: Frame, max_side: int | None) -> Frame:
+    """The frame with its longer side at most `max_side`."""
+    import cv2
+
+    height, width = frame.shape[:2]
+    if max_side is None or max(height, width) <= max_side:
+        return frame
+    small = reduced_size(width, height, max_side)
+    return np.asarray(cv2.resize(frame, small, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _runs_of_one_size(frames: Sequence[Frame], limit: int) -> Iterator[list[Frame]]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from talkinghead.contracts import Detection, FloatArray, Frame, IntArray
+from talkinghead.contracts import Detection, FloatArray, Frame, IntArray, NetworkRun
 from talkinghead.errors import BackendError, WrongCheckpoint
 from talkinghead.face.detectors.base import check_frame, read_model, short_hash
 from talkinghead.face.detectors.options import FaceOptions
@@ -148,6 +148,7 @@ class ScrfdDetector:
     name = "scrfd"
     batch_size = 4
     looks_at_pixels = True
+    network = NetworkRun("face detector scrfd", "onnx")
 
     def __init__(
         self,

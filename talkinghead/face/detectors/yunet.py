@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from talkinghead.contracts import Detection, Frame
+from talkinghead.contracts import Detection, Frame, NetworkRun
 from talkinghead.errors import BackendError, WrongCheckpoint
 from talkinghead.face.detectors.base import check_frame, read_model, reduced_size, short_hash
 from talkinghead.face.detectors.options import FaceOptions
@@ -33,6 +33,7 @@ class YunetDetector:
     has_key_points = True
     batch_size = 8
     looks_at_pixels = True
+    network = NetworkRun("face detector yunet", "opencv")
 
     def __init__(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,10 +12,14 @@ from talkinghead.errors import OptionError
 from talkinghead.terminal import console
 from talkinghead.terminal.placing import Device
 
+if TYPE_CHECKING:
+    from talkinghead.terminal.host import Host
+
 ASSETS = typer.Option(help="Folder of the published files. Default: ARTALK_ASSET_DIR, else ./assets.")
 
 
 def artalk(
+    context: typer.Context,
     audio_path: Annotated[Path | None, typer.Option("-a", "--audio_path", "--audio-path", help="Speech.")] = None,
     clip_length: Annotated[
         int, typer.Option("-l", "--clip_length", "--clip-length", min=1, help="Frames (25 a second) at most.")
@@ -45,10 +49,8 @@ def artalk(
     formats use: talkinghead generate --model artalk
     """
     if run_app:
-        from talkinghead.cli.app import run_page
-        from talkinghead.webui import AppOptions
-
-        run_page(AppOptions(), model="artalk", fixed={"artalk": {"assets": assets}} if assets is not None else None)
+        host: Host = context.obj
+        host.open_page("artalk", {"assets": assets} if assets is not None else {})
         return
     if audio_path is None:
         raise OptionError("There is no sound to speak.", accepted="-a FILE, or --run_app for the web page")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from talkinghead.engine.manifest import Manifest
+from talkinghead.engine.manifest import CommandRow, Example, Manifest, StepRow
 
 MANIFEST = Manifest(
     name="artalk",
@@ -19,6 +19,26 @@ MANIFEST = Manifest(
     default_source="mesh",
     source_is_path=False,
     choices="talkinghead.families.artalk.choices:choices_now",
+    commands=(
+        CommandRow(
+            "artalk",
+            "talkinghead.families.artalk.commands:artalk",
+            "Run ARTalk with the flags of its published program.",
+        ),
+        CommandRow(
+            "artalk-step",
+            "talkinghead.families.artalk.commands:steps",
+            "Run the steps of ARTalk one by one; export for 3D.",
+        ),
+    ),
+    steps=(
+        StepRow(
+            "artalk",
+            "talkinghead.families.artalk.commands:steps",
+            "Five steps: features, motion, smooth, vertices, render; and export for 3D.",
+        ),
+    ),
+    examples=(Example("head", "a 3D head speaks"),),
     catalogue="talkinghead.families.artalk.model_files:CATALOGUE",
     kinds="talkinghead.families.artalk.model_files:KINDS",
     reference="talkinghead.families.artalk.reference:NETWORKS",

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from talkinghead.engine.manifest import ReferenceNetwork, ReferenceOptions
+from talkinghead.engine.networks import ReferenceNetwork, ReferenceOptions
 from talkinghead.errors import InputError, OptionError, WrongCheckpoint, choices
 
 if TYPE_CHECKING:
     import torch
 
+    from talkinghead.families.artalk.gagavatar.upsampler import UpsamplerConfig
     from talkinghead.families.artalk.motion.config import MotionConfig, VAEConfig
+    from talkinghead.rendering.cameras import Camera
 
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]
@@ -326,7 +328,14 @@ def run_dino(weights: Arrays, inputs: Arrays, config: Mapping[str, Any], options
 
 def run_gaussians(weights: Arrays, inputs: Arrays, config: Mapping[str, Any], options: ReferenceOptions) -> Outputs:
     """A Gaussian generator: on the head's points or on the picture plane, as the weights say."""
-    from talkinghead.families.artalk.gagavatar.generators import DIRECTION_DIM, PlaneGenerator, PointGenerator
+    import torch
+
+    from talkinghead.families.artalk.gagavatar.generators import (
+        DIRECTION_DIM,
+        GaussianValues,
+        PlaneGenerator,
+        PointGenerator,
+    )
     from talkinghead.families.artalk.weights import load_strictly, to_tensors
 
     _known(config, ())
@@ -335,19 +344,81 @@ def run_gaussians(weights: Arrays, inputs: Arrays, config: Mapping[str, Any], op
     network: Any
     if "gaussian_conv.0.weight" in tensors:
         network = PlaneGenerator(tensors["gaussian_conv.0.weight"].shape[1] - DIRECTION_DIM)
-        x = _float32(inputs, "x", (1, None, None, None))
+        x = _float32(inputs, "x", (None, None, None, None))
     elif "feature_layers.0.weight" in tensors:
         network = PointGenerator(tensors["feature_layers.0.weight"].shape[1])
-        x = _float32(inputs, "x", (1, None, None))[0]
+        x = _float32(inputs, "x", (None, None, None))
     else:
         raise WrongCheckpoint(
             "These are not the weights of a Gaussian generator.", accepted="gs_generator_g, _l0 or _l1"
         )
     load_strictly(network, tensors, "the weights")
     network.to(device)
+    codes = _tensor(_float32(inputs, "dir", (len(x), DIRECTION_DIM)), device)
     with _exact():
-        found = network(_tensor(x, device), _tensor(_float32(inputs, "dir", (1, DIRECTION_DIM))[0], device))
-    return _numpy(**{name: value[None] for name, value in vars(found).items() if value is not None})
+        found = [network(item, code) for item, code in zip(_tensor(x, device), codes, strict=True)]
+    names = [item.name for item in fields(GaussianValues) if getattr(found[0], item.name) is not None]
+    return _numpy(**{name: torch.stack([getattr(item, name) for item in found]) for name in names})
+
+
+def _camera(inputs: Arrays, size: tuple[int, int], focal: Any) -> Camera:
+    """The camera of [R | T], or of a view and a projection matrix; a focal length that is given must fit those."""
+    from talkinghead.families.artalk.gagavatar.generators import FOCAL
+    from talkinghead.families.artalk.gagavatar.geometry import avatar_camera
+    from talkinghead.rendering.cameras import Camera
+
+    given = None if focal is None else np.asarray(focal, np.float64).reshape(-1)
+    if given is not None and (given.size not in (1, 2) or not (np.isfinite(given) & (given > 0)).all()):
+        raise InputError(
+            f"The focal length is {given.tolist()}.",
+            accepted="one positive number, or two (x, y), in half picture sizes",
+        )
+    if "cam_matrix" in inputs:
+        focal_x, focal_y = np.broadcast_to(FOCAL if given is None else given, 2).tolist()
+        return avatar_camera(_float32(inputs, "cam_matrix", (3, 4)), size, (focal_x, focal_y))
+    if "view" not in inputs or "proj" not in inputs:
+        raise InputError("The rasteriser needs a camera.", accepted="cam_matrix [3, 4], or view and proj [4, 4]")
+    view, proj = (np.asarray(inputs[name], np.float32).reshape(4, 4) for name in ("view", "proj"))
+    found = _focal_of(view, proj)
+    if given is not None:
+        if not np.allclose(found, given, rtol=FOCAL_MATCH, atol=0):
+            raise InputError(
+                f"The focal length is {given.tolist()}, but view and proj have {found.round(4).tolist()}.",
+                accepted="proj = view @ K, K with the focal lengths (x, y) in half picture sizes",
+                remedy="leave focal out: it is read from the matrices",
+            )
+        found = np.broadcast_to(given, 2)
+    return Camera(view, proj, np.zeros(3, np.float32), (1.0 / float(found[0]), 1.0 / float(found[1])), size)
+
+
+FOCAL_MATCH = 1e-4
+"""How far focal lengths and the zeros of a projection may be off, relative: float32 matrices give 1e-6."""
+
+
+def _focal_of(view: NDArray[np.float32], proj: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Focal lengths (x, y) in half picture sizes of a view and the full projection view @ K.
+
+    The published rasteriser takes them beside the matrices, for the shape of the Gaussians on the picture; they are
+    K's first two diagonal elements where the camera's axis meets the middle of the picture.
+
+    Raises:
+        InputError: K is not the projection of such a camera.
+    """
+    try:
+        k = np.linalg.solve(view.astype(np.float64), proj.astype(np.float64))
+    except np.linalg.LinAlgError as error:
+        raise InputError("view has no inverse.", accepted="a row-vector world-to-camera matrix [4, 4]") from error
+    focal: NDArray[np.float64] = np.array([k[0, 0], k[1, 1]])
+    expected = np.zeros((4, 4))
+    expected[[0, 1], [0, 1]], expected[2, 3], expected[2:, 2] = focal, 1.0, k[2:, 2]
+    slack = FOCAL_MATCH * max(1.0, float(np.abs(focal).max()))
+    if not (focal > 0).all() or not np.allclose(k, expected, rtol=0, atol=slack):
+        raise InputError(
+            f"proj is not view @ K for the K of a pinhole camera: K would be {k.round(4).tolist()}.",
+            accepted="row-vector matrices; K has the focal lengths (x, y) in half picture sizes on its diagonal, "
+            "w = z, and zeros elsewhere in its columns x, y and w (the camera looks at the middle of the picture)",
+        )
+    return focal
 
 
 def run_rasterize(
@@ -357,28 +428,13 @@ def run_rasterize(
     options: ReferenceOptions,
 ) -> Outputs:
     """Gaussians of many channels to a picture."""
-    from talkinghead.families.artalk.gagavatar.generators import FOCAL
-    from talkinghead.families.artalk.gagavatar.geometry import avatar_camera
-    from talkinghead.rendering.cameras import Camera
     from talkinghead.rendering.gaussians import GaussianCloud
     from talkinghead.rendering.rasterize_cpu import rasterize_cpu
 
     _numpy_only(options)
-    _known(config, ("size",))
+    _known(config, ("size", "focal"))
     size = np.asarray(inputs.get("size", config.get("size", (512, 512)))).reshape(2)
-    height, width = (int(value) for value in size)
-    if "cam_matrix" in inputs:
-        camera = avatar_camera(_float32(inputs, "cam_matrix", (3, 4)), (width, height))
-    elif "view" in inputs and "proj" in inputs:
-        camera = Camera(
-            np.asarray(inputs["view"], np.float32).reshape(4, 4),
-            np.asarray(inputs["proj"], np.float32).reshape(4, 4),
-            np.zeros(3, np.float32),
-            (1.0 / FOCAL, 1.0 / FOCAL),
-            (width, height),
-        )
-    else:
-        raise InputError("The rasteriser needs a camera.", accepted="cam_matrix [3, 4], or view and proj [4, 4]")
+    camera = _camera(inputs, (int(size[1]), int(size[0])), inputs.get("focal", config.get("focal")))
     means = _float32(inputs, "xyz", (None, 3))
     colors = _float32(inputs, "colors", (len(means), None))
     cloud = GaussianCloud(
@@ -393,16 +449,61 @@ def run_rasterize(
     return {"image": drawn.color, "radii": drawn.radii, "alpha": drawn.alpha}
 
 
+def _upsampler_config(weights: Arrays) -> UpsamplerConfig:
+    """Sizes as the weights have them."""
+    from talkinghead.families.artalk.gagavatar.upsampler import UpsamplerConfig
+
+    halves = "conv_body_first.0.weight" in weights
+    try:
+        levels = 1 + max(int(name.split(".")[1]) for name in weights if name.startswith("conv_body_down."))
+        return UpsamplerConfig(
+            size=4 * 2**levels,
+            halves=halves,
+            in_channels=weights["conv_body_first.0.weight" if halves else "conv_body_first.weight"].shape[1],
+            out_channels=weights["stylegan_decoder.to_rgb1.bias"].shape[1],
+        )
+    except (KeyError, ValueError, IndexError) as error:
+        raise WrongCheckpoint(f"These are not the weights of GAGAvatar's upsampler: {error}.") from error
+
+
+def _check_upsampler_sizes(config: Mapping[str, Any], found: UpsamplerConfig) -> None:
+    """Refuse a config that says other sizes than the weights have."""
+    _known(config, ("in_size", "in_dim", "out_dim", "out_size"))
+    has: dict[str, Any] = {"in_dim": found.in_channels, "out_dim": found.out_channels, "out_size": found.size}
+    wrong = [name for name, size in has.items() if config.get(name, size) != size]
+    in_size = config.get("in_size", 2 * found.size if found.halves else found.size)
+    if (in_size > found.size) != found.halves or in_size > 2 * found.size:
+        wrong.append("in_size")
+        has["in_size"] = 2 * found.size if found.halves else f"{found.size} or less"
+    if wrong:
+        raise OptionError(
+            f"The config says {', '.join(f'{name} {config[name]}' for name in wrong)}.",
+            accepted=f"what the weights have: {', '.join(f'{name} {has[name]}' for name in wrong)}",
+            remedy="leave it out: sizes are read from the weights",
+        )
+
+
 def run_style_unet(weights: Arrays, inputs: Arrays, config: Mapping[str, Any], options: ReferenceOptions) -> Outputs:
     """The upsampler with its stored noise."""
-    from talkinghead.families.artalk.gagavatar.upsampler import StyleUNet, UpsamplerConfig
+    from talkinghead.families.artalk.gagavatar.upsampler import StyleUNet
     from talkinghead.families.artalk.weights import load_strictly, to_tensors
 
-    _known(config, ("in_size", "in_dim", "out_dim", "out_size", "config", *GOLDEN_KEYS))
+    given = _below(weights, "upsampler.")
+    settings = _upsampler_config(given)
+    _check_upsampler_sizes(_settings(config), settings)
     device = _device(options)
-    x = _float32(inputs, "x", (None, None, None, None))
-    network = StyleUNet(UpsamplerConfig(size=x.shape[-1], in_channels=x.shape[1]))
-    load_strictly(network, to_tensors(_below(weights, "upsampler.")), "the weights")
+    x = _float32(inputs, "x", (None, settings.in_channels, None, None))
+    if settings.halves:
+        fits, side = x.shape[-2:] == (2 * settings.size,) * 2, f"{2 * settings.size}"
+    else:
+        fits = x.shape[-1] < settings.size or x.shape[-2:] == (settings.size, settings.size)
+        side = f"{settings.size} or less"
+    if not fits:
+        raise InputError(
+            f"The input x is {list(x.shape)}.", accepted=f"pictures of {settings.in_channels} channels, side {side}"
+        )
+    network = StyleUNet(settings)
+    load_strictly(network, to_tensors(given), "the weights")
     network.to(device)
     with _exact():
         tensor = _tensor(x, device)
@@ -502,13 +603,13 @@ NETWORKS = (
     ReferenceNetwork(
         "gagavatar.gaussians",
         "Gaussians from features: on the head's points or on the picture plane.",
-        {"x": "[1, N, 1024] or [1, 256, H, W] float32", "dir": "[1, 27] float32"},
+        {"x": "[B, N, 1024] or [B, 256, H, W] float32", "dir": "[B, 27] float32"},
         {
-            "colors": "[1, N, 32]",
-            "opacities": "[1, N, 1]",
-            "scales": "[1, N, 3]",
-            "rotations": "[1, N, 4]",
-            "positions": "[1, N, 1] on the picture plane",
+            "colors": "[B, N, 32]",
+            "opacities": "[B, N, 1]",
+            "scales": "[B, N, 3]",
+            "rotations": "[B, N, 4]",
+            "positions": "[B, N, 1] on the picture plane",
         },
         run_gaussians,
     ),
@@ -524,17 +625,20 @@ NETWORKS = (
             "cam_matrix": "[3, 4] float32; or view and proj [4, 4] (optional)",
             "bg": "[C] float32 (optional)",
             "size": "[2] height, width (optional)",
+            "focal": "[] or [2] (x, y) in half picture sizes (optional; default: that of view and proj, or 12)",
         },
         {"image": "[C, H, W]", "radii": "[N] int32", "alpha": "[H, W]"},
         run_rasterize,
         needs_weights=False,
-        config='{"size": [512, 512]}',
+        config='{"size": [512, 512], "focal": 12.0}',
     ),
     ReferenceNetwork(
         "gagavatar.style_unet",
         "Rendered channels to RGB.",
-        {"x": "[B, 32, S, S] float32"},
+        {"x": "[B, 32, S, S] float32; smaller than the output: it is enlarged first"},
         {"out": "[B, 3, S, S] in [0, 1]", "pre_sigmoid": "[B, 3, S, S]", "style_code": "[B, 512]"},
         run_style_unet,
+        config='{"in_size": 512, "in_dim": 32, "out_dim": 3, "out_size": 512}; sizes are read from the weights, and '
+        "those that are given are checked",
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from talkinghead.engine.manifest import Manifest
+from talkinghead.engine.manifest import CommandRow, Manifest
 
 MANIFEST = Manifest(
     name="synctalk2d",
@@ -18,6 +18,18 @@ MANIFEST = Manifest(
     extra="models",
     source_marks=("full_body_img", "landmarks"),
     whole_sound=("the speech encoder's pass over the sound", "the level that HuBERT hears the sound at"),
+    commands=(
+        CommandRow(
+            "template",
+            "talkinghead.families.synctalk2d.template_commands:app",
+            "Make and check the template folders of SyncTalk_2D.",
+        ),
+        CommandRow(
+            "synctalk2d",
+            "talkinghead.families.synctalk2d.commands:app",
+            "Run SyncTalk_2D with the flags of its published script; export it.",
+        ),
+    ),
     kinds="talkinghead.families.synctalk2d.model_files:KINDS",
     reference="talkinghead.families.synctalk2d.reference:NETWORKS",
     bench="talkinghead.families.synctalk2d.bench:cases",

@@ -9,7 +9,7 @@ import numpy as np
 
 from talkinghead.audio.encoders import ave
 from talkinghead.backends import DEPTHWISE, Graph, candidates, network_of, open_session
-from talkinghead.engine.manifest import Arrays, ReferenceNetwork, ReferenceOptions
+from talkinghead.engine.networks import Arrays, ReferenceNetwork, ReferenceOptions
 from talkinghead.errors import OptionError, choices
 from talkinghead.face.landmarks import pfld
 from talkinghead.families.synctalk2d.variants import VARIANTS, Variant

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from talkinghead.engine.manifest import Manifest
+from talkinghead.engine.manifest import LOOK, CommandRow, Manifest, StepRow
 
 MANIFEST = Manifest(
     name="talkinggaussian",
@@ -23,6 +23,26 @@ MANIFEST = Manifest(
         "the spacing of the rows of DeepSpeech features",
         "the level that HuBERT hears the sound at",
         "the recognition of phones",
+    ),
+    commands=(
+        CommandRow(
+            "synthesize-fuse",
+            "talkinghead.families.talkinggaussian.published_command:synthesize_fuse",
+            "Run TalkingGaussian with the flags of its published program.",
+        ),
+        CommandRow(
+            "inspect-gaussians",
+            "talkinghead.families.talkinggaussian.inspect_command:inspect_gaussians",
+            "Say what a trained Gaussian head holds, show and export it.",
+            LOOK,
+        ),
+    ),
+    steps=(
+        StepRow(
+            "gaussians",
+            "talkinghead.families.talkinggaussian.step_commands:app",
+            "Five steps: features, motion, render, compose, encode.",
+        ),
     ),
     kinds="talkinghead.families.talkinggaussian.model_files:KINDS",
     recorded_lips="talkinghead.families.talkinggaussian.annotations:recorded_lips",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from talkinghead.engine.manifest import ReferenceNetwork, ReferenceOptions
+from talkinghead.engine.networks import ReferenceNetwork, ReferenceOptions
 from talkinghead.errors import InputError, OptionError, choices
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from talkinghead.terminal import console
 from talkinghead.terminal.placing import Device, Precision
+from talkinghead.terminal.steps import Force, Report, show_step
 from talkinghead.terminal.typers import new_typer
 
 app = new_typer(
@@ -18,8 +18,6 @@ app = new_typer(
 Checkpoint = Annotated[Path, typer.Option("--checkpoint", help="Checkpoint, or the folder that training wrote.")]
 Scene = Annotated[Path, typer.Option("--scene", help="Dataset folder.")]
 Audio = Annotated[Path, typer.Option("--audio", help="Speech: any audio or video file.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace a result that is there.")]
-Report = Annotated[Path | None, typer.Option("--report", help="Write time and throughput as JSON.")]
 Poses = Annotated[str, typer.Option("--poses", help='"train", "val", or a transforms JSON file.')]
 Expression = Annotated[str, typer.Option("--expression", help="source, neutral, or an OpenFace CSV file.")]
 Yaw = Annotated[float, typer.Option("--yaw", help="Degrees that the camera moves to the right.")]
@@ -47,7 +45,8 @@ def features(
     from talkinghead.families.talkinggaussian import steps
 
     config = _config(audio_features=audio_features, audio_model=audio_model, deepspeech_graph=deepspeech_graph)
-    _show(steps.extract_features(audio, out, checkpoint=checkpoint, config=config, device=device, force=force), report)
+    made = steps.extract_features(audio, out, checkpoint=checkpoint, config=config, device=device, force=force)
+    show_step(made, report)
 
 
 @app.command("motion")
@@ -69,7 +68,7 @@ def motion(
     from talkinghead.families.talkinggaussian import steps
 
     config = _config(poses=poses, expression=expression)
-    _show(
+    show_step(
         steps.write_motion(
             features,
             scene,
@@ -102,7 +101,7 @@ def render(
     from talkinghead.families.talkinggaussian import steps
 
     config = _config(poses=poses, yaw=yaw, pitch=pitch, zoom=zoom, threads=threads, expression="neutral")
-    _show(steps.render_motion(motion, scene, out, checkpoint=checkpoint, config=config, force=force), report)
+    show_step(steps.render_motion(motion, scene, out, checkpoint=checkpoint, config=config, force=force), report)
 
 
 @app.command("compose")
@@ -123,7 +122,7 @@ def compose(
     from talkinghead.families.talkinggaussian import steps
 
     config = _config(poses=poses, torso=torso, background=background, dilate=dilate)
-    _show(steps.compose_frames(render, scene, out, config=config, force=force), report)
+    show_step(steps.compose_frames(render, scene, out, config=config, force=force), report)
 
 
 @app.command("encode")
@@ -137,7 +136,7 @@ def encode(
     """Step 5: pictures and sound to a video."""
     from talkinghead.families.talkinggaussian import steps
 
-    _show(steps.encode_frames(frames, audio, out, force=force), report)
+    show_step(steps.encode_frames(frames, audio, out, force=force), report)
 
 
 def _config(**values: Any) -> Any:
@@ -145,15 +144,3 @@ def _config(**values: Any) -> Any:
     from talkinghead.families.talkinggaussian.config import TalkingGaussianConfig
 
     return build_config(TalkingGaussianConfig, values, owner="The step")
-
-
-def _show(result: Any, report: Path | None) -> None:
-    import json
-
-    from talkinghead.files import write_bytes
-
-    console.say(result.text())
-    for note in result.details.get("notes", ()):
-        console.warn(note)
-    if report is not None:
-        write_bytes(report, (json.dumps(result.to_dict(), indent=2, default=str) + "\n").encode())

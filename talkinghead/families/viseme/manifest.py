@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from talkinghead.engine.manifest import Manifest
+from talkinghead.engine.manifest import Example, Manifest
 
 MANIFEST = Manifest(
     name="viseme",
@@ -17,4 +17,5 @@ MANIFEST = Manifest(
     config="talkinghead.families.viseme.config:VisemeConfig",
     extra=None,
     whole_sound=("the recognition of phones", "how loud the speech is at its loudest"),
+    examples=(Example("portrait", "a portrait speaks"), Example("text", "a portrait reads a text", text=True)),
 )

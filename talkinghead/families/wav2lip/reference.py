@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from talkinghead.engine.manifest import Arrays, ReferenceNetwork, ReferenceOptions
+from talkinghead.engine.networks import Arrays, ReferenceNetwork, ReferenceOptions
 from talkinghead.errors import InputError, WrongCheckpoint
 
 Outputs = dict[str, NDArray[Any]]

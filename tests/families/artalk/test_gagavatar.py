@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
+from talkinghead.errors import InputError, OptionError, WrongCheckpoint
 from talkinghead.families.artalk import reference
 from talkinghead.families.artalk.flame import flame_from_arrays
 from talkinghead.families.artalk.gagavatar import avatar, features, generators, geometry
+from talkinghead.families.artalk.gagavatar.upsampler import StyleUNet, UpsamplerConfig
 from talkinghead.families.artalk.weights import gagavatar_model
 from talkinghead.reference.networks import ReferenceOptions
 from tests.families.artalk.conftest import Golden, synthetic
@@ -41,6 +44,21 @@ def test_gaussian_generators(name):
         golden.check(key, value, 1e-5)
 
 
+@pytest.mark.parametrize(("name", "more"), [("gs_linear", (9, 1024)), ("gs_conv", (256, 3, 5))])
+def test_a_batch_of_gaussians_equals_its_items(name, more):
+    weights = Golden(f"gagavatar/{name}").state()
+    rng = np.random.default_rng(0)
+    x, codes = (rng.uniform(-1, 1, (3, *shape)).astype(np.float32) for shape in (more, (27,)))
+    batch = reference.run_gaussians(weights, {"x": x, "dir": codes}, {}, CPU)
+    for item in range(3):
+        alone = reference.run_gaussians(weights, {"x": x[item, None], "dir": codes[item, None]}, {}, CPU)
+        assert set(alone) == set(batch)
+        for key, value in alone.items():
+            np.testing.assert_array_equal(batch[key][item], value[0], err_msg=key)
+    with pytest.raises(InputError, match="dir"):
+        reference.run_gaussians(weights, {"x": x, "dir": codes[:2]}, {}, CPU)
+
+
 def test_geometry():
     golden = Golden("gagavatar/geometry")
     given = {name: torch.from_numpy(value) for name, value in golden.inputs().items()}
@@ -62,14 +80,69 @@ def test_geometry():
     assert np.array_equal(geometry.FOREHEAD, golden["forehead"])
 
 
+@pytest.mark.parametrize("camera", [("cam_matrix",), ("view", "proj"), ("view", "proj", "focal")])
 @pytest.mark.parametrize("name", ["raster_a", "raster_b"])
-def test_rasterizer_of_32_channels(name):
+def test_rasterizer_of_32_channels(name, camera):
     golden = Golden(f"gagavatar/{name}")
     given = golden.inputs()
-    inputs = {**given, **{key: golden[key] for key in ("xyz", "opac", "quat", "bg", "size", "cam_matrix")}}
+    inputs = {**given, **{key: golden[key] for key in ("xyz", "opac", "quat", "bg", "size", *camera)}}
     out = reference.run_rasterize({}, inputs, {}, CPU)
     golden.check("image", out["image"], 2e-5)
     golden.check("radii", out["radii"], 0)
+
+
+def one_gaussian(depth=2.0, scale=0.05):
+    """On the axis of a camera at the origin that looks along z."""
+    return {
+        "xyz": np.array([[0.0, 0.0, depth]], np.float32),
+        "colors": np.ones((1, 2), np.float32),
+        "opac": np.ones((1, 1), np.float32),
+        "scales": np.full((1, 3), scale, np.float32),
+        "quat": np.array([[1.0, 0.0, 0.0, 0.0]], np.float32),
+        "size": np.array([64, 96]),
+    }
+
+
+def pinhole(focal_x, focal_y):
+    """View and projection matrices of that camera: rows are multiplied from the left, w is z."""
+    k = np.zeros((4, 4), np.float32)
+    k[0, 0], k[1, 1], k[2, 2], k[2, 3], k[3, 2] = focal_x, focal_y, 1.0001, 1.0, -0.010001
+    return {"view": np.eye(4, dtype=np.float32), "proj": k}
+
+
+@pytest.mark.parametrize("focal", [3.0, 6.0, 12.0, 20.0])
+def test_the_focal_length_sets_the_size_of_a_gaussian(focal):
+    """The radius is three standard deviations on the picture (and a little: gagavatar.md, section 6, step 4)."""
+    for sides in ((focal * 2 / 3, focal), (focal, focal)):
+        deviation = [f * side / 2 * 0.05 / 2.0 for f, side in zip(sides, (96, 64), strict=True)]
+        largest = max(deviation) ** 2 + 0.3
+        expected = np.ceil(3 * np.sqrt(largest + (0.1**0.5 if len(set(deviation)) == 1 else 0.0)))
+        out = reference.run_rasterize({}, {**one_gaussian(), **pinhole(*sides)}, {}, CPU)
+        assert out["radii"].tolist() == [expected]
+        same = reference.run_rasterize({}, {**one_gaussian(), **pinhole(*sides), "focal": np.array(sides)}, {}, CPU)
+        np.testing.assert_array_equal(same["image"], out["image"])
+    turned = {"cam_matrix": np.diag([-1.0, -1.0, 1.0, 0.0])[:3].astype(np.float32)}
+    out = reference.run_rasterize({}, {**one_gaussian(), **pinhole(focal, focal)}, {}, CPU)
+    same = reference.run_rasterize({}, {**one_gaussian(), **turned}, {"focal": focal}, CPU)
+    np.testing.assert_allclose(same["image"], out["image"], atol=2e-5)
+
+
+def test_a_camera_that_does_not_fit_is_refused():
+    wrong_focal = {**pinhole(6, 6), "focal": np.array(12.0)}
+    aside, flat, mirrored = pinhole(6, 6), pinhole(6, 6), pinhole(-6, 6)
+    aside["proj"][2, 0] = 0.2  # the camera's axis meets the picture beside its middle
+    flat["view"][0, 0] = 0.0
+    cases = {
+        r"12\.0.*have \[6\.0, 6\.0\]": wrong_focal,
+        "not view @ K": aside,
+        r"not view @ K .*": mirrored,
+        "no inverse": flat,
+        "needs a camera": {"view": aside["view"]},
+        r"focal length is \[-1\.0\]": {**pinhole(6, 6), "focal": np.array(-1.0)},
+    }
+    for message, camera in cases.items():
+        with pytest.raises(InputError, match=message):
+            reference.run_rasterize({}, {**one_gaussian(), **camera}, {}, CPU)
 
 
 def test_upsampler_small():
@@ -77,6 +150,62 @@ def test_upsampler_small():
     out = reference.run_style_unet(golden.state(), golden.inputs(), {}, CPU)
     for key in ("out", "pre_sigmoid", "style_code"):
         golden.check(key, out[key], 2e-5)
+
+
+def twice_as_large(x, axis):
+    """Bilinear, with the centres of the pixels where they lie in both pictures."""
+    count = x.shape[axis]
+    places = (np.arange(2 * count) + 0.5) / 2 - 0.5
+    return np.apply_along_axis(lambda line: np.interp(places, np.arange(count), line), axis, x)
+
+
+def test_the_upsampler_enlarges_small_pictures_first():
+    golden = Golden("gagavatar/style_unet_small")
+    weights, config = golden.state(), dict(golden.overrides["config"], in_size=16)
+    x = golden.inputs()["x"][..., :16, :16]
+    found = reference.run_style_unet(weights, {"x": x}, config, CPU)
+    large = twice_as_large(twice_as_large(x, 2), 3).astype(np.float32)
+    expected = reference.run_style_unet(weights, {"x": large}, {}, CPU)
+    assert found["out"].shape == (1, 3, 32, 32)
+    for key, value in expected.items():
+        np.testing.assert_allclose(found[key], value, atol=2e-5, err_msg=key)
+
+
+def test_the_upsampler_halves_large_pictures():
+    """Weights of the published layout for an input of twice the output's size."""
+    torch.manual_seed(0)
+    config = UpsamplerConfig(size=8, halves=True, in_channels=5)
+    weights = {name: 0.05 * torch.randn(value.shape) for name, value in StyleUNet(config).state_dict().items()}
+    first = [name for name in weights if name.startswith("conv_body_first.")]
+    assert {name.split(".")[1] for name in first} == {"0", "1"}
+    x = torch.randn(2, 5, 16, 16)
+    given = {name: value.numpy() for name, value in weights.items()}
+    found = reference.run_style_unet(given, {"x": x.numpy()}, {"in_size": 16, "out_size": 8}, CPU)
+    # By hand up to the halved picture; what follows is the network without the first part.
+    wide = F.leaky_relu(F.conv2d(x, weights["conv_body_first.0.weight"], weights["conv_body_first.0.bias"]), 0.2)
+    part = {name.removeprefix("conv_body_first.1."): weights[name] for name in first}
+    inner = F.leaky_relu(F.conv2d(wide, part["conv1.weight"], part["conv1.bias"], padding=1), 0.2)
+    inner = F.leaky_relu(F.conv2d(F.avg_pool2d(inner, 2), part["conv2.weight"], part["conv2.bias"], padding=1), 0.2)
+    halved = inner + F.conv2d(F.avg_pool2d(wide, 2), part["skip.weight"])
+    assert found["out"].shape == (2, 3, 8, 8)
+    network = StyleUNet(config)
+    network.load_state_dict(weights)
+    with torch.inference_mode():
+        np.testing.assert_allclose(network._first(x), halved, atol=2e-5)
+        np.testing.assert_allclose(found["out"], network(x), atol=2e-5)
+
+
+def test_sizes_that_the_upsampler_does_not_have_are_refused():
+    golden = Golden("gagavatar/style_unet_small")
+    weights, x = golden.state(), golden.inputs()["x"]
+    for config in ({"out_size": 64}, {"in_size": 64}, {"in_dim": 16}, {"config": {"out_dim": 4}}):
+        with pytest.raises(OptionError, match="The config says"):
+            reference.run_style_unet(weights, {"x": x}, config, CPU)
+    for wrong in (np.repeat(x, 2, axis=3), x[:, :16], x[..., :20, :]):
+        with pytest.raises(InputError, match="The input x is"):
+            reference.run_style_unet(weights, {"x": wrong}, {}, CPU)
+    with pytest.raises(WrongCheckpoint, match="upsampler"):
+        reference.run_style_unet({"a": x}, {"x": x}, {}, CPU)
 
 
 @pytest.mark.large

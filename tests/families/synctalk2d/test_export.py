@@ -17,8 +17,8 @@ from talkinghead.families.synctalk2d.export import export_ave_encoder, export_ge
 from talkinghead.families.synctalk2d.port import write_port_folder
 from talkinghead.families.synctalk2d.variants import VARIANTS
 from talkinghead.families.synctalk2d.weights import generator_weights, read_generator
+from talkinghead.measure.seams import check_folder, compare, compare_folders, where_they_part
 from talkinghead.media import write_wav
-from talkinghead.reference.folder import check_folder, compare, compare_folders, where_they_part
 
 from .conftest import golden_weights
 from .test_end_to_end import clip_of

@@ -192,6 +192,7 @@ class ScriptedDetector:
     description = identity = "scripted"
     batch_size = 2
     looks_at_pixels = True
+    network = None
 
     def __init__(self, script: list[list[tuple[int, int, int, int]]]) -> None:
         self._script = iter(script)

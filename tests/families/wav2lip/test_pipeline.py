@@ -44,6 +44,7 @@ class GoldenDetector:
     description = "golden"
     batch_size = 4
     looks_at_pixels = True
+    network = None
 
     def __init__(self, rects: np.ndarray) -> None:
         self._rects = iter(rects)

@@ -11,9 +11,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from talkinghead.backends import Placement, open_session  # noqa: E402
+from talkinghead.backends import Placement, open_session, placement  # noqa: E402
+from talkinghead.backends.gate import MIN_PSNR_DB  # noqa: E402
 from talkinghead.backends.placement import installed  # noqa: E402
+from talkinghead.backends.processor import Processor  # noqa: E402
+from talkinghead.engine.cache import Cache  # noqa: E402
 from talkinghead.errors import WrongCheckpoint  # noqa: E402
+from talkinghead.face import FaceOptions, track_faces  # noqa: E402
+from talkinghead.face.detectors import s3fd  # noqa: E402
 from talkinghead.face.detectors.s3fd import (  # noqa: E402
     S3fdDetector,
     best_faces_on_device,
@@ -23,6 +28,7 @@ from talkinghead.face.detectors.s3fd import (  # noqa: E402
     published_rect,
     s3fd_network,
 )
+from talkinghead.media.arrays import ArraySource  # noqa: E402
 from talkinghead.weights import write_safetensors  # noqa: E402
 
 BACKENDS = [name for name in ("torch", "onnx", "openvino") if installed(name)]
@@ -49,6 +55,18 @@ def test_golden_network(backend: str, golden_file: Callable[[str], Any], weights
         assert published_rect(faces.boxes_xyxy[0]) == tuple(data["rects"][image])
         np.testing.assert_allclose(boxes[image].numpy(), faces.boxes_xyxy[0], atol=1e-3, rtol=1e-5)
         np.testing.assert_allclose(scores[image].numpy(), faces.scores[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_small_pictures_in_batches(backend: str, weights_s3fd: dict[str, np.ndarray]) -> None:
+    """`fc6` has a kernel of 3 and a padding of 3: its pictures of 2 x 3 positions cannot be convolved side by side."""
+    frames = list(np.random.default_rng(0).integers(0, 256, (3, 64, 96, 3), dtype=np.uint8))
+    image = {"image": network_input(frames)}
+    network = s3fd_network(weights_s3fd, "golden", 64, 96)
+    expected = open_session(network, Placement.choose("cpu", "torch", "parity"), threads=2).run(image)
+    found = open_session(network, Placement.choose("cpu", backend, "parity"), batch=3, threads=2).run(image)
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, atol=1e-4, rtol=0, err_msg=name)
 
 
 def test_golden_decoding(golden_file: Callable[[str], Any]) -> None:
@@ -100,3 +118,88 @@ def test_other_weights_are_refused(tmp_path: Path, weights_s3fd: dict[str, np.nd
     write_safetensors({name: value for name, value in weights_s3fd.items() if "fc7" not in name}, path)
     with pytest.raises(WrongCheckpoint, match="not the S3FD"):
         S3fdDetector(path, device="cpu")
+
+
+@pytest.fixture
+def fast_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A processor with AMX on which only PyTorch is installed: bfloat16 is tried first, whatever runs the test."""
+    amx = Processor(frozenset({"avx512_bf16", "amx_bf16"}), "made up")
+    monkeypatch.setattr(placement, "this_processor", lambda: amx)
+    monkeypatch.setattr(placement, "installed", lambda backend: backend == "torch")
+
+
+@pytest.mark.usefixtures("fast_machine")
+def test_a_reduced_precision_is_measured_once(
+    tmp_path: Path, golden_file: Callable[[str], Any], weights_s3fd: dict[str, np.ndarray]
+) -> None:
+    path = tmp_path / "s3fd.safetensors"
+    write_safetensors(weights_s3fd, path)
+    frame = np.ascontiguousarray(golden_file("s3fd_network")["images"][0][..., ::-1])
+    cache = Cache(tmp_path / "cache")
+    looks = []
+
+    def look() -> Any:
+        looks.append(1)
+        return frame
+
+    first = S3fdDetector(path, device="cpu", threads=2)
+    assert first.identity.endswith("bfloat16")
+    first.settle(look, cache)
+    again = S3fdDetector(path, device="cpu", threads=2)
+    again.settle(look, cache)
+    again.settle(look, cache)
+    assert looks == [1]
+    assert again.network == first.network
+    assert again.identity == first.identity
+    run = first.network
+    assert run.backend == "torch"
+    assert (run.precision == "bfloat16") == (run.psnr_db is not None) == (first.fallbacks == ())
+    named = S3fdDetector(path, device="cpu", precision="bfloat16", threads=2)
+    named.settle(lambda: pytest.fail("nothing is measured"), cache)
+    assert (named.network.precision, named.network.psnr_db) == ("bfloat16", None)
+
+
+@pytest.mark.usefixtures("fast_machine")
+def test_a_precision_that_loses_faces_is_left(
+    tmp_path: Path,
+    golden_file: Callable[[str], Any],
+    weights_s3fd: dict[str, np.ndarray],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = tmp_path / "s3fd.safetensors"
+    write_safetensors(weights_s3fd, path)
+    data = golden_file("s3fd_network")
+    source = ArraySource([np.ascontiguousarray(data["images"][0][..., ::-1])])
+    exact = S3fdDetector(path, device="cpu", precision="parity", threads=2)
+    wanted = exact.detect(list(source.read()))[0]
+    monkeypatch.setattr(s3fd, "faithfulness_db", lambda found, exact, **_: 20.0)
+    detector = S3fdDetector(path, device="cpu", threads=2)
+    track = track_faces(source, FaceOptions(smoothing=0), detector=detector)
+    assert detector.identity == exact.identity
+    assert "keeps only 20.0 dB" in track.fallbacks[0]
+    assert track.network is not None
+    assert track.network.precision == "float32"
+    np.testing.assert_array_equal(detector.detect(list(source.read()))[0][0].box_xyxy, wanted[0].box_xyxy)
+
+
+def test_faithfulness_counts_scores_and_boxes() -> None:
+    def maps(score: float, offset: float) -> list[np.ndarray]:
+        found = []
+        for level in range(6):
+            side = max(1, 8 // 2**level)
+            classes, boxes = np.zeros((1, 2, side, side), np.float32), np.zeros((1, 4, side, side), np.float32)
+            classes[:, 0] = 30
+            if level == 0:
+                classes[0, :, 2, 3] = (0, score)
+                boxes[0, 0, 2, 3] = offset
+            found += [classes, boxes]
+        return found
+
+    same = s3fd.faithfulness_db(maps(4, 0), maps(4, 0), side=32)
+    assert same == np.inf
+    assert s3fd.faithfulness_db(maps(3.9, 0), maps(4, 0), side=32) > 60
+    assert s3fd.faithfulness_db(maps(-4, 0), maps(4, 0), side=32) < 20
+    assert 50 < s3fd.faithfulness_db(maps(4, 0.05), maps(4, 0), side=32) < 60  # 0.08 pixels
+    assert s3fd.faithfulness_db(maps(4, 5), maps(4, 0), side=32) < 20
+    assert not s3fd.faithfulness_db(maps(np.nan, 0), maps(4, 0), side=32) >= MIN_PSNR_DB
+    assert not s3fd.faithfulness_db(maps(4, np.inf), maps(4, 0), side=32) >= MIN_PSNR_DB

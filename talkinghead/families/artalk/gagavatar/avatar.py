@@ -93,7 +93,7 @@ class GAGAvatar(nn.Module):
         code = direction_code(direction)
         points = torch.cat((self.head_base, global_vector.expand(len(self.head_base), -1)), dim=-1)
         on_head = self.gs_generator_g(points, code)
-        lifted = [(self.gs_generator_l0(features, code), 1.0), (self.gs_generator_l1(features, code), -1.0)]
+        lifted = [(self.gs_generator_l0(features[0], code), 1.0), (self.gs_generator_l1(features[0], code), -1.0)]
         positions = [plane + sign * values.positions * direction for values, sign in lifted]
         parts = [on_head, *(values for values, _ in lifted)]
 

@@ -111,14 +111,14 @@ class PlaneGenerator(nn.Module):
         )  # fmt: skip
 
     def forward(self, features: torch.Tensor, code: torch.Tensor) -> GaussianValues:
-        """[1, 256, S, S] features and the [27] direction code to S * S Gaussians, row-major.
+        """[256, H, W] features and the [27] direction code to H * W Gaussians, row-major.
 
         Kept from the published model: the colours' sigmoid acts on the first three columns of the picture (all 32
         channels), not on the first three channels.
         """
         height, width = features.shape[-2:]
-        spread = code[None, :, None, None].expand(len(features), -1, height, width)
-        raw = self.gaussian_conv(torch.cat((features, spread), dim=1))
+        spread = code[:, None, None].expand(-1, height, width)
+        raw = self.gaussian_conv(torch.cat((features, spread))[None])
         colors, opacities, scales, rotations, positions = raw.split((NUM_CHANNELS, 1, 3, 4, 1), dim=1)
         colors = torch.cat((colors[..., :3].sigmoid(), colors[..., 3:]), dim=-1)
         return GaussianValues(

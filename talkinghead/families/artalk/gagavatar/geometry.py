@@ -58,19 +58,24 @@ def head_transform(rotation_vector: FloatArray, translation: FloatArray) -> Floa
     return np.concatenate((rotation, translation.astype(np.float64)[:, None]), axis=1).astype(np.float32)
 
 
-def avatar_camera(transform: FloatArray, size: tuple[int, int]) -> Camera:
-    """The rasteriser's camera: [3, 4] transform with axes x left, y up to x right, y down."""
+def avatar_camera(transform: FloatArray, size: tuple[int, int], focal: tuple[float, float] = (FOCAL, FOCAL)) -> Camera:
+    """The rasteriser's camera: [3, 4] transform with axes x left, y up to x right, y down.
+
+    Args:
+        size: (width, height) in pixels.
+        focal: (x, y) in half picture sizes.
+    """
     view = np.zeros((4, 4), dtype=np.float32)
     view[:3, :3] = transform[:, :3]
     view[3, :3] = transform[:, 3]
     view[3, 3] = 1.0
     view[:, :2] *= -1.0
-    field_of_view = 2.0 * math.atan(1.0 / FOCAL)
+    fov_x, fov_y = (2.0 * math.atan(1.0 / value) for value in focal)
     return Camera(
         world_view=view,
-        full_projection=view @ projection_matrix(field_of_view, field_of_view),
+        full_projection=view @ projection_matrix(fov_x, fov_y),
         position=np.ascontiguousarray(transform[:, 3]),  # as published; only spherical harmonics would read it
-        tan_half_fov=(1.0 / FOCAL, 1.0 / FOCAL),
+        tan_half_fov=(1.0 / focal[0], 1.0 / focal[1]),
         size=size,
     )
 

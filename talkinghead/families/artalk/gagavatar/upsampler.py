@@ -18,6 +18,9 @@ class UpsamplerConfig:
     """Sizes; the defaults are the published ones."""
 
     size: int = 512
+    """Of the pictures that come out; smaller ones that go in are enlarged to it."""
+    halves: bool = False
+    """Whether pictures of twice that size go in and are halved after the first convolution."""
     in_channels: int = 32
     out_channels: int = 3
     style_dim: int = 512
@@ -187,7 +190,14 @@ class StyleUNet(nn.Module):
         self.config = config
         sizes = [config.size // 2**level for level in range(config.levels + 1)]  # 512 ... 4
         channels = [config.unet_channels(size) for size in sizes]
-        self.conv_body_first = nn.Conv2d(config.in_channels, channels[0], 1)
+        self.conv_body_first: nn.Module
+        if config.halves:
+            wide = config.unet_channels(2 * config.size)
+            self.conv_body_first = nn.ModuleList(
+                [nn.Conv2d(config.in_channels, wide, 1), _ResBlock(wide, channels[0], 0.5)]
+            )
+        else:
+            self.conv_body_first = nn.Conv2d(config.in_channels, channels[0], 1)
         self.conv_body_down = nn.ModuleList(_ResBlock(wide, narrow, 0.5) for wide, narrow in pairwise(channels))
         self.final_conv = nn.Conv2d(channels[-1], channels[-1], 3, padding=1)
         self.final_linear = nn.Linear(channels[-1] * 16, config.style_dim)
@@ -199,9 +209,20 @@ class StyleUNet(nn.Module):
         self.condition_shift = nn.ModuleList(_condition(i, o) for i, o in zip(ups[1:], outs, strict=True))
         self.stylegan_decoder = _Decoder(config)
 
+    def _first(self, x: torch.Tensor) -> torch.Tensor:
+        """The first convolution, and the output's size."""
+        size = self.config.size
+        if x.shape[-1] < size:
+            x = F.interpolate(x, size=(size, size), mode="bilinear", align_corners=False)
+        if not isinstance(self.conv_body_first, nn.ModuleList):
+            return _lrelu(self.conv_body_first(x))
+        convolve, halve = self.conv_body_first
+        halved: torch.Tensor = halve(_lrelu(convolve(x)))
+        return halved
+
     def encode(self, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor], list[torch.Tensor]]:
         """Style code [B, 512], and the scales and shifts of the decoder's levels."""
-        x = _lrelu(self.conv_body_first(x))
+        x = self._first(x)
         skips: list[torch.Tensor] = []
         for down in self.conv_body_down:
             x = down(x)
@@ -219,7 +240,7 @@ class StyleUNet(nn.Module):
         """Rendered channels to pictures.
 
         Args:
-            x: [B, 32, 512, 512].
+            x: [B, 32, 512, 512]; smaller pictures are enlarged first.
             noises: one per style convolution; None takes the stored ones (the published program draws new ones for
                 every frame, so its frames cannot be repeated).
         Returns:
