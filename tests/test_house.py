@@ -193,7 +193,6 @@ def test_only_the_registry_names_families() -> None:
     assert named_outside(ROOT) == []
 
 
-@pytest.mark.xfail(reason="speech recognition tells the engine's runner how far it is", strict=True)
 def test_there_is_no_circle() -> None:
     assert circle(uses(ROOT)) == ""
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from talkinghead.contracts import Report, Result, Speech
-from talkinghead.engine.context import Progress
+from talkinghead.engine.context import CancelToken, Progress
 from talkinghead.engine.head import LoadOptions, PrepareOptions, RenderOptions
 from talkinghead.engine.manifest import Manifest
 from talkinghead.engine.options import build_config
