@@ -47,7 +47,7 @@ def test_a_video_is_as_long_as_the_sound_and_goes_back_and_forth(run, video, spe
     assert codes(out) == source_indices(30, 50, "pingpong").tolist()
     assert "50 frames of 64x48 at 25 frames/s" in ran.out
     assert "real time, limited by" in ran.out
-    for stage in ("load", "read-sound", "listen", "read", "paint", "write"):
+    for stage in ("load", "read-sound", "listen", "read", "compose", "write"):
         assert stage in ran.out
     assert leftovers(out.parent) == []
 
@@ -109,7 +109,7 @@ def test_the_report_is_what_is_shown_as_json(run, video, speech, tmp_path):
     shown = json.loads(ran.out)
     assert shown == json.loads(report.read_text())
     assert shown["model"] == "stripes"
-    assert shown["model_details"] == {"bar": False}
+    assert shown["model_details"] == {"bar": False, "frames_painted": 50}
     assert shown["num_frames"] == 50
     assert shown["frames_per_second"] > 0
     assert shown["limited_by"] in [stage["name"] for stage in shown["stages"]]

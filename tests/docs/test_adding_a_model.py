@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 
 import pytest
 
@@ -10,7 +11,6 @@ import talkinghead as th
 import talkinghead.cli.generate as command
 import talkinghead.families
 from talkinghead.cli.main import main
-from talkinghead.engine.manifest import Manifest
 from talkinghead.errors import OptionError
 from talkinghead.media import open_frames
 from talkinghead.registry import FAMILIES
@@ -22,14 +22,15 @@ PAGE = PAGES["docs/adding-a-model.md"]
 @pytest.fixture
 def glow(tmp_path, monkeypatch):
     """The page's code as a package, and its row in the registry."""
-    config, pipeline, row = blocks(PAGE, "py")
+    config, pipeline, manifest = blocks(PAGE, "py")
     folder = tmp_path / "families" / "glow"
     folder.mkdir(parents=True)
     (folder / "__init__.py").touch()
     (folder / "config.py").write_text(config, encoding="utf-8")
     (folder / "pipeline.py").write_text(pipeline, encoding="utf-8")
+    (folder / "manifest.py").write_text(manifest, encoding="utf-8")
     monkeypatch.setattr(talkinghead.families, "__path__", [*talkinghead.families.__path__, str(folder.parent)])
-    monkeypatch.setitem(FAMILIES, "glow", eval(row, {"Manifest": Manifest}))
+    monkeypatch.setitem(FAMILIES, "glow", import_module("talkinghead.families.glow.manifest").MANIFEST)
     monkeypatch.setattr(command, "command", command._build())
     yield
     for name in [name for name in sys.modules if name.startswith("talkinghead.families.glow")]:
