@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from talkinghead.version import __version__
+from talkinghead._version import __version__
 
 _LAZY = {
     "load": "talkinghead.api",

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from talkinghead._version import __version__
 from talkinghead.backends.graph import Graph, output_shape
 from talkinghead.backends.lowering import lower
 from talkinghead.errors import MissingDependency, OptionError
-from talkinghead.version import __version__
 
 ONNX_OPSET = 18
 MIN_OPSET, MAX_OPSET = 11, 24

@@ -58,7 +58,7 @@ def hidden_commands() -> tuple[CommandRow, ...]:
 
 def _version(value: bool) -> None:
     if value:
-        from talkinghead.version import __version__
+        from talkinghead._version import __version__
 
         console.say(f"talkinghead {__version__}")
         raise typer.Exit()

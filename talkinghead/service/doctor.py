@@ -133,9 +133,9 @@ class Examination:
 
 def examine() -> Examination:
     """Look at everything; takes a second or two, most of it for trying the encoders."""
+    from talkinghead._version import __version__
     from talkinghead.engine.cache import Cache
     from talkinghead.face.detectors import available_detectors
-    from talkinghead.version import __version__
     from talkinghead.weights.folder import model_folder
 
     extras = _extras()

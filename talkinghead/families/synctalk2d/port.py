@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from talkinghead._version import __version__
 from talkinghead.audio.encoders import ave
 from talkinghead.audio.mel import mel_spectrogram
 from talkinghead.backends.onnx_export import to_onnx
@@ -33,7 +34,6 @@ from talkinghead.families.synctalk2d.template import open_template, template_ord
 from talkinghead.families.synctalk2d.variants import Variant
 from talkinghead.families.synctalk2d.weights import GeneratorWeights
 from talkinghead.measure.seams import GraphFile, Seam, write_reference_folder
-from talkinghead.version import __version__
 
 
 def write_port_folder(

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from talkinghead._version import __version__
 from talkinghead.contracts import FloatArray, Speech
 from talkinghead.errors import AudioTooShort, MissingWeights, OptionError
 from talkinghead.families.talkinggaussian.config import TalkingGaussianConfig
 from talkinghead.families.talkinggaussian.extractors import EXTRACTORS, Extractor
 from talkinghead.families.talkinggaussian.windows import MIN_ROWS, feature_rows, read_features
-from talkinghead.version import __version__
 
 if TYPE_CHECKING:
     from talkinghead.engine.cache import Cache

@@ -1,3 +1,0 @@
-"""The version of the package, where everybody can read it without importing anything else."""
-
-__version__ = "0.1.0"
