@@ -130,7 +130,7 @@ def run(
     if avatar is None:
         watch.begin("open-face")
         options = replace(request.preparing, speech=heard[0], render=request.render)
-        avatar = head.prepare(_source(request, head), options, progress=progress, cancel=cancel)
+        avatar = head.prepare(source_of(request, head), options, progress=progress, cancel=cancel)
         watch.times.extend(avatar.times)
         del options
     # Handed over rather than lent, so that the samples are freed once they have been listened to.
@@ -138,7 +138,12 @@ def run(
     return told(request, with_stages(result, watch.times, time.perf_counter() - started))
 
 
-def _source(request: Request, head: Head) -> Any:
+def source_of(request: Request, head: Head) -> Any:
+    """What a head is to prepare.
+
+    Raises:
+        OptionError: the request names nothing, and the model has nothing of its own.
+    """
     facts = head.facts
     source = request.source if request.source is not None else facts.default_source
     if source is None:
