@@ -65,8 +65,8 @@ STAGES: Mapping[str, str] = {
     "render": "Making the video",
     "compare": "Comparing frames",
 }
-"""Every stage of a job, in order, and what it is called to people; one vocabulary for progress, reports, the page and the
-documentation. "render" is all that overlaps from the first frame to the last: reading, generating, composing, writing."""
+"""Every stage of a job, in order, and what it is called to people; one vocabulary for progress, reports, the page and
+the documentation. "render" is all that overlaps, from the first frame to the last."""
 
 KEY_POINT_NAMES = ("left eye", "right eye", "nose", "left mouth corner", "right mouth corner")
 """Order of the five key points that detectors give; left and right of the image."""
