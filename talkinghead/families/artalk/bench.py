@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from talkinghead.families.artalk.look import STUDIO
-from talkinghead.families.artalk.pipeline import NATURAL_LIGHT
+from talkinghead.families.artalk.mesh_avatar import NATURAL_LIGHT
 from talkinghead.families.artalk.procedural.head import procedural_head
 from talkinghead.families.artalk.viseme_driver import WIDEST_JAW
 from talkinghead.measure.cases import BenchCase, BenchSettings, BenchTable
@@ -170,7 +170,8 @@ def motion_speed(
     """Time the motion networks at their published size; needs about 3 GB of memory."""
     import torch
 
-    from talkinghead.families.artalk.motion.engine import MotionModel, num_motion_frames
+    from talkinghead.families.artalk.motion.counts import num_motion_frames
+    from talkinghead.families.artalk.motion.engine import MotionModel
 
     torch.manual_seed(seed)
     model = MotionModel().eval().requires_grad_(False).to(device)
@@ -188,7 +189,7 @@ def motion_speed(
     model.generate(samples)
     started = clock()
     with torch.inference_mode():
-        features = list(model._features(model.chunks(samples), 4))
+        features = list(model.features(model.chunks(samples)))
     encoded = clock()
     model.generate_from(iter(features), len(samples))
     done = clock()

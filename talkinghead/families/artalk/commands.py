@@ -13,6 +13,7 @@ from talkinghead.terminal import console
 from talkinghead.terminal.placing import Device
 
 if TYPE_CHECKING:
+    from talkinghead.families.artalk.pipeline import ARTalkHead
     from talkinghead.terminal.host import Host
 
 ASSETS = typer.Option(help="Folder of the published files. Default: ARTALK_ASSET_DIR, else ./assets.")
@@ -100,7 +101,7 @@ Flame = Annotated[Path | None, typer.Option(help='FLAME file; "procedural" is ou
 Shape = Annotated[Path | None, typer.Option(help="Identity: 300 numbers in .npy, .npz or .json.")]
 
 
-def _head(device: str = "auto", **values: Any) -> Any:
+def _head(device: str = "auto", **values: Any) -> ARTalkHead:
     from talkinghead.engine.options import build_config
     from talkinghead.families.artalk.config import ARTalkConfig
     from talkinghead.families.artalk.steps import open_head
@@ -155,7 +156,7 @@ def motion_step(
 
         head = _head(device, assets=assets, driver=driver, style=style)
         speech = listen(source)
-        made = head.condition(speech, FPS, speech.clip.num_frames(FPS)).motion
+        made = head.motion_arrays(head.hear(head.prepare("mesh"), speech, FPS))["motion"]
     write_array(output, made)
     console.say(f"{output}: motion {list(made.shape)}")
 
@@ -188,7 +189,7 @@ def vertices_step(
 
     head = _head(assets=assets, driver="viseme", flame=flame, shape=shape)
     values = read_motion(motion)
-    write_vertices(output, head, values, head.prepare("mesh"))
+    write_vertices(output, head.mesh(), values)
     console.say(f"{output}: {len(values)} frames of {head.flame.num_vertices} vertices")
 
 
@@ -219,7 +220,7 @@ def render_step(
     options = EncodeOptions() if output.suffix else EncodeOptions(codec="png")
     info = write_video(
         output,
-        draw(verts, faces, head, head.prepare("mesh")),
+        draw(verts, faces, head.mesh()),
         fps=Fraction(25),
         soundtrack=audio,
         num_frames=len(verts),
@@ -243,7 +244,6 @@ def export_step(
     from talkinghead.families.artalk.steps import read_motion
 
     head = _head(assets=assets, driver="viseme", flame=flame, shape=shape)
-    avatar = head.prepare("mesh")
-    colours = avatar.renderer.colours if avatar.renderer is not None else None
-    written = export_motion(output, read_motion(motion), head.flame, shape=avatar.shape, colours=colours)
+    mesh = head.mesh()
+    written = export_motion(output, read_motion(motion), head.flame, shape=mesh.shape, colours=mesh.renderer.colours)
     console.say(f"{written[0]}" + (f" and {len(written) - 1} more" if len(written) > 1 else ""))

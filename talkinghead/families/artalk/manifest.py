@@ -43,6 +43,7 @@ MANIFEST = Manifest(
     kinds="talkinghead.families.artalk.model_files:KINDS",
     reference="talkinghead.families.artalk.reference:NETWORKS",
     reference_prefixes=("gagavatar",),
+    whole_sound=("with --driver viseme the recognition of phones, and how loud the speech is at its loudest",),
     bench="talkinghead.families.artalk.bench:cases",
     bench_tables="talkinghead.families.artalk.bench:tables",
 )

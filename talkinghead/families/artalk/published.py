@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -17,20 +17,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from talkinghead.contracts import AudioClip, FloatArray
+from talkinghead.contracts import SPEECH_RATE_HZ, AudioClip, FloatArray, Frame, Picture
 from talkinghead.engine.head import LoadOptions
 from talkinghead.engine.runner import run_stages
-from talkinghead.engine.timeline import FramePlan
 from talkinghead.errors import OptionError
 from talkinghead.families.artalk.assets import NO_STYLE
-from talkinghead.families.artalk.pipeline import MESH, PUBLISHED_CLIP, ARTalkHead, Conditioning, HeadAvatar
+from talkinghead.families.artalk.avatar import MESH, HeadAvatar
+from talkinghead.families.artalk.motion.config import MOTION_DIM, MOTION_FPS
+from talkinghead.families.artalk.motion.counts import PUBLISHED_CLIP
 
 if TYPE_CHECKING:
     import torch
 
+    from talkinghead.families.artalk.pipeline import ARTalkHead
+
 OUTPUT_FOLDER = Path("render_results") / "ARTAvatar_wav2vec"
-FPS = Fraction(25)
-SAMPLE_RATE_HZ = 16_000
 OnFrame = Callable[[int, int], None]
 """Called with the frames written so far and the number of all."""
 
@@ -86,7 +87,7 @@ class ARTAvatarInferEngine:
     @property
     def driver(self) -> str:
         """ "artalk" or "viseme"."""
-        return self.head.driver
+        return self.head.driver.name
 
     def set_style_motion(self, style_motion: str | torch.Tensor | FloatArray | None) -> None:
         """Take the style of a name in style_motion, of a file, or of [50, 106] motion; "default" or None for none.
@@ -103,7 +104,6 @@ class ARTAvatarInferEngine:
             self.style_motion = None if path is None else load_style(path)
         else:
             self.style_motion = check_style(to_numpy(style_motion), "set_style_motion")
-        self.head.style = self.style_motion
 
     def inference(self, audio: torch.Tensor | FloatArray, clip_length: int | None = None) -> torch.Tensor:
         """Motion of 16 kHz sound.
@@ -116,15 +116,8 @@ class ARTAvatarInferEngine:
         """
         import torch
 
-        clip = as_clip(audio)
         limit = self.clip_length if clip_length is None else clip_length
-        if self.driver == "artalk":
-            motion = self.head.motion(clip)
-        else:
-            from talkinghead.contracts import Speech
-
-            frames = clip.num_frames(FPS)
-            motion = self.head._viseme_motion(Speech(clip, clip), FPS, frames, ()).motion
+        motion = self.head.driver.motion(as_clip(audio), self.style_motion)
         if len(motion) > limit:
             warnings.warn(
                 f"The motion is cut to {limit} of {len(motion)} frames; clip_length={len(motion)} keeps all.",
@@ -155,22 +148,19 @@ class ARTAvatarInferEngine:
         """
         from talkinghead.media import write_video
 
-        motion = to_numpy(pred_motions).copy()
-        if motion.ndim != 2 or motion.shape[1] != 106 or len(motion) == 0:
-            raise OptionError(f"pred_motions has the shape {list(motion.shape)}.", accepted="[T, 106]")
-        avatar = self.avatar(shape_id)
+        motion = to_numpy(pred_motions)
+        if motion.ndim != 2 or motion.shape[1] != MOTION_DIM or len(motion) == 0:
+            raise OptionError(f"pred_motions has the shape {list(motion.shape)}.", accepted=f"[T, {MOTION_DIM}]")
+        drawer = self.avatar(shape_id).drawer
         if shape_code is not None:
-            from dataclasses import replace
-
-            avatar = replace(avatar, shape=to_numpy(shape_code).reshape(1, 300))
-        plan = FramePlan(fps=FPS, indices=np.zeros(len(motion), np.int64))
-        stages = self.head.stages(avatar, Conditioning(motion, self.driver), plan)
+            drawer = drawer.with_shape(to_numpy(shape_code).reshape(1, 300))
+        stages = drawer.stages(list(motion))
         self.output_dir.mkdir(parents=True, exist_ok=True)
         path = self.output_dir / (save_name if save_name.endswith(".mp4") else f"{save_name}.mp4")
         write_video(
             path,
-            iter(run_stages(range(len(motion)), stages)),
-            fps=FPS,
+            _frames(run_stages(range(len(motion)), stages)),
+            fps=Fraction(MOTION_FPS),
             soundtrack=as_clip(audio),
             num_frames=len(motion),
             on_frame=None if on_frame is None else lambda done: on_frame(done, len(motion)),
@@ -191,6 +181,12 @@ class ARTAvatarInferEngine:
         from talkinghead.families.artalk.motion.smoothing import smooth_motion
 
         return torch.from_numpy(smooth_motion(to_numpy(motion_codes)))
+
+
+def _frames(pictures: Iterable[Frame | Picture]) -> Iterator[Frame]:
+    """RGBA where there is alpha."""
+    for picture in pictures:
+        yield np.dstack((picture.frame, picture.alpha)) if isinstance(picture, Picture) else picture
 
 
 def _has_gpu() -> bool:
@@ -218,7 +214,7 @@ def as_clip(audio: Any) -> AudioClip:
         samples = samples[0]
     if samples.ndim != 1 or len(samples) == 0:
         raise OptionError(f"The sound has the shape {list(samples.shape)}.", accepted="[n] or [1, n] at 16 kHz")
-    return AudioClip(np.ascontiguousarray(samples), SAMPLE_RATE_HZ)
+    return AudioClip(np.ascontiguousarray(samples), SPEECH_RATE_HZ)
 
 
 def load_audio(path: str | Path) -> AudioClip:
@@ -230,8 +226,8 @@ def load_audio(path: str | Path) -> AudioClip:
 
     samples, rate = read_audio_native(path)
     channels = torch.from_numpy(np.ascontiguousarray(samples.T))
-    mono = sinc_resample(channels, rate, SAMPLE_RATE_HZ).mean(dim=0)
-    return AudioClip(np.ascontiguousarray(mono.numpy()), SAMPLE_RATE_HZ, str(path))
+    mono = sinc_resample(channels, rate, SPEECH_RATE_HZ).mean(dim=0)
+    return AudioClip(np.ascontiguousarray(mono.numpy()), SPEECH_RATE_HZ, str(path))
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,9 @@ from talkinghead.contracts import FloatArray, Frame, IntArray
 from talkinghead.engine.head import LoadOptions
 from talkinghead.errors import OptionError, StaleStage, WrongCheckpoint
 from talkinghead.families.artalk.config import ARTalkConfig
-from talkinghead.families.artalk.pipeline import ARTalkHead, HeadAvatar, build
+from talkinghead.families.artalk.drivers import NetworkDriver
+from talkinghead.families.artalk.mesh_avatar import MeshDrawer
+from talkinghead.families.artalk.pipeline import ARTalkHead, build
 from talkinghead.files import write_bytes
 
 FPS = Fraction(25)
@@ -69,10 +71,10 @@ def audio_features(head: ARTalkHead, samples: FloatArray) -> FloatArray:
     """[chunks, 199, 1024] features of 4 s chunks."""
     import torch
 
-    if head._model is None:
-        raise OptionError("Audio features belong to the artalk driver.", remedy="--assets with ARTalk_wav2vec.pt")
+    driver = _networks(head)
     with torch.inference_mode():
-        found: FloatArray = head._model.audio_features(head._model.chunks(samples).to(head.device)).cpu().numpy()
+        chunks = driver.model.chunks(samples).to(driver.place.device)
+        found: FloatArray = driver.model.audio_features(chunks).cpu().numpy()
     return found
 
 
@@ -80,10 +82,18 @@ def raw_motion(head: ARTalkHead, features: FloatArray, num_samples: int) -> Floa
     """Motion of features, before smoothing."""
     import torch
 
-    if head._model is None:
-        raise OptionError("Motion of audio features belongs to the artalk driver.")
-    rows = (torch.from_numpy(features[index : index + 1]).to(head.device) for index in range(len(features)))
-    return head._model.generate_from(rows, num_samples, head.style).motion
+    driver = _networks(head)
+    rows = (torch.from_numpy(features[index : index + 1]).to(driver.place.device) for index in range(len(features)))
+    return driver.model.generate_from(rows, num_samples, driver.style).motion
+
+
+def _networks(head: ARTalkHead) -> NetworkDriver:
+    if not isinstance(head.driver, NetworkDriver):
+        raise OptionError(
+            "Audio features belong to the artalk driver, and this head is driven by recognised phones.",
+            remedy="--assets with ARTalk_wav2vec.pt",
+        )
+    return head.driver
 
 
 def smoothed(motion: FloatArray, *, clip_length: int | None = None, fix_pose: bool = False) -> FloatArray:
@@ -93,10 +103,10 @@ def smoothed(motion: FloatArray, *, clip_length: int | None = None, fix_pose: bo
     return postprocess_motion(motion, clip_length=clip_length, fix_pose=fix_pose)
 
 
-def write_vertices(path: Path, head: ARTalkHead, motion: FloatArray, avatar: HeadAvatar) -> None:
+def write_vertices(path: Path, mesh: MeshDrawer, motion: FloatArray) -> None:
     """vertices.npz of a motion."""
     buffer = io.BytesIO()
-    np.savez(buffer, verts=head.vertices(motion, avatar), faces=head.flame.faces, fps=np.array([FPS.numerator, 1]))
+    np.savez(buffer, verts=mesh.vertices(motion), faces=mesh.flame.faces, fps=np.array([FPS.numerator, 1]))
     write_bytes(path, buffer.getvalue())
 
 
@@ -116,13 +126,12 @@ def read_vertices(path: Path) -> tuple[FloatArray, IntArray]:
     return verts, faces
 
 
-def draw(verts: FloatArray, faces: IntArray, head: ARTalkHead, avatar: HeadAvatar) -> Iterator[Frame]:
-    """Frames of vertices.
+def draw(verts: FloatArray, faces: IntArray, mesh: MeshDrawer) -> Iterator[Frame]:
+    """Frames of vertices; RGBA where the background is left out.
 
     Raises:
         StaleStage: they belong to another head.
     """
-    assert avatar.renderer is not None
-    if not np.array_equal(faces, head.flame.faces):
+    if not np.array_equal(faces, mesh.flame.faces):
         raise StaleStage("The vertices belong to another head than the one that is drawn.", remedy="the same --flame")
-    yield from avatar.renderer.frames(verts, transparent=avatar.transparent)
+    yield from mesh.renderer.frames(verts, transparent=mesh.transparent)

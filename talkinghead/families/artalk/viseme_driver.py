@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,8 @@ from numpy.typing import NDArray
 
 from talkinghead.contracts import FloatArray, MouthMotion
 from talkinghead.families.artalk.flame import FlameModel
+from talkinghead.families.artalk.motion.config import MOTION_DIM
 
-MOTION_DIM = 106
 NUM_EXPRESSION = 100
 SEAL_JAW = 0.10
 """Radians of jaw that one unit of "press" is made for."""
@@ -262,21 +261,3 @@ def smooth(values: Values, sigma: float) -> Values:
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / max(sigma, 1e-3)) ** 2)
     smoothed: Values = np.convolve(np.pad(values, reach, mode="edge"), kernel / kernel.sum(), mode="valid")
     return smoothed
-
-
-def at_rate(motion: FloatArray, source_fps: Fraction, fps: Fraction, num_frames: int) -> FloatArray:
-    """Motion at another frame rate, by linear interpolation between the middles of the frames; ends are held.
-
-    Returns:
-        [num_frames, 106] float32; equal to the given frames where the rates are equal.
-    """
-    if source_fps == fps:
-        rows = np.minimum(np.arange(num_frames), len(motion) - 1)
-        return np.ascontiguousarray(motion[rows])
-    places = (np.arange(num_frames) + 0.5) * float(source_fps / fps) - 0.5
-    places = np.clip(places, 0.0, len(motion) - 1.0)
-    low = np.minimum(places.astype(int), len(motion) - 1)
-    high = np.minimum(low + 1, len(motion) - 1)
-    share = (places - low)[:, None]
-    mixed: FloatArray = (motion[low] * (1.0 - share) + motion[high] * share).astype(np.float32)
-    return mixed

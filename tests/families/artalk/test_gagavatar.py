@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
+import talkinghead as th
+from talkinghead.backends import placement
+from talkinghead.backends.gate import Verdict
+from talkinghead.backends.placement import Placement
+from talkinghead.backends.processor import Processor
+from talkinghead.contracts import AudioClip
+from talkinghead.engine.cache import Cache
+from talkinghead.engine.head import PrepareOptions
 from talkinghead.errors import InputError, OptionError, WrongCheckpoint
-from talkinghead.families.artalk import reference
+from talkinghead.families.artalk import gaussian_avatar, reference
+from talkinghead.families.artalk.avatar import HeadAvatar
 from talkinghead.families.artalk.flame import flame_from_arrays
 from talkinghead.families.artalk.gagavatar import avatar, features, generators, geometry
+from talkinghead.families.artalk.gagavatar.renderer import GaussianRenderer, Shot
 from talkinghead.families.artalk.gagavatar.upsampler import StyleUNet, UpsamplerConfig
+from talkinghead.families.artalk.gaussian_avatar import GaussianDrawer
 from talkinghead.families.artalk.weights import gagavatar_model
 from talkinghead.reference.networks import ReferenceOptions
 from tests.families.artalk.conftest import Golden, synthetic
@@ -297,17 +310,21 @@ def test_whole_avatar():
     golden.check("gs_xyz", gaussians.cloud(vertices).means[None], 2e-4)
 
 
-def test_a_gaussian_avatar_through_the_pipeline():
-    """The stages from motion to pictures, with small stand-ins for the networks."""
-    from types import SimpleNamespace
+class Upsampler:
+    """A network of no size: the first channels are the picture; in half precision `off` is added."""
 
-    import talkinghead as th
-    from talkinghead.contracts import AudioClip
-    from talkinghead.families.artalk.gagavatar.renderer import GaussianRenderer, Shot, frames
-    from talkinghead.families.artalk.pipeline import HeadAvatar
+    stylegan_decoder = SimpleNamespace(noises=SimpleNamespace(stored=lambda: [torch.zeros(1, 1, 512, 512)]))
 
-    head = th.load("artalk", driver="viseme")
-    count = head.flame.num_vertices
+    def __init__(self, off=0.0):
+        self.off = off
+
+    def __call__(self, channels, given):
+        pictures = channels[:, :3].clamp(0, 1) + self.off * torch.is_autocast_enabled("cpu")
+        return pictures if given is None else (pictures + 0.01 * given[0]).clamp(0, 1)
+
+
+def stand_in(count, off=0.0):
+    """An avatar model around `Upsampler`, and Gaussians for a head of so many vertices."""
     rng = np.random.default_rng(0)
 
     def values(*shape):
@@ -320,21 +337,21 @@ def test_a_gaussian_avatar_through_the_pipeline():
         rotations=values(count + 50, 4),
         plane_points=values(50, 3) - 0.5,
     )
-    noises = SimpleNamespace(stored=lambda: [torch.zeros(1, 1, 512, 512)])
+    model = SimpleNamespace(head_base=torch.zeros(count, 256), upsampler=Upsampler(off), to=lambda _: model)
+    return model, gaussians
 
-    class Upsampler:
-        stylegan_decoder = SimpleNamespace(noises=noises)
 
-        def __call__(self, channels, given):
-            pictures = channels[:, :3].clamp(0, 1)
-            return pictures if given is None else (pictures + 0.01 * given[0]).clamp(0, 1)
-
-    model = SimpleNamespace(head_base=torch.zeros(count, 256), upsampler=Upsampler())
+def test_a_gaussian_avatar_through_the_pipeline():
+    """The stages from motion to pictures, with small stand-ins for the networks."""
+    head = th.load("artalk", driver="viseme")
+    model, gaussians = stand_in(head.flame.num_vertices)
     renderer = GaussianRenderer(model, gaussians, logo=torch.ones(4, 82, 256))
-    made = HeadAvatar(
-        None, None, (512, 512), None, 1, name="11", gaussians=renderer, shape=np.zeros((1, 300), np.float32),
-        translation=np.array([0, 0, 9.77], np.float32),
+    translation = np.array([0, 0, 9.77], np.float32)
+    drawer = GaussianDrawer(
+        head.flame, renderer, np.zeros((1, 300), np.float32), translation,
+        Verdict(Placement("cpu", "torch", "bfloat16"), 63.2),
     )  # fmt: skip
+    made = HeadAvatar(None, None, (512, 512), None, 1, name="11", drawer=drawer)
     speech = th.listen(AudioClip(np.zeros(16_000 * 3 // 25, np.float32), 16_000))
     pictures = list(head.frames(made, speech))
     assert len(pictures) == 3
@@ -342,10 +359,49 @@ def test_a_gaussian_avatar_through_the_pipeline():
     assert pictures[0].dtype == np.uint8
     assert pictures[0].max() > 0
     assert pictures[0][-1, -1].tolist() == [204, 204, 204], "the watermark at 0.8"
-    translation = np.array([0, 0, 9.77], np.float32)
+    assert [stage.name for stage in drawer.stages([])] == ["pose", "draw", "upsample"]
+    assert [(run.name, run.backend, run.precision, run.psnr_db) for run in drawer.networks] == [
+        ("upsampler", "torch", "bfloat16", 63.2), ("rasteriser", "numba", "float32", None),
+    ]  # fmt: skip
     shot = Shot(head.flame.vertices(scale=5.0)[0], geometry.head_transform(np.zeros(3, np.float32), translation))
     random = GaussianRenderer(model, gaussians, seed=3)
-    first, second = frames(random, [shot, shot])
-    again, _ = frames(random, [shot, shot])
+    first, second, again = (next(random.pictures(random.splat(shot)[None], number)) for number in (0, 1, 0))
     assert np.array_equal(first, again), "noise follows from the seed and the frame's number"
     assert not np.array_equal(first, second)
+
+
+@pytest.mark.parametrize(("off", "precision"), [(0.001, "bfloat16"), (0.1, "float32")])
+def test_opening_a_gaussian_avatar(tmp_path, monkeypatch, off, precision):
+    """What it tells, and that half precision is taken only where it keeps the picture."""
+    head = th.load("artalk", driver="viseme", watermark=False, seed=3, noise="random")
+    model, gaussians = stand_in(head.flame.num_vertices, off)
+    tracked = avatar.TrackedHead(
+        np.zeros((3, 512, 512), np.float32),
+        np.concatenate([np.diag([-1.0, 1.0, -1.0]), [[0.0], [0.0], [9.77]]], axis=1).astype(np.float32),
+        np.zeros(300, np.float32),
+    )
+    for name in ("weights", "tracked"):
+        (tmp_path / name).write_bytes(b"none")
+    files = {"gagavatar_model": tmp_path / "weights", "tracked_avatars": tmp_path / "tracked"}
+    monkeypatch.setattr(gaussian_avatar, "load_gagavatar", lambda _: model)
+    monkeypatch.setattr(gaussian_avatar, "read_tracked", lambda _: {"11.jpg": tracked})
+    monkeypatch.setattr(gaussian_avatar, "build_gaussians", lambda *_: gaussians)
+    monkeypatch.setattr(placement, "this_processor", lambda: Processor(frozenset({"amx_bf16"})))
+    monkeypatch.setattr(head, "assets", SimpleNamespace(need=lambda name, _: files[name]))
+    monkeypatch.setattr(head, "is_procedural", False)
+    told = []
+    made = head.prepare(
+        "11",
+        PrepareOptions(cache=Cache(tmp_path / "cache")),
+        progress=lambda event: told.append((event.stage, event.done)),
+    )
+    assert told == [("open-face", 0), ("open-face", 1), ("try-frame", 0), ("try-frame", 1)]
+    assert [stage.name for stage in made.times] == ["open-face", "try-frame"]
+    assert len(made.warnings) == 1
+    assert "takes about" in made.warnings[0]
+    upsampler, rasteriser = made.drawer.networks
+    assert upsampler.precision == precision
+    assert rasteriser.backend == "numba"
+    assert made.drawer.renderer.autocast == (torch.bfloat16 if precision == "bfloat16" else None)
+    assert len(made.fallbacks) == (precision == "float32")
+    assert all("only 20.0 dB of 45" in text for text in made.fallbacks)

@@ -12,19 +12,15 @@ import torch
 import talkinghead as th
 from talkinghead.assets import demo_speech_path
 from talkinghead.cli.main import main
-from talkinghead.contracts import AudioClip
+from talkinghead.contracts import AudioClip, Picture
 from talkinghead.errors import MissingWeights, OptionError, UnsafeCheckpoint, WrongCheckpoint
 from talkinghead.families.artalk import ARTAvatarInferEngine, export
 from talkinghead.families.artalk.motion.config import read_config
 from talkinghead.families.artalk.motion.engine import postprocess_motion
-from talkinghead.families.artalk.motion.stream import MotionStream
 from talkinghead.families.artalk.procedural.head import procedural_head
-from talkinghead.families.artalk.viseme_driver import at_rate
-from talkinghead.families.artalk.weights import load_motion_model, load_style, motion_model, read_tracked
+from talkinghead.families.artalk.weights import load_style, motion_model, read_tracked
 from talkinghead.media import probe
 from tests.families.artalk.conftest import Golden
-
-CONSTRUCTED_MISSING = ("lvl_idx", "attn_bias_for_masking")
 
 
 def speech(seconds=1.2, rate=16_000):
@@ -32,42 +28,6 @@ def speech(seconds=1.2, rate=16_000):
 
     clip = read_audio(demo_speech_path(), rate, duration_s=seconds)
     return th.listen(clip)
-
-
-@pytest.fixture(scope="module")
-def assets(tmp_path_factory):
-    """A folder as published, with a small model."""
-    golden = Golden("artalk/ar_small")
-    folder = tmp_path_factory.mktemp("assets")
-    weights = {name: torch.from_numpy(value) for name, value in golden.state().items()}
-    # wav2vec2's sizes are not in config.json: the published ones are implied. Tests shrink them by hand.
-    torch.save(weights, folder / "ARTalk_wav2vec.pt")
-    (folder / "config.json").write_text(
-        json.dumps(
-            {
-                "AR_CONFIG": {"T_DEPTH": 2, "T_NUM_HEADS": 12, "PREV_RATIO": 1},
-                "VAE_CONFIG": golden.overrides["config"]["VAE_CONFIG"],
-            }
-        )
-    )
-    (folder / "style_motion").mkdir()
-    storage = torch.zeros(3000, 106)
-    storage[100:150] = torch.from_numpy(golden.inputs()["style23"][0])
-    torch.save(storage[100:150], folder / "style_motion" / "natural_0.pt")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def small_sizes():
-    """Make the implied audio encoder small while these tests run."""
-    from talkinghead.families.artalk.motion import config
-
-    before = dict(config.XLS_R_300M)
-    config.XLS_R_300M.clear()
-    config.XLS_R_300M.update(Golden("artalk/ar_small").overrides["wav2vec2_config"])
-    yield
-    config.XLS_R_300M.clear()
-    config.XLS_R_300M.update(before)
 
 
 def test_a_mesh_speaks_without_any_file(tmp_path, monkeypatch, capsys):
@@ -136,38 +96,35 @@ def test_what_is_missing_is_named(tmp_path):
 @pytest.mark.usefixtures("small_sizes")
 def test_the_artalk_driver(assets):
     head = th.load("artalk", assets=assets, style="natural_0", image_size=64, antialias=1)
-    assert head.driver == "artalk"
+    assert head.driver.name == "artalk"
     golden = Golden("artalk/ar_small")
     clip = AudioClip(golden.inputs()["audio23"][0], 16_000)
     expected = postprocess_motion(golden["motion_style"][0].astype(np.float32))
-    np.testing.assert_allclose(head.motion(clip), expected, atol=2e-5)
-    result = head.condition(th.listen(clip), Fraction(25), 20)
-    assert len(result.motion) == 20
-    assert any("FLAME" in note for note in result.notes)
+    np.testing.assert_allclose(head.driver.motion(clip, head.driver.style), expected, atol=2e-5)
+    heard = head.hear(head.prepare("mesh"), th.listen(clip))
+    motion = head.motion_arrays(heard)["motion"]
+    assert motion.shape == expected.shape
+    assert not motion[:, :100].any()
+    np.testing.assert_allclose(motion[:, 100:], expected[:, 100:], atol=2e-5)
+    assert heard.method == "artalk"
+    assert any("FLAME" in note for note in heard.notes)
 
 
 @pytest.mark.usefixtures("small_sizes")
-def test_streamed_equals_whole(assets):
-    model = load_motion_model(assets / "ARTalk_wav2vec.pt")
-    samples = Golden("artalk/ar_small").inputs()["audio23"][0]
-    for length in (85_000, 64_000, 68_480, 6_000):
-        part = samples[:length]
-        whole = postprocess_motion(model.generate(part, batch_size=1).motion)
-        stream = MotionStream(model)
-        pieces = [stream.feed(part[start : start + 7_777]) for start in range(0, length, 7_777)]
-        streamed = np.concatenate([*pieces, stream.finish()])
-        assert np.array_equal(streamed, whole), length
-    assert stream.delay_s == pytest.approx(4.16)
-
-
-@pytest.mark.usefixtures("small_sizes")
-def test_frames_of_a_stream(assets):
+def test_the_report_names_every_network(assets, tmp_path):
     head = th.load("artalk", assets=assets, image_size=32, antialias=1)
-    samples = Golden("artalk/ar_small").inputs()["audio23"][0][:70_000]
-    made = list(head.stream(samples[start : start + 20_000] for start in range(0, len(samples), 20_000)))
-    assert len(made) == 110
-    assert made[0][0].shape == (106,)
-    assert made[0][1].shape == (32, 32, 3)
+    progress = []
+    avatar = head.prepare("mesh", progress=lambda event: progress.append(event.stage))
+    clip = AudioClip(Golden("artalk/ar_small").inputs()["audio23"][0][:70_000], 16_000)
+    report = head.render(
+        avatar, th.listen(clip), tmp_path / "out.mp4", progress=lambda event: progress.append(event.stage)
+    ).report
+    assert [(run.name, run.backend, run.precision) for run in report.networks] == [
+        ("motion network", "torch", "float32"), ("rasteriser", "numba", "float32"),
+    ]  # fmt: skip
+    assert [stage.name for stage in report.stages] == ["listen", "pose", "draw", "write"]
+    assert set(progress) == {"open-face", "listen", "render"}
+    assert report.weights_sha256 is not None
 
 
 def test_checkpoints_of_another_network_are_refused():
@@ -307,26 +264,22 @@ def test_exports(tmp_path, suffix):
         export.export_motion(tmp_path / "head.fbx", some_motion(3), head.flame)
 
 
-def test_motion_at_another_rate():
-    motion = some_motion(50)
-    assert np.array_equal(at_rate(motion, Fraction(25), Fraction(25), 50), motion)
-    doubled = at_rate(motion, Fraction(25), Fraction(50), 100)
-    assert len(doubled) == 100
-    np.testing.assert_allclose(doubled[1:-1:2] + doubled[2::2], motion[:-1] + motion[1:], atol=1e-5)
-
-
 @pytest.mark.parametrize("name", ["out.webm", "out.mov", "folder"])
 def test_transparent_videos(tmp_path, name):
     import cv2
 
     out = tmp_path / name
     head = th.load("artalk", driver="viseme", image_size=64, background="transparent")
-    head.render(head.prepare("mesh"), speech(0.4), out)
+    avatar = head.prepare("mesh")
+    head.render(avatar, speech(0.4), out)
     if out.is_dir():
         stored = cv2.imread(str(sorted(out.glob("*.png"))[0]), cv2.IMREAD_UNCHANGED)
         assert stored.shape == (64, 64, 4)
         assert stored[0, 0, 3] == 0
         assert stored[32, 32, 3] == 255
+        picture = next(head.pictures(avatar, speech(0.4)))
+        assert isinstance(picture, Picture)
+        assert np.array_equal(stored, np.dstack((picture.frame[..., ::-1], picture.alpha)))
     else:
         assert probe(out).video[0].num_frames in (None, 10)
 
@@ -361,6 +314,7 @@ def test_a_texture_is_laid_on_heads_that_say_how(tmp_path):
 
 
 def test_an_unknown_avatar_of_the_published_command_becomes_the_mesh(tmp_path, assets, small_sizes, monkeypatch):
+    from talkinghead.families.artalk import gaussian_avatar
     from talkinghead.families.artalk.gagavatar.avatar import TrackedHead
     from talkinghead.families.artalk.published import ARTAvatarInferEngine, run
     from talkinghead.families.artalk.weights import pick_tracked
@@ -369,7 +323,9 @@ def test_an_unknown_avatar_of_the_published_command_becomes_the_mesh(tmp_path, a
     heads = {"11.jpg": TrackedHead(np.zeros((3, 512, 512), np.float32), np.zeros((3, 4)), np.zeros(300))}
     engine = ARTAvatarInferEngine(device="cpu", assets=assets, output_folder=tmp_path, image_size=32)
     monkeypatch.setattr(
-        engine.head, "_gaussian_avatar", lambda name, *_: pick_tracked(heads, name, tmp_path / "tracked.pt")
+        gaussian_avatar,
+        "open_gaussian_avatar",
+        lambda name, *_, **__: pick_tracked(heads, name, tmp_path / "tracked.pt"),
     )
     write_wav(tmp_path / "say.wav", AudioClip(np.zeros(9_000, np.float32), 16_000))
     result = run(engine, tmp_path / "say.wav", shape_id="nobody.jpg", style_id="natural_0")

@@ -11,12 +11,8 @@ import torch
 from talkinghead.families.artalk import reference
 from talkinghead.families.artalk.motion import autoregressive
 from talkinghead.families.artalk.motion.audio_encoder import MimiEncoder
-from talkinghead.families.artalk.motion.engine import (
-    kept_audio_samples,
-    num_motion_frames,
-    num_padded_frames,
-    postprocess_motion,
-)
+from talkinghead.families.artalk.motion.counts import kept_audio_samples, num_motion_frames, num_padded_frames
+from talkinghead.families.artalk.motion.engine import postprocess_motion
 from talkinghead.families.artalk.motion.smoothing import MotionSmoother, smooth_motion
 from talkinghead.families.artalk.weights import load_audio_encoder, load_strictly, motion_model, to_tensors
 from talkinghead.reference.networks import ReferenceOptions

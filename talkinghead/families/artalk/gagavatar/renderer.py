@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
+from talkinghead.backends.gate import psnr_db
 from talkinghead.contracts import FloatArray, Frame
 from talkinghead.engine.cache import Cache
-from talkinghead.families.artalk.flame import FlameModel
 from talkinghead.families.artalk.gagavatar.avatar import (
     IMAGE_SIZE,
     AvatarGaussians,
@@ -20,7 +20,7 @@ from talkinghead.families.artalk.gagavatar.avatar import (
     add_watermark,
 )
 from talkinghead.families.artalk.gagavatar.generators import NUM_CHANNELS
-from talkinghead.families.artalk.gagavatar.geometry import FLAME_SCALE, avatar_camera
+from talkinghead.families.artalk.gagavatar.geometry import avatar_camera
 from talkinghead.families.artalk.gagavatar.upsampler import StyleUNet
 from talkinghead.files import cache_key
 from talkinghead.rendering.cameras import Camera
@@ -113,21 +113,34 @@ class GaussianRenderer:
             RGB uint8 [512, 512, 3], truncated as published.
         """
         noises = None if self.seed is None else self._noises(first, len(channels))
-        with torch.autocast(self.device.type, dtype=self.autocast or torch.bfloat16, enabled=self.autocast is not None):
-            channels = channels.contiguous(memory_format=torch.channels_last)
-            pictures = self.model.upsampler(channels, noises).float()
+        pictures = self._upsampled(channels, self.autocast, noises)
         if self.logo is not None:
             pictures = add_watermark(pictures, self.logo.to(self.device))
         bytes_ = (pictures * 255.0).to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
         yield from bytes_
 
-    def trial(self, flame: FlameModel, head: TrackedHead) -> float:
-        """Draw a frame of the head at rest twice (the first compiles) and return the seconds of the second."""
-        points = flame.vertices(head.shape.reshape(1, -1), scale=FLAME_SCALE)[0]
+    def _upsampled(
+        self, channels: torch.Tensor, half: torch.dtype | None, noises: list[torch.Tensor] | None = None
+    ) -> torch.Tensor:
+        """[B, 3, 512, 512] float32 RGB in [0, 1]."""
+        with torch.autocast(self.device.type, dtype=half or torch.bfloat16, enabled=half is not None):
+            channels = channels.contiguous(memory_format=torch.channels_last)
+            pictures: torch.Tensor = self.model.upsampler(channels, noises).float()
+        return pictures
+
+    @torch.inference_mode()
+    def faithfulness_db(self, shot: Shot, half: torch.dtype) -> float:
+        """PSNR of a frame whose upsampler computes in half precision against float32."""
+        channels = self.splat(shot)[None]
+        found, exact = (self._upsampled(channels, number).cpu().numpy() for number in (half, None))
+        return psnr_db(found, exact, peak=1.0)
+
+    def trial(self, shot: Shot) -> float:
+        """Draw a frame twice (the first compiles) and return the seconds of the second."""
         seconds = 0.0
         for _ in range(2):
             started = time.perf_counter()
-            list(self.pictures(self.splat(Shot(points, head.transform))[None], 0))
+            list(self.pictures(self.splat(shot)[None], 0))
             seconds = time.perf_counter() - started
         return seconds
 
@@ -144,11 +157,3 @@ class GaussianRenderer:
     def batch_size(self) -> int:
         """Frames through the upsampler at once."""
         return 8 if self.device.type == "cuda" else 1
-
-
-def frames(renderer: GaussianRenderer, shots: Sequence[Shot]) -> Iterator[Frame]:
-    """Frames of shots, in order, without a pipeline."""
-    size = renderer.batch_size()
-    for start in range(0, len(shots), size):
-        channels = torch.stack([renderer.splat(shot) for shot in shots[start : start + size]])
-        yield from renderer.pictures(channels, start)

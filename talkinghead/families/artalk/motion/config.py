@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from talkinghead.contracts import SPEECH_RATE_HZ, FloatArray
 from talkinghead.errors import WrongCheckpoint
 
 MOTION_DIM = 106
@@ -16,9 +17,11 @@ JAW_ROTATION = slice(103, 106)
 JAW_YAW_AND_ROLL = slice(104, 106)
 """The jaw components that the published program sets to zero; it keeps the opening angle 103."""
 
+MotionRow = FloatArray
+"""[106] float32: the motion of one frame."""
+
 MOTION_FPS = 25
-SAMPLE_RATE_HZ = 16_000
-SAMPLES_PER_FRAME = SAMPLE_RATE_HZ // MOTION_FPS
+SAMPLES_PER_FRAME = SPEECH_RATE_HZ // MOTION_FPS
 STYLE_FRAMES = 50
 
 

@@ -58,15 +58,20 @@ def smooth_motion(motion: FloatArray) -> FloatArray:
         AudioTooShort: T < 9.
     """
     if len(motion) < MIN_FRAMES:
-        raise AudioTooShort(
-            f"The motion has {len(motion)} frames; smoothing looks at {MIN_FRAMES}.",
-            accepted=f"more than {(MIN_FRAMES - 1) / MOTION_FPS:g} s of sound",
-            remedy="a longer sound, or smoothing switched off",
-        )
+        raise too_short(len(motion))
     exact = motion.astype(np.float64)
     smoothed = savgol(exact, WINDOW, ORDER)
     smoothed[:, GLOBAL_ROTATION] = savgol(exact[:, GLOBAL_ROTATION], ROTATION_WINDOW, ROTATION_ORDER)
     return smoothed.astype(np.float32)
+
+
+def too_short(num_frames: int) -> AudioTooShort:
+    """The error for a motion that cannot be smoothed."""
+    return AudioTooShort(
+        f"The motion has {num_frames} frames; smoothing looks at {MIN_FRAMES}.",
+        accepted=f"more than {(MIN_FRAMES - 1) / MOTION_FPS:g} s of sound",
+        remedy="a longer sound, or smoothing switched off",
+    )
 
 
 class MotionSmoother:
