@@ -17,4 +17,8 @@ MANIFEST = Manifest(
     config="talkinghead.families.wav2lip.config:Wav2LipConfig",
     extra="models",
     reference_module="talkinghead.families.wav2lip.reference",
+    whole_sound=(
+        "the silence gate: how loud the speech is at its loudest",
+        "the sounds of several faces, which are read from files",
+    ),
 )
