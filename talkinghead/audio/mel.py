@@ -253,17 +253,19 @@ def published_window_starts(
 
 
 def frame_window_starts(
-    num_frames: int, fps: Fraction | float, columns_per_s: int = 80, *, lead_frames: int = 0
+    num_frames: int, fps: Fraction | float, columns_per_s: int = 80, *, lead_frames: int = 0, first_frame: int = 0
 ) -> NDArray[np.int64]:
     """First column of the window of each of `num_frames` frames; may lie before the first or behind the last column.
 
     Args:
         lead_frames: frames by which every window begins earlier.
+        first_frame: those before it are left out.
     Returns:
-        [num_frames] int64, floor((i - lead_frames) * (80 / fps)) in float64.
+        [num_frames - first_frame] int64, floor((i - lead_frames) * (80 / fps)) in float64.
     """
     ratio = columns_per_s / float(fps)
-    starts: NDArray[np.int64] = np.floor((np.arange(num_frames) - lead_frames) * ratio).astype(np.int64)
+    frames = np.arange(first_frame, max(first_frame, num_frames)) - lead_frames
+    starts: NDArray[np.int64] = np.floor(frames * ratio).astype(np.int64)
     return starts
 
 
@@ -279,6 +281,8 @@ def mel_windows(
         [N, bands, width] float32, a copy.
     """
     index = np.asarray(starts, np.int64)[:, None] + np.arange(width)  # [N, width]
+    if mel.shape[1] == 0:
+        return np.full((len(index), mel.shape[0], width), silence, np.float32)
     known = (index >= 0) & (index < mel.shape[1])
     cut = mel[:, np.clip(index, 0, mel.shape[1] - 1)]  # [bands, N, width]
     windows = np.where(known, cut, np.float32(silence)).transpose(1, 0, 2)

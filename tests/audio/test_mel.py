@@ -107,6 +107,7 @@ def test_windows_beyond_the_sound_are_silence() -> None:
     assert (first[:, :3] == -4).all()
     assert (first[:, 3:] == 1).all()
     assert (last[:, 2:] == -4).all()
+    assert (mel_windows(mel[:, :0], np.array([-3, 0])) == np.full((2, 80, 16), -4)).all()
 
 
 def test_frame_windows_lead() -> None:

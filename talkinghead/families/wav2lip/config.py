@@ -6,9 +6,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from talkinghead.errors import OptionError
+
+if TYPE_CHECKING:
+    from talkinghead.face import FaceOptions
 
 PUBLISHED_PADS = (0, 10, 0, 0)
 
@@ -18,7 +21,8 @@ class Wav2LipConfig:
     """Options of the family. `published()` gives the values of the published script (`--compat`)."""
 
     pads: tuple[int, int, int, int] = PUBLISHED_PADS
-    """Pixels added to the face box at the top, bottom, left and right, so that the chin is inside."""
+    """Pixels added to the face box at the top, bottom, left and right, so that the chin is inside; the published name
+    of `padding`."""
     align: Literal["training", "published"] = "training"
     """Where a frame listens: "training" begins one frame before its time, as the network was trained; "published"
     begins at its time, as the published script does (the lips then come one frame late)."""
@@ -29,11 +33,19 @@ class Wav2LipConfig:
     colour_match: bool = True
     """Bring the generated face to the colours of the frame, judged by the upper half that both show."""
     silence_gate: bool = True
-    """Return to the mouth of the source where the sound is silent for longer than a pause between words."""
+    """Return to the mouth of the source where the sound is silent for longer than a pause between words. How loud
+    speech is, its loudest parts tell, so the whole sound is heard first; frames can leave while somebody still speaks
+    only without it, or with the windows of "livetalking", where steps of silence show the source."""
+    windows: Literal["sound", "livetalking"] = "sound"
+    """How the sound is cut: "sound" into windows of one spectrogram; "livetalking" in steps, as LiveTalking does for
+    live speech at 25 frames per second (`align` and `mel_padding` do not matter then)."""
+    step_frames: int = 16
+    """Video frames per step of "livetalking"."""
     map: str = ""
     """Several faces with a sound each: "0=a.wav,1=b.wav"; faces are numbered from the left in the first frame."""
     face_index: int | None = None
-    """Which face, numbered from the left in the first frame; default: the largest."""
+    """Which face, numbered from the left in the first frame; default: the largest. The same as selecting it by
+    index."""
     static: bool = False
     """Use the first frame of a video only."""
     mel_padding: Literal["zeros", "reflect"] = "zeros"
@@ -67,6 +79,13 @@ class Wav2LipConfig:
             raise OptionError(f"face_index is {self.face_index}.", accepted="0 or more")
         if self.map and self.face_index is not None:
             raise OptionError("face_index and map were both given.", remedy="leave one of them out")
+        if self.step_frames < 1:
+            raise OptionError(f"step_frames is {self.step_frames}.", accepted="1 or more")
+        if self.map and self.windows != "sound":
+            raise OptionError(
+                f"map was given with windows {self.windows!r}: live speech has one face.",
+                remedy="leave one of them out",
+            )
         self.sounds()
 
     @property
@@ -77,6 +96,28 @@ class Wav2LipConfig:
     def sounds(self) -> Mapping[int, Path]:
         """`map`, parsed: face number to sound file; empty for a single face."""
         return parse_map(self.map)
+
+    def face_options(self, given: FaceOptions) -> FaceOptions:
+        """How the face is found: here `pads` and `face_index`, the published names, become `padding` and `select`.
+
+        A box that the user gave is not padded by `pads`.
+
+        Raises:
+            OptionError: the same was said twice, and not alike.
+        """
+        if self.pads != PUBLISHED_PADS and any(given.padding) and given.padding != self.pads:
+            raise OptionError(
+                f"pads are {self.pads} and padding is {given.padding}.",
+                remedy="leave one of them out; they mean the same",
+            )
+        selected = given.select if self.face_index is None else f"index:{self.face_index}"
+        if given.select not in ("largest", selected):
+            raise OptionError(
+                f"face_index is {self.face_index} and {given.select!r} was selected.",
+                remedy="leave one of them out; they mean the same",
+            )
+        padded = any(given.padding) or given.box is not None
+        return replace(given, padding=given.padding if padded else self.pads, select=selected)
 
 
 def parse_map(text: str) -> dict[int, Path]:

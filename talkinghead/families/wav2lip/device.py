@@ -23,26 +23,17 @@ from torch import Tensor
 from torch.nn import functional
 
 from talkinghead.backends import Placement
+from talkinghead.contracts import Frame
 from talkinghead.errors import OutOfMemory
 from talkinghead.families.wav2lip.architecture import EMBEDDING
-from talkinghead.families.wav2lip.engine import Engine, EngineOptions, Face, Lru, Request
+from talkinghead.families.wav2lip.engine import Engine, EngineOptions, Face, Lru, Request, Task
 from talkinghead.families.wav2lip.graphs import feature_names, network
-from talkinghead.families.wav2lip.postprocess import MAX_GAIN, MAX_SHIFT, lower_face_mask
+from talkinghead.families.wav2lip.postprocess import MAX_GAIN, MAX_SHIFT, Finish, lower_face_mask
 from talkinghead.families.wav2lip.weights import GeneratorWeights
-from talkinghead.measure.trace import Tracer
 
 COEFFICIENT_BITS = 11
 """OpenCV's fixed point for bilinear weights."""
 REGIONS_KEPT = 256
-
-
-@dataclass(frozen=True)
-class Finish:
-    """How a generated face becomes the pixels of its box; see `Wav2LipConfig`."""
-
-    paste: str = "lower"
-    feather: float = 0.12
-    colour_match: bool = True
 
 
 # Resizing -------------------------------------------------------------------------------------------------------------
@@ -132,9 +123,7 @@ class _Slot:
 
 
 class DeviceEngine(Engine):
-    """See `Engine`. Requests hold the pixels of the box instead of crops; finished boxes come out."""
-
-    finishes = True
+    """See `Engine`. Crops are the pixels of the box, RGB uint8 [h, w, 3], and so are the faces: pasted already."""
 
     def __init__(
         self,
@@ -143,12 +132,10 @@ class DeviceEngine(Engine):
         options: EngineOptions | None = None,
         *,
         finish: Finish | None = None,
-        tracer: Tracer | None = None,
     ) -> None:
-        super().__init__(weights, placement, options, tracer=tracer)
+        super().__init__(weights, placement, options, finish=finish)
         self._device = torch.device(placement.device)
         self._cuda = self._device.type == "cuda"
-        self._finish = finish or Finish()
         self._regions = Lru(REGIONS_KEPT)
         self._bank: dict[Hashable, int] = {}
         self._levels: list[Tensor] = []
@@ -156,27 +143,47 @@ class DeviceEngine(Engine):
 
     @property
     def in_flight(self) -> int:
-        return 2 * self.state.batch
+        return 2 * self.batch
 
-    def warm_up(self, *, split: bool) -> None:
-        super().warm_up(split=split)
-        self._program(split)
+    def crop(self, frame: Frame, box_xyxy: NDArray[Any]) -> Face:
+        x1, y1, x2, y2 = (int(edge) for edge in box_xyxy)
+        return frame[y1:y2, x1:x2]
 
-    def _parts(self, split: bool) -> tuple[str, ...]:  # noqa: ARG002 - the other parts are programs here
+    def put_back(
+        self,
+        frame: Frame,
+        face: Face,
+        crop: Face,  # noqa: ARG002 - the interface
+        box_xyxy: NDArray[Any],
+        strength: float = 1.0,  # noqa: ARG002 - it was counted in when the face was made
+    ) -> Frame:
+        x1, y1, x2, y2 = (int(edge) for edge in box_xyxy)
+        frame = frame.copy()
+        frame[y1:y2, x1:x2] = face
+        return frame
+
+    def variant(self, strength: float) -> Hashable:
+        return strength
+
+    def warm_up(self, task: Task) -> None:
+        super().warm_up(task)
+        self._program(task.split)
+
+    def _parts(self, task: Task) -> tuple[str, ...]:  # noqa: ARG002 - the other parts are programs here
         return ("audio",)
 
     # One batch --------------------------------------------------------------------------------------------------------
 
-    def produce(self, batches: Iterator[list[Request]], *, split: bool) -> Iterator[Sequence[Face]]:
+    def produce(self, batches: Iterator[list[Request]], task: Task) -> Iterator[Sequence[Face]]:
         under_way: deque[_Slot] = deque()
         try:
             with torch.inference_mode():
                 for batch in batches:
-                    under_way.append(self._launch(batch, split=split))
+                    under_way.append(self._launch(batch, task))
                     if len(under_way) == 2:
-                        yield self._collect(under_way.popleft())
+                        yield self._collect(under_way.popleft(), task)
                 while under_way:
-                    yield self._collect(under_way.popleft())
+                    yield self._collect(under_way.popleft(), task)
         except torch.OutOfMemoryError as error:
             self._programs.clear()
             self._bank.clear()
@@ -184,24 +191,24 @@ class DeviceEngine(Engine):
             self._regions.clear()
             if self._cuda:
                 torch.cuda.empty_cache()
-            raise OutOfMemory(f"{self.state.batch} faces do not fit into the memory of {self._device}.") from error
+            raise OutOfMemory(f"{self.batch} faces do not fit into the memory of {self._device}.") from error
 
-    def _launch(self, batch: list[Request], *, split: bool) -> _Slot:
+    def _launch(self, batch: list[Request], task: Task) -> _Slot:
         """Queue everything for one batch; nothing waits for the device."""
-        with self.tracer.span("faces in", faces=len(batch)):
+        with task.tracer.span("faces in", faces=len(batch)):
             pairs = [self._source(request) for request in batch]
             regions = [region for region, _ in pairs]
             crops = torch.stack([crop for _, crop in pairs])
             slot = _Slot(self._host(np.stack([request.embedding for request in batch])))
             audio = slot.embeddings.to(self._device, non_blocking=True)
-        with self.tracer.span("network", faces=len(batch)):
-            program = self._program(split)
-            faces = program(audio, self._bank_rows(batch, crops) if split else crops)[: len(batch)]
-        with self.tracer.span("finish", faces=len(batch)):
-            if self._finish.colour_match:
+        with task.tracer.span("network", faces=len(batch)):
+            program = self._program(task.split)
+            faces = program(audio, self._bank_rows(batch, crops, task) if task.split else crops)[: len(batch)]
+        with task.tracer.span("finish", faces=len(batch)):
+            if self.finish.colour_match:
                 faces = match_colours_batch(faces, crops)
             done = [
-                finish_region(face, region, self._finish, request.strength)
+                finish_region(face, region, self.finish, request.strength)
                 for face, region, request in zip(faces, regions, batch, strict=True)
             ]
             slot.faces = [self._download(region) for region in done]
@@ -210,9 +217,9 @@ class DeviceEngine(Engine):
                 slot.finished.record()
         return slot
 
-    def _collect(self, slot: _Slot) -> list[Face]:
+    def _collect(self, slot: _Slot, task: Task) -> list[Face]:
         if slot.finished is not None:
-            with self.tracer.span("wait for the device"):
+            with task.tracer.span("wait for the device"):
                 slot.finished.synchronize()
         assert slot.faces is not None
         return [face.numpy() for face in slot.faces]
@@ -239,7 +246,7 @@ class DeviceEngine(Engine):
 
     # Features -------------------------------------------------------------------------------------------------------
 
-    def _bank_rows(self, batch: list[Request], crops: Tensor) -> Tensor:
+    def _bank_rows(self, batch: list[Request], crops: Tensor, task: Task) -> Tensor:
         """Rows of the feature bank for a batch; faces that are new are encoded and put in. [B] int64."""
         fresh = {request.key: index for index, request in enumerate(batch) if request.key not in self._bank}
         if fresh:
@@ -248,18 +255,18 @@ class DeviceEngine(Engine):
                 self._bank.clear()
                 fresh = {request.key: index for index, request in enumerate(batch)}
             program = self._encoder()
-            for keys in (list(fresh)[i : i + self.state.batch] for i in range(0, len(fresh), self.state.batch)):
+            for keys in (list(fresh)[i : i + self.batch] for i in range(0, len(fresh), self.batch)):
                 chosen = crops[[fresh[key] for key in keys]]
                 for level, value in enumerate(program(planes_of(chosen, self._dtype))):
                     self._store(level, len(self._bank), value, limit)
                 self._bank.update({key: len(self._bank) + offset for offset, key in enumerate(keys)})
-        self.state.reused_features += len(batch) - len(fresh)
+        task.run.count("features reused", len(batch) - len(fresh))
         return torch.tensor([self._bank[request.key] for request in batch], device=self._device)
 
     def _store(self, level: int, row: int, value: Tensor, limit: int) -> None:
         """Write features into the bank, which grows by doubling up to `limit` rows."""
         if level == len(self._levels):
-            self._levels.append(self._room(min(limit, max(self.state.batch, len(value))), value))
+            self._levels.append(self._room(min(limit, max(self.batch, len(value))), value))
         bank = self._levels[level]
         if row + len(value) > len(bank):
             grown = self._room(min(limit, 2 * (row + len(value))), value)
@@ -345,7 +352,7 @@ class _Program:
         engine = self._engine
         if not engine._cuda:
             return self._compute(audio, second)
-        batch = engine.state.batch
+        batch = engine.batch
         banks = [bank.data_ptr() for bank in engine.banks()] if self._split else []
         if self._graph is None or banks != self._captured_banks:
             self._capture(audio, second, batch)

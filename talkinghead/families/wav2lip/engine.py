@@ -1,4 +1,11 @@
-"""The generator at work: requests in, faces out, in batches; what repeats is computed once."""
+"""The generator at work: crops in, faces out, in batches; what repeats is computed once.
+
+    engine.crop(frame, box) -> Request -> engine.run(...) -> engine.put_back(frame, face, ...)
+
+What a crop and a face are is the engine's own affair: here the network's pictures, `DeviceEngine` takes and gives the
+pixels of the box. An engine keeps networks and what they computed of source faces; what belongs to one run of it is in
+a `Task`.
+"""
 
 from __future__ import annotations
 
@@ -9,29 +16,31 @@ import threading
 import time
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.backends import Placement, Session, open_session
+from talkinghead.backends.artefacts import compiled_folder
 from talkinghead.backends.base import OperatorTime
 from talkinghead.backends.processor import available_cores
-from talkinghead.contracts import FloatArray
+from talkinghead.contracts import FloatArray, Frame
+from talkinghead.engine.cache import NullCache
+from talkinghead.engine.context import RunContext
 from talkinghead.errors import OutOfMemory
 from talkinghead.families.wav2lip.architecture import EMBEDDING
 from talkinghead.families.wav2lip.features import FeatureStore
 from talkinghead.families.wav2lip.graphs import feature_names, network
-from talkinghead.families.wav2lip.listening import Listening
-from talkinghead.families.wav2lip.postprocess import to_faces_bgr
-from talkinghead.families.wav2lip.preprocess import network_faces
+from talkinghead.families.wav2lip.listening import Windows, stack_windows
+from talkinghead.families.wav2lip.postprocess import Finish, paste_face, to_faces_bgr
+from talkinghead.families.wav2lip.preprocess import face_crop_bgr, network_faces
 from talkinghead.families.wav2lip.weights import GeneratorWeights
 from talkinghead.measure.trace import NoTracer, Tracer
 
 Face = NDArray[np.uint8]
-"""[S, S, 3] uint8 BGR."""
+"""A crop that goes into an engine, or a face that comes out: of `Engine` [S, S, 3] uint8 BGR."""
 
 _SOURCES = itertools.count()
 
@@ -64,11 +73,11 @@ class Request:
     embedding: FloatArray
     """[512] float32, what the face hears."""
     face: Face
-    """The face as the network takes it; for an engine that finishes, the pixels of the box: RGB uint8 [h, w, 3]."""
+    """From `Engine.crop`."""
     key: Hashable
-    """Equal for equal source faces, of `new_source` and a place in it: kept features outlive the job."""
+    """Equal for equal source faces, of `new_source` and a place in it: kept features outlive the run."""
     strength: float = 1.0
-    """How much of the generated face is shown; used by engines that finish."""
+    """How much of the generated face is shown, where that is decided as it is made (see `Engine.variant`)."""
     owner: Any = None
     """Whatever the caller needs back."""
 
@@ -80,7 +89,6 @@ class EngineOptions:
     batch_size: int = 0
     latency: bool = False
     threads: int = 0
-    cache_folder: Path | None = None
     profile: bool = False
     compile: bool = False
 
@@ -93,21 +101,17 @@ class EngineOptions:
         return GPU_LATENCY_BATCH if self.latency else GPU_BATCH
 
 
-@dataclass
-class EngineState:
-    """What happened while the engine ran."""
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One run of the engine: what belongs to it and to no other."""
 
-    batch: int
-    fallbacks: list[str] = field(default_factory=list)
-    generated: int = 0
-    reused_faces: int = 0
-    reused_features: int = 0
-    stored_features: int = 0
-    """Taken from disk."""
-    encoded_windows: int = 0
-    reused_windows: int = 0
-    int8_psnr_db: float | None = None
-    """What 8 bits lose on the user's own faces, against float32."""
+    run: RunContext
+    split: bool = False
+    """Keep the face encoder's features per `Request.key` and run only the decoder; pays where source frames come
+    again."""
+    store: FeatureStore | None = None
+    """Where features are kept on disk too."""
+    tracer: Tracer = field(default_factory=NoTracer)
 
 
 class Lru(OrderedDict[Any, Any]):
@@ -133,28 +137,26 @@ class Lru(OrderedDict[Any, Any]):
 class Engine:
     """One generator on one device. Not safe for use from several threads at once."""
 
-    finishes = False
-    """Whether the faces that come out are pasted already: the pixels of the box, RGB uint8 [h, w, 3]."""
-
     def __init__(
         self,
         weights: GeneratorWeights,
         placement: Placement,
         options: EngineOptions | None = None,
         *,
-        tracer: Tracer | None = None,
-        int8_samples: list[dict[str, NDArray[Any]]] | None = None,
+        finish: Finish | None = None,
     ) -> None:
         self.weights = weights
         self.architecture = weights.architecture
         self.placement = placement
         self.options = options or EngineOptions()
-        self.state = EngineState(self.options.batch(placement.device))
-        self.tracer = tracer or NoTracer()
-        self.int8_samples = int8_samples
-        self.feature_store: FeatureStore | None = None
-        self._open_times_s: list[float] = []
+        self.finish = finish or Finish()
+        self.batch = self.options.batch(placement.device)
+        """Frames per call; less than the options say where they did not fit into memory."""
+        self.int8_psnr_db: float | None = None
+        """What 8 bits lose on the faces that they are calibrated on, against float32."""
         self.from_cache: bool | None = None
+        """Whether the network was found compiled."""
+        self._int8_samples: list[dict[str, NDArray[Any]]] | None = None
         self._sessions: dict[str, Session] = {}
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         bytes_per_frame = 4 * sum(int(np.prod(shape)) for shape in self.architecture.feature_shapes)
@@ -164,11 +166,6 @@ class Engine:
     @property
     def size(self) -> int:
         return self.architecture.size
-
-    @property
-    def open_s(self) -> float:
-        """Seconds spent on opening sessions; they may have been opened side by side."""
-        return sum(self._open_times_s)
 
     @property
     def most_features(self) -> int:
@@ -185,65 +182,82 @@ class Engine:
     @property
     def in_flight(self) -> int:
         """Faces that may be under way at once."""
-        return self.state.batch * (self.streams + 1)
+        return self.batch * (self.streams + 1)
 
-    def warm_up(self, *, split: bool) -> None:
+    # Frames ---------------------------------------------------------------------------------------------------------
+
+    def crop(self, frame: Frame, box_xyxy: NDArray[Any]) -> Face:
+        """What a request needs of a frame, RGB uint8 [H, W, 3]."""
+        return face_crop_bgr(frame, box_xyxy, self.size)
+
+    def put_back(self, frame: Frame, face: Face, crop: Face, box_xyxy: NDArray[Any], strength: float = 1.0) -> Frame:
+        """Put a face that was made of a crop into a copy of its frame, with the request's strength."""
+        return paste_face(frame, face, crop, box_xyxy, self.finish, strength)
+
+    def variant(self, strength: float) -> Hashable:  # noqa: ARG002 - the interface
+        """Equal for strengths that give the same face. Here all do: the strength counts when it is put back."""
+        return None
+
+    # Sessions -------------------------------------------------------------------------------------------------------
+
+    def warm_up(self, task: Task) -> None:
         """Open what `run` will need, so that it does not wait."""
-        for part in self._parts(split):
-            self.session(part)
+        for part in self._parts(task):
+            self.session(part, task)
 
-    def open_ahead(self, *, split: bool) -> None:
+    def open_ahead(self, task: Task) -> None:
         """Begin to open what `run` will need, in threads; `session` waits for them."""
         if self.placement.precision == "int8" or self.options.compile:
             return  # the one needs faces of the clip first, the other is not made for threads
         if not self.weights.file_hash.is_known:  # a checkpoint seen for the first time: nothing compiled can be there
             threading.Thread(target=self._fold_quietly, name="fold").start()
-        for part in self._parts(split):
+        for part in self._parts(task):
             if part not in self._sessions:
-                threading.Thread(target=self._open_quietly, args=(part,), name=f"open {part}").start()
+                threading.Thread(target=self._open_quietly, args=(part, task), name=f"open {part}").start()
 
     def _fold_quietly(self) -> None:
         with contextlib.suppress(Exception):
             self.weights.folded  # noqa: B018 - computed now, while the file is still being hashed
 
-    def _open_quietly(self, part: str) -> None:
+    def _open_quietly(self, part: str, task: Task) -> None:
         with contextlib.suppress(Exception):  # who needs the session tries again, and gets the error
-            self.session(part)
+            self.session(part, task)
 
-    def _parts(self, split: bool) -> tuple[str, ...]:
-        if not split:
+    def _parts(self, task: Task) -> tuple[str, ...]:
+        if not task.split:
             return ("audio", "generator")
-        return ("audio", "decoder") if self.feature_store is not None else ("audio", "face", "decoder")
+        return ("audio", "decoder") if task.store is not None else ("audio", "face", "decoder")
 
-    def session(self, part: str) -> Session:
+    def session(self, part: str, task: Task) -> Session:
         """The session of one part of the network, opened when first needed."""
         with self._locks[part]:
             if part not in self._sessions:
-                self._sessions[part] = self._opened(part)
+                self._sessions[part] = self._opened(part, task)
             return self._sessions[part]
 
-    def _opened(self, part: str) -> Session:
+    def _opened(self, part: str, task: Task) -> Session:
         started = time.perf_counter()
         threads = self.options.threads or available_cores()
         placement = self.placement
         samples = None
         if placement.precision == "int8":
-            samples = self.int8_samples if part == "generator" else None
+            samples = self._int8_samples if part == "generator" else None
             if samples is None:  # only the generator is quantised; the audio encoder costs little
                 placement = Placement(placement.device, placement.backend, "float32", placement.why)
+        cache = task.run.cache
         session = open_session(
             network(part, self.architecture, lambda: self.weights.folded, self._weights_key()),
             placement,
-            batch=AUDIO_BATCH if part == "audio" else self.state.batch,
+            batch=AUDIO_BATCH if part == "audio" else self.batch,
             threads=threads,
             streams=1 if part in ("audio", "face") else self.streams,
-            cache_folder=self.options.cache_folder,
+            cache_folder=None if isinstance(cache, NullCache) else compiled_folder(cache.folder),
             profile=self.options.profile,
             packed=feature_names(self.architecture),
             compile=self.options.compile,
             int8_samples=samples,
         )
-        self._open_times_s.append(time.perf_counter() - started)
+        task.run.count("milliseconds opening networks", round(1000 * (time.perf_counter() - started)))
         if part in ("decoder", "generator"):
             self.from_cache = session.facts.from_cache
         return session
@@ -253,68 +267,71 @@ class Engine:
 
     # Sound ----------------------------------------------------------------------------------------------------------
 
-    def hear(self, windows: FloatArray) -> FloatArray:
+    def hear(self, windows: FloatArray, task: Task) -> FloatArray:
         """Audio embeddings, [n, 80, 16] -> [n, 512] float32."""
-        session = self.session("audio")
-        with self.tracer.span("audio encoder", windows=len(windows)):
+        session = self.session("audio", task)
+        with task.tracer.span("audio encoder", windows=len(windows)):
             parts = [
                 session.run({"mel": windows[first : first + AUDIO_BATCH, None]})["audio"]
                 for first in range(0, len(windows), AUDIO_BATCH)
             ]
-        self.state.encoded_windows += len(windows)
+        task.run.count("windows encoded", len(windows))
         return np.concatenate(parts).reshape(-1, EMBEDDING)
 
     # Faces ----------------------------------------------------------------------------------------------------------
 
-    def run(self, requests: Iterable[Request | None], *, split: bool) -> Iterator[tuple[Request, Face] | None]:
+    def run(self, requests: Iterable[Request | None], task: Task) -> Iterator[tuple[Request, Face] | None]:
         """Generate faces, in order.
 
         Args:
             requests: a None asks for everything that is under way; a None comes back behind it.
-            split: keep the face encoder's features per `Request.key` and run only the decoder; pays where source
-                frames come again.
         Raises:
             OutOfMemory: not even one face fits.
         """
         source: Iterator[Any] = iter(requests)
+        wanted = self.options.batch(self.placement.device)
+        if self.batch < wanted:
+            task.run.fall_back(f"Batches of {self.batch} are used: {wanted} did not fit into memory before.")
         if self.placement.precision == "int8":
-            split = False  # the quantised form is the whole generator
-            source = self._calibrated(source)
+            task = replace(task, split=False)  # the quantised form is the whole generator
+            for first in source:
+                if first is not None:
+                    source = self._calibrated(itertools.chain([first], source), task)
+                    break
+                yield None  # nothing to calibrate on yet
         ended = False
         while not ended:
             pending: deque[list[Request]] = deque()
             stop: list[Any] = []
             try:
-                for faces in self.produce(self._batches(source, pending, stop), split=split):
-                    self.state.generated += len(faces)
+                for faces in self.produce(self._batches(source, pending, stop), task):
+                    task.run.count("faces generated", len(faces))
                     yield from zip(pending.popleft(), faces, strict=True)
             except OutOfMemory:
-                self._halve()
+                self._halve(task)
                 source = itertools.chain(itertools.chain.from_iterable(pending), stop[:1], source)
                 continue
             ended = stop[0] is _END
             if not ended:
                 yield None
 
-    def _calibrated(self, source: Iterator[Any]) -> Iterator[Any]:
-        """Calibrate on the first faces, measure what is lost on others, and give them all back."""
-        if self.int8_samples is not None:
-            return source
+    def _calibrated(self, source: Iterator[Any], task: Task) -> Iterator[Any]:
+        """Calibrate on the run's first faces, measure what is lost on others, and give them all back."""
         taken: list[Any] = []
         for request in source:
             taken.append(request)
             if request is None or len(taken) == CALIBRATION_FACES + CHECKED_FACES:
                 break
         faces = [request for request in taken if request is not None]
-        if faces:
-            self.int8_samples = [self._inputs([request], split=False) for request in faces[:CALIBRATION_FACES]]
-            checked = self._inputs(faces[-CHECKED_FACES:], split=False)
-            place = Placement(self.placement.device, self.placement.backend, "float32", "")
-            net = network("generator", self.architecture, lambda: self.weights.folded, self.weights.sha256)
-            exact = open_session(net, place, batch=len(checked["audio"])).run(checked)["output"]
-            found = self.session("generator").run(checked)["output"]
-            error = float(np.mean((found - exact) ** 2))
-            self.state.int8_psnr_db = round(-10 * np.log10(max(error, 1e-12)), 2)
+        self._close(("generator",))  # calibrated on the faces of an earlier run
+        self._int8_samples = [self._inputs([request], task) for request in faces[:CALIBRATION_FACES]]
+        checked = self._inputs(faces[-CHECKED_FACES:], task)
+        place = Placement(self.placement.device, self.placement.backend, "float32", "")
+        net = network("generator", self.architecture, lambda: self.weights.folded, self.weights.sha256)
+        exact = open_session(net, place, batch=len(checked["audio"])).run(checked)["output"]
+        found = self.session("generator", task).run(checked)["output"]
+        error = float(np.mean((found - exact) ** 2))
+        self.int8_psnr_db = round(-10 * np.log10(max(error, 1e-12)), 2)
         return itertools.chain(taken, source)
 
     def _batches(
@@ -323,7 +340,7 @@ class Engine:
         """Batches up to a None or the end, which goes to `stop`; each is put into `pending` too."""
         while not stop:
             batch: list[Request] = []
-            while len(batch) < self.state.batch:
+            while len(batch) < self.batch:
                 request: Any = next(source, _END)
                 if request is None or request is _END:
                     stop.append(request)
@@ -333,69 +350,65 @@ class Engine:
                 pending.append(batch)
                 yield batch
 
-    def produce(self, batches: Iterator[list[Request]], *, split: bool) -> Iterator[Sequence[Face]]:
+    def produce(self, batches: Iterator[list[Request]], task: Task) -> Iterator[Sequence[Face]]:
         """The faces of each batch, in order; several batches may be under way."""
-        session = self.session("decoder" if split else "generator")
-        for output in session.run_many(self._inputs(batch, split=split) for batch in batches):
-            with self.tracer.span("faces out"):
+        session = self.session("decoder" if task.split else "generator", task)
+        for output in session.run_many(self._inputs(batch, task) for batch in batches):
+            with task.tracer.span("faces out"):
                 faces = list(to_faces_bgr(output["output"]))
             yield faces
 
-    def _inputs(self, batch: list[Request], *, split: bool) -> dict[str, NDArray[Any]]:
-        with self.tracer.span("faces in", faces=len(batch)):
+    def _inputs(self, batch: list[Request], task: Task) -> dict[str, NDArray[Any]]:
+        with task.tracer.span("faces in", faces=len(batch)):
             audio = np.stack([request.embedding for request in batch]).reshape(-1, EMBEDDING, 1, 1)
-            if split:
-                return {"audio": audio, **self._batch_features(batch)}
+            if task.split:
+                return {"audio": audio, **self._batch_features(batch, task)}
             return {"audio": audio, "face": network_faces(np.stack([request.face for request in batch]))}
 
-    def _batch_features(self, batch: list[Request]) -> dict[str, NDArray[Any]]:
+    def _batch_features(self, batch: list[Request], task: Task) -> dict[str, NDArray[Any]]:
         """Features of the batch's faces; those of new faces are computed and kept. Packed as the runtime likes."""
         keys = tuple(request.key for request in batch)
         if self._stacked is not None and self._stacked[0] == keys:
-            self.state.reused_features += len(keys)
+            task.run.count("features reused", len(keys))
             return self._stacked[1]
         names = feature_names(self.architecture)
         found = {key: self._features.find(key) for key in keys}
         fresh = {request.key: request.face for request in batch if found[request.key] is None}
-        if self.feature_store is not None:
+        if task.store is not None:
             for key, face in list(fresh.items()):
-                stored = self.feature_store.get(face)
+                stored = task.store.get(face)
                 if stored is not None:
                     found[key] = stored
                     self._features.keep(key, stored)
-                    self.state.stored_features += 1
+                    task.run.count("features from disk")
                     del fresh[key]
         if fresh:
-            with self.tracer.span("face encoder", faces=len(fresh)):
-                outputs = self.session("face").run({"face": network_faces(np.stack(list(fresh.values())))})
+            with task.tracer.span("face encoder", faces=len(fresh)):
+                outputs = self.session("face", task).run({"face": network_faces(np.stack(list(fresh.values())))})
             for index, key in enumerate(fresh):
                 found[key] = tuple(outputs[name][index].copy() for name in names)
                 self._features.keep(key, found[key])
-                if self.feature_store is not None:
-                    self.feature_store.put(fresh[key], found[key])
-        self.state.reused_features += len(keys) - len(fresh)
+                if task.store is not None:
+                    task.store.put(fresh[key], found[key])
+        task.run.count("features reused", len(keys) - len(fresh))
         stacked = {name: np.stack([found[key][level] for key in keys]) for level, name in enumerate(names)}
         self._stacked = (keys, stacked) if len(set(keys)) == 1 else None
         return stacked
 
-    def _halve(self) -> None:
+    def _halve(self, task: Task) -> None:
         """Use half the batch from now on.
 
         Raises:
             OutOfMemory: it is one already.
         """
-        if self.state.batch <= 1:
+        if self.batch <= 1:
             raise OutOfMemory(
                 f"Not even one {self.size}-pixel face fits into the memory of {self.placement.device}.",
                 remedy="--device cpu, or close other programs that use the device",
             )
-        before, self.state.batch = self.state.batch, self.state.batch // 2
-        self.state.fallbacks.append(
-            f"A batch of {before} did not fit into memory; batches of {self.state.batch} are used instead."
-        )
-        for part in ("face", "decoder", "generator"):
-            if part in self._sessions:
-                self._sessions.pop(part).close()
+        before, self.batch = self.batch, self.batch // 2
+        task.run.fall_back(f"A batch of {before} did not fit into memory; batches of {self.batch} are used instead.")
+        self._close(("face", "decoder", "generator"))
         self._stacked = None
 
     def profile(self) -> dict[str, list[OperatorTime]]:
@@ -404,9 +417,12 @@ class Engine:
 
     def close(self) -> None:
         """Release the memory."""
-        for session in self._sessions.values():
-            session.close()
-        self._sessions.clear()
+        self._close(tuple(self._sessions))
+
+    def _close(self, parts: Iterable[str]) -> None:
+        for part in parts:
+            if part in self._sessions:
+                self._sessions.pop(part).close()
 
 
 _END = object()
@@ -417,38 +433,49 @@ class Ears:
 
     Args:
         engine: computes them.
-        listening: the windows.
-        frames: [n] output frames in the order in which they will be asked for.
+        windows: one item per output frame; may still grow.
+        number: of the face.
     """
 
     BLOCK = 4 * AUDIO_BATCH
 
-    def __init__(self, engine: Engine, listening: Listening, *, reuse: bool = True) -> None:
+    def __init__(
+        self, engine: Engine, windows: Sequence[Windows], number: int, task: Task, *, reuse: bool = True
+    ) -> None:
         self._engine = engine
-        self._listening = listening
+        self._windows = windows
+        self._number = number
+        self._task = task
         self._reuse = reuse
         self._known = Lru(FACE_CACHE_ITEMS)
-        self._block: tuple[int, list[tuple[FloatArray, Hashable]]] | None = None
+        self._first = 0
+        self._block: list[tuple[FloatArray, Hashable]] = []
 
     def embedding(self, frame: int) -> tuple[FloatArray, Hashable]:
-        """[512] float32 of one output frame, and a value that is equal for equal windows."""
-        first = frame - frame % self.BLOCK
-        if self._block is None or self._block[0] != first:
-            self._block = first, self._encode(first)
-        return self._block[1][frame - first]
+        """[512] float32 of one output frame, and a value that is equal for equal windows.
 
-    def _encode(self, first: int) -> list[tuple[FloatArray, Hashable]]:
-        frames = np.arange(first, min(first + self.BLOCK, len(self._listening)))
-        windows = self._listening.windows(frames)
+        Args:
+            frame: later ones than before, or the same.
+        """
+        stop = self._first + len(self._block)
+        if frame >= stop:
+            block = frame - frame % self.BLOCK
+            self._first = max(block, stop)  # what came late of a block, without what is done
+            self._block = self._encode(self._windows[self._first : block + self.BLOCK])
+        return self._block[frame - self._first]
+
+    def _encode(self, heard: Sequence[Windows]) -> list[tuple[FloatArray, Hashable]]:
+        windows = stack_windows([item[self._number] for item in heard])
         if not self._reuse:
-            embeddings = self._engine.hear(windows)
+            embeddings = self._engine.hear(windows, self._task)
             return [(embedding, None) for embedding in embeddings]
         marks = [hashlib.blake2b(window.data, digest_size=16).digest() for window in windows]
         known = {mark: self._known.find(mark) for mark in marks}
         fresh = {mark: index for index, mark in enumerate(marks) if known[mark] is None}
         if fresh:
-            for mark, embedding in zip(fresh, self._engine.hear(windows[list(fresh.values())]), strict=True):
+            embeddings = self._engine.hear(windows[list(fresh.values())], self._task)
+            for mark, embedding in zip(fresh, embeddings, strict=True):
                 known[mark] = embedding
                 self._known.keep(mark, embedding)
-        self._engine.state.reused_windows += len(marks) - len(fresh)
+        self._task.run.count("windows reused", len(marks) - len(fresh))
         return [(known[mark], mark) for mark in marks]

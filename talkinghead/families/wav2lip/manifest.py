@@ -34,4 +34,8 @@ MANIFEST = Manifest(
     reference="talkinghead.families.wav2lip.reference:NETWORKS",
     bench="talkinghead.families.wav2lip.bench:cases",
     bench_tables="talkinghead.families.wav2lip.bench:tables",
+    whole_sound=(
+        "the silence gate: how loud the speech is at its loudest",
+        "the sounds of several faces, which are read from files",
+    ),
 )

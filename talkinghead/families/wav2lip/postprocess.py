@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -24,9 +25,41 @@ MAX_SHIFT = 24.0
 """Brightness is changed by this many levels at most."""
 
 
+@dataclass(frozen=True)
+class Finish:
+    """How a generated face becomes part of its frame; see `Wav2LipConfig`."""
+
+    paste: str = "lower"
+    feather: float = 0.12
+    colour_match: bool = True
+
+
 def to_faces_bgr(output: NDArray[np.float32]) -> NDArray[np.uint8]:
     """[B, 3, S, S] in (0, 1) to [B, S, S, 3] uint8 BGR. Truncated, not rounded, as published."""
     return np.ascontiguousarray((output * np.float32(255)).astype(np.uint8).transpose(0, 2, 3, 1))
+
+
+def paste_face(
+    frame: Frame,
+    face_bgr: NDArray[np.uint8],
+    crop_bgr: NDArray[np.uint8],
+    box_xyxy: Sequence[int] | NDArray[Any],
+    finish: Finish,
+    strength: float = 1.0,
+) -> Frame:
+    """Put a generated face into a copy of its frame.
+
+    Args:
+        frame: RGB uint8.
+        face_bgr, crop_bgr: [S, S, 3] uint8, what the network made and what it saw.
+        strength: in [0, 1]; 0 keeps the frame.
+    """
+    if finish.colour_match:
+        face_bgr = match_colours(face_bgr, crop_bgr)
+    if finish.paste == "box" and strength >= 1:
+        return paste_box(frame, face_bgr, box_xyxy)
+    feather = 0.0 if finish.paste == "box" else finish.feather
+    return paste_lower_face(frame, face_bgr, box_xyxy, feather=feather, strength=strength)
 
 
 def paste_box(frame: Frame, face_bgr: NDArray[np.uint8], box_xyxy: Sequence[int] | NDArray[Any]) -> Frame:

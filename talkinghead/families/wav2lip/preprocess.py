@@ -95,7 +95,7 @@ def from_coords(coords_yyxx: NDArray[Any]) -> NDArray[np.int32]:
     return np.asarray(coords_yyxx)[:, [2, 0, 3, 1]].astype(np.int32)
 
 
-def mirror_index(index: int, num_frames: int) -> int:
-    """Frame shown at `index` by LiveTalking: forwards, then backwards, the end frames twice in a row."""
-    turn, rest = divmod(index, num_frames)
-    return rest if turn % 2 == 0 else num_frames - 1 - rest
+def mirror_index(index: NDArray[np.int64], num_frames: int) -> NDArray[np.int64]:
+    """Frames shown by LiveTalking at `index`: forwards, then backwards, the end frames twice in a row. [n] int64."""
+    turn, rest = np.divmod(index, num_frames)
+    return np.where(turn % 2 == 0, rest, num_frames - 1 - rest)

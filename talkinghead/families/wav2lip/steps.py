@@ -158,6 +158,7 @@ def detect_faces(
         detector="auto" if box is not None else choice.detector,
         detector_model=choice.detector_model if box is None else None,
         box=(box[2], box[0], box[3], box[1]) if box is not None else None,
+        padding=choice.pads,
         smoothing=0 if choice.nosmooth else 5,
     )
     looked_at = 0
@@ -166,7 +167,7 @@ def detect_faces(
         nonlocal looked_at
         looked_at = done
 
-    (track,) = published_track(source, options, pads=choice.pads, stop=stop, cache=cache or Cache(), progress=told)
+    (track,) = published_track(source, options, stop=stop, cache=cache or Cache(), progress=told)
     write_array(out, to_coords(track.boxes_xyxy))
     plain = {
         "pads": choice.pads,

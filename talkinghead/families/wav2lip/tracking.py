@@ -56,7 +56,6 @@ def several_tracks(
     options: FaceOptions,
     detector: Detector,
     *,
-    pads: tuple[int, int, int, int],
     stop: int,
     cache: ArrayStore,
     selections: tuple[int, ...],
@@ -64,29 +63,32 @@ def several_tracks(
 ) -> tuple[FaceTrack, ...]:
     """One track per selected face, or one for the face that the options choose.
 
-    The boxes are framed as S3FD frames them, then padded; a box that the user gave is taken as it is.
+    The boxes are framed as S3FD frames them, then padded; a box that the user gave is only padded.
     """
     remembered = _MemoryStore(cache)
-    wanted = [replace(options, select=f"index:{number}") for number in selections] or [options]
+    found = options if options.box is not None else replace(options, padding=(0, 0, 0, 0))
+    wanted = [replace(found, select=f"index:{number}") for number in selections] or [found]
     tracks = [
         track_faces(source, item, detector=detector, cache=remembered, progress=progress, stop=stop) for item in wanted
     ]
     if options.box is not None:
         return tuple(tracks)
-    return tuple(frame_track(track, detector.name, pads, source.size) for track in tracks)
+    return tuple(frame_track(track, detector.name, options.padding, source.size) for track in tracks)
 
 
-def frame_track(track: FaceTrack, detector: str, pads: tuple[int, int, int, int], size: tuple[int, int]) -> FaceTrack:
+def frame_track(
+    track: FaceTrack, detector: str, padding: tuple[int, int, int, int], size: tuple[int, int]
+) -> FaceTrack:
     """Move boxes to S3FD's framing and pad them."""
     boxes = track.boxes_xyxy.astype(np.float64)
     width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
     top, bottom, left, right = FRAMING.get(detector, (0.0, 0.0, 0.0, 0.0))
     framed = np.stack(
         [
-            boxes[:, 0] - left * width - pads[2],
-            boxes[:, 1] - top * height - pads[0],
-            boxes[:, 2] + right * width + pads[3],
-            boxes[:, 3] + bottom * height + pads[1],
+            boxes[:, 0] - left * width - padding[2],
+            boxes[:, 1] - top * height - padding[0],
+            boxes[:, 2] + right * width + padding[3],
+            boxes[:, 3] + bottom * height + padding[1],
         ],
         axis=1,
     )
@@ -97,7 +99,6 @@ def published_track(
     source: FrameSource,
     options: FaceOptions,
     *,
-    pads: tuple[int, int, int, int],
     stop: int,
     cache: ArrayStore,
     selections: tuple[int, ...] = (),
@@ -106,7 +107,8 @@ def published_track(
 ) -> tuple[FaceTrack, ...]:
     """Boxes by the published rules: best face of every frame, truncated, padded, clipped, smoothed forwards.
 
-    A box given by the user is used as it is for all frames. `smoothing` 0 or 1 is the published `--nosmooth`.
+    A box given by the user is used as it is for all frames, not padded. `smoothing` 0 or 1 is the published
+    `--nosmooth`.
 
     Args:
         stop: frames from here on are left out, before smoothing.
@@ -131,7 +133,7 @@ def published_track(
     tracks = []
     for selection in selections or (None,):
         rects, scores = _published_rects(source, options, log, selection)
-        smoothed = pad_rects(rects, pads, width, height)
+        smoothed = pad_rects(rects, options.padding, width, height)
         if options.smoothing > 1:
             smoothed = smooth_rects(smoothed)
         status = np.full(len(rects), FaceStatus.DETECTED, np.uint8)

@@ -17,13 +17,15 @@ from talkinghead.backends import Placement  # noqa: E402
 from talkinghead.cli.main import main  # noqa: E402
 from talkinghead.contracts import AudioClip, FaceStatus, Speech  # noqa: E402
 from talkinghead.engine.cache import Cache, NullCache  # noqa: E402
+from talkinghead.engine.context import RunContext  # noqa: E402
 from talkinghead.engine.head import LoadOptions, PrepareOptions, RenderOptions  # noqa: E402
+from talkinghead.engine.runner import run_stages  # noqa: E402
 from talkinghead.errors import AudioTooShort, MissingWeights, NoFaceFound, OptionError, OutOfMemory  # noqa: E402
 from talkinghead.face import FaceOptions  # noqa: E402
 from talkinghead.families.wav2lip import tracking  # noqa: E402
 from talkinghead.families.wav2lip.config import Wav2LipConfig, parse_map  # noqa: E402
-from talkinghead.families.wav2lip.engine import Engine, EngineOptions, Request  # noqa: E402
-from talkinghead.families.wav2lip.listening import listen, speech_gate  # noqa: E402
+from talkinghead.families.wav2lip.engine import Engine, EngineOptions, Request, Task  # noqa: E402
+from talkinghead.families.wav2lip.frames import FaceRun  # noqa: E402
 from talkinghead.families.wav2lip.pipeline import Wav2LipHead  # noqa: E402
 from talkinghead.families.wav2lip.weights import load_generator  # noqa: E402
 from talkinghead.media.arrays import ArraySource  # noqa: E402
@@ -45,6 +47,16 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory, weights96: dict[str, np
 def load(checkpoint: Path, **family: Any) -> Wav2LipHead:
     more = {key: family.pop(key) for key in ("compat", "precision", "backend") if key in family}
     return Wav2LipHead(LoadOptions(checkpoint=checkpoint, device="cpu", family={"batch_size": 4, **family}, **more))
+
+
+def rendered(head: Wav2LipHead, avatar: Any, said: Speech, options: RenderOptions | None = None) -> Any:
+    """The frames of a run, and what it counted."""
+    options = options or RenderOptions()
+    run = RunContext(cache=avatar.cache)
+    plan = head.plan(avatar, said, options)
+    heard = head.hear(avatar, said, plan.fps, run=run)
+    work = run_stages(range(len(plan)), head.stages(avatar, heard, plan, run), overlap=options.overlap)
+    return np.stack(list(work)), run
 
 
 def speech(seconds: float = 0.5) -> Speech:
@@ -80,7 +92,7 @@ def test_only_the_lower_face_changes_and_silence_shows_the_source(checkpoint: Pa
     head = load(checkpoint)
     sound = np.concatenate([np.zeros(16_000, np.float32), speech_like(0.5), np.zeros(16_000, np.float32)])
     clip = AudioClip(sound, 16_000)
-    frames = np.stack(list(head.frames(prepare(head), Speech(clip, clip))))
+    frames, run = rendered(head, prepare(head), Speech(clip, clip))
     changed = (frames != PICTURE).any(axis=3)
     assert not changed[:10].any()
     assert not changed[-10:].any()
@@ -88,44 +100,25 @@ def test_only_the_lower_face_changes_and_silence_shows_the_source(checkpoint: Pa
     assert not changed[:, :26].any()  # above the nose
     assert not changed[:, 64:].any()
     assert not changed[:, :, :10].any()
-    assert head.engine.state.generated < 30
+    assert run.counters["faces generated"] < 30
     ungated = load(checkpoint, silence_gate=False)
     frames = np.stack(list(ungated.frames(prepare(ungated), Speech(clip, clip))))
     assert (frames[5] != PICTURE).any()
 
 
-def test_gate_holds_over_short_pauses() -> None:
-    sound = np.concatenate([speech_like(0.6), np.zeros(1600, np.float32), speech_like(0.6), np.zeros(16_000)])
-    gate = speech_gate(AudioClip(sound.astype(np.float32), 16_000), Fraction(25), 57)
-    assert (gate[2:30] == 1).all()
-    assert gate[-1] == 0
-    assert gate.min() >= 0
-    assert gate.max() <= 1
-    assert np.abs(np.diff(gate)).max() <= 0.5
-
-
-def test_training_alignment_is_one_frame_early() -> None:
-    clip = speech(1.0).clip
-    options: dict[str, Any] = {"mel_padding": "zeros", "silence_gate": False}
-    early = listen(clip, Fraction(25), 25, align="training", **options)
-    late = listen(clip, Fraction(25), 25, align="published", **options)
-    np.testing.assert_array_equal(early.windows(np.arange(1, 25)), late.windows(np.arange(24)))
-    assert (early.windows(np.array([0]))[0, :, :4] == -4).all()
-    assert (late.windows(np.array([24]))[0, :, -11:] == -4).all()
-
-
 def test_reuse_changes_nothing(checkpoint: Path, video: Path) -> None:
     sound = speech(0.8)
-    results, states = [], []
+    results, counted = [], []
     for reuse in (True, False):
         head = load(checkpoint, reuse=reuse, precision="parity", backend="torch", silence_gate=False)
         avatar = prepare(head, video)
-        results.append(np.stack(list(head.frames(avatar, sound))).astype(int))
-        states.append(head.engine.state)
+        frames, run = rendered(head, avatar, sound)
+        results.append(frames.astype(int))
+        counted.append(run.counters["features reused"])
     assert np.abs(results[0] - results[1]).max() <= 1
     assert (results[0] == results[1]).mean() > 0.999
-    assert states[0].reused_features > 0
-    assert states[1].reused_features == 0
+    assert counted[0] > 0
+    assert counted[1] == 0
 
 
 def test_faces_one_after_the_other_are_never_mixed_up(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,9 +127,8 @@ def test_faces_one_after_the_other_are_never_mixed_up(checkpoint: Path, monkeypa
     head, said = load(checkpoint, silence_gate=False), speech(0.2)
     for seed in range(3):
         picture = np.random.default_rng(seed).integers(0, 256, PICTURE.shape, dtype=np.uint8)
-        before = head.engine.state.reused_features
-        frames = list(head.frames(prepare(head, picture), said))
-        assert head.engine.state.reused_features - before == len(frames) - 1  # all but the first of this face
+        frames, run = rendered(head, prepare(head, picture), said)
+        assert run.counters["features reused"] == len(frames) - 1  # all but the first of this face
 
 
 def test_kept_features_change_nothing(checkpoint: Path, tmp_path: Path) -> None:
@@ -146,20 +138,21 @@ def test_kept_features_change_nothing(checkpoint: Path, tmp_path: Path) -> None:
     for keep in ("never", "pictures", "pictures"):
         head = load(checkpoint, keep_features=keep, silence_gate=False)
         avatar = head.prepare(PICTURE, PrepareOptions(faces=BOX, cache=cache))
-        runs.append((list(head.frames(avatar, said)), head.engine.state.stored_features))
+        frames, run = rendered(head, avatar, said)
+        runs.append((frames, run.counters["features from disk"]))
         head.engine.close()
     assert [count for _, count in runs] == [0, 0, 1]
     for frames, _ in runs[1:]:
-        assert all((a == b).all() for a, b in zip(runs[0][0], frames, strict=True))
+        np.testing.assert_array_equal(frames, runs[0][0])
 
 
 def test_equal_windows_over_a_picture_are_generated_once(checkpoint: Path) -> None:
     head = load(checkpoint, silence_gate=False)
     clip = AudioClip(np.zeros(32_000, np.float32), 16_000)
-    frames = list(head.frames(prepare(head), Speech(clip, clip)))
+    frames, run = rendered(head, prepare(head), Speech(clip, clip))
     assert len(frames) == 50
-    assert head.engine.state.generated == 1
-    assert head.engine.state.encoded_windows == 1
+    assert run.counters["faces generated"] == 1
+    assert run.counters["windows encoded"] == 1
     assert all((frame == frames[0]).all() for frame in frames)
 
 
@@ -282,12 +275,11 @@ def test_out_of_memory_halves_and_says_so(checkpoint: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(TorchSession, "run", run)
     head = load(checkpoint, backend="torch", batch_size=8, reuse=False, silence_gate=False)
-    frames = list(head.frames(prepare(head), speech(0.24)))
+    frames, run = rendered(head, prepare(head), speech(0.24))
     assert len(frames) == 6
     assert sizes == [6, 4, 2, 2, 2]
-    fallbacks = head.describe(prepare(head), head.condition(speech(0.24), Fraction(25), 6)).fallbacks
-    assert len(fallbacks) == 2
-    assert "batch of 8" in fallbacks[0]
+    assert len(run.fallbacks) == 2
+    assert "batch of 8" in run.fallbacks[0]
 
 
 def test_eight_bits_are_calibrated_on_the_clip_and_their_loss_is_said(
@@ -299,12 +291,15 @@ def test_eight_bits_are_calibrated_on_the_clip_and_their_loss_is_said(
     head = load(checkpoint, precision="int8", silence_gate=False)
     exact = load(checkpoint, precision="parity", silence_gate=False)
     sound = speech(0.3)
-    frames, expected = (np.stack(list(item.frames(prepare(item, video), sound))) for item in (head, exact))
+    (frames, run), (expected, _) = (rendered(item, prepare(item, video), sound) for item in (head, exact))
     assert frames.shape == expected.shape
-    loss = head.engine.state.int8_psnr_db
+    avatar = prepare(head)
+    described = head.describe(avatar, head.hear(avatar, sound), run)
+    loss = described.networks[0].psnr_db
     assert loss is not None
     assert 20 < loss < 60
-    assert head.describe(prepare(head), None).model_details["int8_psnr_db"] == loss
+    assert [network.precision for network in described.networks] == ["int8", "float32"]
+    assert described.model_details["int8_psnr_db"] == loss
     assert np.abs(frames.astype(int) - expected).mean() < 12
 
 
@@ -313,7 +308,7 @@ def test_long_silence_holds_few_frames(checkpoint: Path) -> None:
     head = load(checkpoint)
     clip = AudioClip(np.concatenate([speech_like(0.3), np.zeros(16_000 * 6)]).astype(np.float32), 16_000)
     avatar = prepare(head)
-    conditioning = head.condition(Speech(clip, clip), Fraction(25), 158)
+    heard = head.hear(avatar, Speech(clip, clip))
     plan = head.plan(avatar, Speech(clip, clip), RenderOptions())
     taken = [0]
 
@@ -322,9 +317,9 @@ def test_long_silence_holds_few_frames(checkpoint: Path) -> None:
             taken[0] = index
             yield index
 
-    works = head._crop(avatar, conditioning, head._read(avatar, plan, indices()))
-    for count, _ in enumerate(head._generate(avatar, conditioning, works, split=True)):
-        assert taken[0] - count <= head.engine.in_flight + head.engine.state.batch + 1
+    work = FaceRun(head.engine, avatar, heard.windows, plan, Task(RunContext(cache=NullCache()), split=True))
+    for count, _ in enumerate(work.generate(work.crop(work.read(indices())))):
+        assert taken[0] - count <= head.engine.in_flight + head.engine.batch + 1
 
 
 def test_engine_answers_in_order_with_flushes(checkpoint: Path) -> None:
@@ -334,7 +329,9 @@ def test_engine_answers_in_order_with_flushes(checkpoint: Path) -> None:
     items: list[Any] = [Request(embeddings[i], faces[i], i, owner=i) for i in range(5)]
     owners = [
         "flush" if result is None else result[0].owner
-        for result in engine.run(iter([items[0], None, None, *items[1:4], None, items[4]]), split=False)
+        for result in engine.run(
+            iter([items[0], None, None, *items[1:4], None, items[4]]), Task(RunContext(cache=NullCache()))
+        )
     ]
     assert owners == [0, "flush", "flush", 1, 2, 3, "flush", 4]
 
@@ -354,7 +351,7 @@ def test_command_line_report_and_profile(
     assert data["model_details"]["placement"]
     assert len(data["weights_sha256"]) == 64
     events = json.loads(trace.read_text())["traceEvents"]
-    assert {"read", "crop", "paste", "audio encoder"} <= {event["name"] for event in events}
+    assert {"read", "crop", "compose", "audio encoder"} <= {event["name"] for event in events}
     assert any("operators" in str(event.get("args")) for event in events if event["ph"] == "M")
     assert main([*arguments, "--align", "sideways"]) == 2
     assert main([*arguments[:3], "--face", str(video), "--audio", str(tmp_path / "s.wav"), "-o", str(out)]) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +16,25 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 
 from talkinghead.backends import Placement  # noqa: E402
+from talkinghead.engine.cache import NullCache  # noqa: E402
+from talkinghead.engine.context import RunContext  # noqa: E402
 from talkinghead.errors import OutOfMemory  # noqa: E402
 from talkinghead.families.wav2lip.device import (  # noqa: E402
     DeviceEngine,
-    Finish,
     finish_region,
     match_colours_batch,
     planes_of,
     resize_linear,
 )
-from talkinghead.families.wav2lip.engine import Engine, EngineOptions, Request  # noqa: E402
+from talkinghead.families.wav2lip.engine import Engine, EngineOptions, Request, Task  # noqa: E402
 from talkinghead.families.wav2lip.pipeline import Wav2LipHead  # noqa: E402
-from talkinghead.families.wav2lip.postprocess import match_colours, paste_box, paste_lower_face  # noqa: E402
-from talkinghead.families.wav2lip.preprocess import face_crop_bgr, network_faces  # noqa: E402
+from talkinghead.families.wav2lip.postprocess import (  # noqa: E402
+    Finish,
+    match_colours,
+    paste_box,
+    paste_lower_face,
+)
+from talkinghead.families.wav2lip.preprocess import network_faces  # noqa: E402
 from talkinghead.families.wav2lip.weights import GeneratorWeights, load_generator  # noqa: E402
 from talkinghead.weights import write_safetensors  # noqa: E402
 
@@ -81,38 +88,64 @@ def test_small_steps_equal_their_twins(device: str) -> None:
     assert np.abs(blended.astype(int) - expected).max() <= 6  # bicubic kernels differ: a = -0.75 and -0.5
 
 
-def requests(count: int, distinct: int, seed: int = 0) -> list[Request]:
-    rng = np.random.default_rng(seed)
-    frames = [rng.integers(0, 256, (80, 70, 3), dtype=np.uint8) for _ in range(distinct)]
+BOX = np.array([10, 5, 80, 85])
+
+
+def frames(distinct: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(1)
+    return [rng.integers(0, 256, (100, 90, 3), dtype=np.uint8) for _ in range(distinct)]
+
+
+def requests(engine: Engine, count: int, distinct: int) -> list[Request]:
+    rng = np.random.default_rng(0)
+    crops = [engine.crop(frame, BOX) for frame in frames(distinct)]
     return [
-        Request(rng.standard_normal(512).astype(np.float32), frames[i % distinct], i % distinct, owner=i)
+        Request(rng.standard_normal(512).astype(np.float32), crops[i % distinct], i % distinct, owner=i)
         for i in range(count)
     ]
 
 
+def task(split: bool) -> Task:
+    return Task(RunContext(cache=NullCache()), split)
+
+
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("split", [False, True])
-def test_engine_equals_the_other(device: str, split: bool, weights: GeneratorWeights) -> None:
-    wanted = requests(7, 3)
-    box = (0, 0, 70, 80)
-    cpu = Engine(weights, Placement.choose("cpu", "torch", "parity"), EngineOptions(batch_size=3))
-    crops = [Request(item.embedding, face_crop_bgr(item.face, box, 96), item.key, owner=item.owner) for item in wanted]
-    expected = [result for result in cpu.run(iter(crops), split=split) if result is not None]
-    engine = DeviceEngine(
-        weights,
-        Placement(device, "torch", "float32", ""),
-        EngineOptions(batch_size=3),
-        finish=Finish("box", 0.0, False),
-    )
-    engine.warm_up(split=split)
-    found = [result for result in engine.run(iter(wanted), split=split) if result is not None]
-    assert [request.owner for request, _ in found] == list(range(7))
-    for (request, region), (_, face) in zip(found, expected, strict=True):
-        difference = np.abs(region.astype(int) - paste_box(request.face, face, box))
-        assert difference.max() <= 1
-        assert (difference == 0).mean() > 0.99
-    if split:
-        assert engine.state.reused_features == 4
+@pytest.mark.parametrize("strength", [1.0, 0.6])
+def test_engine_equals_the_other(device: str, split: bool, strength: float, weights: GeneratorWeights) -> None:
+    """A frame, its crop, a face, and the frame with it: the same through both engines."""
+    options, finish = EngineOptions(batch_size=3), Finish("box", 0.0, False)
+    engines = [
+        Engine(weights, Placement.choose("cpu", "torch", "parity"), options, finish=finish),
+        DeviceEngine(weights, Placement(device, "torch", "float32", ""), options, finish=finish),
+    ]
+    made: list[list[np.ndarray]] = []
+    for engine in engines:
+        work = task(split)
+        engine.warm_up(work)
+        wanted = [replace(request, strength=strength) for request in requests(engine, 7, 3)]
+        results = [result for result in engine.run(iter(wanted), work) if result is not None]
+        assert [request.owner for request, _ in results] == list(range(7))
+        assert work.run.counters["faces generated"] == 7
+        assert work.run.counters["features reused"] == (4 if split else 0)
+        sources = frames(3)
+        made.append(
+            [engine.put_back(sources[request.key], face, request.face, BOX, strength) for request, face in results]
+        )
+        assert all((frame == before).all() for frame, before in zip(sources, frames(3), strict=True))
+    for expected, found in zip(*made, strict=True):
+        difference = np.abs(found.astype(int) - expected)
+        assert difference.max() <= (1 if strength == 1 else 6)  # bicubic kernels differ: a = -0.75 and -0.5
+        assert strength < 1 or (difference == 0).mean() > 0.99
+        outside = np.ones(found.shape[:2], bool)
+        outside[5:85, 10:80] = False
+        assert (difference[outside] == 0).all()
+
+
+def test_strength_counts_where_the_face_is_finished(weights: GeneratorWeights) -> None:
+    place = Placement("cpu", "torch", "float32", "")
+    assert Engine(weights, place).variant(0.5) == Engine(weights, place).variant(1.0)
+    assert DeviceEngine(weights, place).variant(0.5) != DeviceEngine(weights, place).variant(1.0)
 
 
 @pytest.mark.parametrize("split", [False, True])
@@ -122,22 +155,28 @@ def test_out_of_memory_halves_the_batch_and_keeps_what_is_done(
     original = DeviceEngine._launch
     calls: list[int] = []
 
-    def launch(self: Any, batch: list[Request], *, split: bool) -> Any:
+    def launch(self: Any, batch: list[Request], work: Task) -> Any:
         calls.append(len(batch))
         if len(batch) > 2:
             raise torch.OutOfMemoryError
-        return original(self, batch, split=split)
+        return original(self, batch, work)
 
     monkeypatch.setattr(DeviceEngine, "_launch", launch)
-    engine = DeviceEngine(weights, Placement("cpu", "torch", "float32", ""), EngineOptions(batch_size=8))
-    found = [result for result in engine.run(iter(requests(5, 2)), split=split) if result is not None]
+    engine, work = (
+        DeviceEngine(weights, Placement("cpu", "torch", "float32", ""), EngineOptions(batch_size=8)),
+        task(split),
+    )
+    found = [result for result in engine.run(iter(requests(engine, 5, 2)), work) if result is not None]
     assert [request.owner for request, _ in found] == list(range(5))
     assert calls == [5, 4, 2, 2, 1]
-    assert engine.state.batch == 2
-    assert len(engine.state.fallbacks) == 2
-    monkeypatch.setattr(DeviceEngine, "_launch", lambda *_, **__: (_ for _ in ()).throw(torch.OutOfMemoryError()))
+    assert engine.batch == 2
+    assert len(work.run.fallbacks) == 2
+    later = task(split)
+    assert len(list(engine.run(iter(requests(engine, 2, 1)), later))) == 2
+    assert later.run.fallbacks == ("Batches of 2 are used: 8 did not fit into memory before.",)
+    monkeypatch.setattr(DeviceEngine, "_launch", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError()))
     with pytest.raises(OutOfMemory, match="Not even one"):
-        list(engine.run(iter(requests(2, 1)), split=split))
+        list(engine.run(iter(requests(engine, 2, 1)), task(split)))
 
 
 def test_head_with_the_device_engine(
@@ -149,7 +188,7 @@ def test_head_with_the_device_engine(
     path = tmp_path / "w.safetensors"
     write_safetensors(weights96, path)
 
-    def engine(self: Any, cache: Any) -> Any:
+    def engine(self: Any) -> Any:
         return DeviceEngine(
             self.weights,
             Placement("cpu", "torch", "float32", ""),

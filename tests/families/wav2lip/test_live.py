@@ -1,8 +1,10 @@
-"""Speech piece by piece, against LiveTalking (golden)."""
+"""Frames while somebody still speaks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -11,35 +13,56 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from talkinghead.contracts import AudioClip, Speech  # noqa: E402
 from talkinghead.engine.cache import NullCache  # noqa: E402
-from talkinghead.engine.head import LoadOptions, PrepareOptions  # noqa: E402
+from talkinghead.engine.head import LoadOptions, PrepareOptions, RenderOptions  # noqa: E402
+from talkinghead.errors import OptionError  # noqa: E402
 from talkinghead.face import FaceOptions  # noqa: E402
-from talkinghead.families.wav2lip.live import LiveSession, LiveWindows  # noqa: E402
+from talkinghead.families.wav2lip.engine import Engine  # noqa: E402
 from talkinghead.families.wav2lip.pipeline import Wav2LipHead  # noqa: E402
 from talkinghead.families.wav2lip.postprocess import paste_box, to_faces_bgr  # noqa: E402
 from talkinghead.families.wav2lip.preprocess import from_coords, mirror_index, network_faces  # noqa: E402
+from talkinghead.media.arrays import ArraySource  # noqa: E402
 from talkinghead.weights import write_safetensors  # noqa: E402
-from tests.families.wav2lip.test_pipeline import stand_in  # noqa: E402
+from tests.families.wav2lip.test_pipeline import StandInSession, stand_in  # noqa: E402
+
+RNG = np.random.default_rng(0)
+PICTURES = [RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8) for _ in range(3)]
+WAVE = np.concatenate([np.zeros(6400, np.float32), RNG.uniform(-0.4, 0.4, 16_000).astype(np.float32)])
 
 
-@pytest.mark.parametrize("piece", [320, 777, 7680])
-def test_golden_windows(golden_file: Callable[[str], Any], piece: int) -> None:
-    data = golden_file("livetalking_stream")
-    windows = LiveWindows(int(data["batch"]))
-    wave = data["wave"]
-    steps = [step for first in range(0, len(wave), piece) for step in windows.push(wave[first : first + piece])]
-    assert len(steps) == len(data["chunks"])
-    for (found, heard), expected in zip(steps, data["chunks"], strict=True):
-        np.testing.assert_allclose(found, expected, atol=1e-4, rtol=0)
-        assert len(heard) == windows.step_samples
-    delayed = np.concatenate([np.zeros(windows.delay_samples, np.float32), wave])
-    np.testing.assert_array_equal(np.concatenate([heard for _, heard in steps]), delayed[: len(wave)])
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory, weights96: dict[str, np.ndarray]) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "w.safetensors"
+    write_safetensors(weights96, path)
+    return path
+
+
+@pytest.fixture
+def avatar_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[Wav2LipHead], Any]:
+    source = ArraySource(PICTURES, fps=Fraction(25))
+    monkeypatch.setattr("talkinghead.media.open_frames", lambda *_, **__: source)
+    options = PrepareOptions(faces=FaceOptions(box=(8, 8, 56, 56)), cache=NullCache())
+    return lambda head: head.prepare("x.mp4", options)
+
+
+@pytest.fixture(autouse=True)
+def stand_in_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The generator of the golden files: quick, and the same in batches of any size."""
+    windows: dict[bytes, np.ndarray] = {}
+    monkeypatch.setattr(Engine, "session", lambda self, part, task: StandInSession(part, windows))
+    monkeypatch.setattr(Engine, "open_ahead", lambda *_: None)
+    monkeypatch.setattr(Wav2LipHead, "_splits", lambda *_: False)
+
+
+def load(checkpoint: Path, **family: Any) -> Wav2LipHead:
+    compat = family.pop("compat", False)
+    return Wav2LipHead(LoadOptions(checkpoint=checkpoint, device="cpu", compat=compat, family=family))
 
 
 def test_golden_frames(golden_file: Callable[[str], Any]) -> None:
     data = golden_file("livetalking_stream")
-    count = len(data["frames"])
-    index = [mirror_index(int(data["start"]) + i, count) for i in range(int(data["batch"]))]
+    index = mirror_index(int(data["start"]) + np.arange(int(data["batch"])), len(data["frames"]))
     np.testing.assert_array_equal(index, data["index"])
     faces = data["faces"][index]
     planes = network_faces(faces)
@@ -51,17 +74,63 @@ def test_golden_frames(golden_file: Callable[[str], Any]) -> None:
         np.testing.assert_array_equal(paste_box(frame, made[i], boxes[shown])[..., ::-1], data["written"][i])
 
 
-def test_session(tmp_path: Path, weights96: dict[str, np.ndarray]) -> None:
-    path = tmp_path / "w.safetensors"
-    write_safetensors(weights96, path)
-    head = Wav2LipHead(LoadOptions(checkpoint=path, device="cpu", family={"batch_size": 2}))
-    picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    avatar = head.prepare(picture, PrepareOptions(faces=FaceOptions(box=(8, 8, 56, 56)), cache=NullCache()))
-    session = LiveSession(head, avatar, batch=2)
-    speech = np.random.default_rng(1).uniform(-0.5, 0.5, 5000).astype(np.float32)
-    steps = list(session.push(np.concatenate([np.zeros(6400, np.float32), speech])))
-    assert [len(step.frames) for step in steps] == [2] * 8
-    np.testing.assert_array_equal(steps[0].frames[0], picture)
-    assert (steps[-1].frames[0] != picture).any()
-    assert (steps[-1].frames[0][:8] == picture[:8]).all()
-    assert sum(len(step.samples) for step in steps) == 8 * 1280
+@pytest.mark.parametrize(
+    "family",
+    [
+        {"silence_gate": False},
+        {"compat": True},
+        {"windows": "livetalking", "step_frames": 4},
+        {"windows": "livetalking", "step_frames": 2, "compat": True},
+    ],
+    ids=["sound", "published", "livetalking", "livetalking, published"],
+)
+def test_streamed_frames_are_those_of_the_whole_sound(
+    family: dict[str, Any], checkpoint: Path, avatar_of: Callable[[Wav2LipHead], Any]
+) -> None:
+    head = load(checkpoint, **family)
+    avatar = avatar_of(head)
+    assert head.can_stream(avatar)
+    clip = AudioClip(WAVE, 16_000)
+    whole = list(head.frames(avatar, Speech(clip, clip)))
+    given = 0
+
+    def pieces() -> Iterator[np.ndarray]:
+        nonlocal given
+        for piece in np.split(WAVE, range(800, len(WAVE), 800)):
+            given += len(piece)
+            yield piece
+
+    streamed = []
+    for frame in head.stream(avatar, pieces(), RenderOptions(overlap=False)):
+        late = given / 16_000 - len(streamed) / 25 - head.lookahead_s(avatar)
+        assert late < 800 / 16_000 + 1e-9  # the frame left before more sound than it needs was taken
+        streamed.append(frame)
+    assert len(streamed) == len(whole)
+    np.testing.assert_array_equal(streamed, whole)
+    np.testing.assert_array_equal(list(head.stream(avatar, iter([WAVE]))), whole)
+
+
+def test_livetalking_shows_mirrored_frames_and_sources_of_silent_steps(
+    checkpoint: Path, avatar_of: Callable[[Wav2LipHead], Any]
+) -> None:
+    head = load(checkpoint, windows="livetalking", step_frames=2)
+    avatar = avatar_of(head)
+    frames = list(head.stream(avatar, [WAVE]))
+    shown = mirror_index(np.arange(len(frames)), 3)
+    assert shown.tolist()[:8] == [0, 1, 2, 2, 1, 0, 0, 1]
+    changed = [bool((frame != PICTURES[index]).any()) for frame, index in zip(frames, shown, strict=True)]
+    first = math.floor(6400 / 640)
+    assert not any(changed[: first - 1])
+    assert all(changed[first + 1 :])
+    assert all((frame[:8] == PICTURES[index][:8]).all() for frame, index in zip(frames, shown, strict=True))
+    with pytest.raises(OptionError, match="30 frames per second"):
+        head.plan(avatar, Speech(AudioClip(WAVE, 16_000), AudioClip(WAVE, 16_000)), RenderOptions(fps=Fraction(30)))
+
+
+def test_the_silence_gate_hears_the_whole_sound(checkpoint: Path, avatar_of: Callable[[Wav2LipHead], Any]) -> None:
+    head = load(checkpoint)
+    avatar = avatar_of(head)
+    assert math.isinf(head.lookahead_s(avatar))
+    assert not head.can_stream(avatar)
+    with pytest.raises(OptionError, match="the silence gate: how loud the speech is"):
+        next(iter(head.stream(avatar, [WAVE])))

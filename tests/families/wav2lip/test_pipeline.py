@@ -131,7 +131,7 @@ def test_golden_pipelines(
 ) -> None:
     data = golden_file(f"pipeline_{name}")
     windows: dict[bytes, np.ndarray] = {}
-    monkeypatch.setattr(Engine, "session", lambda self, part: StandInSession(part, windows))
+    monkeypatch.setattr(Engine, "session", lambda self, part, task: StandInSession(part, windows))
     monkeypatch.setattr(Wav2LipHead, "_splits", lambda *_: False)
     head, avatar, speech = golden_job(data, monkeypatch, checkpoint)
     assert avatar.num_frames == (1 if name == "static" else min(int(data["n_prepared"]), int(data["n_chunks"])))
