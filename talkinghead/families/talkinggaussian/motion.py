@@ -99,6 +99,7 @@ class FaceDeformation:
     def __init__(
         self, cloud: CanonicalCloud, weights: Mapping[str, Tensor], dtype: torch.dtype = torch.float32
     ) -> None:
+        self._cloud = cloud
         device = weights["sigma_net.net.0.weight"].device
         with torch.inference_mode():
             enc_x = network.encode_points(weights, FACE, cloud.xyz)
@@ -118,6 +119,10 @@ class FaceDeformation:
                 torch.from_numpy(np.array(value)).to(device) for value in (cloud.xyz, cloud.rotation, cloud.scaling)
             )
             self._opacities = torch.sigmoid(torch.from_numpy(np.array(cloud.opacity)).to(device))[:, 0]
+
+    def in_float32(self) -> FaceDeformation:
+        """The same with float32 products."""
+        return self if self._dtype == torch.float32 else FaceDeformation(self._cloud, self._weights)
 
     def _driven_weights(self, enc_a: Tensor, au_exp: Tensor) -> Tensor:
         """First layer behind the attentions for one frame: [38, 64]."""

@@ -13,7 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from talkinghead.contracts import AudioClip, FloatArray, Frame, NetworkRun, Phone, Precision, Speech, StageTime
+from talkinghead.backends import PRODUCTS, Placement, candidates, choose_device
+from talkinghead.backends.gate import Verdict, first_faithful, psnr_db
+from talkinghead.backends.placement import asked_by_name
+from talkinghead.backends.torch_backend import DTYPES
+from talkinghead.contracts import AudioClip, FloatArray, Frame, NetworkRun, Phone, Speech, StageTime
 from talkinghead.engine.context import RunContext
 from talkinghead.engine.head import Avatar, Description, Head, LoadOptions, PrepareOptions, RenderOptions
 from talkinghead.engine.listener import Heard, Listener, WholeSound
@@ -23,7 +27,14 @@ from talkinghead.engine.timeline import FramePlan, source_indices
 from talkinghead.errors import InputError, MissingDependency, OptionError
 from talkinghead.families.talkinggaussian.checkpoint import TrainedHead, read_trained_head
 from talkinghead.families.talkinggaussian.config import TalkingGaussianConfig
-from talkinghead.families.talkinggaussian.frames import Shot, compose_stage, deform_stage, draw_stage, shots_stage
+from talkinghead.families.talkinggaussian.frames import (
+    BLACK,
+    Shot,
+    compose_stage,
+    deform_stage,
+    draw_stage,
+    shots_stage,
+)
 from talkinghead.families.talkinggaussian.listen import check_rows, feature_source, speech_rows
 from talkinghead.families.talkinggaussian.manifest import MANIFEST
 from talkinghead.families.talkinggaussian.network import ACTION_UNITS
@@ -40,8 +51,8 @@ from talkinghead.families.talkinggaussian.scene import (
 )
 from talkinghead.rendering.cameras import Camera, camera_from_pose, orbit
 
-PRECISIONS = ("auto", "parity", "fast", "float32", "bfloat16")
-BACKENDS = ("auto", "torch")
+MOTION = "face motion network/1"
+"""The network whose precision is measured; its version is raised when what it computes changes."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -70,8 +81,6 @@ class TalkingGaussianHead(Head[SceneAvatar, SpeechCode]):
     """
 
     def __init__(self, options: LoadOptions) -> None:
-        from talkinghead.backends.placement import choose_device
-
         super().__init__(MANIFEST, options)
         self.config = build_config(TalkingGaussianConfig, options.family, owner="The model talkinggaussian")
         if options.checkpoint is None:
@@ -79,21 +88,18 @@ class TalkingGaussianHead(Head[SceneAvatar, SpeechCode]):
         self.trained = read_trained_head(
             options.checkpoint, extractor=self.config.audio_extractor, iteration=self.config.iteration
         )
-        if options.precision not in PRECISIONS:
-            raise OptionError(f"There is no precision {options.precision!r} here.", accepted=", ".join(PRECISIONS))
-        if options.backend not in BACKENDS:
-            raise OptionError(f"There is no backend {options.backend!r} here.", accepted=", ".join(BACKENDS))
         device = choose_device(options.device)
         if device != "cpu":
             device = self._check_cuda(device, required=options.device != "auto")
         self.device = device
-        self.motion_dtype = motion_dtype(options.precision, device, compat=options.compat)
+        self._places = candidates(PRODUCTS, device, options.backend, "parity" if self.compat else options.precision)
+        self._verdict: Verdict | None = None
         self.renderer = make_renderer(
             self.trained,
             device,
             threads=self.config.threads or None,
             exact=options.precision != "fast",
-            dtype=self.motion_dtype,
+            dtype=DTYPES[self._places[0].precision],
         )
         self.feature_source = feature_source(self.trained.extractor, self.config, device)
         face = self.trained.face
@@ -218,14 +224,50 @@ class TalkingGaussianHead(Head[SceneAvatar, SpeechCode]):
         avatar: SceneAvatar,
         heard: Heard[SpeechCode],
         plan: FramePlan,
-        run: RunContext,  # noqa: ARG002
+        run: RunContext,
     ) -> Sequence[Stage]:
+        shot = self.shot_maker(avatar, heard, plan)
+        if len(plan):
+            self.settle(shot(len(plan) // 2), avatar.backdrop, run)
         return (
-            shots_stage(self.shot_maker(avatar, heard, plan), avatar.backdrop),
+            shots_stage(shot, avatar.backdrop),
             deform_stage(self.renderer),
             draw_stage(self.renderer),
             compose_stage(self.renderer, dilate_mouth=self.config.dilate),
         )
+
+    def settle(self, shot: Shot, backdrop: Backdrop, run: RunContext) -> None:
+        """Decide how precisely the motion network of the face computes: reduced only if this shot stays as in float32.
+
+        It is decided once; `renderer` computes so from then on.
+        """
+        if self._verdict is None:
+
+            def measure(_: Placement) -> float:
+                return self._faithfulness_db(shot, backdrop)
+
+            self._verdict = first_faithful(
+                self._places,
+                measure,
+                network=MOTION,
+                weights_sha256=self.trained.sha256,
+                store=run.cache,
+                trusted=asked_by_name(self.options.precision),
+            )
+            if self._verdict.placement.precision == "float32":
+                self.renderer = self.renderer.in_float32()
+        for text in self._verdict.refused:
+            run.fall_back(text)
+
+    def _faithfulness_db(self, shot: Shot, backdrop: Backdrop) -> float:
+        """How near a shot comes to the same in float32."""
+        behind = backdrop.frame(shot.img_id)
+        pictures = []
+        for renderer in (self.renderer, self.renderer.in_float32()):
+            (moved,) = renderer.deform([shot.code], shot.au_exp[None])
+            drawn = renderer.draw(moved, shot.camera, BLACK)
+            pictures.append(renderer.compose(drawn, behind, dilate_mouth=self.config.dilate))
+        return psnr_db(*pictures, peak=255)
 
     def shot_maker(self, avatar: SceneAvatar, heard: Heard[SpeechCode], plan: FramePlan) -> ShotMaker:
         """What each output frame shows."""
@@ -237,9 +279,11 @@ class TalkingGaussianHead(Head[SceneAvatar, SpeechCode]):
     def describe(self, avatar: SceneAvatar, heard: Heard[SpeechCode], run: RunContext) -> Description:
         for text in self.trained.warnings:
             run.warn(text)
+        motion = self._verdict or Verdict(self._places[0])
         return Description(
             networks=(
-                NetworkRun("motion network", "torch", self.device, precision_of(self.motion_dtype)),
+                motion.run("face motion network"),
+                NetworkRun("mouth motion network", "torch", self.device),
                 NetworkRun("rasteriser", "numba" if self.device == "cpu" else "torch", self.device),
             ),
             weights_sha256=self.trained.sha256,
@@ -302,20 +346,6 @@ def poses_path(folder: Path, choice: str) -> Path:
     if choice in SPLITS:
         return folder / f"transforms_{choice}.json"
     return Path(choice)
-
-
-def motion_dtype(precision: str, device: str, *, compat: bool) -> torch.dtype:
-    """Number format of the face network's products."""
-    from talkinghead.backends.processor import cpu_has_bfloat16
-
-    if precision in ("parity", "float32") or compat or device != "cpu":
-        return torch.float32
-    return torch.bfloat16 if precision == "bfloat16" or cpu_has_bfloat16() else torch.float32
-
-
-def precision_of(dtype: torch.dtype) -> Precision:
-    """Name of a number format."""
-    return "bfloat16" if dtype == torch.bfloat16 else "float32"
 
 
 def make_renderer(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import overload
 
@@ -103,6 +104,12 @@ class HeadRenderer:
         self._mouth = MouthDeformation(head.mouth, mouth)
         self._harmonics = (_harmonics(head.face), _harmonics(head.mouth))
         self._degrees = (head.face.sh_degree, head.mouth.sh_degree)
+
+    def in_float32(self) -> HeadRenderer:
+        """The same with float32 products in the face's motion network; all else is shared."""
+        other = copy(self)
+        other._face = self._face.in_float32()
+        return other
 
     def audio_rows(self, features: FloatArray) -> SpeechCodes:
         """Describe rows of features one by one: [R, width, positions] float32 to [R, 32] per network."""

@@ -98,6 +98,8 @@ def write_motion(
     count = num_frames or int(wanted or head.feature_source.num_rows(Speech(nothing, nothing)))
     plan = _plan(avatar, count)
     shot = head.shot_maker(avatar, head.heard_rows(Speech(nothing, nothing), count, RunContext()), plan)
+    if count:
+        head.settle(shot(count // 2), avatar.backdrop, RunContext())
     with pending_folder(out) as folder:
         for index in range(count):
             item = shot(index)

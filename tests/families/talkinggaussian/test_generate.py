@@ -16,12 +16,16 @@ import torch
 import talkinghead as th
 from talkinghead.assets import demo_phones_path, demo_speech_path
 from talkinghead.audio.phones import read_phones
+from talkinghead.backends import placement
+from talkinghead.backends.gate import MIN_PSNR_DB
+from talkinghead.backends.processor import Processor
 from talkinghead.cli.main import main
-from talkinghead.contracts import AudioClip, Frame, Phone
+from talkinghead.contracts import AudioClip, Frame, Phone, Report
+from talkinghead.engine.cache import Cache
 from talkinghead.engine.context import RunContext
 from talkinghead.engine.head import PrepareOptions, RenderOptions
 from talkinghead.errors import AudioTooShort, InputError, MediaNotFound, OptionError, StaleStage
-from talkinghead.families.talkinggaussian import bench
+from talkinghead.families.talkinggaussian import bench, pipeline
 from talkinghead.families.talkinggaussian import network as published
 from talkinghead.families.talkinggaussian.frames import BLACK
 from talkinghead.families.talkinggaussian.inspect import cloud_facts, head_facts, histogram_picture, turntable
@@ -148,6 +152,45 @@ def test_fast_precision_stays_close(scene: SimpleNamespace) -> None:
     fast = frames_of(load(scene, precision="bfloat16"), scene.data, 0.5)
     # random networks move these few Gaussians much farther than trained ones do; see the constructed head below
     assert min(psnr(a, b) for a, b in zip(exact, fast, strict=True)) > 45
+
+
+def report_of(head: TalkingGaussianHead, scene: SimpleNamespace, cache: Cache, output: Path) -> Report:
+    avatar = head.prepare(scene.data, PrepareOptions(cache=cache))
+    return head.render(avatar, th.listen(tone(0.2), phones=PHONES), output).report
+
+
+def test_a_reduced_precision_is_measured_once(
+    scene: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a processor with bfloat16, whatever runs the test."""
+    monkeypatch.setattr(placement, "this_processor", lambda: Processor(frozenset({"amx_bf16"}), "made up"))
+    cache, output = Cache(tmp_path / "cache"), tmp_path / "v.mp4"
+    motion = report_of(load(scene, precision="auto"), scene, cache, output).networks[0]
+    assert (motion.backend, motion.precision) == ("torch", "bfloat16")
+    assert motion.psnr_db is not None
+    assert motion.psnr_db >= MIN_PSNR_DB
+    assert "measured" in motion.why
+    assert report_of(load(scene), scene, cache, output).precision == "float32"
+    assert report_of(load(scene, precision="auto", compat=True), scene, cache, output).precision == "float32"
+
+    monkeypatch.setattr(pipeline, "psnr_db", lambda *_, peak: pytest.fail("the verdict is remembered"))
+    assert report_of(load(scene, precision="fast"), scene, cache, output).networks[0] == motion
+    named = report_of(load(scene, precision="bfloat16"), scene, Cache(tmp_path / "other"), output).networks[0]
+    assert (named.precision, named.psnr_db) == ("bfloat16", None)
+
+
+def test_a_precision_that_loses_too_much_is_left(
+    scene: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(placement, "this_processor", lambda: Processor(frozenset({"amx_bf16"}), "made up"))
+    monkeypatch.setattr(pipeline, "psnr_db", lambda *_, peak: 44.0)
+    head = load(scene, precision="auto")
+    for _ in range(2):  # every report says so
+        report = report_of(head, scene, Cache(tmp_path / "cache"), tmp_path / "v.mp4")
+        assert (report.precision, report.networks[0].psnr_db) == ("float32", None)
+        assert "keeps only 44.0 dB" in report.fallbacks[0]
+    exact = frames_of(load(scene), scene.data, 0.2)
+    np.testing.assert_array_equal(frames_of(head, scene.data, 0.2), exact)
 
 
 def test_features_from_a_file(scene: SimpleNamespace) -> None:
