@@ -35,11 +35,38 @@ Frame = NDArray[np.uint8]
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int32]
 
-Backend = Literal["numpy", "numba", "opencv", "torch", "onnx", "openvino"]
-"""What computes: a library of array operations, a compiler of kernels, or a runtime for networks."""
+SPEECH_RATE_HZ = 16_000
+"""Every speech encoder and the phone recogniser listen at this rate."""
 
+Backend = Literal["numpy", "numba", "opencv", "torch", "onnx", "openvino"]
+"""What computes."""
 Precision = Literal["float32", "bfloat16", "float16", "int8"]
-"""Number format of the products; sums and everything between them may be wider."""
+"""Number format of a network's products."""
+
+STAGES: Mapping[str, str] = {
+    "wait": "Waiting for its turn",
+    "load": "Loading the model",
+    "speak": "Speaking the text",
+    "read-sound": "Reading the sound",
+    "open-face": "Opening the face",
+    "detect-faces": "Finding the face",
+    "analyse-face": "Measuring the face",
+    "try-frame": "Trying one frame",
+    "listen": "Listening to the speech",
+    "read": "Reading frames",
+    "crop": "Cutting out the face",
+    "pose": "Posing the head",
+    "generate": "Generating the face",
+    "draw": "Drawing the head",
+    "upsample": "Refining the picture",
+    "compose": "Composing frames",
+    "save-frames": "Saving frames",
+    "write": "Writing the video",
+    "render": "Making the video",
+    "compare": "Comparing frames",
+}
+"""Every stage of a job, in order, and what it is called to people; one vocabulary for progress, reports, the page and
+the documentation. "render" is all that overlaps, from the first frame to the last."""
 
 KEY_POINT_NAMES = ("left eye", "right eye", "nose", "left mouth corner", "right mouth corner")
 """Order of the five key points that detectors give; left and right of the image."""

@@ -249,7 +249,7 @@ def test_sizes_for_people():
 
 def test_plain_progress_says_each_end_once(capsys):
     with console.ProgressDisplay(label="[1/2] a") as progress:
-        progress(ProgressEvent("prepare", 0, None))
+        progress(ProgressEvent("open-face", 0, None))
         for done in range(101):
             progress(ProgressEvent("render", done, 100))
         progress(ProgressEvent("render", 100, 100))
