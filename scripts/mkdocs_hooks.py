@@ -7,6 +7,7 @@ A comment alone on a line of a page is replaced by a table:
     <!-- catalogue -->           public checkpoints and their licences
     <!-- errors -->              the errors that are raised on purpose
     <!-- commands -->            every command with its options
+    <!-- stages -->              the stages of a job, as progress and reports name them
 """
 
 from __future__ import annotations
@@ -109,6 +110,12 @@ def errors() -> str:
     return table(("error", "meaning", "exit status", "is a"), rows)
 
 
+def stages() -> str:
+    from talkinghead.contracts import STAGES
+
+    return table(("stage", "what happens"), [(code(name), plain(sentence)) for name, sentence in STAGES.items()])
+
+
 def commands() -> str:
     from talkinghead.cli.main import commands as all_commands
     from talkinghead.cli.rows import load_command
@@ -144,4 +151,5 @@ WRITERS: dict[str, Callable[..., str]] = {
     "catalogue": catalogue,
     "errors": errors,
     "commands": commands,
+    "stages": stages,
 }

@@ -54,7 +54,7 @@ def row_group(rows: Callable[[], Sequence[CommandRow]]) -> type[TyperGroup]:
     class RowGroup(TyperGroup):
         def __init__(self, **settings: Any) -> None:
             super().__init__(**settings)
-            self.commands = Loaded(rows)  # type: ignore[assignment]
+            self.commands = Loaded(rows)
 
         def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
             return list(self.commands)

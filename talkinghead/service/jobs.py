@@ -3,7 +3,7 @@
     jobs = JobQueue(at_once=1)
     job = jobs.submit(lambda progress, cancel: run(request, progress=progress, cancel=cancel), lane="viseme")
     for state in job.states():          # a snapshot now and then, until it has ended
-        print(state.phase, state.position, state.stage, state.done, state.total, state.left_s)
+        print(state.phase, state.position, state.stage, state.share, state.left_s)
     result = job.result()
 
 Work of one lane (for example a model) waits in line while as many as allowed run; lanes do not wait for each other.
@@ -18,14 +18,13 @@ from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
 from talkinghead.engine.context import CancelToken, Progress, ProgressEvent
+from talkinghead.engine.progress import JobProgress
 from talkinghead.errors import BackendError, Cancelled
 
 T = TypeVar("T")
 Work = Callable[[Progress, CancelToken], T]
 
 Phase = Literal["waiting", "working", "done", "failed", "cancelled"]
-WARM_UP_S = 0.5
-"""A rate is told when a stage has run for this long."""
 
 
 class QueueFull(BackendError):
@@ -45,6 +44,12 @@ class JobState:
     """What it does now, by the names of `ProgressEvent`."""
     done: int = 0
     total: int | None = None
+    unit: str = "frames"
+    """What `done` and `total` count."""
+    share: float = 0.0
+    """How much of the whole job is done, in [0, 1]."""
+    left_s: float | None = None
+    """Seconds until the job is done; None where that cannot be told yet."""
     elapsed_s: float = 0.0
     """Since it began to run."""
     per_second: float | None = None
@@ -53,18 +58,6 @@ class JobState:
     @property
     def ended(self) -> bool:
         return self.phase in ("done", "failed", "cancelled")
-
-    @property
-    def fraction(self) -> float | None:
-        """Share of the stage that is done, in [0, 1]; None where the whole is not known."""
-        return min(1.0, self.done / self.total) if self.total else None
-
-    @property
-    def left_s(self) -> float | None:
-        """Seconds until the stage is done; None where that cannot be told yet."""
-        if self.per_second is None or self.total is None:
-            return None
-        return max(0, self.total - self.done) / self.per_second
 
 
 class Job(Generic[T]):
@@ -78,8 +71,8 @@ class Job(Generic[T]):
         self._changed = threading.Condition()
         self._phase: Phase = "waiting"
         self._event = ProgressEvent("wait", 0, None)
-        self._started_s = self._stage_s = self._ended_s = 0.0
-        self._stage_first = 0
+        self._progressed = JobProgress()
+        self._started_s = self._ended_s = 0.0
         self._result: T | None = None
         self._error: BaseException | None = None
 
@@ -94,12 +87,21 @@ class Job(Generic[T]):
         position, waiting = self._queue._place(self)
         with self._changed:
             now = self._ended_s or time.monotonic()
-            event, began = self._event, self._stage_s
-            steps, seconds = event.done - self._stage_first, now - began
-            rate = steps / seconds if steps > 0 and seconds >= WARM_UP_S else None
             elapsed = now - self._started_s if self._started_s else 0.0
-            place = position if self._phase == "waiting" else 0
-            return JobState(self._phase, place, waiting, event.stage, event.done, event.total, elapsed, rate)
+            event, (share, left_s) = self._event, self._progressed.now()
+            return JobState(
+                phase=self._phase,
+                position=position if self._phase == "waiting" else 0,
+                waiting=waiting,
+                stage=event.stage,
+                done=event.done,
+                total=event.total,
+                unit=event.unit,
+                share=share,
+                left_s=left_s,
+                elapsed_s=elapsed,
+                per_second=self._progressed.per_second,
+            )
 
     def states(self, every_s: float = 0.25) -> Iterator[JobState]:
         """Snapshots until it has ended; the last one tells how. Leaving the iteration early does not stop the job."""
@@ -127,14 +129,13 @@ class Job(Generic[T]):
 
     def _progress(self, event: ProgressEvent) -> None:
         with self._changed:
-            if event.stage != self._event.stage:
-                self._stage_s, self._stage_first = time.monotonic(), event.done
+            self._progressed.update(event)
             self._event = event
 
     def _run(self) -> None:
         with self._changed:
             self._phase = "working"
-            self._started_s = self._stage_s = time.monotonic()
+            self._started_s = time.monotonic()
             work, self._work = self._work, None
         try:
             assert work is not None

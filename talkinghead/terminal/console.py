@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 import traceback
 import warnings
@@ -116,7 +117,8 @@ def _rate_text(event: ProgressEvent, rate: float) -> str:
 
 
 class ProgressDisplay:
-    """Progress on stderr: bars with frames, rate and time left on a terminal, else a line now and then.
+    """Progress on stderr: on a terminal one bar for the whole job, with the stage at work, its rate and the time left;
+    else a line now and then.
 
     Use as a context manager; call it with each `ProgressEvent`, from any thread. `label` goes before each line where
     several jobs run one after the other.
@@ -125,10 +127,14 @@ class ProgressDisplay:
     LINE_EVERY_S = 5.0
 
     def __init__(self, *, quiet: bool = False, label: str = "") -> None:
+        from talkinghead.engine.progress import JobProgress
+
         self._quiet = quiet
         self._label = f"{label}: " if label else ""
-        self._bars: Any = None
-        self._tasks: dict[str, Any] = {}
+        self._job = JobProgress()
+        self._lock = threading.Lock()
+        self._bar: Any = None
+        self._task: Any = None
         self._started: dict[str, float] = {}
         self._last_line_s = 0.0
         self._finished: set[str] = set()
@@ -136,46 +142,53 @@ class ProgressDisplay:
     def __enter__(self) -> ProgressDisplay:
         if not self._quiet and sys.stderr.isatty():
             from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+            from rich.progress import BarColumn, Progress, TextColumn
 
-            self._bars = Progress(
-                TextColumn("{task.description:<10}"),
+            self._bar = Progress(
+                TextColumn("{task.description:<22}"),
                 BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[rate]}"),
-                TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+                TextColumn("{task.percentage:>3.0f}%"),
+                TextColumn("{task.fields[detail]}"),
                 console=Console(stderr=True),
                 transient=True,
             )
             if self._label:
-                self._bars.console.print(self._label.rstrip(), highlight=False, markup=False)
-            self._bars.start()
+                self._bar.console.print(self._label.rstrip(), highlight=False, markup=False)
+            self._bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._bars is not None:
-            self._bars.stop()
-            self._bars = None
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
 
     def __call__(self, event: ProgressEvent) -> None:
         if self._quiet:
             return
-        now = time.perf_counter()
-        started = self._started.setdefault(event.stage, now)
-        rate = event.done / (now - started) if now > started and event.done > 1 else 0.0
-        if self._bars is not None:
-            self._draw(event, rate)
-        else:
-            self._write(event, rate, now)
+        with self._lock:
+            share, left_s = self._job.update(event)
+            now = time.perf_counter()
+            started = self._started.setdefault(event.stage, now)
+            rate = event.done / (now - started) if now > started and event.done > 1 else 0.0
+            if self._bar is not None:
+                self._draw(event, share, rate, left_s)
+            else:
+                self._write(event, rate, left_s, now)
 
-    def _draw(self, event: ProgressEvent, rate: float) -> None:
-        rate_text = _rate_text(event, rate) if rate and (event.total or 0) > 1 else ""
-        task = self._tasks.get(event.stage)
-        if task is None:
-            task = self._tasks[event.stage] = self._bars.add_task(event.stage, total=event.total, rate="")
-        self._bars.update(task, completed=event.done, total=event.total, rate=rate_text)
+    def _draw(self, event: ProgressEvent, share: float, rate: float, left_s: float | None) -> None:
+        from talkinghead.contracts import STAGES
 
-    def _write(self, event: ProgressEvent, rate: float, now: float) -> None:
+        parts = []
+        if (event.total or 0) > 1:
+            parts = [f"{event.done}/{event.total}", *([_rate_text(event, rate)] if rate else [])]
+        if left_s is not None:
+            parts.append(f"{left_s:.0f} s left")
+        title, detail = STAGES.get(event.stage, event.stage), "  ".join(parts)
+        if self._task is None:
+            self._task = self._bar.add_task(title, total=1.0, detail=detail)
+        self._bar.update(self._task, description=title, completed=share, detail=detail)
+
+    def _write(self, event: ProgressEvent, rate: float, left_s: float | None, now: float) -> None:
         ended = event.total is not None and event.done >= event.total
         if event.stage in self._finished or not (ended or now - self._last_line_s >= self.LINE_EVERY_S):
             return
@@ -189,8 +202,8 @@ class ProgressDisplay:
                 parts.append(_rate_text(event, rate))
             if ended:
                 parts.append("done")
-            elif rate:
-                parts.append(f"{(event.total - event.done) / rate:.0f} s left")
+            elif left_s is not None:
+                parts.append(f"{left_s:.0f} s left")
         elif event.done:
             parts.append(f"{event.done}" if event.total is None else "done")
         note("  ".join(parts))

@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 import gradio as gr
 
+from talkinghead.contracts import STAGES
 from talkinghead.errors import TalkingHeadError
 from talkinghead.registry import DEFAULT_FAMILY
 from talkinghead.service.preview import LAYERS, SHAPES
-from talkinghead.webui import show
 from talkinghead.webui.studio import Order, Studio, said
 
 T = TypeVar("T")
@@ -97,10 +97,10 @@ class _Endpoints:
             job = self.studio.start(key, order)
             for state in job.states():
                 if not state.ended:
-                    title = show.STAGES.get(state.stage, state.stage)
+                    title = STAGES.get(state.stage, state.stage)
                     if state.phase == "waiting":
                         title = f"In line: position {state.position} of {state.waiting}"
-                    progress((state.done, state.total) if state.total else None, desc=title)
+                    progress(state.share, desc=title)
             return job.result()
 
         finished = self._tried(work)

@@ -6,35 +6,9 @@ import re
 from collections.abc import Sequence
 from html import escape
 
-from talkinghead.contracts import Report, StageTime
+from talkinghead.contracts import STAGES, Report, StageTime
 from talkinghead.service.availability import Availability
 from talkinghead.service.jobs import JobState
-
-STAGES = {
-    "": "Starting",
-    "read-sound": "Reading the speech",
-    "load": "Loading the model",
-    "prepare": "Reading the face",
-    "open": "Opening the face",
-    "faces": "Finding the face",
-    "geometry": "Measuring the face",
-    "avatar": "Building the avatar",
-    "listen": "Listening to the speech",
-    "render": "Drawing frames",
-}
-"""Stages of a job in words; others are shown by their names."""
-
-TIMES = {
-    "read-sound": "read the speech",
-    "load": "load the model",
-    "open": "open the face",
-    "faces": "find the face",
-    "geometry": "measure the face",
-    "listen": "listen",
-    "read": "read frames",
-    "write": "encode and write",
-}
-"""Names of stages in the table of times."""
 
 
 def duration(seconds: float) -> str:
@@ -48,7 +22,7 @@ def duration(seconds: float) -> str:
 
 
 def progress_html(state: JobState) -> str:
-    """A job under way: place in line, or stage, frames and time left with a bar."""
+    """A job under way: place in line, or stage, frames and time left, with one bar for the whole job."""
     if state.phase == "waiting":
         line = f"In line: position {state.position} of {max(state.waiting, state.position)}"
         detail = "It starts as soon as the ones before it are done."
@@ -56,14 +30,13 @@ def progress_html(state: JobState) -> str:
     title = STAGES.get(state.stage, state.stage)
     parts = []
     if state.total is not None and state.total > 1:
-        unit = {"render": " frames", "listen": " s"}.get(state.stage, "")
-        parts.append(f"{state.done} of {state.total}{unit}")
+        parts.append(f"{state.done} of {state.total} {state.unit}")
     if state.per_second is not None and state.stage == "render":
-        parts.append(f"{state.per_second:.1f} frames/s")
+        parts.append(f"{state.per_second:.1f} {state.unit}/s")
     if state.left_s is not None:
         parts.append(f"{duration(state.left_s)} left")
     parts.append(f"{duration(state.elapsed_s)} so far")
-    return _panel("working", title, ", ".join(parts), state.fraction if (state.total or 0) > 1 else None)
+    return _panel("working", title, ", ".join(parts), state.share or None)
 
 
 def _panel(kind: str, title: str, detail: str, fraction: float | None) -> str:
@@ -152,7 +125,7 @@ def _chart(stages: Sequence[StageTime]) -> str:
     longest = max((stage.busy_s + stage.wait_input_s + stage.wait_output_s for stage in stages), default=0.0) or 1.0
     rows = []
     for stage in stages:
-        name = TIMES.get(stage.name, stage.name)
+        name = STAGES.get(stage.name, stage.name)
         waited = stage.wait_input_s + stage.wait_output_s
         rate = f"{stage.items / stage.busy_s:.0f}" if stage.items > 1 and stage.busy_s > 0 else ""
         busy_width, wait_width = 100 * stage.busy_s / longest, 100 * waited / longest

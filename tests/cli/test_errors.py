@@ -235,7 +235,7 @@ def test_bars_on_a_terminal(place):
     out, _ = process.communicate(timeout=30)
     os.close(leader)
     assert process.returncode == 0, drawn
-    assert b"render" in drawn
+    assert b"Making the video" in drawn
     assert "━".encode() in drawn
     assert b"frames/s" in drawn
     assert b"real time" in out

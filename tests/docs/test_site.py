@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from talkinghead.cli.main import commands as all_commands
+from talkinghead.contracts import STAGES
 from talkinghead.engine.options import config_class, option_fields
 from talkinghead.registry import FAMILIES
 from talkinghead.service.models import catalogue
@@ -62,8 +63,14 @@ def test_tables_come_from_the_code(site):
     models = words(site / "models.html")
     for name in catalogue():
         assert name in models
+    speed = words(site / "performance.html")
+    for name, sentence in STAGES.items():
+        assert name in speed
+        assert sentence in speed
     for page in site.rglob("*.html"):
-        assert not re.search(r"<!-- (options|models|catalogue|errors|commands)\b", page.read_text(encoding="utf-8"))
+        assert not re.search(
+            r"<!-- (options|models|catalogue|errors|commands|stages)\b", page.read_text(encoding="utf-8")
+        )
 
 
 def test_the_reference_has_what_the_package_offers(site):

@@ -108,7 +108,7 @@ def test_progress_tells_stage_rate_and_time_left() -> None:
 
     job = JobQueue().submit(work)
     state = next(state for state in job.states(0.02) if state.done == 50)
-    assert (state.stage, state.total, state.fraction) == ("render", 100, 0.5)
+    assert (state.stage, state.total, state.share) == ("render", 100, 0.75)
     assert state.per_second is not None
     assert state.left_s is not None
     assert 0.3 < state.left_s < 30
@@ -117,6 +117,8 @@ def test_progress_tells_stage_rate_and_time_left() -> None:
 
 
 def test_a_state_without_a_total_promises_nothing() -> None:
-    state = JobState("working", stage="load", done=3, total=None, per_second=2.0)
-    assert state.fraction is None
-    assert state.left_s is None
+    job = JobQueue().submit(lambda progress, _: progress(ProgressEvent("load", 3, None)))
+    job.result()
+    state = job.state()
+    assert (state.stage, state.done, state.share, state.left_s) == ("load", 3, 0.0, None)
+    assert JobState("waiting").left_s is None
