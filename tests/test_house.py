@@ -188,7 +188,6 @@ def test_only_the_registry_uses_families() -> None:
     assert wrong == []
 
 
-@pytest.mark.xfail(reason="the default mel settings are called after a family", strict=True)
 def test_only_the_registry_names_families() -> None:
     assert named_outside(ROOT) == []
 

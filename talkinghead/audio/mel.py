@@ -55,7 +55,7 @@ class MelSettings:
         return 1 + num_samples // self.hop_samples
 
 
-WAV2LIP_MEL = MelSettings()
+DEFAULT_MEL = MelSettings()
 
 
 def hz_to_mel(hz: float) -> float:
@@ -69,7 +69,7 @@ def mel_to_hz(mel: float) -> float:
 
 
 @lru_cache(maxsize=8)
-def mel_filter_bank(settings: MelSettings = WAV2LIP_MEL) -> FloatArray:
+def mel_filter_bank(settings: MelSettings = DEFAULT_MEL) -> FloatArray:
     """[bands, fft_samples / 2 + 1] float32: triangles of unit area (Slaney norm) over the Fourier bins."""
     edges = np.array(
         [
@@ -86,7 +86,7 @@ def mel_filter_bank(settings: MelSettings = WAV2LIP_MEL) -> FloatArray:
     return result
 
 
-def mel_spectrogram(samples: NDArray[np.floating[Any]], settings: MelSettings = WAV2LIP_MEL) -> FloatArray:
+def mel_spectrogram(samples: NDArray[np.floating[Any]], settings: MelSettings = DEFAULT_MEL) -> FloatArray:
     """Mel spectrogram of a whole sound.
 
     Args:
@@ -107,7 +107,7 @@ class MelStream:
     However the sound is cut, the columns are those of `mel_spectrogram`, bit for bit.
     """
 
-    def __init__(self, settings: MelSettings = WAV2LIP_MEL) -> None:
+    def __init__(self, settings: MelSettings = DEFAULT_MEL) -> None:
         self.settings = settings
         self._kept: NDArray[np.floating[Any]] = np.zeros(0, np.float32)
         """The last samples, from `_origin` on, which columns still need."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from talkinghead.audio.mel import WAV2LIP_MEL, mel_spectrogram, mel_windows
+from talkinghead.audio.mel import DEFAULT_MEL, mel_spectrogram, mel_windows
 from talkinghead.backends import Graph, GraphBuilder
 from talkinghead.backends.layers import Conv, fold_batch_norm
 from talkinghead.contracts import Backend, FloatArray
@@ -77,10 +77,10 @@ def window_starts(columns: int) -> NDArray[np.int64]:
 
 def num_rows(num_samples: int) -> int:
     """Feature rows of a sound of so many samples at 16 kHz."""
-    return num_windows(WAV2LIP_MEL.num_columns(max(num_samples, MIN_SAMPLES))) + 2
+    return num_windows(DEFAULT_MEL.num_columns(max(num_samples, MIN_SAMPLES))) + 2
 
 
-MIN_SAMPLES = (WINDOW_COLUMNS - 1) * WAV2LIP_MEL.hop_samples
+MIN_SAMPLES = (WINDOW_COLUMNS - 1) * DEFAULT_MEL.hop_samples
 """Samples that give one window; shorter sounds are followed by silence (the published code stops at them)."""
 
 
@@ -91,7 +91,7 @@ def samples_for_rows(rows: int) -> int:
         columns += max(1, int((rows - num_windows(columns) - 2) * MEL_COLUMNS_PER_S / FPS * 0.9))
     while columns > WINDOW_COLUMNS and num_windows(columns - 1) + 2 >= rows:
         columns -= 1
-    return (columns - 1) * WAV2LIP_MEL.hop_samples
+    return (columns - 1) * DEFAULT_MEL.hop_samples
 
 
 def encoder_windows(samples: FloatArray) -> FloatArray:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from talkinghead.audio.mel import WAV2LIP_MEL, mel_spectrogram
+from talkinghead.audio.mel import DEFAULT_MEL, mel_spectrogram
 from talkinghead.contracts import SPEECH_RATE_HZ, FloatArray
 from talkinghead.engine.listener import Listener
 from talkinghead.families.wav2lip.architecture import MEL_COLUMNS
@@ -27,7 +27,7 @@ CONTEXT_SAMPLES = 10 * PIECE_SAMPLES
 FRAME_SAMPLES = SPEECH_RATE_HZ // LIVE_FPS
 EARLY_FRAMES = CONTEXT_SAMPLES // FRAME_SAMPLES
 """Frames of the first step whose windows lie before the sound."""
-COLUMNS_PER_FRAME = FRAME_SAMPLES / WAV2LIP_MEL.hop_samples
+COLUMNS_PER_FRAME = FRAME_SAMPLES / DEFAULT_MEL.hop_samples
 SILENCE = 1e-3
 """A step whose samples all lie below this is silent."""
 _MARGIN_COLUMNS = 2
@@ -84,8 +84,8 @@ class LiveTalkingWindows(Listener[Windows]):
     def _first_column(self, frame: int) -> int:
         """Sample on which the first column of a frame's window is centred."""
         begin, place = self._step(frame)
-        context = CONTEXT_SAMPLES / WAV2LIP_MEL.hop_samples
-        return begin - CONTEXT_SAMPLES + int(context + place * COLUMNS_PER_FRAME) * WAV2LIP_MEL.hop_samples
+        context = CONTEXT_SAMPLES / DEFAULT_MEL.hop_samples
+        return begin - CONTEXT_SAMPLES + int(context + place * COLUMNS_PER_FRAME) * DEFAULT_MEL.hop_samples
 
     def _needs(self, frame: int) -> int:
         """Samples that must have come before a frame's window is known."""
@@ -97,11 +97,11 @@ class LiveTalkingWindows(Listener[Windows]):
         """The next window."""
         frame, self._made = self._made, self._made + 1
         step, _ = self._step(frame)
-        kept = min(step, self._first_column(frame) - _MARGIN_COLUMNS * WAV2LIP_MEL.hop_samples)
+        kept = min(step, self._first_column(frame) - _MARGIN_COLUMNS * DEFAULT_MEL.hop_samples)
         self._kept, self._origin = self._kept[kept - self._origin :], kept
         # Each window by itself: its bits then do not depend on which others are known.
-        first = self._first_column(frame) - _MARGIN_COLUMNS * WAV2LIP_MEL.hop_samples
-        heard = self._kept[first - self._origin :][: _MARGIN_COLUMNS * WAV2LIP_MEL.hop_samples + WINDOW_SAMPLES]
+        first = self._first_column(frame) - _MARGIN_COLUMNS * DEFAULT_MEL.hop_samples
+        heard = self._kept[first - self._origin :][: _MARGIN_COLUMNS * DEFAULT_MEL.hop_samples + WINDOW_SAMPLES]
         mel = mel_spectrogram(heard)[:, _MARGIN_COLUMNS : _MARGIN_COLUMNS + MEL_COLUMNS]
         spoken = self._kept[step - self._origin :][: self._step_frames * FRAME_SAMPLES]
         silent = self._silence_gate and float(np.abs(spoken).max()) < SILENCE
