@@ -465,12 +465,12 @@ import numpy as np
 import talkinghead as th
 import talkinghead.engine.listener
 from talkinghead.families.artalk.motion.stream import MotionStream
-head = th.load("artalk", assets="in/assets", style="natural_0", image_size=96)
+head = th.load("artalk", assets=Path("in/assets"), style="natural_0", image_size=96)
 avatar = head.prepare("mesh")
 speech = th.listen("in/hello.wav")
 frames(head.frames(avatar, speech))
 frames(head.frames(avatar, speech, th.RenderOptions(fps=Fraction(30000, 1001))))
-samples = np.tile(speech.clip.samples, 4)[:70000]
+samples = np.tile(speech.clip.samples, 6)[:70000]
 pieces = [samples[first : first + 20000] for first in range(0, len(samples), 20000)]
 frames(list(head.stream(avatar, pieces))[::10])
 motion = MotionStream(head.driver.model, head.driver.style)
