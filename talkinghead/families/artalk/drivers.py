@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from talkinghead.backends.placement import PRODUCTS, Order, Placement
+from talkinghead.backends.placement import PRODUCTS, Order, Placement, Way
 from talkinghead.contracts import AudioClip, FloatArray, NetworkRun, Phone
 from talkinghead.engine.context import RunContext
 from talkinghead.engine.listener import Heard, Listener, WholeSound
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from talkinghead.families.artalk.motion.engine import MotionModel
     from talkinghead.families.artalk.motion.stream import MotionStream
 
-_BFLOAT16 = ("torch", "bfloat16")
+_BFLOAT16: Way = ("torch", "bfloat16")
 MOTION_NETWORK = replace(
     PRODUCTS,
     title="ARTalk's motion network",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from talkinghead.backends.gate import Verdict, first_faithful
-from talkinghead.backends.placement import Offer, Order, candidates, choose_device
+from talkinghead.backends.placement import Offer, Order, Way, candidates, choose_device
 from talkinghead.contracts import FloatArray, Frame, NetworkRun, StageTime
 from talkinghead.engine.context import RunContext
 from talkinghead.engine.head import LoadOptions
@@ -28,7 +28,7 @@ from talkinghead.families.artalk.weights import load_gagavatar, pick_tracked, re
 from talkinghead.files import file_sha256
 from talkinghead.rendering import rasterize_cuda
 
-_BFLOAT16 = (("torch", "bfloat16"),)
+_BFLOAT16: tuple[Way, ...] = (("torch", "bfloat16"),)
 UPSAMPLER = Offer(
     title="convolutions with a style on large pictures, in PyTorch",
     exact=(("torch", "float32"),),

@@ -34,7 +34,6 @@ LIP_IDS = (
 MOUTH_IDS = (13, 14, 17, 78, 80, 81, 82, 87, 88, 95, 178, 191, 308, 310, 311, 312, 317, 318, 321, 324, 402, 415)
 # fmt: on
 """MediaPipe landmarks that lie on a region."""
-REGION_SOURCE = "mediapipe-landmark-adjacency-v1"
 
 REGION_COLOURS = np.array(
     [[0.86, 0.66, 0.56], [0.72, 0.37, 0.355], [0.45, 0.16, 0.16], [0.93, 0.92, 0.91]], dtype=np.float32

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from talkinghead.contracts import FloatArray
-from talkinghead.errors import MissingWeights, OptionError, WrongCheckpoint, choices
+from talkinghead.errors import OptionError, WrongCheckpoint, choices
 from talkinghead.families.artalk.gagavatar.avatar import IMAGE_SIZE, GAGAvatar, TrackedHead
 from talkinghead.families.artalk.motion.audio_encoder import MimiEncoder
 from talkinghead.families.artalk.motion.autoregressive import block_causal_mask
@@ -41,13 +41,12 @@ MIMI_MOVED = (
     ("acoustic_model.decoder.layers.", "acoustic_model.decoder.decoder_seanet.layers."),
 )
 """Beginnings of names in Mimi that newer transformers moved."""
-CONSTRUCTED = ("lvl_idx", "attn_bias_for_masking", "basic_vae.attn_mask", "style_encoder.PE.pe")
-"""Buffers that follow from the architecture: a file may hold them or not, and must agree where it does."""
 UNUSED = ("masked_spec_embed",)
 """Parameters of training that inference never reads."""
 
 
 def _constructed(config: MotionConfig) -> dict[str, torch.Tensor]:
+    """Buffers that follow from the architecture: a file may hold them or not, and must agree where it does."""
     patches = config.vae.patch_nums
     levels = torch.cat([torch.full((number,), index) for index, number in enumerate(patches)])[None]
     return {
@@ -306,8 +305,3 @@ def pick_tracked(heads: Mapping[str, TrackedHead], avatar: str, path: Path) -> T
         remedy="a new avatar needs the GAGAvatar tracker (github.com/xg-chu/GAGAvatar_track), whose networks have "
         "licences of their own: run it on a photograph and give its tracked.pt as GAGAvatar/tracked.pt of the assets",
     )
-
-
-def missing(what: str, path: Path, remedy: str) -> MissingWeights:
-    """A file of the asset folder is needed and not there."""
-    return MissingWeights(f"{what} is needed and {path} is not there.", remedy=remedy)

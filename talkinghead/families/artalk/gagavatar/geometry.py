@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from talkinghead.contracts import FloatArray
 from talkinghead.families.artalk.flame import FlameModel
 from talkinghead.families.artalk.gagavatar.generators import FOCAL
+from talkinghead.families.artalk.motion.config import EXPRESSION, JAW_ROTATION
 from talkinghead.rendering.cameras import Camera, projection_matrix
 
 FLAME_SCALE = 5.0
@@ -96,8 +97,8 @@ class HeadPoints:
         Returns:
             [V, 3] float32 in GAGAvatar's units (FLAME times five).
         """
-        pose = np.concatenate((np.zeros(3, dtype=np.float32), motion[103:106]))[None]
-        points: FloatArray = self._flame.vertices(self._shape, motion[None, :100], pose, scale=FLAME_SCALE)[0]
+        pose = np.concatenate((np.zeros(3, dtype=np.float32), motion[JAW_ROTATION]))[None]
+        points: FloatArray = self._flame.vertices(self._shape, motion[None, EXPRESSION], pose, scale=FLAME_SCALE)[0]
         if len(points) <= int(FOREHEAD.max()):
             return points  # not FLAME's topology: there is no known forehead
         if self._forehead is None:
