@@ -2,6 +2,8 @@
 #
 #   make demo     a talking video from a photograph: demo.mp4  (FACE=me.jpg AUDIO=hello.wav OUT=me.mp4 to use your own)
 #   make test     the test suite                               (ARGS="tests/cli -k help" to choose)
+#   make test-all the same on every Python from 3.11 to 3.13 that this machine has, each in an environment of its own
+#   make coverage the same, and which lines of the package it runs: coverage.json, htmlcov/index.html
 #   make lint     ruff and mypy
 #   make bench    where the time goes
 #   make docs     the documentation as a site: site/index.html
@@ -14,6 +16,8 @@ OUT ?= demo.mp4
 ARGS ?=
 EXTRAS := dev,docs,demo,models,openvino,tts,web
 
+PYTHONS ?= 3.11 3.12 3.13
+
 VENV := .venv
 SETUP := $(VENV)/.installed
 # The demo uses the full environment where there is one, else a smaller one of its own.
@@ -22,11 +26,11 @@ DEMO_SETUP := $(DEMO_VENV)/.installed
 
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help setup demo test lint format bench docs clean
+.PHONY: help setup demo test test-all coverage lint format bench docs clean
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n 's/^# \{0,1\}//; 1,9p' Makefile
+	@sed -n 's/^# \{0,1\}//; 1,11p' Makefile
 
 setup: $(SETUP)
 
@@ -36,11 +40,11 @@ define check_python
 	echo "Try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 endef
 
-.venv/.installed: pyproject.toml constraints.txt
+$(SETUP): pyproject.toml constraints.txt
 	$(check_python)
-	@echo "Installing into .venv (several hundred megabytes, a few minutes) ..." >&2
-	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
-	@.venv/bin/python $(PIP_INSTALL) --editable ".[$(EXTRAS)]"
+	@echo "Installing into $(VENV) (several hundred megabytes, a few minutes) ..." >&2
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python $(PIP_INSTALL) --editable ".[$(EXTRAS)]"
 	@touch $@
 
 .venv-demo/.installed: pyproject.toml constraints.txt
@@ -58,6 +62,27 @@ demo: $(DEMO_SETUP)
 test: $(SETUP)
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(JOBS) -m "not large" $(ARGS)
 	$(VENV)/bin/python -m pytest -m large $(ARGS) || test $$? -eq 5
+
+# A command `python3.12` may be there and yet not run (pyenv's, without that version being chosen), so each is tried.
+test-all:
+	@tested=; for version in $(PYTHONS); do \
+		found=; for python in "python$$version" "$(PYTHON)"; do \
+			"$$python" -c "import sys; sys.exit('%d.%d' % sys.version_info[:2] != '$$version')" 2>/dev/null && found="$$python" && break; \
+		done; \
+		if [ -z "$$found" ]; then echo "No Python $$version runs here: not tested." >&2; continue; fi; \
+		$(MAKE) --no-print-directory test PYTHON="$$found" VENV=".venv-$$version" || exit 1; \
+		tested="$$tested $$version"; \
+	done; \
+	test -n "$$tested" || { echo "None of these Pythons runs here: $(PYTHONS)." >&2; exit 1; }; \
+	echo "Passed on Python$$tested." >&2
+
+# Programs that the tests start are measured too; `large` tests are left out.
+coverage: $(SETUP)
+	rm -f .coverage .coverage.*
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(JOBS) -m "not large" --cov --cov-report= $(ARGS)
+	$(VENV)/bin/python -m coverage json --quiet -o coverage.json
+	$(VENV)/bin/python -m coverage html --quiet
+	$(VENV)/bin/python -m coverage report --skip-covered --skip-empty
 
 lint: $(SETUP)
 	$(VENV)/bin/ruff check .
@@ -77,5 +102,6 @@ docs: $(SETUP)
 	@echo "site/index.html" >&2
 
 clean:
-	rm -rf .venv .venv-demo build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .coverage .coverage.* coverage.json htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

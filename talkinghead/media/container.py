@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,18 +34,23 @@ def open_input(path: Path) -> InputContainer:
     """
     path = existing_file(path)
     try:
-        container = av.open(
+        return av.open(
             f"file:{path}",
             "r",
-            container_options={"protocol_whitelist": "file"},
+            container_options={"protocol_whitelist": "file", "format_whitelist": _media_formats()},
             metadata_errors="replace",
         )
+    except av.error.ArgumentError as error:  # what FFmpeg says of a format that is not on the list, too
+        what = f"{str(path)!r} is a text file or a play list, or damaged beyond use."
+        raise unreadable(path, error, what) from error
     except (av.FFmpegError, OSError, ValueError) as error:
         raise unreadable(path, error) from error
-    if _NOT_MEDIA & set(container.format.name.split(",")):
-        container.close()
-        raise UnreadableMedia(f"{str(path)!r} is a text file or a play list, not media.", accepted=ACCEPTED)
-    return container
+
+
+@cache
+def _media_formats() -> str:
+    """FFmpeg's demuxers but those of text: a play list is refused before a file that it names is opened."""
+    return ",".join(sorted(name for name in av.formats_available if not _NOT_MEDIA & set(name.split(","))))
 
 
 def unreadable(path: Path, error: BaseException | None = None, what: str = "") -> UnreadableMedia:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 import threading
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +19,7 @@ from hypothesis import strategies as st
 from talkinghead.contracts import FrameSource
 from talkinghead.errors import MediaNotFound, NoVideoStream, OptionError, UnreadableMedia
 from talkinghead.media import FrameOptions, VideoSource, open_frames
+from tests.conftest import ROOT
 from tests.synthetic_media import coded_frame, corrupted, make_sound, make_video, read_code, truncated
 
 FEW_BYTES = 64 * 48 * 3 * 20
@@ -504,6 +508,30 @@ def test_files_that_are_no_media(name: str, content: bytes, tmp_path: Path) -> N
     path.write_bytes(content)
     with pytest.raises(UnreadableMedia, match=name):
         open_frames(path)
+
+
+@pytest.mark.parametrize("name", ["list.m3u8", "list.ffconcat"])
+def test_a_play_list_opens_no_other_file(name: str, tmp_path: Path) -> None:
+    """The file that it names is a pipe, on which whoever opens it would wait for ever."""
+    os.mkfifo(tmp_path / "other.ts")
+    head = "ffconcat version 1.0\nfile other.ts\n"
+    if name == "list.m3u8":
+        head = "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nother.ts\n#EXT-X-ENDLIST\n"
+    (tmp_path / name).write_text(head)
+    code = (
+        "from talkinghead.media import open_frames, read_audio\n"
+        "from talkinghead.errors import UnreadableMedia\n"
+        "for read in (open_frames, read_audio):\n"
+        "    try:\n"
+        f"        read({name!r})\n"
+        "    except UnreadableMedia:\n"
+        "        print('refused')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.stdout.split() == ["refused", "refused"]
 
 
 def test_sound_only(tmp_path: Path) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import http.client
 import http.server
 import json
 import shutil
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -296,6 +298,15 @@ def test_redirects(server: Server, target: Path) -> None:
     assert _names(target) == []
     with pytest.raises(DownloadFailed, match="not an http address"):
         download(["file:///etc/hostname"], target, options=QUICK)
+
+
+def test_a_redirect_does_not_leave_https() -> None:
+    handler, request = module._Redirects(), urllib.request.Request("https://example.org/a")
+    headers = http.client.HTTPMessage()
+    with pytest.raises(module._Refused, match=r"redirects to http://example\.org/b"):
+        handler.redirect_request(request, None, 302, "Found", headers, "http://example.org/b")
+    followed = handler.redirect_request(request, None, 302, "Found", headers, "https://example.org/b")
+    assert followed.full_url == "https://example.org/b"
 
 
 def test_endless_and_oversized(server: Server, target: Path) -> None:
