@@ -18,7 +18,7 @@ from typing import Any
 from talkinghead.contracts import AudioClip, Frame, Phone, Result, Speech
 from talkinghead.engine import speech_input
 from talkinghead.engine.context import CancelToken, Progress
-from talkinghead.engine.head import Avatar, Head, LoadOptions, PrepareOptions, RenderOptions
+from talkinghead.engine.head import AnyHead, Avatar, LoadOptions, PrepareOptions, RenderOptions
 from talkinghead.engine.manifest import Manifest
 from talkinghead.registry import DEFAULT_FAMILY, FAMILIES
 from talkinghead.service.request import Request, SoundFile
@@ -45,7 +45,7 @@ def load(
     backend: str = "auto",
     compat: bool = False,
     **family_options: Any,
-) -> Head:
+) -> AnyHead:
     """Load a model.
 
     Args:
@@ -106,19 +106,20 @@ def say(text: str, *, lang: str = "en", voice: str | None = None, engine: str = 
     return speech_input.say(text, build_config(SpeechOptions, values, owner="Speech"))
 
 
-def prepare(head: Head, source: str | Path | Frame, options: PrepareOptions | None = None) -> Avatar:
+def prepare(head: AnyHead, source: str | Path | Frame, options: PrepareOptions | None = None) -> Avatar:
     """`head.prepare(source, options)`."""
-    return head.prepare(source, options)
+    avatar: Avatar = head.prepare(source, options)
+    return avatar
 
 
 def render(
-    head: Head, avatar: Avatar, speech: Speech, output: str | Path, options: RenderOptions | None = None
+    head: AnyHead, avatar: Avatar, speech: Speech, output: str | Path, options: RenderOptions | None = None
 ) -> Result:
     """`head.render(avatar, speech, output, options)`."""
     return head.render(avatar, speech, output, options)
 
 
-def frames(head: Head, avatar: Avatar, speech: Speech, options: RenderOptions | None = None) -> Iterator[Frame]:
+def frames(head: AnyHead, avatar: Avatar, speech: Speech, options: RenderOptions | None = None) -> Iterator[Frame]:
     """`head.frames(avatar, speech, options)`."""
     return head.frames(avatar, speech, options)
 
@@ -128,7 +129,7 @@ def generate(
     audio: str | Path | AudioClip | Speech,
     output: str | Path,
     *,
-    model: str | Head = DEFAULT_FAMILY,
+    model: str | AnyHead = DEFAULT_FAMILY,
     prepare_options: PrepareOptions | None = None,
     render_options: RenderOptions | None = None,
     progress: Progress | None = None,

@@ -22,7 +22,7 @@ from talkinghead.errors import BrokenFamily, OptionError, choices
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-    from talkinghead.engine.head import Head, LoadOptions
+    from talkinghead.engine.head import AnyHead, LoadOptions
 
 GROUP = "talkinghead.families"
 """Entry points of this group are families of other packages: name = "module:MANIFEST"."""
@@ -111,7 +111,7 @@ def family(name: str) -> Manifest:
     )
 
 
-def build(name: str, options: LoadOptions) -> Head:
+def build(name: str, options: LoadOptions) -> AnyHead:
     """Import the family's module and build its head."""
     facts = family(name)
     if facts.needs_checkpoint and options.checkpoint is None:
@@ -124,7 +124,7 @@ def build(name: str, options: LoadOptions) -> Head:
             accepted=f"--checkpoint FILE ({facts.title})",
             remedy=f"{missing_checkpoint(own)}; or leave out --model to use the built-in {DEFAULT_FAMILY!r}",
         )
-    head: Head = named(facts.builder)(options)
+    head: AnyHead = named(facts.builder)(options)
     return head
 
 

@@ -64,8 +64,9 @@ def run(
 
     Defaults are the reference: float32 on the CPU.
     """
+    from talkinghead.engine.networks import ReferenceOptions
     from talkinghead.files import PendingOutput
-    from talkinghead.reference.networks import ReferenceOptions, networks, run_network
+    from talkinghead.reference.networks import networks, run_network
 
     if network not in networks():
         raise OptionError(f"There is no reference network {network!r}.", remedy="talkinghead reference list")

@@ -494,6 +494,10 @@ class Head(ABC, Generic[AvatarT, WindowT]):
         return stages
 
 
+AnyHead = Head[Any, Any]
+"""A head of whatever family."""
+
+
 class _SinkClock:
     """Times the consumer of a run: all time outside waiting for the next frame is its own."""
 

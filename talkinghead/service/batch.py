@@ -12,11 +12,11 @@ from typing import Any
 
 from talkinghead.contracts import Result, Speech, StageTime
 from talkinghead.engine.context import CancelToken, Progress
-from talkinghead.engine.head import Avatar, Head
+from talkinghead.engine.head import AnyHead, Avatar
 from talkinghead.errors import Cancelled, TalkingHeadError
 from talkinghead.service.planning import speech_path
 from talkinghead.service.request import Request, SpokenText
-from talkinghead.service.run import HeadPool, head_key, hear, run, told, with_stages
+from talkinghead.service.run import HeadPool, head_key, hear, run, source_of, told, with_stages
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Batch:
     def _avatar(
         self,
         request: Request,
-        head: Head,
+        head: AnyHead,
         times: list[StageTime],
         progress: Progress | None,
         cancel: CancelToken | None,
@@ -113,7 +113,7 @@ class Batch:
         if key not in self._prepared:
             options = replace(request.preparing, render=request.render)
             try:
-                made = head.prepare(request.source, options, progress=progress, cancel=cancel)
+                made = head.prepare(source_of(request, head), options, progress=progress, cancel=cancel)
                 self._prepared[key] = made
                 times.extend(made.times)
             except Cancelled:

@@ -123,9 +123,10 @@ def _measure(
     load_s = time.perf_counter() - started
     cold = run(request, head=head).report
     tell("prepare")
-    heard = replace(request, speech=listen(speech))
+    spoken = listen(speech)
+    heard = replace(request, speech=spoken)
     prepare_started = time.perf_counter()
-    avatar = head.prepare(case.source, replace(request.preparing, speech=heard.speech, render=request.render))
+    avatar = head.prepare(case.source, replace(request.preparing, speech=spoken, render=request.render))
     prepare_s = time.perf_counter() - prepare_started
     warm: list[Report] = []
     for number in range(settings.repeats):

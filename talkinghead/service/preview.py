@@ -26,7 +26,7 @@ from talkinghead.engine.head import RenderOptions
 from talkinghead.errors import OptionError, choices
 
 if TYPE_CHECKING:
-    from talkinghead.engine.head import Avatar, Head
+    from talkinghead.engine.head import AnyHead, Avatar
 
 SHAPES = "XABCDEFGH"
 """Mouth shapes, the closed mouth at rest first (see `talkinghead.audio.cues`)."""
@@ -119,7 +119,7 @@ class Preview:
 
 
 def preview(
-    head: Head,
+    head: AnyHead,
     avatar: Avatar,
     *,
     shape: str = "X",
@@ -172,7 +172,7 @@ def preview(
 
 
 def _frames(
-    head: Head, avatar: Avatar, speech: Speech, options: RenderOptions, cancel: CancelToken | None
+    head: AnyHead, avatar: Avatar, speech: Speech, options: RenderOptions, cancel: CancelToken | None
 ) -> Generator[Frame, None, None]:
     yield from head.frames(avatar, speech, options, cancel=cancel)
 

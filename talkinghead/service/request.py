@@ -199,7 +199,7 @@ def check_family_options(facts: Manifest, values: Mapping[str, Any]) -> None:
     """
     config = config_class(facts.config)
     build_config(config, values, owner=f"The model {facts.name}")
-    for item in option_fields(config):
+    for item in option_fields(config):  # type: ignore[arg-type]
         if item.choices and values.get(item.name) is not None and values[item.name] not in item.choices:
             raise OptionError(f"{item.name} is {values[item.name]!r}.", accepted=choices(item.choices))
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from talkinghead.contracts import AudioClip, Result, Speech, StageTime
 from talkinghead.engine.context import CancelToken, Progress, ProgressEvent
-from talkinghead.engine.head import Avatar, Head, LoadOptions
+from talkinghead.engine.head import AnyHead, Avatar, LoadOptions
 from talkinghead.engine.speech_input import listen, say
 from talkinghead.errors import OptionError
 from talkinghead.registry import build, family
@@ -25,7 +25,7 @@ HEADS_KEPT = 3
 """Loaded models that a pool keeps for the next request."""
 
 
-def load(model: str, options: LoadOptions | None = None) -> Head:
+def load(model: str, options: LoadOptions | None = None) -> AnyHead:
     """Load a model.
 
     Args:
@@ -98,7 +98,7 @@ class _Watch:
 def run(
     request: Request,
     *,
-    head: Head | None = None,
+    head: AnyHead | None = None,
     avatar: Avatar | None = None,
     progress: Progress | None = None,
     cancel: CancelToken | None = None,
@@ -130,7 +130,7 @@ def run(
     if avatar is None:
         watch.begin("open-face")
         options = replace(request.preparing, speech=heard[0], render=request.render)
-        avatar = head.prepare(_source(request, head), options, progress=progress, cancel=cancel)
+        avatar = head.prepare(source_of(request, head), options, progress=progress, cancel=cancel)
         watch.times.extend(avatar.times)
         del options
     # Handed over rather than lent, so that the samples are freed once they have been listened to.
@@ -138,7 +138,12 @@ def run(
     return told(request, with_stages(result, watch.times, time.perf_counter() - started))
 
 
-def _source(request: Request, head: Head) -> Any:
+def source_of(request: Request, head: AnyHead) -> Any:
+    """What a request prepares: its source, or what the model has of its own.
+
+    Raises:
+        OptionError: neither.
+    """
     facts = head.facts
     source = request.source if request.source is not None else facts.default_source
     if source is None:
@@ -175,11 +180,11 @@ class HeadPool:
 
     def __init__(self, keep: int = HEADS_KEPT) -> None:
         self._keep = keep
-        self._free: OrderedDict[tuple[str, str], Head] = OrderedDict()
+        self._free: OrderedDict[tuple[str, str], AnyHead] = OrderedDict()
         self._lock = threading.Lock()
 
     @contextmanager
-    def borrow(self, request: Request, progress: Progress | None = None) -> Iterator[tuple[Head, list[StageTime]]]:
+    def borrow(self, request: Request, progress: Progress | None = None) -> Iterator[tuple[AnyHead, list[StageTime]]]:
         """A head for a request, and what loading took; nothing if it was there."""
         assert request.model is not None
         key = head_key(request)

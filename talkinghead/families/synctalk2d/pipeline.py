@@ -10,7 +10,7 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,12 +109,13 @@ class SpeechWindows(Sequence[FloatArray]):
     def __getitem__(self, index: int) -> FloatArray: ...
 
     @overload
-    def __getitem__(self, index: slice) -> FloatArray: ...
+    def __getitem__(self, index: slice) -> Sequence[FloatArray]: ...
 
-    def __getitem__(self, index: int | slice) -> FloatArray:
+    def __getitem__(self, index: int | slice) -> FloatArray | Sequence[FloatArray]:
         if isinstance(index, slice):
-            return self.features.windows(self.rows[index], edges=self.edges)
-        return self.features.windows(self.rows[[index]], edges=self.edges)[0]
+            return cast("Sequence[FloatArray]", self.features.windows(self.rows[index], edges=self.edges))
+        window: FloatArray = self.features.windows(self.rows[[index]], edges=self.edges)[0]
+        return window
 
 
 @dataclass(frozen=True)
@@ -515,6 +516,6 @@ def _written(frame: Frame, writing: Future[None]) -> Frame:
     return frame
 
 
-def build(options: LoadOptions) -> Head:
+def build(options: LoadOptions) -> SyncTalk2DHead:
     """Load a generator; entry of the registry."""
     return SyncTalk2DHead(options)

@@ -267,7 +267,7 @@ class TalkingGaussianHead(Head[SceneAvatar, SpeechCode]):
             (moved,) = renderer.deform([shot.code], shot.au_exp[None])
             drawn = renderer.draw(moved, shot.camera, BLACK)
             pictures.append(renderer.compose(drawn, behind, dilate_mouth=self.config.dilate))
-        return psnr_db(*pictures, peak=255)
+        return psnr_db(pictures[0], pictures[1], peak=255)
 
     def shot_maker(self, avatar: SceneAvatar, heard: Heard[SpeechCode], plan: FramePlan) -> ShotMaker:
         """What each output frame shows."""

@@ -64,7 +64,7 @@ def extract_features(
     trained = read_trained_head(checkpoint, extractor=config.audio_extractor, iteration=config.iteration)
     source = feature_source(trained.extractor, config, choose_device(device))
     speech = listen(audio)
-    rows = np.concatenate([block.transpose(0, 2, 1) for block in source.blocks(speech)])
+    rows = np.concatenate([block.transpose(0, 2, 1) for block in source.blocks(speech, None)])
     write_array(out, np.ascontiguousarray(rows))
     facts = {"num_frames": speech.clip.num_frames(Fraction(FPS)), "method": source.method}
     write_record(out, "features", {"audio_features": config.audio_features}, {"audio": audio}, facts)

@@ -119,7 +119,7 @@ class SoundWindows(Listener[Windows]):
     @property
     def _num_columns(self) -> int:
         """Columns known so far."""
-        return self._first + self._mel.shape[1]
+        return int(self._first + self._mel.shape[1])
 
     def _starts(self) -> NDArray[np.int64]:
         """First columns of the windows that are still to come, as far as there are frames by now."""
