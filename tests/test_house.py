@@ -170,19 +170,25 @@ def named_outside(root: Path) -> list[str]:
 # The house ----------------------------------------------------------------------------------------------------------
 
 
-def test_families_use_no_other_family_and_nothing_above_them() -> None:
+@pytest.fixture(scope="module")
+def house() -> list[Use]:
+    """Every use of one room by another in the package."""
+    return uses(ROOT)
+
+
+def test_families_use_no_other_family_and_nothing_above_them(house: list[Use]) -> None:
     wrong = [
         f"{use.place}: {use.room} uses {use.used}"
-        for use in uses(ROOT)
+        for use in house
         if use.room.startswith("families/") and (use.used.startswith("families") or use.used in ABOVE_FAMILIES)
     ]
     assert wrong == []
 
 
-def test_only_the_registry_uses_families() -> None:
+def test_only_the_registry_uses_families(house: list[Use]) -> None:
     wrong = [
         f"{use.place}: {use.room} uses {use.used}"
-        for use in uses(ROOT)
+        for use in house
         if use.used.startswith("families") and use.room not in KNOWS_FAMILIES
     ]
     assert wrong == []
@@ -192,8 +198,8 @@ def test_only_the_registry_names_families() -> None:
     assert named_outside(ROOT) == []
 
 
-def test_there_is_no_circle() -> None:
-    assert circle(uses(ROOT)) == ""
+def test_there_is_no_circle(house: list[Use]) -> None:
+    assert circle(house) == ""
 
 
 # That these checks find something -----------------------------------------------------------------------------------
