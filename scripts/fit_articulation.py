@@ -24,8 +24,9 @@ import torch
 from torch import nn
 
 from talkinghead.audio import articulation
-from talkinghead.audio.articulation import HOP_S, LABELS, NUM_FEATURES, RATE_HZ
+from talkinghead.audio.articulation import HOP_S, LABELS, NUM_FEATURES
 from talkinghead.audio.energy import frame_rms, speech_levels_db, to_db
+from talkinghead.contracts import SPEECH_RATE_HZ as RATE_HZ
 
 ASSET = Path(__file__).resolve().parent.parent / "talkinghead" / "assets" / "articulation.npz"
 Phones = list[tuple[float, float, str]]

@@ -17,11 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.audio.energy import frame_rms, speech_levels_db, to_db
-from talkinghead.contracts import FloatArray
+from talkinghead.contracts import SPEECH_RATE_HZ, FloatArray
 
-RATE_HZ = 16000
 HOP_SAMPLES = 160
-HOP_S = HOP_SAMPLES / RATE_HZ
+HOP_S = HOP_SAMPLES / SPEECH_RATE_HZ
 WINDOW_SAMPLES = 400
 FFT_SAMPLES = 512
 NUM_BANDS = 28
@@ -131,7 +130,7 @@ def mel_filters() -> FloatArray:
     """Triangles on the mel scale, each of unit sum; [NUM_BANDS, FFT_SAMPLES // 2 + 1] float32."""
     mel = np.linspace(2595 * np.log10(1 + LOW_HZ / 700), 2595 * np.log10(1 + HIGH_HZ / 700), NUM_BANDS + 2)
     edges = 700 * (10 ** (mel / 2595) - 1)
-    bins = np.arange(FFT_SAMPLES // 2 + 1) * RATE_HZ / FFT_SAMPLES
+    bins = np.arange(FFT_SAMPLES // 2 + 1) * SPEECH_RATE_HZ / FFT_SAMPLES
     rise = (bins - edges[:-2, None]) / (edges[1:-1, None] - edges[:-2, None])
     fall = (edges[2:, None] - bins) / (edges[2:, None] - edges[1:-1, None])
     weights = np.maximum(np.minimum(rise, fall), 0.0)
@@ -174,7 +173,7 @@ def features(samples: FloatArray, typical: FloatArray) -> FloatArray:
         [1 + n // 160, 29] float32, about -4 to 2.
     """
     bands = band_energies(samples)
-    level = to_db(frame_rms(samples, RATE_HZ, hop_s=HOP_S, num_frames=len(bands)))
+    level = to_db(frame_rms(samples, SPEECH_RATE_HZ, hop_s=HOP_S, num_frames=len(bands)))
     loud_db = max(speech_levels_db(level)[1], QUIETEST_DB)
     bands = np.maximum(bands - loud_db * (np.log(10) / 10), typical.max() - DYNAMIC_RANGE).astype(np.float32)
     active = (1.0 / (1.0 + np.exp(-(level - loud_db + 25.0) / 3.0))).astype(np.float32)

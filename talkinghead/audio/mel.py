@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from talkinghead.contracts import FloatArray
+from talkinghead.contracts import SPEECH_RATE_HZ, FloatArray
 from talkinghead.errors import AudioTooShort
 
 Padding = Literal["zeros", "reflect"]
@@ -31,7 +31,7 @@ _BLOCK_COLUMNS = 64 * _TILE_COLUMNS
 class MelSettings:
     """A mel spectrogram in decibels, scaled to [-limit, limit]. The defaults are Wav2Lip's."""
 
-    sample_rate_hz: int = 16_000
+    sample_rate_hz: int = SPEECH_RATE_HZ
     fft_samples: int = 800
     """Also the length of the Hann window."""
     hop_samples: int = 200

@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from talkinghead.audio.articulation import HOP_S, LABELS, RATE_HZ, Tables, phone_posteriors, tables
+from talkinghead.audio.articulation import HOP_S, LABELS, Tables, phone_posteriors, tables
 from talkinghead.audio.energy import frame_level_db, runs, voice_activity
-from talkinghead.contracts import AudioClip, FloatArray, Phone
+from talkinghead.contracts import SPEECH_RATE_HZ, AudioClip, FloatArray, Phone
 from talkinghead.errors import MediaNotFound, OptionError, UnreadableMedia
 
 if TYPE_CHECKING:
@@ -100,8 +100,8 @@ def recognise_phones(
     """
     from talkinghead.audio.recogniser import AllPhones, Words, cut_blocks
 
-    if clip.sample_rate_hz != RATE_HZ:
-        raise OptionError(f"Phones cannot be found at {clip.sample_rate_hz} Hz.", accepted=f"{RATE_HZ} Hz")
+    if clip.sample_rate_hz != SPEECH_RATE_HZ:
+        raise OptionError(f"Phones cannot be found at {clip.sample_rate_hz} Hz.", accepted=f"{SPEECH_RATE_HZ} Hz")
     config = config or ListeningConfig()
     end_s = float(clip.duration_s)
     level = frame_level_db(clip)
@@ -116,8 +116,8 @@ def recognise_phones(
     found: list[Phone] = []
     heard = spoken = listened = understood = in_vain = skip = 0
     for block in cut_blocks(level, active, len(clip.samples)):
-        first = block.start * 100 // RATE_HZ
-        rows = slice(first, first + 1 + (block.stop - block.start) * 100 // RATE_HZ)
+        first = block.start * 100 // SPEECH_RATE_HZ
+        rows = slice(first, first + 1 + (block.stop - block.start) * 100 // SPEECH_RATE_HZ)
         seen = posteriors[rows].astype(np.float32)
         phone_labels = all_phones.block(clip.samples, block).labels[: len(seen)]
         evidence = combine_phones(seen, phone_labels, fitted, config)
@@ -139,9 +139,9 @@ def recognise_phones(
         spoken += int(np.sum(here))
         evidence = with_silence(with_bilabials(evidence, trust, config), here, config)
         labels = decode(evidence, fitted, config)
-        found += to_phones(labels, block.start / RATE_HZ, block.stop / RATE_HZ)
+        found += to_phones(labels, block.start / SPEECH_RATE_HZ, block.stop / SPEECH_RATE_HZ)
         if progress is not None:
-            progress(block.stop / RATE_HZ, end_s)
+            progress(block.stop / SPEECH_RATE_HZ, end_s)
     notes = []
     method = "pocketsphinx" if heard >= 0.5 * spoken else "energy"
     if method == "energy":

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from talkinghead.audio.articulation import HOP_S, HOP_SAMPLES, LABELS, RATE_HZ
+from talkinghead.audio.articulation import HOP_S, HOP_SAMPLES, LABELS
 from talkinghead.audio.energy import runs
-from talkinghead.contracts import FloatArray
+from talkinghead.contracts import SPEECH_RATE_HZ, FloatArray
 
 LABEL_INDEX = {label: index for index, label in enumerate(LABELS)}
 SILENT = LABEL_INDEX["SIL"]
@@ -93,7 +93,7 @@ class _Recogniser:
 
     def block(self, samples: FloatArray, block: Block) -> Heard:
         """What is heard in one block; [1 + (stop - start) // 160]."""
-        margin = round(MARGIN_S * RATE_HZ)
+        margin = round(MARGIN_S * SPEECH_RATE_HZ)
         low, high = max(block.start - margin, 0), min(block.stop + margin, len(samples))
         piece = samples[low:high]
         peak = float(np.max(np.abs(piece), initial=0.0))

@@ -7,13 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from talkinghead.contracts import AudioClip, Phone, Speech
+from talkinghead.contracts import SPEECH_RATE_HZ, AudioClip, Phone, Speech
 
 if TYPE_CHECKING:
     from talkinghead.speech import SpeechOptions
-
-SPEECH_RATE_HZ = 16_000
-"""Every speech encoder and the phone recogniser listen at this rate."""
 
 
 def listen(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from talkinghead.contracts import AudioClip, Frame
+from talkinghead.contracts import SPEECH_RATE_HZ, AudioClip, Frame
 from talkinghead.errors import OptionError
 
 if TYPE_CHECKING:
@@ -152,6 +152,6 @@ def bench_speech(settings: BenchSettings) -> AudioClip:
     from talkinghead.assets import demo_speech_path
     from talkinghead.media import read_audio
 
-    clip = read_audio(settings.audio or demo_speech_path(), 16_000)
+    clip = read_audio(settings.audio or demo_speech_path(), SPEECH_RATE_HZ)
     wanted = round(settings.seconds * clip.sample_rate_hz)
     return replace(clip, samples=np.resize(clip.samples, wanted).astype(np.float32))

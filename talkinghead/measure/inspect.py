@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from talkinghead.contracts import SPEECH_RATE_HZ
+
 if TYPE_CHECKING:
     from talkinghead.face import FaceOptions
     from talkinghead.measure.sync import SyncEstimate
@@ -101,7 +103,7 @@ def inspect_media(
         track = track_faces(
             source, replace(options, every=max(options.step, SYNC_EVERY)), progress=_part(progress, "mouth")
         )
-        sync = estimate_sync(source, track, read_audio(path, 16_000))
+        sync = estimate_sync(source, track, read_audio(path, SPEECH_RATE_HZ))
     except (MediaError, FaceError) as error:
         return Inspection(media, faces, None, (error.what,))
     return Inspection(media, faces, _on_file_clock(sync, media))

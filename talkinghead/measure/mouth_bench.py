@@ -34,7 +34,7 @@ from talkinghead.audio.energy import frame_level_db
 from talkinghead.audio.mouth import MouthConfig, mouth_motion
 from talkinghead.audio.phones import PhoneResult, recognise_phones
 from talkinghead.audio.visemes import BILABIAL, SILENCE, is_vowel, vowel_height
-from talkinghead.contracts import AudioClip, MouthMotion, Phone
+from talkinghead.contracts import SPEECH_RATE_HZ, AudioClip, MouthMotion, Phone
 from talkinghead.errors import InputError, MediaNotFound
 from talkinghead.measure.sync import audio_video_offset
 
@@ -160,7 +160,7 @@ def read_corpus(folder: Path) -> list[Utterance]:
         facts = json.loads(facts_path.read_text(encoding="utf-8"))
         phones = tuple(Phone(float(a), float(b), str(label)) for a, b, label in facts["phones"])
         group = f"{facts.get('engine', '')} {facts.get('voice', '')}".strip()
-        out.append(Utterance(facts_path.stem, read_audio(sound, 16_000), phones, group))
+        out.append(Utterance(facts_path.stem, read_audio(sound, SPEECH_RATE_HZ), phones, group))
     if not out:
         raise MediaNotFound(
             f"{folder} holds no corpus.",

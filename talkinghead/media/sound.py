@@ -16,7 +16,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from talkinghead.contracts import AudioClip, FloatArray
+from talkinghead.contracts import SPEECH_RATE_HZ, AudioClip, FloatArray
 from talkinghead.errors import AudioTooShort, OptionError, UnreadableMedia
 from talkinghead.files import write_bytes
 from talkinghead.media.container import audio_stream, open_input, unreadable
@@ -182,7 +182,7 @@ def open_sound(path: str | os.PathLike[str]) -> SoundFile:
 
 def read_audio(
     path: str | os.PathLike[str],
-    sample_rate_hz: int = 16_000,
+    sample_rate_hz: int = SPEECH_RATE_HZ,
     *,
     start_s: float = 0.0,
     duration_s: float | None = None,

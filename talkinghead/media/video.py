@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -345,7 +345,7 @@ class VideoSource:
         frame_bytes = 3 * self._transform.size[0] * self._transform.size[1]
         self._room = max(1, options.cache_bytes // frame_bytes)
         distinct = int(np.unique(self._slots).size)
-        self._kept: OrderedDict[int, Frame] | None = OrderedDict() if distinct <= self._room else None
+        self._kept: dict[int, Frame] | None = {} if distinct <= self._room else None
 
     @property
     def info(self) -> MediaInfo:

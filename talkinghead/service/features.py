@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from talkinghead.contracts import SPEECH_RATE_HZ
 from talkinghead.engine.steps import StageReport, Stopwatch, check_free, write_array, write_record
 from talkinghead.errors import MissingWeights, OptionError, choices
 
@@ -40,7 +41,7 @@ def extract_features(
         raise OptionError(f"There are no features {kind!r}.", accepted=choices(KINDS))
     check_free(out, force=force)
     watch = Stopwatch()
-    clip = read_audio(audio, 16_000)
+    clip = read_audio(audio, SPEECH_RATE_HZ)
     rows = _features(clip, kind, encoder, convention, device)
     write_array(out, rows)
     inputs = {"audio": audio, **({"encoder": encoder} if encoder is not None and encoder.is_file() else {})}

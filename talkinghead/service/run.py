@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,6 +14,7 @@ from typing import Any
 from talkinghead.contracts import AudioClip, Result, Speech, StageTime
 from talkinghead.engine.context import CancelToken, Progress, ProgressEvent
 from talkinghead.engine.head import AnyHead, Avatar, LoadOptions
+from talkinghead.engine.lru import Lru
 from talkinghead.engine.speech_input import listen, say
 from talkinghead.errors import OptionError
 from talkinghead.registry import build, family
@@ -179,8 +179,7 @@ class HeadPool:
     """
 
     def __init__(self, keep: int = HEADS_KEPT) -> None:
-        self._keep = keep
-        self._free: OrderedDict[tuple[str, str], AnyHead] = OrderedDict()
+        self._free: Lru[tuple[str, str], AnyHead] = Lru(keep)
         self._lock = threading.Lock()
 
     @contextmanager
@@ -189,7 +188,7 @@ class HeadPool:
         assert request.model is not None
         key = head_key(request)
         with self._lock:
-            head = self._free.pop(key, None)
+            head = self._free.take(key)
         watch = _Watch(progress, None)
         if head is None:
             with watch.stage("load"):
@@ -198,9 +197,7 @@ class HeadPool:
             yield head, watch.times
         finally:
             with self._lock:
-                self._free[key] = head
-                while len(self._free) > self._keep:
-                    self._free.popitem(last=False)
+                self._free.keep(key, head)
 
     def run(self, request: Request, *, progress: Progress | None = None, cancel: CancelToken | None = None) -> Result:
         """`run`, with a head of the pool."""

@@ -12,13 +12,12 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from talkinghead.contracts import FloatArray
+from talkinghead.contracts import SPEECH_RATE_HZ, FloatArray
 
 Float64Array = NDArray[np.float64]
 
 GRAPH = "deepspeech-0_1_0-b90017e8.pb"
 """File of the released network."""
-RATE_HZ = 16_000
 PRE_EMPHASIS = 0.97
 FRAME, HOP, FFT = 400, 160, 512
 """Samples per frame and from frame to frame; length of the transform."""
@@ -47,9 +46,9 @@ def int16_samples(samples: FloatArray) -> NDArray[np.int16]:
 @lru_cache(maxsize=1)
 def mel_filters() -> Float64Array:
     """[FILTERS, FFT / 2 + 1] triangles between 0 and 8000 Hz, evenly spaced in mel."""
-    top = 2595 * np.log10(1 + RATE_HZ / 2 / 700.0)
+    top = 2595 * np.log10(1 + SPEECH_RATE_HZ / 2 / 700.0)
     hz = 700 * (10 ** (np.linspace(0, top, FILTERS + 2) / 2595.0) - 1)
-    edges = np.floor((FFT + 1) * hz / RATE_HZ)
+    edges = np.floor((FFT + 1) * hz / SPEECH_RATE_HZ)
     bank = np.zeros((FILTERS, FFT // 2 + 1))
     for j in range(FILTERS):
         low, middle, high = edges[j : j + 3].astype(int)
@@ -131,7 +130,7 @@ def network_input(samples: NDArray[np.int16]) -> NetworkInput:
 
 def num_logit_rows(samples: int) -> int:
     """Rows after the resampling step: its length is rounded half to even, and the published script loses the last."""
-    return max(0, round(samples / RATE_HZ * ROW_FPS) - 1)
+    return max(0, round(samples / SPEECH_RATE_HZ * ROW_FPS) - 1)
 
 
 def num_windows(samples: int) -> int:

@@ -13,15 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from talkinghead.contracts import FloatArray
+from talkinghead.contracts import SPEECH_RATE_HZ, FloatArray
 from talkinghead.errors import BackendError, MissingWeights, WrongCheckpoint
 
 Float64 = NDArray[np.float64]
 
-SAMPLE_RATE_HZ = 16_000
 FRAME_SAMPLES, SHIFT_SAMPLES, FFT_SAMPLES = 400, 160, 512
 NUM_BINS = 80
-LOW_HZ, HIGH_HZ = 20.0, SAMPLE_RATE_HZ / 2
+LOW_HZ, HIGH_HZ = 20.0, SPEECH_RATE_HZ / 2
 PRE_EMPHASIS = 0.97
 LOG_FLOOR = 1.1920928955078125e-07
 """float32 epsilon."""
@@ -49,7 +48,7 @@ def _mel_bank() -> Float64:
     low, high = _mel(LOW_HZ), _mel(HIGH_HZ)
     step = (high - low) / (NUM_BINS + 1)
     left = low + np.arange(NUM_BINS)[:, None] * step
-    bins = _mel(np.arange(FFT_SAMPLES // 2) * (SAMPLE_RATE_HZ / FFT_SAMPLES))[None]
+    bins = _mel(np.arange(FFT_SAMPLES // 2) * (SPEECH_RATE_HZ / FFT_SAMPLES))[None]
     rising, falling = (bins - left) / step, (left + 2 * step - bins) / step
     bank: Float64 = np.maximum(0.0, np.minimum(rising, falling))
     return bank

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from talkinghead.contracts import SPEECH_RATE_HZ
 from talkinghead.families.artalk.look import STUDIO
 from talkinghead.families.artalk.mesh_avatar import NATURAL_LIGHT
 from talkinghead.families.artalk.procedural.head import procedural_head
@@ -179,7 +180,7 @@ def motion_speed(
         model.use(torch.bfloat16)
     if compiled:
         model.compile_encoder()
-    samples = (0.1 * np.random.default_rng(seed).standard_normal(int(16_000 * seconds))).astype(np.float32)
+    samples = (0.1 * np.random.default_rng(seed).standard_normal(int(SPEECH_RATE_HZ * seconds))).astype(np.float32)
 
     def clock() -> float:
         if device.startswith("cuda"):

@@ -23,7 +23,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from talkinghead.contracts import Detection, FloatArray, Frame
+from talkinghead.contracts import SPEECH_RATE_HZ, Detection, FloatArray, Frame
 from talkinghead.errors import (
     InputError,
     NoAudioStream,
@@ -370,7 +370,7 @@ def _sound_and_features(
 
     start = float(options.start_s + first / options.fps)
     try:
-        clip = read_audio(video, 16_000, start_s=start, duration_s=float(count / options.fps))
+        clip = read_audio(video, SPEECH_RATE_HZ, start_s=start, duration_s=float(count / options.fps))
     except NoAudioStream:
         warnings.append("The video has no sound: no aud.wav and no features.")
         return ()

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from talkinghead.contracts import SPEECH_RATE_HZ
 from talkinghead.terminal import console
 from talkinghead.terminal.placing import Backend, Device, Precision
 from talkinghead.terminal.typers import CONTEXT
@@ -149,7 +150,7 @@ def reference(
     if (audio is None) == (features is None):
         raise OptionError("One of --audio and --features is needed.")
     weights = read_generator(checkpoint)
-    clip = read_audio(audio, 16_000, duration_s=duration) if audio is not None else None
+    clip = read_audio(audio, SPEECH_RATE_HZ, duration_s=duration) if audio is not None else None
     folder = write_port_folder(
         output,
         weights,

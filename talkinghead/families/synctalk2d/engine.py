@@ -8,7 +8,6 @@ engine.render(states, heard) -> pictures  a few frames at once
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 
 from talkinghead.backends import Placement, open_session
 from talkinghead.contracts import Backend, FloatArray, Precision
+from talkinghead.engine.lru import Lru
 from talkinghead.families.synctalk2d.crop import Picture
 from talkinghead.families.synctalk2d.folded import FoldedUNet, Form
 from talkinghead.families.synctalk2d.graphs import (
@@ -92,22 +92,24 @@ class StateCache:
 
     def __init__(self, engine: Engine, max_bytes: int) -> None:
         self._engine = engine
-        self._room = max(1, max_bytes // max(1, engine.state_bytes()))
-        self._states: OrderedDict[int, Any] = OrderedDict()
+        self._states: Lru[int, Any] = Lru(max(1, max_bytes // max(1, engine.state_bytes())))
         self.hits = 0
         self.misses = 0
 
+    @property
+    def room(self) -> int:
+        """States that are kept at most."""
+        return self._states.limit
+
     def get(self, key: int, picture: Callable[[], Picture]) -> Any:
         """The state of template `key`, made from `picture()` when it is not there."""
-        if key in self._states:
-            self._states.move_to_end(key)
+        state = self._states.find(key)
+        if state is not None:
             self.hits += 1
-            return self._states[key]
+            return state
         self.misses += 1
         state = self._engine.picture(picture())
-        self._states[key] = state
-        while len(self._states) > self._room:
-            self._states.popitem(last=False)
+        self._states.keep(key, state)
         return state
 
 

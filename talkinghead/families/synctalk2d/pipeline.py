@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
@@ -22,6 +22,7 @@ from talkinghead.contracts import ArrayStore, AudioClip, FloatArray, Frame, Phon
 from talkinghead.engine.context import RunContext
 from talkinghead.engine.head import Avatar, Description, Head, LoadOptions, PrepareOptions, RenderOptions
 from talkinghead.engine.listener import Heard, Listener, WholeSound
+from talkinghead.engine.lru import Lru
 from talkinghead.engine.options import build_config
 from talkinghead.engine.runner import Stage
 from talkinghead.engine.timeline import FramePlan, source_frames_at, source_indices
@@ -146,9 +147,7 @@ class TemplateReader:
         self._size = variant.size
         self._filters = resize_filters(variant.size, config.crop_filter)
         self._parsing = config.parsing
-        self._max_bytes = config.cache_mb * 1_000_000 // 2
-        self._kept: OrderedDict[int, Template] = OrderedDict()
-        self._bytes = 0
+        self._kept: Lru[int, Template] = Lru(config.cache_mb * 1_000_000 // 2, lambda template: template.num_bytes)
         self.clamped = 0
         """Templates whose square left the frame at the left or top."""
         self._frame_size: tuple[int, int] | None = None
@@ -169,17 +168,11 @@ class TemplateReader:
         Raises:
             UnreadableMedia: not a picture, or of another size than the first. FaceError: no face in its landmarks.
         """
-        kept = self._kept.get(key)
+        kept = self._kept.find(key)
         if kept is not None:
-            self._kept.move_to_end(key)
             return kept
         made = self._read(key)
-        if made.num_bytes <= self._max_bytes:
-            self._kept[key] = made
-            self._bytes += made.num_bytes
-            while self._bytes > self._max_bytes:
-                _, old = self._kept.popitem(last=False)
-                self._bytes -= old.num_bytes
+        self._kept.keep(key, made)
         return made
 
     def _read(self, key: int) -> Template:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.backends import DEPTHWISE, candidates, choose_device
-from talkinghead.contracts import FloatArray, IntArray
+from talkinghead.contracts import SPEECH_RATE_HZ, FloatArray, IntArray
 from talkinghead.errors import OptionError, UnreadableMedia, UnwritableOutput, choices
 from talkinghead.families.synctalk2d.choose import build_engine
 from talkinghead.families.synctalk2d.crop import (
@@ -432,7 +432,7 @@ class FrameGenerationPipeline:
         avatar = head.prepare(template_dir)
         folder = Path(output_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        silence = AudioClip(np.zeros(1, np.float32), 16_000)  # the features are given; nothing is listened to
+        silence = AudioClip(np.zeros(1, np.float32), SPEECH_RATE_HZ)  # the features are given; nothing is listened to
         frames = head.frames(avatar, Speech(silence, silence), talkinghead.engine.head.RenderOptions())
         return [_write_jpeg(folder / f"frame_{i:05d}.jpg", frame[:, :, ::-1]) for i, frame in enumerate(frames)]
 

@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from talkinghead.contracts import SPEECH_RATE_HZ
 from talkinghead.families.talkinggaussian.checkpoint import (
     CanonicalCloud,
     TrainedHead,
@@ -259,7 +260,7 @@ def memory_of_run(folder: Path, count: int, size: int, load: dict[str, Any]) -> 
     from talkinghead.measure.memory import peak_memory_bytes
 
     before = peak_memory_bytes()
-    silence = listen(AudioClip(np.zeros(round(16_000 * MEMORY_S), np.float32), 16_000))
+    silence = listen(AudioClip(np.zeros(round(SPEECH_RATE_HZ * MEMORY_S), np.float32), SPEECH_RATE_HZ))
     with tempfile.TemporaryDirectory(prefix="talkinghead-bench-") as name:
         features = write_bench_features(Path(name) / "features.npy", MEMORY_S)
         head = _load(folder, count, available_threads(), {**load, "features": features})

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from talkinghead.contracts import AudioClip, FloatArray, Frame, Speech, StageTime
+from talkinghead.contracts import SPEECH_RATE_HZ, AudioClip, FloatArray, Frame, Speech, StageTime
 from talkinghead.engine.cache import Cache
 from talkinghead.engine.context import CancelToken
 from talkinghead.engine.runner import run_stages
@@ -156,7 +156,7 @@ def synthesize_fuse(
     device = choose_device(options.device)
     renderer = make_renderer(head, device, threads=options.threads or None, exact=True)
     features, speech = _features(options, head.extractor, device)
-    silence = AudioClip(np.zeros(0, np.float32), 16_000)
+    silence = AudioClip(np.zeros(0, np.float32), SPEECH_RATE_HZ)
     rows, positions = speech_rows(
         renderer, features, speech or Speech(silence, silence), head_sha256=head.sha256, cache=Cache()
     )

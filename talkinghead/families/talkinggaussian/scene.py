@@ -14,7 +14,6 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.contracts import FloatArray, Frame
+from talkinghead.engine.lru import Lru
 from talkinghead.errors import MediaNotFound, UnreadableMedia
 from talkinghead.rendering.cameras import Camera, camera_from_pose
 from talkinghead.rendering.jit import kernel
@@ -231,8 +231,7 @@ class Backdrop:
         self._torso = torso
         own = read_rgb(scene / "bc.jpg")
         self._base = own if background is None else cover(read_rgb(background), own.shape[1], own.shape[0])
-        self._limit = max(1, cache_bytes // max(1, own.nbytes))
-        self._kept: OrderedDict[int, Frame] = OrderedDict()
+        self._kept: Lru[int, Frame] = Lru(max(1, cache_bytes // max(1, own.nbytes)))
         self._lock = Lock()
 
     @property
@@ -265,9 +264,9 @@ class Backdrop:
         if not self._torso:
             return self._base
         with self._lock:
-            if img_id in self._kept:
-                self._kept.move_to_end(img_id)
-                return self._kept[img_id]
+            kept = self._kept.find(img_id)
+        if kept is not None:
+            return kept
         torso = read_rgba(self.torso_path(img_id))
         if torso.shape[:2] != self._base.shape[:2]:
             raise UnreadableMedia(
@@ -277,9 +276,7 @@ class Backdrop:
             )
         made = lay_over(torso, self._base)
         with self._lock:
-            self._kept[img_id] = made
-            while len(self._kept) > self._limit:
-                self._kept.popitem(last=False)
+            self._kept.keep(img_id, made)
         return made
 
 

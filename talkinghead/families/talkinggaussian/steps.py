@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from talkinghead.contracts import SPEECH_RATE_HZ
 from talkinghead.engine.context import RunContext
 from talkinghead.engine.head import LoadOptions, PrecisionChoice
 from talkinghead.engine.steps import (
@@ -94,7 +95,7 @@ def write_motion(
     head, avatar = _load(scene, checkpoint, _with_features(config, features), precision)
     known = read_record(features)
     wanted = known.facts.get("num_frames") if known is not None else None
-    nothing = AudioClip(np.zeros(0, np.float32), 16_000)
+    nothing = AudioClip(np.zeros(0, np.float32), SPEECH_RATE_HZ)
     count = num_frames or int(wanted or head.feature_source.num_rows(Speech(nothing, nothing)))
     plan = _plan(avatar, count)
     shot = head.shot_maker(avatar, head.heard_rows(Speech(nothing, nothing), count, RunContext()), plan)

@@ -24,9 +24,10 @@ from torch.nn import functional
 
 from talkinghead.backends import Placement
 from talkinghead.contracts import Frame
+from talkinghead.engine.lru import Lru
 from talkinghead.errors import OutOfMemory
 from talkinghead.families.wav2lip.architecture import EMBEDDING
-from talkinghead.families.wav2lip.engine import Engine, EngineOptions, Face, Lru, Request, Task
+from talkinghead.families.wav2lip.engine import Engine, EngineOptions, Face, Request, Task
 from talkinghead.families.wav2lip.graphs import feature_names, network
 from talkinghead.families.wav2lip.postprocess import MAX_GAIN, MAX_SHIFT, Finish, lower_face_mask
 from talkinghead.families.wav2lip.weights import GeneratorWeights
@@ -136,7 +137,7 @@ class DeviceEngine(Engine):
         super().__init__(weights, placement, options, finish=finish)
         self._device = torch.device(placement.device)
         self._cuda = self._device.type == "cuda"
-        self._regions = Lru(REGIONS_KEPT)
+        self._regions: Lru[Hashable, tuple[Tensor, Tensor]] = Lru(REGIONS_KEPT)
         self._bank: dict[Hashable, int] = {}
         self._levels: list[Tensor] = []
         self._programs: dict[bool, _Program] = {}
@@ -237,7 +238,7 @@ class DeviceEngine(Engine):
 
     def _source(self, request: Request) -> tuple[Tensor, Tensor]:
         """The pixels of the box, and what the network takes of them ([S, S, 3] uint8 BGR), on the device."""
-        known: tuple[Tensor, Tensor] | None = self._regions.find(request.key)
+        known = self._regions.find(request.key)
         if known is None:
             region = self._host(request.face).to(self._device, non_blocking=True)
             known = region, resize_linear(region, self.size, self.size).flip(-1)

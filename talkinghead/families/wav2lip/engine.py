@@ -14,7 +14,7 @@ import hashlib
 import itertools
 import threading
 import time
-from collections import OrderedDict, defaultdict, deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -29,6 +29,7 @@ from talkinghead.backends.processor import available_cores
 from talkinghead.contracts import FloatArray, Frame
 from talkinghead.engine.cache import NullCache
 from talkinghead.engine.context import RunContext
+from talkinghead.engine.lru import Lru
 from talkinghead.errors import OutOfMemory
 from talkinghead.families.wav2lip.architecture import EMBEDDING
 from talkinghead.families.wav2lip.features import FeatureStore
@@ -114,26 +115,6 @@ class Task:
     tracer: Tracer = field(default_factory=NoTracer)
 
 
-class Lru(OrderedDict[Any, Any]):
-    """A dict that forgets the least recently used item above a limit."""
-
-    def __init__(self, limit: int) -> None:
-        super().__init__()
-        self.limit = limit
-
-    def find(self, key: Hashable) -> Any:
-        value = self.get(key)
-        if value is not None:
-            self.move_to_end(key)
-        return value
-
-    def keep(self, key: Hashable, value: Any) -> None:
-        self[key] = value
-        self.move_to_end(key)
-        while len(self) > self.limit:
-            self.popitem(last=False)
-
-
 class Engine:
     """One generator on one device. Not safe for use from several threads at once."""
 
@@ -160,7 +141,7 @@ class Engine:
         self._sessions: dict[str, Session] = {}
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         bytes_per_frame = 4 * sum(int(np.prod(shape)) for shape in self.architecture.feature_shapes)
-        self._features = Lru(max(1, FEATURE_CACHE_BYTES // bytes_per_frame))
+        self._features: Lru[Hashable, tuple[NDArray[Any], ...]] = Lru(max(1, FEATURE_CACHE_BYTES // bytes_per_frame))
         self._stacked: tuple[tuple[Hashable, ...], dict[str, NDArray[Any]]] | None = None
 
     @property
@@ -372,8 +353,9 @@ class Engine:
             task.run.count("features reused", len(keys))
             return self._stacked[1]
         names = feature_names(self.architecture)
-        found = {key: self._features.find(key) for key in keys}
-        fresh = {request.key: request.face for request in batch if found[request.key] is None}
+        known = {key: self._features.find(key) for key in keys}
+        found = {key: features for key, features in known.items() if features is not None}
+        fresh = {request.key: request.face for request in batch if request.key not in found}
         if task.store is not None:
             for key, face in list(fresh.items()):
                 stored = task.store.get(face)
@@ -447,7 +429,7 @@ class Ears:
         self._number = number
         self._task = task
         self._reuse = reuse
-        self._known = Lru(FACE_CACHE_ITEMS)
+        self._known: Lru[Hashable, FloatArray] = Lru(FACE_CACHE_ITEMS)
         self._first = 0
         self._block: list[tuple[FloatArray, Hashable]] = []
 
@@ -470,8 +452,9 @@ class Ears:
             embeddings = self._engine.hear(windows, self._task)
             return [(embedding, None) for embedding in embeddings]
         marks = [hashlib.blake2b(window.data, digest_size=16).digest() for window in windows]
-        known = {mark: self._known.find(mark) for mark in marks}
-        fresh = {mark: index for index, mark in enumerate(marks) if known[mark] is None}
+        kept = {mark: self._known.find(mark) for mark in marks}
+        known = {mark: embedding for mark, embedding in kept.items() if embedding is not None}
+        fresh = {mark: index for index, mark in enumerate(marks) if mark not in known}
         if fresh:
             embeddings = self._engine.hear(windows[list(fresh.values())], self._task)
             for mark, embedding in zip(fresh, embeddings, strict=True):

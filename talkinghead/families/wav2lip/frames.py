@@ -13,9 +13,10 @@ from pathlib import Path
 
 from talkinghead.contracts import FaceStatus, FaceTrack, Frame, FrameSource
 from talkinghead.engine.head import Avatar
+from talkinghead.engine.lru import Lru
 from talkinghead.engine.runner import Stage
 from talkinghead.engine.timeline import FramePlan, PlannedFrame, planned_frames
-from talkinghead.families.wav2lip.engine import Ears, Engine, Face, Lru, Request, Task, new_source
+from talkinghead.families.wav2lip.engine import Ears, Engine, Face, Request, Task, new_source
 from talkinghead.families.wav2lip.listening import Windows
 
 REPEATS_KEPT = 512
@@ -107,7 +108,7 @@ class FaceRun:
         """Ask the engine for what is not known yet; frames leave in order."""
         engine, task, reuse = self.engine, self.task, self._reuse
         ears = [Ears(engine, self.windows, number, task, reuse=reuse) for number in range(len(self.avatar.tracks))]
-        known = Lru(REPEATS_KEPT)
+        known: Lru[Hashable, Face] = Lru(REPEATS_KEPT)
         asked: dict[Hashable, list[tuple[FaceWork, int]]] = {}
         waiting: deque[FaceWork] = deque()
 

@@ -166,7 +166,7 @@ def test_states_and_batches_change_nothing(unet160: Any) -> None:
         np.testing.assert_array_equal(found, engine(pictures[k], window))
     assert cache.misses == 6  # two fit, and the third is always the one that was left out longest
     assert cache.hits == 5
-    assert StateCache(engine, 10**9)._room > 2
+    assert StateCache(engine, 10**9).room > 2
 
 
 @pytest.mark.parametrize("kind", ["openvino split", "onnx split", "torch joined"])

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from talkinghead.audio.sinc_resample import sinc_resample
+from talkinghead.contracts import SPEECH_RATE_HZ
 from talkinghead.errors import MissingDependency
 
 MIMI_RATE_HZ = 24_000
@@ -61,7 +62,7 @@ class MimiEncoder(nn.Module):
 
     def codes(self, chunks: torch.Tensor) -> torch.Tensor:
         """[B, n] at 16 kHz to [B, quantizers, frames] int64 at 12.5 per second."""
-        wave = sinc_resample(chunks, 16_000, MIMI_RATE_HZ, phase_dtype=torch.float32)
+        wave = sinc_resample(chunks, SPEECH_RATE_HZ, MIMI_RATE_HZ, phase_dtype=torch.float32)
         found: torch.Tensor = self.acoustic_model.encode(wave[:, None]).audio_codes
         return found
 

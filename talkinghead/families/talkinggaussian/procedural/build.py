@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from talkinghead.contracts import Frame, Phone
+from talkinghead.contracts import SPEECH_RATE_HZ, Frame, Phone
 from talkinghead.families.talkinggaussian.checkpoint import (
     CanonicalCloud,
     TrainedHead,
@@ -252,7 +252,7 @@ def write_scene(folder: Path, config: ProceduralConfig, phones: Sequence[Phone],
     from talkinghead.contracts import AudioClip, Speech
     from talkinghead.families.talkinggaussian.phone_features import phone_rows
 
-    clip = AudioClip(np.zeros(round(duration_s * 16_000), np.float32), 16_000)
+    clip = AudioClip(np.zeros(round(duration_s * SPEECH_RATE_HZ), np.float32), SPEECH_RATE_HZ)
     rows = np.concatenate(list(phone_rows(Speech(clip, clip, phones=tuple(phones)))))
     count = config.num_frames or len(rows)
     folder.mkdir(parents=True, exist_ok=True)
@@ -319,7 +319,7 @@ def write_example(folder: Path, config: ProceduralConfig | None = None) -> Examp
     from talkinghead.media import read_audio
 
     config = config or ProceduralConfig()
-    duration_s = float(read_audio(demo_speech_path(), 16_000).duration_s)
+    duration_s = float(read_audio(demo_speech_path(), SPEECH_RATE_HZ).duration_s)
     head = build_head(config)
     num_frames = write_scene(folder / "data", config, read_phones(demo_phones_path()), duration_s)
     write_model(folder / "model", head)
