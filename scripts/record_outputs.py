@@ -221,12 +221,31 @@ frames(head.frames(avatar, speech))
 preview = find("preview")
 seen = preview(head, avatar, shape="D")
 frames([seen.result, seen.picture(layers=("box", "landmarks", "mask"))])
-session = find("LiveSession")(head, avatar, batch=4)
-samples = np.concatenate([np.zeros(6400, np.float32), speech.clip.samples])
-for first in range(0, len(samples), 1000):
-    for step in session.push(samples[first : first + 1000]):
-        frames(step.frames)
-        array("samples", step.samples)
+""",
+    ),
+    python(  # LiveTalking's windows; its first five frames hear what comes before the sound
+        "wav2lip-live",
+        """
+import numpy as np
+import talkinghead as th
+session_of = find("LiveSession")
+head = th.load("wav2lip", checkpoint="in/wav2lip_gan.pth", latency=True)
+avatar = head.prepare("in/me.png")
+samples = np.concatenate([np.zeros(6400, np.float32), th.listen("in/hello.wav", duration_s=0.5).clip.samples])
+session = session_of(head, avatar, batch=4)
+pieces = [samples[first : first + 1000] for first in range(0, len(samples), 1000)]
+made = [frame for piece in pieces for step in session.push(piece) for frame in step.frames]
+frames(made[5:20])
+""",
+        """
+import itertools
+import numpy as np
+import talkinghead as th
+head = th.load("wav2lip", checkpoint="in/wav2lip_gan.pth", latency=True, windows="livetalking", step_frames=4)
+avatar = head.prepare("in/me.png")
+samples = np.concatenate([np.zeros(6400, np.float32), th.listen("in/hello.wav", duration_s=0.5).clip.samples])
+pieces = [samples[first : first + 1000] for first in range(0, len(samples), 1000)]
+frames(itertools.islice(head.stream(avatar, pieces, th.RenderOptions(overlap=False)), 15))
 """,
     ),
     # SyncTalk_2D
