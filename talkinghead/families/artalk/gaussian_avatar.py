@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 
 from talkinghead.backends.gate import Verdict, first_faithful
-from talkinghead.backends.placement import Offer, Order, Way, candidates, choose_device
+from talkinghead.backends.placement import Offer, Order, Placement, Way, candidates, choose_device
 from talkinghead.contracts import FloatArray, Frame, NetworkRun, StageTime
 from talkinghead.engine.context import RunContext
 from talkinghead.engine.head import LoadOptions
@@ -131,20 +132,8 @@ def open_gaussian_avatar(
     """
     started = time.perf_counter()
     run.tell("open-face", 0, 1)
-    mesh_only = [text for text in ("background", "texture") if getattr(config, text) not in ("auto", None)]
-    if mesh_only:
-        raise OptionError(
-            f"--{mesh_only[0]} belongs to the mesh; a Gaussian avatar is drawn on black, as published.",
-            remedy=f"leave --{mesh_only[0]} out, or --avatar mesh",
-        )
-    purpose = f"The avatar {name!r}"
-    weights_path = assets.need("gagavatar_model", purpose)
-    tracked_path = assets.need("tracked_avatars", purpose)
-    if procedural:
-        assets.need("flame_with_eye", purpose)
-    logo = None
-    if config.watermark:
-        logo = read_logo(assets.need("gagavatar_logo", "The watermark (--no-watermark leaves it out)"))
+    _refuse_mesh_options(config)
+    weights_path, tracked_path, logo_path = _files(name, assets, config, procedural=procedural)
     head = pick_tracked(read_tracked(tracked_path), name, tracked_path)
     model = load_gagavatar(weights_path)
     if len(model.head_base) != flame.num_vertices:
@@ -152,26 +141,20 @@ def open_gaussian_avatar(
             f"The FLAME head has {flame.num_vertices} vertices and GAGAvatar.pt {len(model.head_base)}.",
             accepted="FLAME_with_eye.pt of the assets",
         )
+    weights_sha256 = file_sha256(weights_path)
     device = _device(options.device, run)
     model = model.to(device)
-    weights_sha256 = file_sha256(weights_path)
     renderer = GaussianRenderer(
         model,
         build_gaussians(model, head, run.cache, weights_sha256),
-        logo=logo,
+        logo=read_logo(logo_path) if logo_path is not None else None,
         seed=config.seed if config.noise == "random" else None,
         threads=config.threads or None,
     )
     rest = Shot(flame.vertices(head.shape.reshape(1, -1), scale=FLAME_SCALE)[0], head.transform)
-    verdict = first_faithful(
-        candidates(UPSAMPLER, device, options.backend, options.precision),
-        lambda place: renderer.faithfulness_db(rest, HALVES[place.precision]),
-        network="gagavatar-upsampler/1",
-        weights_sha256=weights_sha256,
-        store=run.cache,
+    verdict = _place_upsampler(
+        renderer, rest, candidates(UPSAMPLER, device, options.backend, options.precision), weights_sha256, run
     )
-    for sentence in verdict.refused:
-        run.fall_back(sentence)
     half = HALVES.get(verdict.placement.precision)
     renderer = replace(renderer, exact=half is None, autocast=half)
     times = [StageTime("open-face", time.perf_counter() - started, 0.0, 0.0, 1)]
@@ -188,6 +171,43 @@ def open_gaussian_avatar(
         name=name,
         drawer=GaussianDrawer(flame, renderer, head.shape[None], head.transform[:, 3].copy(), verdict),
     )
+
+
+def _files(name: str, assets: AssetFolder, config: ARTalkConfig, *, procedural: bool) -> tuple[Path, Path, Path | None]:
+    """Weights, tracked heads, and the logo where it is drawn."""
+    purpose = f"The avatar {name!r}"
+    weights, tracked = assets.need("gagavatar_model", purpose), assets.need("tracked_avatars", purpose)
+    if procedural:
+        assets.need("flame_with_eye", purpose)
+    logo = None
+    if config.watermark:
+        logo = assets.need("gagavatar_logo", "The watermark (--no-watermark leaves it out)")
+    return weights, tracked, logo
+
+
+def _refuse_mesh_options(config: ARTalkConfig) -> None:
+    for name in ("background", "texture"):
+        if getattr(config, name) not in ("auto", None):
+            raise OptionError(
+                f"--{name} belongs to the mesh; a Gaussian avatar is drawn on black, as published.",
+                remedy=f"leave --{name} out, or --avatar mesh",
+            )
+
+
+def _place_upsampler(
+    renderer: GaussianRenderer, shot: Shot, places: Sequence[Placement], weights_sha256: str, run: RunContext
+) -> Verdict:
+    """Half precision only where it keeps the picture of this avatar at rest."""
+    verdict = first_faithful(
+        places,
+        lambda place: renderer.faithfulness_db(shot, HALVES[place.precision]),
+        network="gagavatar-upsampler/1",
+        weights_sha256=weights_sha256,
+        store=run.cache,
+    )
+    for sentence in verdict.refused:
+        run.fall_back(sentence)
+    return verdict
 
 
 def _try_frame(renderer: GaussianRenderer, shot: Shot, run: RunContext) -> StageTime:
