@@ -92,7 +92,7 @@ def inspect_media(
         source = open_frames(path)
     except MediaError as error:
         return Inspection(media, None, None, (error.what,))
-    faces = face_coverage(source, options, _part(progress, "faces"))
+    faces = face_coverage(source, options, _part(progress, "detect-faces"))
     if media.kind != "video" or media.main_audio is None or faces.frames_with_face == 0:
         return Inspection(media, faces, None)
 
@@ -101,7 +101,7 @@ def inspect_media(
     try:
         # Between looks the box is interpolated: the mouth is followed well enough for a correlation.
         track = track_faces(
-            source, replace(options, every=max(options.step, SYNC_EVERY)), progress=_part(progress, "mouth")
+            source, replace(options, every=max(options.step, SYNC_EVERY)), progress=_part(progress, "analyse-face")
         )
         sync = estimate_sync(source, track, read_audio(path, SPEECH_RATE_HZ))
     except (MediaError, FaceError) as error:

@@ -29,9 +29,9 @@ SMALL = ("--seconds", "0.4", "--size", "160x120", "--repeats", "2")
 def test_the_table(run):
     ran = run("bench", "stripes", *SMALL, "--delay-s", "0.03")
     assert ran.status == 0, ran.err
-    for text in ("picture (", "video (", "read ", "paint ", "write ", "warm: 10 frames", "cold:", "peak memory"):
+    for text in ("picture (", "video (", "read ", "compose ", "write ", "warm: 10 frames", "cold:", "peak memory"):
         assert text in ran.out
-    assert "limited by 'paint'" in ran.out
+    assert "limited by 'compose'" in ran.out
 
 
 def test_json(run):

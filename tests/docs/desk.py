@@ -182,7 +182,7 @@ def trained_head(shop: Shop, path: Path) -> None:
 
 
 def deepspeech(_: Shop, path: Path) -> None:
-    from tests.families.talkinggaussian.test_features import graph_file, small_graph
+    from tests.audio.encoders.test_deepspeech import graph_file, small_graph
 
     graph_file(path, small_graph())
 

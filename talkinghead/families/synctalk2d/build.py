@@ -298,7 +298,7 @@ def _frames_and_landmarks(
                     break
                 results.append(waiting.pop(0).result())
                 if tell is not None:
-                    tell("faces", len(results), total)
+                    tell("detect-faces", len(results), total)
         except BaseException:
             for future in waiting:
                 future.cancel()
@@ -378,11 +378,11 @@ def _sound_and_features(
     if options.encoder is None:
         return ()
     if tell is not None:
-        tell("features", 0, 1)
+        tell("listen", 0, 1)
     name = FEATURE_FILES[options.mode]
     write_whole(output / name, npy_bytes(encode_speech(clip.samples, options.mode, options.encoder)))
     if tell is not None:
-        tell("features", 1, 1)
+        tell("listen", 1, 1)
     return (name,)
 
 

@@ -69,7 +69,7 @@ def run(
     sound = audio_path.name.split(".")[0]
     output = Path("result") / f"{name}_{sound}_{number}.mp4"
     output.parent.mkdir(exist_ok=True)
-    render = RenderOptions(encode=EncodeOptions(crf=head.variant.size.crf))
+    render = RenderOptions(encode=EncodeOptions(crf=head.variant().size.crf))
     with console.ProgressDisplay(quiet=quiet) as display:
         started = time.perf_counter()
         speech = listen(audio_path)

@@ -53,7 +53,7 @@ def test_build(tmp_path: Path, video: Path, models: Path) -> None:
     assert made.num_frames == 10  # 0.4 s at 25 frames per second
     assert made.features == ("aud_ave.npy",)
     assert made.num_without_face == made.num_left_out == 0
-    assert set(steps) == {"faces", "features"}
+    assert set(steps) == {"detect-faces", "listen"}
     template = open_template(out)
     assert template.num_frames == 10
     assert template.strays == ()
