@@ -6,6 +6,7 @@
 #   make coverage the same, and which lines of the package it runs: coverage.json, htmlcov/index.html
 #   make lint     ruff and mypy
 #   make bench    where the time goes
+#   make gpu      tests, numbers and speed on a CUDA card: docs/figures/gpu.md
 #   make docs     the documentation as a site: site/index.html
 #   make setup    .venv with everything that tests and development need
 #   make clean    remove what these targets made, environments included
@@ -26,11 +27,11 @@ DEMO_SETUP := $(DEMO_VENV)/.installed
 
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help setup demo test test-all coverage lint format bench docs clean
+.PHONY: help setup demo test test-all coverage lint format bench gpu docs clean
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n 's/^# \{0,1\}//; 1,11p' Makefile
+	@sed -n 's/^# \{0,1\}//; 1,12p' Makefile
 
 setup: $(SETUP)
 
@@ -96,6 +97,9 @@ format: $(SETUP)
 
 bench: $(SETUP)
 	$(VENV)/bin/talkinghead bench viseme $(ARGS)
+
+gpu: $(SETUP)
+	$(VENV)/bin/python scripts/gpu_report.py -o docs/figures $(ARGS)
 
 docs: $(SETUP)
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict --quiet
