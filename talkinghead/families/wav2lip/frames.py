@@ -46,6 +46,12 @@ class FaceWork:
     missing: int = 0
     """Faces that are still to come."""
 
+    def to_generate(self) -> Iterator[tuple[int, Face]]:
+        """Number and crop of each face that speaks."""
+        for number, crop in enumerate(self.crops):
+            if crop is not None:
+                yield number, crop
+
 
 class FaceRun:
     """One run over a prepared face. The stages may run in threads of their own.
@@ -115,9 +121,7 @@ class FaceRun:
         def requests() -> Iterator[Request | None]:
             for work in works:
                 waiting.append(work)
-                for number, crop in enumerate(work.crops):
-                    if crop is None:
-                        continue
+                for number, crop in work.to_generate():
                     embedding, heard = ears[number].embedding(work.planned.index)
                     source = (number, work.planned.source_index)
                     strength = self.windows[work.planned.index][number].gate
