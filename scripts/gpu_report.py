@@ -1,10 +1,11 @@
 """What a CUDA card does with this package: its tests, its numbers against the processor's, and its speed.
 
-    make gpu                                        # or: python scripts/gpu_report.py -o docs/figures
+    make gpu                                        # with everything installed; docs/performance.md shows the tables
+    python scripts/gpu_report.py -o results/gpu     # the same, into a folder
     python scripts/gpu_report.py --device cpu       # rehearse without a card: every part runs, nothing is proven
 
-Writes gpu.json (everything) and gpu.md (tables, which docs/performance.md shows), in at most 8 minutes. Every part runs
-in a process of its own with a time limit; one that fails is named, and the others go on. The parts:
+Writes gpu.json (everything) and gpu.md (tables), in at most 8 minutes. Every part runs in a process of its own with a
+time limit; one that fails is named, and the others go on. The parts:
 
     machine    the card, its driver, the versions
     inputs     the constructed inputs of record_outputs.py (--inputs FOLDER takes a folder that was made before)

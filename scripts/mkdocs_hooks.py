@@ -7,6 +7,7 @@ A comment alone on a line of a page is replaced by a table:
     <!-- catalogue -->           public checkpoints and their licences
     <!-- errors -->              the errors that are raised on purpose
     <!-- commands -->            every command with its options
+    <!-- gpu -->                 what `make gpu` measured, where somebody did
     <!-- stages -->              the stages of a job, as progress and reports name them
 """
 
@@ -16,6 +17,7 @@ import ast
 import inspect
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 MARKER = re.compile(r"^<!-- (\w+)(?:: ([\w.:]+))? -->$", re.MULTILINE)
@@ -145,6 +147,15 @@ def describe(name: str, command: Any, parts: list[str]) -> None:
         parts.append(table(("option", "meaning"), rows))
 
 
+GPU_FIGURES = Path(__file__).resolve().parent.parent / "docs" / "figures" / "gpu.md"
+
+
+def gpu() -> str:
+    if GPU_FIGURES.exists():
+        return GPU_FIGURES.read_text(encoding="utf-8")
+    return "That file is not there yet: **no figures from a card exist.**\n"
+
+
 WRITERS: dict[str, Callable[..., str]] = {
     "options": options,
     "models": models,
@@ -152,4 +163,5 @@ WRITERS: dict[str, Callable[..., str]] = {
     "errors": errors,
     "commands": commands,
     "stages": stages,
+    "gpu": gpu,
 }

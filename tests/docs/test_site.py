@@ -16,6 +16,7 @@ from talkinghead.engine.options import config_class, option_fields
 from talkinghead.registry import FAMILIES
 from talkinghead.service.models import catalogue
 from tests.conftest import ROOT
+from tests.scripts.scripts import load_script
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +40,8 @@ def words(page: Path) -> str:
 
 def test_every_page_is_built(site):
     for source in (ROOT / "docs").rglob("*.md"):
+        if source.parent.name == "figures":
+            continue  # shown by other pages
         assert (site / source.relative_to(ROOT / "docs").with_suffix(".html")).exists(), source
 
 
@@ -50,6 +53,17 @@ def test_pages_load_nothing_from_elsewhere(site):
         assert loaded == [], page
     for sheet in site.rglob("*.css"):
         assert not re.search(r"url\(['\"]?(?:https?:)?//", sheet.read_text(encoding="utf-8")), sheet
+
+
+def test_figures_of_a_card_are_shown_or_said_to_be_missing(tmp_path, monkeypatch):
+    hooks = load_script("mkdocs_hooks")
+    page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    monkeypatch.setattr(hooks, "GPU_FIGURES", tmp_path / "gpu.md")
+    assert "That file is not there yet: **no figures from a card exist.**" in hooks.on_page_markdown(page)
+    (tmp_path / "gpu.md").write_text("| model | frames/s |\n", encoding="utf-8")
+    shown = hooks.on_page_markdown(page)
+    assert "| model | frames/s |" in shown
+    assert "not there yet" not in shown
 
 
 def test_tables_come_from_the_code(site):
