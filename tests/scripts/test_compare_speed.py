@@ -60,7 +60,7 @@ def test_the_first_form_that_a_side_accepts_is_used(checkouts: tuple[Path, Path]
     case = speed.Case("x", (("-c", "raise SystemExit(2)"), ("-c", "pass")))
     side.accept(case, 60)
     assert side.run(case, 60).wall_s > 0
-    with pytest.raises(SystemExit, match="x does not run in .*quick"):
+    with pytest.raises(SystemExit, match=r"x does not run in .*quick"):
         side.accept(speed.Case("x", (("-c", "raise SystemExit('no such option')"),)), 60)
 
 

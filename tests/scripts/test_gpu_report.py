@@ -16,7 +16,6 @@ import pytest
 from tests.conftest import ROOT
 from tests.scripts.scripts import load_script
 
-
 report = load_script("gpu_report")
 
 
