@@ -17,7 +17,8 @@ from talkinghead.engine.lru import Lru
 from talkinghead.engine.runner import Stage
 from talkinghead.engine.timeline import FramePlan, PlannedFrame, planned_frames
 from talkinghead.families.wav2lip.engine import Ears, Engine, Face, Request, Task, new_source
-from talkinghead.families.wav2lip.listening import Windows
+from talkinghead.families.wav2lip.listening import Window, Windows, stack_windows
+from talkinghead.families.wav2lip.precision import GeneratorPlace
 
 REPEATS_KEPT = 512
 """Generated faces kept for the same face hearing the same again."""
@@ -58,6 +59,7 @@ class FaceRun:
 
     Args:
         windows: one item per output frame; may still grow.
+        place: decides where the engine runs, at the first face.
         reuse: generate what repeats once.
         profile: where the trace of the task is written to at the end.
     """
@@ -69,6 +71,7 @@ class FaceRun:
         windows: Sequence[Windows],
         plan: FramePlan,
         task: Task,
+        place: GeneratorPlace,
         *,
         reuse: bool = True,
         profile: Path | None = None,
@@ -78,6 +81,8 @@ class FaceRun:
         self.windows = windows
         self.plan = plan
         self.task = task
+        self._place = place
+        self._settled = False
         self._reuse = reuse
         self._profile = profile
 
@@ -122,6 +127,7 @@ class FaceRun:
             for work in works:
                 waiting.append(work)
                 for number, crop in work.to_generate():
+                    self._settle(crop, self.windows[work.planned.index][number])
                     embedding, heard = ears[number].embedding(work.planned.index)
                     source = (number, work.planned.source_index)
                     strength = self.windows[work.planned.index][number].gate
@@ -153,6 +159,12 @@ class FaceRun:
                     work.missing -= 1
             while waiting and not waiting[0].missing:
                 yield waiting.popleft()
+
+    def _settle(self, crop: Face, window: Window) -> None:
+        """Decide, by the first face that speaks, where the generator runs."""
+        if not self._settled:
+            self._place.settle(self.engine, crop, stack_windows([window])[0], self.task)
+            self._settled = True
 
     def compose(self, works: Iterator[FaceWork]) -> Iterator[Frame]:
         for work in works:
