@@ -311,12 +311,38 @@ class DeviceEngine(Engine):
             self._programs[split] = _Program(module, self, split=split)
         return self._programs[split]
 
+    def move(self, placement: Placement) -> None:
+        if placement.name != self.placement.name:
+            super().move(placement)
+            self._forget()
+
+    def _sample(self, face: Face, window: NDArray[np.float32], task: Task) -> NDArray[Any]:
+        audio = self.session("audio", task).run({"mel": window[None, None]})["audio"]
+        with torch.inference_mode():
+            planes = planes_of(self._crop_of(face), self._dtype)
+            (output,) = self._module("generator")(torch.from_numpy(audio).to(self._device, self._dtype), planes)
+            found: NDArray[Any] = output.float().cpu().numpy()
+        return found
+
+    def _planes(self, face: Face) -> NDArray[np.float32]:
+        found: NDArray[np.float32] = planes_of(self._crop_of(face), torch.float32).contiguous().cpu().numpy()
+        return found
+
+    def _crop_of(self, face: Face) -> Tensor:
+        """[1, S, S, 3] uint8 BGR of the pixels of a box."""
+        region = self._host(face).to(self._device)
+        return resize_linear(region, self.size, self.size).flip(-1)[None]
+
     def banks(self) -> list[Tensor]:
         """The feature bank, one tensor per level; replaced when it grows."""
         return self._levels
 
     def close(self) -> None:
         super().close()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._encoder_module = None
         self._programs.clear()
         self._bank.clear()
         self._levels = []

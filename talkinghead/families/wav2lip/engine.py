@@ -15,16 +15,18 @@ import itertools
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from talkinghead.backends import Placement, Session, open_session
+from talkinghead.backends import Network, Placement, Session, open_session
 from talkinghead.backends.artefacts import compiled_folder
 from talkinghead.backends.base import OperatorTime
+from talkinghead.backends.gate import exact_place, psnr_db
+from talkinghead.backends.placement import HIGHEST_PSNR_DB
 from talkinghead.backends.processor import available_cores
 from talkinghead.contracts import FloatArray, Frame
 from talkinghead.engine.cache import NullCache
@@ -227,7 +229,7 @@ class Engine:
                 placement = Placement(placement.device, placement.backend, "float32", placement.why)
         cache = task.run.cache
         session = open_session(
-            network(part, self.architecture, lambda: self.weights.folded, self._weights_key()),
+            self._network(part),
             placement,
             batch=AUDIO_BATCH if part == "audio" else self.batch,
             threads=threads,
@@ -243,8 +245,53 @@ class Engine:
             self.from_cache = session.facts.from_cache
         return session
 
-    def _weights_key(self) -> str | Callable[[], str]:
-        return self.weights.sha256 if self.weights.file_hash.is_known else lambda: self.weights.sha256
+    def _network(self, part: str) -> Network:
+        key = self.weights.sha256 if self.weights.file_hash.is_known else lambda: self.weights.sha256
+        return network(part, self.architecture, lambda: self.weights.folded, key)
+
+    # Precision ------------------------------------------------------------------------------------------------------
+
+    def move(self, placement: Placement) -> None:
+        """Run somewhere else from now on."""
+        if placement.name == self.placement.name:
+            return
+        self.placement = placement
+        for part in list(self._locks):
+            with self._locks[part]:  # behind who is still opening it for the place before
+                self._close((part,))
+        self._features.clear()
+        self._stacked = None
+
+    def faithfulness_db(self, placement: Placement, face: Face, window: FloatArray, task: Task) -> float:
+        """How near one generated face comes to the same in float32; the engine runs at the place from then on.
+
+        Args:
+            face: from `crop`.
+            window: [80, 16] float32, what is heard with it.
+        """
+        self.move(placement)
+        with task.tracer.span("precision"):
+            return psnr_db(self._sample(face, window, task), self._exact(face, window), peak=1)
+
+    def _sample(self, face: Face, window: FloatArray, task: Task) -> NDArray[Any]:
+        """One face as the engine makes it, before it is rounded: [1, 3, S, S] float32."""
+        audio = self.session("audio", task).run({"mel": window[None, None]})["audio"]
+        planes = self._planes(face)
+        if not task.split:
+            return self.session("generator", task).run({"audio": audio, "face": planes})["output"]
+        features = self.session("face", task).run({"face": planes})
+        return self.session("decoder", task).run({"audio": audio, **features})["output"]
+
+    def _exact(self, face: Face, window: FloatArray) -> NDArray[Any]:
+        """The same in float32."""
+        place = exact_place(self.placement)
+        audio = open_session(self._network("audio"), place).run({"mel": window[None, None]})["audio"]
+        generator = open_session(self._network("generator"), place)
+        return generator.run({"audio": audio, "face": self._planes(face)})["output"]
+
+    def _planes(self, face: Face) -> NDArray[np.float32]:
+        """A crop as the network takes it, [1, 6, S, S]."""
+        return network_faces(face[None])
 
     # Sound ----------------------------------------------------------------------------------------------------------
 
@@ -273,13 +320,16 @@ class Engine:
         wanted = self.options.batch(self.placement.device)
         if self.batch < wanted:
             task.run.fall_back(f"Batches of {self.batch} are used: {wanted} did not fit into memory before.")
+        for first in source:  # where the network runs may be decided when the first face is asked for
+            if first is not None:
+                source = itertools.chain([first], source)
+                break
+            yield None
+        else:
+            return
         if self.placement.precision == "int8":
             task = replace(task, split=False)  # the quantised form is the whole generator
-            for first in source:
-                if first is not None:
-                    source = self._calibrated(itertools.chain([first], source), task)
-                    break
-                yield None  # nothing to calibrate on yet
+            source = self._calibrated(source, task)
         ended = False
         while not ended:
             pending: deque[list[Request]] = deque()
@@ -307,12 +357,10 @@ class Engine:
         self._close(("generator",))  # calibrated on the faces of an earlier run
         self._int8_samples = [self._inputs([request], task) for request in faces[:CALIBRATION_FACES]]
         checked = self._inputs(faces[-CHECKED_FACES:], task)
-        place = Placement(self.placement.device, self.placement.backend, "float32", "")
-        net = network("generator", self.architecture, lambda: self.weights.folded, self.weights.sha256)
-        exact = open_session(net, place, batch=len(checked["audio"])).run(checked)["output"]
+        place = Placement(self.placement.device, self.placement.backend, "float32")
+        exact = open_session(self._network("generator"), place, batch=len(checked["audio"])).run(checked)["output"]
         found = self.session("generator", task).run(checked)["output"]
-        error = float(np.mean((found - exact) ** 2))
-        self.int8_psnr_db = round(-10 * np.log10(max(error, 1e-12)), 2)
+        self.int8_psnr_db = round(min(psnr_db(found, exact, peak=1), HIGHEST_PSNR_DB), 2)
         return itertools.chain(taken, source)
 
     def _batches(

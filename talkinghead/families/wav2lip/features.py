@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +21,14 @@ are computed faster than they are read."""
 class FeatureStore:
     """The face encoder's outputs by what went in: the face's pixels, the weights and the runtime."""
 
-    def __init__(self, cache: Cache, weights_sha256: str, placement: Placement) -> None:
+    def __init__(self, cache: Cache, weights_sha256: str, placement: Callable[[], Placement]) -> None:
+        """
+        Args:
+            placement: tells where the network runs now.
+        """
         self._cache = cache
-        self._identity = f"{weights_sha256} {GRAPH_VERSION} {placement.backend} {placement.precision}"
+        self._weights_sha256 = weights_sha256
+        self._placement = placement
 
     def get(self, face_bgr: NDArray[np.uint8]) -> tuple[NDArray[np.generic], ...] | None:
         """One array per encoder stage, in the form in which the runtime gave them; None where they are not kept."""
@@ -35,4 +41,6 @@ class FeatureStore:
 
     def _key(self, face_bgr: NDArray[np.uint8]) -> str:
         pixels = hashlib.blake2b(np.ascontiguousarray(face_bgr).data, digest_size=32).digest()
-        return cache_key("wav2lip-features/1", face=pixels, size=len(face_bgr), identity=self._identity)
+        place = self._placement()
+        identity = f"{self._weights_sha256} {GRAPH_VERSION} {place.backend} {place.precision}"
+        return cache_key("wav2lip-features/1", face=pixels, size=len(face_bgr), identity=identity)

@@ -17,7 +17,8 @@ from talkinghead.engine.lru import Lru
 from talkinghead.engine.runner import Stage
 from talkinghead.engine.timeline import FramePlan, PlannedFrame, planned_frames
 from talkinghead.families.wav2lip.engine import Ears, Engine, Face, Request, Task, new_source
-from talkinghead.families.wav2lip.listening import Windows
+from talkinghead.families.wav2lip.listening import Windows, stack_windows
+from talkinghead.families.wav2lip.precision import GeneratorPlace
 
 REPEATS_KEPT = 512
 """Generated faces kept for the same face hearing the same again."""
@@ -52,6 +53,7 @@ class FaceRun:
 
     Args:
         windows: one item per output frame; may still grow.
+        place: decides where the engine runs, at the first face.
         reuse: generate what repeats once.
         profile: where the trace of the task is written to at the end.
     """
@@ -63,6 +65,7 @@ class FaceRun:
         windows: Sequence[Windows],
         plan: FramePlan,
         task: Task,
+        place: GeneratorPlace,
         *,
         reuse: bool = True,
         profile: Path | None = None,
@@ -72,6 +75,8 @@ class FaceRun:
         self.windows = windows
         self.plan = plan
         self.task = task
+        self._place = place
+        self._settled = False
         self._reuse = reuse
         self._profile = profile
 
@@ -118,6 +123,10 @@ class FaceRun:
                 for number, crop in enumerate(work.crops):
                     if crop is None:
                         continue
+                    if not self._settled:
+                        window = self.windows[work.planned.index][number]
+                        self._place.settle(engine, crop, stack_windows([window])[0], task)
+                        self._settled = True
                     embedding, heard = ears[number].embedding(work.planned.index)
                     source = (number, work.planned.source_index)
                     strength = self.windows[work.planned.index][number].gate

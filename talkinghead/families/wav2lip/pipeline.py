@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from talkinghead.backends import Placement
+from talkinghead.backends import DENSE, Placement, candidates
+from talkinghead.backends.placement import asked_by_name
 from talkinghead.contracts import (
     SPEECH_RATE_HZ,
     AudioClip,
@@ -46,6 +47,7 @@ from talkinghead.families.wav2lip.listening import (
 from talkinghead.families.wav2lip.livetalking import LIVE_FPS, LiveTalkingWindows
 from talkinghead.families.wav2lip.manifest import MANIFEST
 from talkinghead.families.wav2lip.postprocess import Finish
+from talkinghead.families.wav2lip.precision import GeneratorPlace
 from talkinghead.families.wav2lip.preprocess import mirror_index
 from talkinghead.families.wav2lip.tracking import published_track, several_tracks
 from talkinghead.families.wav2lip.weights import load_generator
@@ -68,12 +70,18 @@ class Wav2LipHead(Head[Wav2LipAvatar, Windows]):
         config = build_config(Wav2LipConfig, options.family, owner="Wav2Lip")
         self.config = published(config, options.family) if options.compat else config
         precision = "parity" if options.compat and options.precision == "auto" else options.precision
-        self.placement = Placement.choose(options.device, options.backend, precision)
+        places = candidates(DENSE, options.device, options.backend, precision)
         assert options.checkpoint is not None
         started = time.perf_counter()
         self.weights = load_generator(Path(options.checkpoint))
         self.read_s = time.perf_counter() - started
+        self.place = GeneratorPlace(places, self.weights, trusted=asked_by_name(precision))
         self.engine = self._engine()
+
+    @property
+    def placement(self) -> Placement:
+        """Where the generator runs: the first way until it is decided at the first face."""
+        return self.place.placement
 
     def _engine(self) -> Engine:
         config = self.config
@@ -242,6 +250,8 @@ class Wav2LipHead(Head[Wav2LipAvatar, Windows]):
 
     def stages(self, avatar: Wav2LipAvatar, heard: Heard[Windows], plan: FramePlan, run: RunContext) -> Sequence[Stage]:
         """read -> crop -> generate -> compose; see `frames`."""
+        self.place.recall(run.cache)
+        self.engine.move(self.placement)
         work = self._face_run(self.engine, avatar, heard.windows, plan, run)
         self.engine.open_ahead(work.task)
         return work.stages()
@@ -255,9 +265,9 @@ class Wav2LipHead(Head[Wav2LipAvatar, Windows]):
         split = self._splits(shown, distinct)
         store = None
         if split and distinct <= MOST_KEPT[self.config.keep_features] and not isinstance(run.cache, NullCache):
-            store = FeatureStore(run.cache, self.weights.sha256, self.placement)
+            store = FeatureStore(run.cache, self.weights.sha256, lambda: engine.placement)
         task = Task(run, split, store, Tracer() if profile is not None else NoTracer())
-        return FaceRun(engine, avatar, windows, plan, task, reuse=self.config.reuse, profile=profile)
+        return FaceRun(engine, avatar, windows, plan, task, self.place, reuse=self.config.reuse, profile=profile)
 
     def _splits(self, shown: int, distinct: int) -> bool:
         """Whether the features of source frames are worth keeping: they come again, and all of them fit."""
@@ -300,13 +310,13 @@ class Wav2LipHead(Head[Wav2LipAvatar, Windows]):
 
     def describe(self, avatar: Wav2LipAvatar, heard: Heard[Windows], run: RunContext) -> Description:  # noqa: ARG002
         engine, counted = self.engine, run.counters
-        place = self.placement
-        hearing = replace(place, precision="float32") if place.precision == "int8" else place
+        verdict, place = self.place.verdict, self.placement
+        generator, hearing = verdict.run("generator"), place.run("audio encoder")
+        if place.precision == "int8":  # the audio encoder costs little
+            generator = place.run("generator", psnr_db=engine.int8_psnr_db)
+            hearing = replace(place, precision="float32").run("audio encoder")
         return Description(
-            networks=(
-                place.run("generator", psnr_db=engine.int8_psnr_db),
-                hearing.run("audio encoder"),
-            ),
+            networks=(generator, hearing),
             weights_sha256=self.weights.sha256,
             model_details={
                 "architecture": self.weights.architecture.name,

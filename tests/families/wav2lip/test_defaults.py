@@ -317,7 +317,8 @@ def test_long_silence_holds_few_frames(checkpoint: Path) -> None:
             taken[0] = index
             yield index
 
-    work = FaceRun(head.engine, avatar, heard.windows, plan, Task(RunContext(cache=NullCache()), split=True))
+    task = Task(RunContext(cache=NullCache()), split=True)
+    work = FaceRun(head.engine, avatar, heard.windows, plan, task, head.place)
     for count, _ in enumerate(work.generate(work.crop(work.read(indices())))):
         assert taken[0] - count <= head.engine.in_flight + head.engine.batch + 1
 
