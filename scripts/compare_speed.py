@@ -218,7 +218,7 @@ def main() -> int:
         sides = [Side(path, Path(folder) / name, inputs) for name, path in (("a", given.before), ("b", given.after))]
         done = []
         for case in cases:
-            done.append(compare(case, *sides, given.rounds, given.timeout))
+            done.append(compare(case, sides[0], sides[1], given.rounds, given.timeout))
             print(" | ".join(done[-1].row()), file=sys.stderr, flush=True)
         for side in sides:
             shutil.rmtree(side.work, ignore_errors=True)

@@ -253,7 +253,7 @@ def part_networks(given: argparse.Namespace) -> dict[str, Any]:
         config = json.loads(files["--config"].read_text(encoding="utf-8")) if "--config" in files else None
 
         def run(options: ReferenceOptions, case: tuple[Any, ...] = (name, weights, inputs, config)) -> dict[str, Any]:
-            return run_network(*case, options)
+            return run_network(case[0], case[1], case[2], case[3], options)
 
         expected = run(ReferenceOptions())
         for precision, limit_db in LIMITS_DB.items():
@@ -270,7 +270,7 @@ def compared(
     from talkinghead.errors import TalkingHeadError
 
     row: dict[str, Any] = {"name": name, "precision": precision, "limit_db": limit_db}
-    options = ReferenceOptions(device=device, precision=precision)  # type: ignore[arg-type]
+    options = ReferenceOptions(device=device, precision=precision)
     before = allocations()
     try:
         found = run(options)
@@ -433,8 +433,8 @@ def as_markdown(report: Mapping[str, Any]) -> str:
         pieces += ["**Speed**, from files to a finished file, encoding included:", table(columns, speed)]
     parity = [row for name in ("networks", "frames") for row in outcomes.get(name, {}).get("data", {}).get("rows", ())]
     if parity:
-        columns = ("what", "numbers", "PSNR dB", "at least", "largest difference", "")
-        pieces += ["**Parity** with float32 on the processor:", table(columns, [parity_row(row) for row in parity])]
+        heads = ("what", "numbers", "PSNR dB", "at least", "largest difference", "")
+        pieces += ["**Parity** with float32 on the processor:", table(heads, [parity_row(row) for row in parity])]
     for name, one in outcomes.items():
         for each in one["data"].get("tables", ()) if name.startswith("bench-") else ():
             pieces += [f"**{each['title']}** ({name.removeprefix('bench-')})", table(each["columns"], each["rows"])]
