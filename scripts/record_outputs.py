@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import faulthandler
 import fnmatch
 import hashlib
 import importlib
@@ -128,12 +129,13 @@ CASES = (
     commands(
         "viseme-text",
         'generate -q --face in/me.png --text "Hello. How are you?" --lang en -o out.mp4 --report report.json',
-        "generate -q --face in/me.png --text-file in/words.txt --voice f2 --speed 1.4 -o file.mp4",
+        "generate -q --face in/me.png --text-file in/words.txt --voice m3 --speed 1.4 -o file.mp4",
     ),
     commands("demo", "demo -q -o demo.mp4 --audio in/hello.wav"),
     commands(
         "say",
-        'say -q "Guten Morgen." --lang de --voice f2 --speed 0.8 --phones phones.json -o morgen.wav',
+        # espeak-ng's voices with breath, f2 for one, are noisy anew in each process
+        'say -q "Guten Morgen." --lang de --voice m3 --speed 0.8 --phones phones.json -o morgen.wav',
         "say -q --text-file in/words.txt -o words.wav",
     ),
     commands(
@@ -763,6 +765,7 @@ class Recorder:
 def child(spec_path: Path, result_path: Path) -> int:
     """Run one case in this process, in the current folder; write what was recorded."""
     spec = json.loads(spec_path.read_text())
+    faulthandler.dump_traceback_later(0.95 * spec["timeout"], exit=True)
     package = Path(spec["package"])
     sys.path[:] = [item for item in sys.path if Path(item or ".").resolve() != Path(__file__).resolve().parent]
     if str(package) not in sys.path:
@@ -795,6 +798,7 @@ def child(spec_path: Path, result_path: Path) -> int:
     ]
     result = {"status": status, "videos": recorder.videos, "arrays": recorder.arrays, "files": files, "unseen": unseen}
     result_path.write_text(json.dumps(result))
+    faulthandler.cancel_dump_traceback_later()
     return 0
 
 
@@ -874,6 +878,7 @@ def environment(arguments: argparse.Namespace, home: Path, work: Path) -> dict[s
     return {
         **{name: os.environ[name] for name in kept if name in os.environ},
         **{f"{name}_NUM_THREADS": threads for name in names},
+        "OMP_WAIT_POLICY": "PASSIVE",  # threads that wait for each other leave the processor to others
         "HOME": str(home),
         "XDG_CACHE_HOME": str(home / ".cache"),
         "XDG_DATA_HOME": str(home / ".local"),
@@ -994,6 +999,7 @@ def record_case(
         "lines": [[line] if isinstance(line, str) else list(line) for line in case.lines],
         "code": list(case.code),
         "small_encoder": case.small_encoder,
+        "timeout": arguments.timeout,
         "keep": str((arguments.frames / case.name).resolve()) if arguments.frames else "",
     }
     (place / "spec.json").write_text(json.dumps(spec))
@@ -1448,7 +1454,7 @@ def main() -> int:
     )
     part.add_argument("--work", type=Path, help="folder for what is made, kept afterwards (default: thrown away)")
     part.add_argument("--frames", type=Path, metavar="DIR", help="keep every frame, for `compare --frames`")
-    part.add_argument("--timeout", type=float, default=300, help="seconds for one case (default: %(default)s)")
+    part.add_argument("--timeout", type=float, default=1200, help="seconds for one case (default: %(default)s)")
     part.set_defaults(run=record)
     part = parts.add_parser("compare", help="say what differs; the exit status is 1 if anything unexpected does")
     part.add_argument("before", type=Path)
