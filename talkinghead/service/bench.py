@@ -15,9 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from talkinghead.contracts import AudioClip, Report
+from talkinghead.engine.cache import NullCache
+from talkinghead.engine.head import LoadOptions, PrepareOptions, RenderOptions
 from talkinghead.engine.speech_input import listen
 from talkinghead.errors import OptionError
 from talkinghead.measure.cases import BenchCase, BenchSettings, BenchTable, bench_speech, portrait_cases
+from talkinghead.service.request import Request
+from talkinghead.service.run import load, run
 
 
 @dataclass(frozen=True)
@@ -99,11 +103,6 @@ def _measure(
     folder: Path,
     progress: Callable[[str], None] | None,
 ) -> BenchRun:
-    from talkinghead.engine.cache import NullCache
-    from talkinghead.engine.head import LoadOptions, PrepareOptions, RenderOptions
-    from talkinghead.service.request import Request
-    from talkinghead.service.run import load, run
-
     def tell(text: str) -> None:
         if progress is not None:
             progress(f"{case.name}: {text}")

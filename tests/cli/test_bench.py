@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
 from talkinghead.errors import OptionError
 from talkinghead.measure.cases import BenchSettings, bench_speech, draw_face, portrait
+from talkinghead.media import open_frames
 from talkinghead.registry import FAMILIES
 from talkinghead.service.bench import bench_model
 from tests.stripes import FACTS
-from tests.synthetic_media import make_picture
+from tests.synthetic_media import make_picture, make_video, read_code
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +56,23 @@ def test_an_own_input(run, tmp_path):
     face = make_picture(tmp_path / "face.png")
     found = json.loads(run("bench", "stripes", "--face", face, *SMALL, "--json").out)
     assert [(case["case"], case["warm"]["width"]) for case in found["runs"]] == [("given", 64)]
+
+
+def test_a_video_of_another_rate_is_shown_in_its_own_time(tmp_path, monkeypatch):
+    import talkinghead.service.bench as module
+
+    seen = []
+    plain = module.run
+
+    def watched(*arguments, **more):
+        result = plain(*arguments, **more)
+        seen.append([read_code(frame) for frame in open_frames(result.path).read()])
+        return result
+
+    monkeypatch.setattr(module, "run", watched)
+    face = make_video(tmp_path / "fast.mp4", 40, fps=Fraction(50))
+    bench_model("stripes", BenchSettings(seconds=0.4, repeats=1, source=face, load={"bar": False}))
+    assert seen == [list(range(0, 20, 2))] * 2  # cold and warm
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from talkinghead.engine.head import LoadOptions, PrepareOptions, RenderOptions
 from talkinghead.engine.timeline import LOOP_POLICIES
 from talkinghead.errors import Cancelled, InputError, MediaError, OptionError, TalkingHeadError
 from talkinghead.face.detectors.options import FaceOptions
+from talkinghead.media import open_frames
 from talkinghead.media.options import EncodeOptions, FrameOptions
 from talkinghead.registry import FAMILIES
 from talkinghead.service.batch import Batch
@@ -27,7 +28,7 @@ from talkinghead.service.request import Request, SoundFile, SpokenText
 from talkinghead.service.run import HeadPool, hear, run
 from talkinghead.speech.options import SpeechOptions
 from tests.stripes import FACTS, StripesHead
-from tests.synthetic_media import make_sound, make_video, tone
+from tests.synthetic_media import make_sound, make_video, read_code, tone
 
 
 @pytest.fixture(autouse=True)
@@ -228,6 +229,25 @@ def test_a_request_and_the_api_make_the_same_report(wanted: Request) -> None:
     assert replace(ours, wall_s=0, stages=(), peak_memory_bytes=0) == replace(
         theirs, wall_s=0, stages=(), peak_memory_bytes=0
     )
+
+
+def codes(path: Path) -> list[int]:
+    """The numbers that the frames of a video carry."""
+    return [read_code(frame) for frame in open_frames(path).read()]
+
+
+@pytest.mark.parametrize("fps", [Fraction(50), Fraction(10), Fraction(30000, 1001)])
+def test_a_second_of_sound_shows_a_second_of_the_face(wanted: Request, tmp_path: Path, fps: Fraction) -> None:
+    """At another rate than the face's, its frames are repeated or left out, and no time is lost or won."""
+    face = make_video(tmp_path / "long.mp4", 60)
+    render = RenderOptions(fps=fps)
+    run(replace(wanted, source=face, render=render))
+    by_request = codes(wanted.output)
+    th.generate(face, tmp_path / "hello.wav", wanted.output, model="stripes", render_options=render)
+    assert codes(wanted.output) == by_request
+    assert len(by_request) == -(-fps // 1)
+    late = [abs(code / 25 - i / float(fps)) for i, code in enumerate(by_request)]
+    assert max(late) < 1 / 25 + 0.5 / float(fps)
 
 
 def test_a_head_and_a_face_may_be_handed_over(wanted: Request) -> None:
