@@ -53,6 +53,8 @@ class Batch:
         self._heads = HeadPool(keep=1)
         self._faces = Counter(_face_key(request) for request in requests)
         self._texts = Counter(request.speech for request in requests if isinstance(request.speech, SpokenText))
+        self._coming = Counter(self._faces)
+        """How often each face is still to be shown."""
         self._prepared: dict[tuple[Any, ...], Avatar | TalkingHeadError] = {}
         self._spoken: dict[SpokenText, Speech] = {}
 
@@ -77,6 +79,7 @@ class Batch:
         plain = replace(request, report=None)
         times: list[StageTime] = []
         with ExitStack() as stack:
+            stack.callback(self._let_go, _face_key(request))
             head, loaded = stack.enter_context(self._heads.borrow(plain, progress))
             times.extend(loaded)
             plain = self._with_speech(plain, times, progress, cancel)
@@ -124,6 +127,12 @@ class Batch:
         if isinstance(found, TalkingHeadError):
             raise found
         return found
+
+    def _let_go(self, key: tuple[Any, ...]) -> None:
+        """Forget a face that was shown for the last time."""
+        self._coming[key] -= 1
+        if self._coming[key] <= 0:
+            self._prepared.pop(key, None)
 
 
 def _face_key(request: Request) -> tuple[Any, ...]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 MAX_CHARACTERS = 100_000
 """Longest text: nearly two hours of speech."""
 
-ENGINES = ("espeak", "gtts", "piper")
+EngineName = Literal["espeak", "gtts", "piper"]
+EngineChoice = Literal["auto", EngineName]
+ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 
 
 @dataclass(frozen=True)
@@ -19,14 +21,14 @@ class SpeechOptions:
     """Language, such as en, en-gb, de, fr, es, ja, zh."""
     voice: str | None = None
     """Voice of the engine: a variant of espeak-ng (f2, m3, croak), or a Piper voice file (.onnx)."""
-    engine: Literal["auto", "espeak", "gtts", "piper"] = "auto"
+    engine: EngineChoice = "auto"
     """espeak works offline and knows the exact time of each sound; gtts sends the text to Google; piper needs a voice
     file. auto takes piper if a voice file is given, else espeak."""
     speed: float = 1.0
     """Pace: 0.5 is half, 2 is double."""
 
     def __post_init__(self) -> None:
-        if self.engine not in ("auto", *ENGINES):
+        if self.engine not in get_args(EngineChoice):
             raise ValueError(f"engine is {self.engine!r}; accepted: auto, {', '.join(ENGINES)}")
         if not 0.3 <= self.speed <= 3.0:
             raise ValueError(f"speed is {self.speed}; accepted: 0.3 to 3")

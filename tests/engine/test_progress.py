@@ -9,10 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from talkinghead.contracts import STAGES
+from talkinghead.engine.context import ProgressEvent
 from talkinghead.engine.progress import WEIGHTS, JobProgress, span_of
-from talkinghead.service import jobs
-
-ProgressEvent = jobs.ProgressEvent
 
 
 @dataclass

@@ -325,3 +325,20 @@ def test_a_batch_prepares_a_face_once_and_goes_on(wanted: Request, tmp_path: Pat
     assert "bad.png" in outcomes[3].to_dict()["error"]
     assert outcomes[1].result is not None
     assert "load" not in [stage.name for stage in outcomes[1].result.report.stages]
+
+
+def test_a_batch_speaks_a_text_once_for_all_its_faces(wanted: Request, tmp_path: Path, monkeypatch: Any) -> None:
+    import talkinghead.service.batch as module
+
+    spoken = []
+    speech = th.listen(AudioClip(tone(0.2, 16_000), 16_000))
+    monkeypatch.setattr(module, "hear", lambda text, **_: (spoken.append(text), speech)[1])
+    text = SpokenText("Hello.")
+    requests = [
+        replace(wanted, source=make_video(tmp_path / f"{name}.mp4", 6), speech=text, output=tmp_path / f"{name}-o.mp4")
+        for name in "ab"
+    ]
+    batch = Batch(requests)
+    stages = [[stage.name for stage in batch.run(request).report.stages] for request in requests]
+    assert spoken == [text]
+    assert [names[:2] for names in stages] == [["load", "speak"], ["listen", "read"]]
