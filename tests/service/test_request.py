@@ -250,6 +250,13 @@ def test_a_second_of_sound_shows_a_second_of_the_face(wanted: Request, tmp_path:
     assert max(late) < 1 / 25 + 0.5 / float(fps)
 
 
+def test_a_face_that_was_prepared_at_its_own_rate_is_shown_in_its_own_time(wanted: Request, tmp_path: Path) -> None:
+    head = th.load("stripes")
+    avatar = head.prepare(make_video(tmp_path / "long.mp4", 60))
+    run(replace(wanted, render=RenderOptions(fps=Fraction(50))), head=head, avatar=avatar)
+    assert codes(wanted.output) == [i // 2 for i in range(50)]
+
+
 def test_a_head_and_a_face_may_be_handed_over(wanted: Request) -> None:
     head = th.load("stripes")
     avatar = head.prepare(wanted.source)  # type: ignore[arg-type]
