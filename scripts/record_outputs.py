@@ -648,14 +648,14 @@ def video_entry(path: Path) -> dict[str, Any]:
         entry["metadata"] = {key: text for key, text in container.metadata.items() if key in ("comment", "title")}
         for stream in container.streams:
             facts: dict[str, Any] = {"type": stream.type, "codec": stream.codec_context.name}
-            if stream.type == "video":
+            if isinstance(stream, av.VideoStream):
                 facts |= {
                     "width": stream.codec_context.width,
                     "height": stream.codec_context.height,
                     "pixel_format": stream.codec_context.pix_fmt,
                     "fps": str(stream.average_rate),
                 }
-            elif stream.type == "audio":
+            elif isinstance(stream, av.AudioStream):
                 facts |= {"rate": stream.codec_context.sample_rate, "channels": stream.codec_context.channels}
             entry["streams"].append(facts)
     for facts, kind in ((facts, facts["type"]) for facts in entry["streams"]):
@@ -948,7 +948,11 @@ def record(arguments: argparse.Namespace) -> int:
     chosen = [case for case in CASES if any(fnmatch.fnmatch(case.name, each) for each in arguments.only or ["*"])]
     if not chosen:
         raise SystemExit(f"no case is named {arguments.only}")
-    made = {"machine": machine(arguments), "inputs": (inputs / "complete").read_text().strip(), "cases": {}}
+    made: dict[str, Any] = {
+        "machine": machine(arguments),
+        "inputs": (inputs / "complete").read_text().strip(),
+        "cases": {},
+    }
     if arguments.only and arguments.output.exists():
         kept = json.loads(arguments.output.read_text())
         if any(kept[key] != made[key] for key in ("machine", "inputs")):
@@ -1244,7 +1248,8 @@ def build_media(folder: Path) -> None:
     write_wav(folder / "pause.wav", replace(speech, samples=np.concatenate([part(0.2, 0.6), quiet, part(1.2, 1.6)])))
     high = soxr.resample(part(1.3, 1.93), rate, 44_100, quality="HQ").astype(np.float32)
     write_wav(folder / "goodbye.wav", AudioClip(high, 44_100))
-    photo = np.ascontiguousarray(astronaut()[:440, 40:480])
+    portrait: Any = astronaut()  # type: ignore[no-untyped-call]
+    photo = np.ascontiguousarray(portrait[:440, 40:480])
     write_png(folder / "me.png", photo)
     moving = [np.roll(photo, 2 * index, axis=1) for index in range(12)]
     write_video(folder / "me.mp4", moving, fps=Fraction(25), soundtrack=AudioClip(part(0, 0.48), rate))
@@ -1277,7 +1282,8 @@ def save_network(
 
     place = folder / "reference"
     place.mkdir(exist_ok=True)
-    np.savez(place / f"{name}.npz", **{key: np.asarray(value) for key, value in inputs.items()})
+    arrays: dict[str, Any] = {key: np.asarray(value) for key, value in inputs.items()}
+    np.savez(place / f"{name}.npz", **arrays)
     if weights is not None:
         from safetensors.numpy import save_file
 
