@@ -10,7 +10,6 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 
 ROOT = Path(__file__).resolve().parent.parent
-GOLDEN = ROOT / "tests" / "golden"
 
 
 def media_folder() -> Path | None:
@@ -26,12 +25,6 @@ def shared_media() -> Path:
     if folder is None:
         pytest.skip("no folder of real media (set TALKINGHEAD_MEDIA)")
     return folder
-
-
-@pytest.fixture(scope="session")
-def golden() -> Path:
-    """tests/golden."""
-    return GOLDEN
 
 
 @pytest.fixture(autouse=True)

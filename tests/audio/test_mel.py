@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,21 +19,17 @@ from talkinghead.audio.mel import (
     published_window_starts,
 )
 from talkinghead.errors import AudioTooShort
+from tests.golden_files import Golden
 
 
-@pytest.fixture(scope="module")
-def folder(golden: Path) -> Path:
-    return golden / "wav2lip"
-
-
-def test_filter_bank(folder: Path) -> None:
-    np.testing.assert_allclose(mel_filter_bank(), np.load(folder / "mel_basis.npz")["basis"], atol=1e-7, rtol=0)
+def test_filter_bank() -> None:
+    np.testing.assert_allclose(mel_filter_bank(), Golden("wav2lip/mel_basis")["basis"], atol=1e-7, rtol=0)
 
 
 @pytest.mark.parametrize("name", ["long", "odd", "short", "tiny"])
 @pytest.mark.parametrize("padding", ["zeros", "reflect"])
-def test_golden_mel(folder: Path, name: str, padding: str) -> None:
-    data = np.load(folder / f"mel_{name}.npz")
+def test_golden_mel(name: str, padding: str) -> None:
+    data = Golden(f"wav2lip/mel_{name}")
     key = "mel" if padding == "zeros" else "mel_reflect"
     wave = (data["pcm16"] / 32768).astype(np.float32)
     if key not in data:
@@ -46,8 +41,8 @@ def test_golden_mel(folder: Path, name: str, padding: str) -> None:
     np.testing.assert_allclose(mel, data[key], atol=1e-5, rtol=0)
 
 
-def test_golden_window_starts(folder: Path) -> None:
-    data = np.load(folder / "mel_chunks.npz")
+def test_golden_window_starts() -> None:
+    data = Golden("wav2lip/mel_chunks")
     for row, (fps, columns) in enumerate(zip(data["fps"], data["T"], strict=True)):
         np.testing.assert_array_equal(published_window_starts(int(columns), float(fps)), data[f"starts{row:02d}"])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from talkinghead.face.detectors import scrfd
+from tests.golden_files import Golden
 
 MODEL_SHA256 = "32d20c77b9e2dc1d07e94c2ab9d25bdd5cd05eddbe0b46e7b38e7a1eca22e99a"
 
@@ -25,18 +25,8 @@ BLOB_TOLERANCE = 1e-6
 
 
 @pytest.fixture(scope="module")
-def recorded(golden: Path):
-    return np.load(golden / "synctalk2d" / "scrfd_decode.npz", allow_pickle=False)
-
-
-@pytest.fixture(scope="module")
-def synthetic(golden: Path):
-    spec = importlib.util.spec_from_file_location("golden_synthetic", golden / "synthetic.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def recorded() -> Golden:
+    return Golden("synctalk2d/scrfd_decode")
 
 
 def test_letterbox_matches_the_original(recorded) -> None:
@@ -45,12 +35,8 @@ def test_letterbox_matches_the_original(recorded) -> None:
         assert (fit.height, fit.width, fit.top, fit.left) == (new_height, new_width, top, left), (height, width)
 
 
-def test_decoding_matches_the_original(recorded, synthetic) -> None:
-    seed = int(recorded["seed"])
-    maps = [
-        synthetic.uniform(item["name"], tuple(item["shape"]), item["low"], item["high"], seed)
-        for item in json.loads(str(recorded["inputs"]))
-    ]
+def test_decoding_matches_the_original(recorded) -> None:
+    maps = list(recorded.inputs().values())
     height, width = (int(value) for value in recorded["src_shape"])
     threshold, overlap = float(recorded["threshold"]), float(recorded["nms"])
     boxes, points, scores = scrfd.decode(
@@ -65,13 +51,13 @@ def test_decoding_matches_the_original(recorded, synthetic) -> None:
 
 @pytest.mark.media
 @pytest.mark.parametrize("view", ["square", "landscape", "portrait"])
-def test_the_real_network_matches_the_original(view: str, golden: Path, shared_media: Path, astronaut) -> None:
+def test_the_real_network_matches_the_original(view: str, shared_media: Path, astronaut) -> None:
     path = shared_media / "scrfd_2.5g_kps.onnx"
     if not path.is_file():
         pytest.skip("no scrfd_2.5g_kps.onnx")
     model = path.read_bytes()
     assert hashlib.sha256(model).hexdigest() == MODEL_SHA256
-    recorded = np.load(golden / "synctalk2d" / "scrfd_real.npz", allow_pickle=False)
+    recorded = Golden("synctalk2d/scrfd_real")
     info = json.loads(str(recorded["info"]))[view]
     region = {
         "square": np.s_[:, :],

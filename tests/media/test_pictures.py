@@ -17,6 +17,7 @@ from talkinghead.contracts import FrameSource
 from talkinghead.errors import MediaNotFound, OutputExists, UnreadableMedia, UnwritableOutput
 from talkinghead.media import FrameOptions, open_frames, probe, read_picture, write_png
 from talkinghead.media.transform import Transform, frame_indices
+from tests.golden_files import Golden
 from tests.synthetic_media import coded_frame, make_picture, make_video, truncated
 
 EXACT = [".png", ".bmp", ".tiff"]
@@ -188,10 +189,10 @@ def test_options_apply_to_pictures_too(tmp_path: Path) -> None:
     assert source.content_hash != open_frames(path).content_hash
 
 
-def test_prepared_frames_of_the_published_script(golden: Path) -> None:
+def test_prepared_frames_of_the_published_script() -> None:
     import json
 
-    case = np.load(golden / "wav2lip" / "pipeline_static.npz")
+    case = Golden("wav2lip/pipeline_static")
     options = json.loads(str(case["options"]))
     first = case["frames"][0]
     transform = Transform.plan(

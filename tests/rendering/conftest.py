@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,11 +11,12 @@ import pytest
 from talkinghead.rendering.cameras import Camera, camera_from_pose
 from talkinghead.rendering.gaussians import GaussianCloud
 from talkinghead.rendering.spherical_harmonics import colors
+from tests.golden_files import Golden
 
 
-def stored_case(path: Path) -> tuple[GaussianCloud, Camera, np.ndarray, dict[str, Any]]:
+def stored_case(case: Golden) -> tuple[GaussianCloud, Camera, np.ndarray, dict[str, Any]]:
     """A `talkinggaussian/raster_*.npz` file: cloud, camera, background and everything in the file."""
-    data = dict(np.load(path))
+    data = dict(case.arrays)
     width, height = (int(v) for v in data["in_size"])
     tan_x, tan_y = (float(v) for v in data["in_tanfov_f64"])
     camera = Camera(data["in_viewmatrix"], data["in_projmatrix"], data["in_campos"], (tan_x, tan_y), (width, height))
@@ -27,15 +25,9 @@ def stored_case(path: Path) -> tuple[GaussianCloud, Camera, np.ndarray, dict[str
     return cloud, camera, data["in_bg"], data
 
 
-def feature_case(path: Path, uniform: Any) -> tuple[GaussianCloud, Camera, np.ndarray, dict[str, Any]]:
+def feature_case(case: Golden) -> tuple[GaussianCloud, Camera, np.ndarray, dict[str, Any]]:
     """A `gagavatar/raster_*.npz` file: 32 channels, quaternions that are not unit."""
-    data = dict(np.load(path))
-    inputs = {}
-    for text in data["inputs"]:
-        spec = json.loads(str(text))
-        inputs[spec["name"].rsplit("/", 1)[-1]] = uniform(
-            spec["name"], tuple(spec["shape"]), spec["low"], spec["high"], int(data["seed"])
-        )
+    data, inputs = dict(case.arrays), case.inputs()
     height, width = data["image"].shape[1:]
     tan = 1 / float(data["focal"])
     camera = Camera(data["view"], data["proj"], np.zeros(3, np.float32), (tan, tan), (width, height))
@@ -66,24 +58,11 @@ def random_cloud(
     )
 
 
-def load_synthetic(folder: Path) -> Any:
-    """The module that regenerates golden weights and inputs."""
-    spec = importlib.util.spec_from_file_location("golden_synthetic", folder / "synthetic.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="session")
-def lab(golden: Path) -> SimpleNamespace:
+def lab() -> SimpleNamespace:
     return SimpleNamespace(
-        stored_case=lambda name: stored_case(golden / "talkinggaussian" / f"raster_{name}.npz"),
-        feature_case=lambda name: feature_case(
-            golden / "gagavatar" / f"raster_{name}.npz", load_synthetic(golden).uniform
-        ),
+        stored_case=lambda name: stored_case(Golden(f"talkinggaussian/raster_{name}")),
+        feature_case=lambda name: feature_case(Golden(f"gagavatar/raster_{name}")),
         front_camera=front_camera,
         random_cloud=random_cloud,
-        synthetic=load_synthetic(golden),
     )

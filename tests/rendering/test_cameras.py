@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,15 +13,15 @@ from scipy.special import sph_harm_y
 from talkinghead.rendering.cameras import camera_from_pose, fov_from_focal, orbit, projection_matrix, world_to_camera
 from talkinghead.rendering.spherical_harmonics import basis, colors, directions_from, evaluate, num_coefficients
 from talkinghead.rendering.spherical_harmonics_cpu import colors_cpu
+from tests.golden_files import Golden, read_json
 
 MATRIX = 1e-6
 SH = 1e-5
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
-def test_cameras_match_golden(golden: Path, split: str) -> None:
-    data = np.load(golden / "talkinggaussian" / "dataset.npz")
-    scene = json.loads((golden / "talkinggaussian" / "scene.json").read_text())
+def test_cameras_match_golden(split: str) -> None:
+    data, scene = Golden("talkinggaussian/dataset"), read_json("talkinggaussian/scene.json")
     for row, img_id in enumerate(data[f"{split}_img_id"]):
         pose = data["poses_f64"][img_id]
         width, height = (int(v) for v in data[f"{split}_size"][row])
@@ -69,11 +66,9 @@ def test_bad_cameras_are_refused() -> None:
 
 
 @pytest.mark.parametrize("degree", range(4))
-def test_harmonics_match_golden(golden: Path, lab: SimpleNamespace, degree: int) -> None:
-    data = np.load(golden / "talkinggaussian" / "sh_eval.npz")
-    uniform = lab.synthetic.uniform
-    coefficients, means = uniform("sh/coeffs", (64, 16, 3), -1, 1), uniform("sh/means", (64, 3), -1, 1)
-    position = uniform("sh/campos", (3,), -2, 2)
+def test_harmonics_match_golden(degree: int) -> None:
+    data = Golden("talkinggaussian/sh_eval")
+    coefficients, means, position = (data.inputs()[name] for name in ("coeffs", "means", "campos"))
     raw = evaluate(degree, coefficients, directions_from(position, means))
     np.testing.assert_allclose(raw, data[f"raw_deg{degree}"], atol=SH)
     for shade in (colors, colors_cpu):

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from talkinghead.rendering import mesh
-
-GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "artalk"
+from tests.golden_files import Golden
 
 
 @pytest.fixture(scope="module")
 def golden():
-    return np.load(GOLDEN / "mesh_render.npz")
+    return Golden("artalk/mesh_render")
 
 
 def check_image(image, expected):

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from talkinghead.audio.encoders import deepspeech
 from talkinghead.errors import MissingWeights, WrongCheckpoint
-from tests.conftest import ROOT
 from tests.golden import synthetic
+from tests.golden_files import Golden
 
 pytest.importorskip("torch")
 from talkinghead.audio.encoders.deepspeech_graph import (
@@ -23,13 +23,12 @@ from talkinghead.audio.encoders.deepspeech_graph import (
     read_deepspeech,
 )
 
-FOLDER = ROOT / "tests" / "golden" / "talkinggaussian"
 FAST = settings(max_examples=40, deadline=None)
 
 
 @pytest.mark.parametrize("case", [0, 1])
 def test_the_front_end_matches_golden(case: int) -> None:
-    golden = np.load(FOLDER / "deepspeech_features.npz")
+    golden = Golden("talkinggaussian/deepspeech_features")
     strides = [json.loads(str(golden[name]))[case] for name in ("input_vector_strides", "windows_strides")]
     audio = golden[f"audio{case}"]
     inputs = deepspeech.network_input(audio)

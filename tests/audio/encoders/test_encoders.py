@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -18,32 +16,17 @@ from talkinghead.audio.mel import mel_spectrogram
 from talkinghead.backends import GraphBuilder, Placement, network_of, open_session
 from talkinghead.backends.onnx_export import to_onnx
 from talkinghead.errors import MissingWeights, OptionError, WrongCheckpoint
-
-FOLDER = Path(__file__).resolve().parents[2] / "golden" / "synctalk2d"
-SPEC = importlib.util.spec_from_file_location("golden_synthetic", FOLDER.parent / "synthetic.py")
-assert SPEC is not None
-assert SPEC.loader is not None
-synthetic: Any = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(synthetic)
+from tests.golden import synthetic
+from tests.golden_files import Golden
 
 
-def golden(name: str) -> Any:
-    return np.load(FOLDER / f"{name}.npz", allow_pickle=False)
-
-
-def weights(name: str) -> dict[str, np.ndarray]:
-    data = golden(name)
-    state: dict[str, np.ndarray] = synthetic.state(synthetic.load_manifest(FOLDER / f"{name}.manifest.json"), 0)
-    for pattern, factor in json.loads(str(data["weights_scale"])) if "weights_scale" in data else []:
-        for key in state:
-            if re.search(pattern, key):
-                state[key] = (state[key] * np.float32(factor)).astype(state[key].dtype)
-    return state
+def golden(name: str) -> Golden:
+    return Golden(f"synctalk2d/{name}")
 
 
 @pytest.fixture(scope="module")
 def ave_weights() -> dict[str, np.ndarray]:
-    return weights("ave_encoder")
+    return golden("ave_encoder").weights()
 
 
 # AVE ----------------------------------------------------------------------------------------------------------------
@@ -155,7 +138,7 @@ def tiny_hubert() -> hubert.HubertEncoder:
 
     data = golden("hubert_tiny")
     model = transformers.HubertModel(transformers.HubertConfig(**json.loads(str(data["config"]))))
-    model.load_state_dict({name: torch.from_numpy(value) for name, value in weights("hubert_tiny").items()})
+    model.load_state_dict({name: torch.from_numpy(value) for name, value in data.weights().items()})
     return hubert.HubertEncoder(model)
 
 

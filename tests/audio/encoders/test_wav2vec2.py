@@ -11,18 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from talkinghead.audio.encoders import wav2vec2
-from tests.conftest import ROOT
+from tests.golden_files import Golden
 
 torch = pytest.importorskip("torch")
 
-FOLDER = ROOT / "tests" / "golden" / "talkinggaussian"
 FAST = settings(max_examples=40, deadline=None)
 
 
 def test_hubert_rows_match_golden(monkeypatch: pytest.MonkeyPatch) -> None:
-    golden = np.load(FOLDER / "hubert_stitch.npz")
+    golden = Golden("talkinggaussian/hubert_stitch")
     model = SimpleNamespace(config=SimpleNamespace(hidden_size=1))
-    for key in (key for key in golden.files if key[0] == "n" and key[1:].isdigit()):
+    for key in (key for key in golden.arrays.files if key[0] == "n" and key[1:].isdigit()):
         count = int(key[1:])
         samples = np.arange(count, dtype=np.float64)
         mean, deviation = samples.mean(), np.sqrt(np.square(samples - samples.mean()).mean() + 1e-7)

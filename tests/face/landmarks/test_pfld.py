@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -16,34 +14,22 @@ from hypothesis import strategies as st
 from talkinghead.backends import GraphBuilder, Placement, network_of, open_session
 from talkinghead.errors import MissingWeights, WrongCheckpoint
 from talkinghead.face.landmarks import pfld
-
-FOLDER = Path(__file__).resolve().parents[2] / "golden" / "synctalk2d"
-SPEC = importlib.util.spec_from_file_location("golden_synthetic", FOLDER.parent / "synthetic.py")
-assert SPEC is not None
-assert SPEC.loader is not None
-synthetic: Any = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(synthetic)
+from tests.golden_files import Golden
 
 
 @pytest.fixture(scope="module")
 def weights() -> dict[str, np.ndarray]:
-    state: dict[str, np.ndarray] = synthetic.state(synthetic.load_manifest(FOLDER / "pfld.manifest.json"), 0)
-    for pattern, factor in json.loads(str(np.load(FOLDER / "pfld.npz")["weights_scale"])):
-        for key in state:
-            if re.search(pattern, key):
-                state[key] = (state[key] * np.float32(factor)).astype(state[key].dtype)
-    return state
+    return Golden("synctalk2d/pfld").weights()
 
 
 @pytest.fixture(scope="module")
 def mean_face() -> np.ndarray:
-    found: np.ndarray = np.load(FOLDER / "landmark_post.npz")["mean_face"]
-    return found
+    return Golden("synctalk2d/landmark_post")["mean_face"]
 
 
 def test_golden_network(weights: Any) -> None:
-    data = np.load(FOLDER / "pfld.npz")
-    face = synthetic.uniform("pfld/face", (2, 3, 192, 192), 0, 1, 0)
+    data = Golden("synctalk2d/pfld")
+    face = Golden("synctalk2d/pfld").inputs()["face"]
     net = pfld.fold_pfld(weights, "x")
     graph = GraphBuilder("pfld", {"face": (None, 3, 192, 192)})
     results = pfld.forward(graph, net, "face")
@@ -60,16 +46,16 @@ def test_golden_network(weights: Any) -> None:
 @pytest.mark.parametrize("backend", ["onnx", "openvino"])
 def test_golden_network_as_a_graph(weights: Any, backend: str) -> None:
     pytest.importorskip("onnxruntime" if backend == "onnx" else "openvino")
-    face = synthetic.uniform("pfld/face", (2, 3, 192, 192), 0, 1, 0)
+    face = Golden("synctalk2d/pfld").inputs()["face"]
     network = network_of(pfld.pfld_graph(pfld.fold_pfld(weights, "x")))
     session = open_session(network, Placement("cpu", backend, "float32", ""), batch=2)
-    wanted = np.load(FOLDER / "pfld.npz")["output"]
+    wanted = Golden("synctalk2d/pfld")["output"]
     np.testing.assert_allclose(session.run({"face": face})["output"], wanted, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("j", range(5))
 def test_golden_square_and_points(j: int, mean_face: Any) -> None:
-    data = np.load(FOLDER / "landmark_post.npz")
+    data = Golden("synctalk2d/landmark_post")
     frame = np.ascontiguousarray(data["image"][:, :, ::-1])
     square = pfld.face_square(data["boxes_xywh"][j])
     x, y, _, _, height, width = data["crop_x1y1x2y2_h_w"][j]

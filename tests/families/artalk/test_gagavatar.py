@@ -27,39 +27,41 @@ from talkinghead.families.artalk.gagavatar.upsampler import StyleUNet, Upsampler
 from talkinghead.families.artalk.gaussian_avatar import GaussianDrawer
 from talkinghead.families.artalk.weights import gagavatar_model
 from talkinghead.reference.networks import ReferenceOptions
-from tests.families.artalk.conftest import Golden, synthetic
+from tests.golden import synthetic
+from tests.golden_files import Golden
+from tests.tolerances import tolerance
 
 CPU = ReferenceOptions()
 
 
-def check_dino(name, tolerance):
+def check_dino(name):
     golden = Golden(name)
-    out = reference.run_dino(golden.state(), golden.inputs(), golden.overrides.get("config") or {}, CPU)
+    out = reference.run_dino(golden.weights(), golden.inputs(), golden.overrides.get("config") or {}, CPU)
     for key in ("layer0", "layer3", "out", "global"):
-        golden.check(key, out[key], tolerance)
+        golden.check(key, out[key])
 
 
 def test_image_features_small():
-    check_dino("gagavatar/dino_small", 5e-5)
+    check_dino("gagavatar/dino_small")
 
 
 @pytest.mark.large
 def test_image_features_published_size():
-    check_dino("gagavatar/dino_full", 2e-4)
+    check_dino("gagavatar/dino_full")
 
 
 @pytest.mark.parametrize("name", ["gs_linear", "gs_conv"])
 def test_gaussian_generators(name):
     golden = Golden(f"gagavatar/{name}")
-    out = reference.run_gaussians(golden.state(), golden.inputs(), {}, CPU)
+    out = reference.run_gaussians(golden.weights(), golden.inputs(), {}, CPU)
     assert ("positions" in out) == (name == "gs_conv")
     for key, value in out.items():
-        golden.check(key, value, 1e-5)
+        golden.check(key, value)
 
 
 @pytest.mark.parametrize(("name", "more"), [("gs_linear", (9, 1024)), ("gs_conv", (256, 3, 5))])
 def test_a_batch_of_gaussians_equals_its_items(name, more):
-    weights = Golden(f"gagavatar/{name}").state()
+    weights = Golden(f"gagavatar/{name}").weights()
     rng = np.random.default_rng(0)
     x, codes = (rng.uniform(-1, 1, (3, *shape)).astype(np.float32) for shape in (more, (27,)))
     batch = reference.run_gaussians(weights, {"x": x, "dir": codes}, {}, CPU)
@@ -75,21 +77,21 @@ def test_a_batch_of_gaussians_equals_its_items(name, more):
 def test_geometry():
     golden = Golden("gagavatar/geometry")
     given = {name: torch.from_numpy(value) for name, value in golden.inputs().items()}
-    golden.check("harmonic", generators.direction_code(given["dirs"]), 5e-6)
+    golden.check("harmonic", generators.direction_code(given["dirs"]))
     translation = np.array([0.0, 0.0, 5000.0 / 512.0], np.float32)
     vectors = golden["rotvec_in"]
     before = vectors.copy()
     cameras = np.stack([geometry.head_transform(vector, translation) for vector in vectors])
-    golden.check("emoca_to_p3d", cameras, 5e-6)
+    golden.check("emoca_to_p3d", cameras)
     assert np.array_equal(vectors, before), "the caller's motion is not changed"
     matrix = torch.from_numpy(golden["transform"])
     points, direction = generators.image_plane(matrix, 8)
-    golden.check("plane_points_8", points, 5e-6)
-    golden.check("plane_dirs_8", direction, 5e-6)
-    golden.check("plane_points_296", generators.image_plane(matrix, 296)[0], 5e-6)
+    golden.check("plane_points_8", points)
+    golden.check("plane_dirs_8", direction)
+    golden.check("plane_points_296", generators.image_plane(matrix, 296)[0])
     camera = geometry.avatar_camera(golden["transform"], (512, 512))
-    golden.check("view", camera.world_view[None], 5e-6)
-    golden.check("proj", camera.full_projection[None], 5e-6)
+    golden.check("view", camera.world_view[None])
+    golden.check("proj", camera.full_projection[None])
     assert np.array_equal(geometry.FOREHEAD, golden["forehead"])
 
 
@@ -100,8 +102,8 @@ def test_rasterizer_of_32_channels(name, camera):
     given = golden.inputs()
     inputs = {**given, **{key: golden[key] for key in ("xyz", "opac", "quat", "bg", "size", *camera)}}
     out = reference.run_rasterize({}, inputs, {}, CPU)
-    golden.check("image", out["image"], 2e-5)
-    golden.check("radii", out["radii"], 0)
+    golden.check("image", out["image"])
+    golden.check("radii", out["radii"])
 
 
 def one_gaussian(depth=2.0, scale=0.05):
@@ -137,7 +139,7 @@ def test_the_focal_length_sets_the_size_of_a_gaussian(focal):
     turned = {"cam_matrix": np.diag([-1.0, -1.0, 1.0, 0.0])[:3].astype(np.float32)}
     out = reference.run_rasterize({}, {**one_gaussian(), **pinhole(focal, focal)}, {}, CPU)
     same = reference.run_rasterize({}, {**one_gaussian(), **turned}, {"focal": focal}, CPU)
-    np.testing.assert_allclose(same["image"], out["image"], atol=2e-5)
+    np.testing.assert_allclose(same["image"], out["image"], atol=tolerance("gagavatar/raster_a:image"))
 
 
 def test_a_camera_that_does_not_fit_is_refused():
@@ -160,9 +162,9 @@ def test_a_camera_that_does_not_fit_is_refused():
 
 def test_upsampler_small():
     golden = Golden("gagavatar/style_unet_small")
-    out = reference.run_style_unet(golden.state(), golden.inputs(), {}, CPU)
+    out = reference.run_style_unet(golden.weights(), golden.inputs(), {}, CPU)
     for key in ("out", "pre_sigmoid", "style_code"):
-        golden.check(key, out[key], 2e-5)
+        golden.check(key, out[key])
 
 
 def twice_as_large(x, axis):
@@ -174,14 +176,14 @@ def twice_as_large(x, axis):
 
 def test_the_upsampler_enlarges_small_pictures_first():
     golden = Golden("gagavatar/style_unet_small")
-    weights, config = golden.state(), dict(golden.overrides["config"], in_size=16)
+    weights, config = golden.weights(), dict(golden.overrides["config"], in_size=16)
     x = golden.inputs()["x"][..., :16, :16]
     found = reference.run_style_unet(weights, {"x": x}, config, CPU)
     large = twice_as_large(twice_as_large(x, 2), 3).astype(np.float32)
     expected = reference.run_style_unet(weights, {"x": large}, {}, CPU)
     assert found["out"].shape == (1, 3, 32, 32)
     for key, value in expected.items():
-        np.testing.assert_allclose(found[key], value, atol=2e-5, err_msg=key)
+        np.testing.assert_allclose(found[key], value, atol=tolerance(f"gagavatar/style_unet_small:{key}"), err_msg=key)
 
 
 def test_the_upsampler_halves_large_pictures():
@@ -204,13 +206,13 @@ def test_the_upsampler_halves_large_pictures():
     network = StyleUNet(config)
     network.load_state_dict(weights)
     with torch.inference_mode():
-        np.testing.assert_allclose(network._first(x), halved, atol=2e-5)
-        np.testing.assert_allclose(found["out"], network(x), atol=2e-5)
+        np.testing.assert_allclose(network._first(x), halved, atol=tolerance("twins"))
+        np.testing.assert_allclose(found["out"], network(x), atol=tolerance("twins"))
 
 
 def test_sizes_that_the_upsampler_does_not_have_are_refused():
     golden = Golden("gagavatar/style_unet_small")
-    weights, x = golden.state(), golden.inputs()["x"]
+    weights, x = golden.weights(), golden.inputs()["x"]
     for config in ({"out_size": 64}, {"in_size": 64}, {"in_dim": 16}, {"config": {"out_dim": 4}}):
         with pytest.raises(OptionError, match="The config says"):
             reference.run_style_unet(weights, {"x": x}, config, CPU)
@@ -224,21 +226,21 @@ def test_sizes_that_the_upsampler_does_not_have_are_refused():
 @pytest.mark.large
 def test_upsampler_published_size():
     golden = Golden("gagavatar/style_unet_full")
-    out = reference.run_style_unet(golden.state(), golden.inputs(), {}, CPU)
+    out = reference.run_style_unet(golden.weights(), golden.inputs(), {}, CPU)
     for key in ("out", "pre_sigmoid", "style_code"):
-        golden.check(key, out[key], 2e-4)
+        golden.check(key, out[key])
 
 
 def test_picture_operations():
     golden = Golden("gagavatar/image_ops")
     given = {name: torch.from_numpy(value) for name, value in golden.inputs().items()}
     logo = avatar.resize_logo(np.floor(given["logo"].numpy()).astype(np.uint8))
-    golden.check("resized_logo", logo, 2e-6)
-    golden.check("out", avatar.add_watermark(given["image"], logo), 2e-6)
-    golden.check("resize518", features.resize_image(given["src"][None], (518, 518))[0], 2e-6)
+    golden.check("resized_logo", logo)
+    golden.check("out", avatar.add_watermark(given["image"], logo))
+    golden.check("resize518", features.resize_image(given["src"][None], (518, 518))[0])
     small = features.normalise_image(given["src"][None, :, :70, :70])
     for size in (20, 10, 5, 3):
-        golden.check(f"resize_antialias_{size}", features.resize_image(small, (size, size)), 2e-6)
+        golden.check(f"resize_antialias_{size}", features.resize_image(small, (size, size)))
 
 
 def synthetic_flame(seed):
@@ -269,16 +271,22 @@ def test_forehead_follows_slowly():
     tracked = Golden("gagavatar/gagavatar")["transform_matrix"]
     points = geometry.HeadPoints(synthetic_flame(golden.seed), shape)
     found = np.stack([points.step(motion)[geometry.FOREHEAD] for motion in motions])
-    golden.check("points", found, 5e-6)
+    golden.check("points", found)
     cameras = np.stack([geometry.head_transform(motion[100:103], tracked[:, 3]) for motion in motions])
-    golden.check("transforms", cameras, 5e-6)
+    golden.check("transforms", cameras)
+
+
+def check_most(difference, what):
+    """A threshold of the rasteriser may flip: 99 % of the values are near, and none is far."""
+    assert np.quantile(difference, 0.99) <= tolerance(f"gagavatar/gagavatar:{what}_99")
+    assert difference.max() <= tolerance(f"gagavatar/gagavatar:{what}")
 
 
 @pytest.mark.large
 def test_whole_avatar():
     golden = Golden("gagavatar/gagavatar")
     seed = golden.seed
-    weights = {**golden.state(), "percep_loss.features.0.weight": np.zeros((2, 2), np.float32)}
+    weights = {**golden.weights(), "percep_loss.features.0.weight": np.zeros((2, 2), np.float32)}
     model = gagavatar_model(weights)
     head = avatar.TrackedHead(
         image=synthetic.uniform("gaga/image", (3, 512, 512), 0, 1, seed),
@@ -292,22 +300,20 @@ def test_whole_avatar():
 
     for number, motion in enumerate(golden.inputs()["motions"]):
         vertices = points.step(motion)
-        golden.check(f"t_points_{number}", vertices[None], 5e-6)
+        golden.check(f"t_points_{number}", vertices[None])
         camera = geometry.head_transform(motion[100:103], head.transform[:, 3])
-        golden.check(f"t_transform_{number}", camera[None], 5e-6)
+        golden.check(f"t_transform_{number}", camera[None])
         channels = model.draw(gaussians, vertices, camera, rasterize_cpu)
         difference = golden.difference(f"features_{number}", channels[None])
-        assert np.quantile(difference, 0.99) <= 1e-4
-        assert difference.max() <= 2e-2
+        check_most(difference, "features")
         rgb = avatar.add_watermark(model.upsample(channels[None]), logo)
         difference = golden.difference(f"rgb_{number}", rgb)
-        assert np.quantile(difference, 0.99) <= 5e-4
-        assert difference.max() <= 5e-3
-    golden.check("gs_colors", gaussians.colors[None], 2e-4)
-    golden.check("gs_opacities", gaussians.opacities[None, :, None], 2e-4)
-    golden.check("gs_scales", gaussians.scales[None], 2e-4)
-    golden.check("gs_rotations", gaussians.rotations[None], 2e-4)
-    golden.check("gs_xyz", gaussians.cloud(vertices).means[None], 2e-4)
+        check_most(difference, "rgb")
+    golden.check("gs_colors", gaussians.colors[None])
+    golden.check("gs_opacities", gaussians.opacities[None, :, None])
+    golden.check("gs_scales", gaussians.scales[None])
+    golden.check("gs_rotations", gaussians.rotations[None])
+    golden.check("gs_xyz", gaussians.cloud(vertices).means[None])
 
 
 class Upsampler:

@@ -20,7 +20,7 @@ from talkinghead.families.artalk.motion.engine import postprocess_motion
 from talkinghead.families.artalk.procedural.head import procedural_head
 from talkinghead.families.artalk.weights import load_style, motion_model, read_tracked
 from talkinghead.media import probe
-from tests.families.artalk.conftest import Golden
+from tests.golden_files import Golden
 
 
 def speech(seconds=1.2, rate=16_000):
@@ -130,7 +130,7 @@ def test_the_report_names_every_network(assets, tmp_path):
 def test_checkpoints_of_another_network_are_refused():
     golden = Golden("artalk/ar_small")
     config = read_config(golden.overrides["config"], golden.overrides["wav2vec2_config"])
-    weights = golden.state()
+    weights = golden.weights()
     name = "logits_head.weight"
     with pytest.raises(WrongCheckpoint, match="missing"):
         motion_model({key: value for key, value in weights.items() if key != name}, config)

@@ -26,7 +26,7 @@ from talkinghead.families.artalk.motion.listener import MotionListener
 from talkinghead.families.artalk.motion.rate import RateChange, longest_wait_s
 from talkinghead.families.artalk.motion.stream import MotionStream
 from talkinghead.families.artalk.weights import load_motion_model
-from tests.families.artalk.conftest import Golden
+from tests.golden_files import Golden
 
 RATES = tuple(Fraction(text) for text in ("25", "30", "50", "24000/1001", "30000/1001", "12.5", "75", "7"))
 CHUNK = 64_000

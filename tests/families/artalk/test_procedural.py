@@ -10,7 +10,7 @@ from talkinghead.families.artalk.flame import load_flame
 from talkinghead.families.artalk.look import region_labels
 from talkinghead.families.artalk.procedural.head import EXPRESSIONS, JAW_OPEN, SHAPES, procedural_head
 from talkinghead.families.artalk.procedural.surface import EYE_CENTRE, EYE_RADIUS, build_skin
-from tests.families.artalk.conftest import Golden
+from tests.golden_files import Golden
 
 
 @pytest.fixture(scope="module")

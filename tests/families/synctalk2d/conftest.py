@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,46 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-GOLDEN = Path(__file__).resolve().parents[2] / "golden"
-FOLDER = GOLDEN / "synctalk2d"
+from tests.golden_files import Golden
 
 
-def _load_synthetic() -> Any:
-    spec = importlib.util.spec_from_file_location("golden_synthetic", GOLDEN / "synthetic.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-synthetic = _load_synthetic()
-
-
-def golden(name: str) -> Any:
-    """The arrays of a golden file."""
-    return np.load(FOLDER / f"{name}.npz", allow_pickle=False)
+def golden(name: str) -> Golden:
+    """A golden file of this family."""
+    return Golden(f"synctalk2d/{name}")
 
 
 def golden_weights(name: str) -> dict[str, np.ndarray]:
     """The synthetic weights of a network case."""
-    data = golden(name)
-    state = synthetic.state(synthetic.load_manifest(FOLDER / f"{name}.manifest.json"), int(data["seed"]))
-    rules = json.loads(str(data["weights_scale"])) if "weights_scale" in data else []
-    for pattern, factor in rules:
-        for key, value in state.items():
-            if re.search(pattern, key):
-                state[key] = (value * np.float32(factor)).astype(value.dtype)
-    return state
-
-
-def golden_inputs(name: str) -> dict[str, np.ndarray]:
-    """The inputs of a case by their full names."""
-    data = golden(name)
-    return {
-        item["name"]: synthetic.uniform(item["name"], tuple(item["shape"]), item["low"], item["high"], 0)
-        for item in json.loads(str(data["inputs"]))
-    }
+    return golden(name).weights()
 
 
 def write_checkpoint(path: Path, state: Mapping[str, np.ndarray], wrapper: str | None = None, **extra: Any) -> Path:
@@ -72,11 +41,6 @@ def write_template(folder: Path, case: str) -> Path:
         (folder / "full_body_img" / f"{k}.jpg").write_bytes(data[f"jpg_{k}"].tobytes())
         (folder / "landmarks" / f"{k}.lms").write_text(text)
     return folder
-
-
-def psnr_db(a: np.ndarray, b: np.ndarray, peak: float = 255.0) -> float:
-    error = float(np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2))
-    return float("inf") if error == 0 else 10 * np.log10(peak**2 / error)
 
 
 @pytest.fixture(scope="session")

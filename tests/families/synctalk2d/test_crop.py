@@ -29,8 +29,9 @@ from talkinghead.families.synctalk2d.crop import (
 )
 from talkinghead.families.synctalk2d.template import parse_landmarks
 from talkinghead.families.synctalk2d.variants import SIZES
+from tests.golden import synthetic
 
-from .conftest import golden, other_resizer, synthetic
+from .conftest import golden, other_resizer
 
 CASES = ["crop328_up", "crop328_parsing", "crop328_down_overflow", "crop160_up", "crop160_down"]
 

@@ -20,7 +20,7 @@ from talkinghead.families.synctalk2d.features import (
 )
 from talkinghead.families.synctalk2d.variants import AUDIO_VARIANTS
 
-from .conftest import golden, golden_inputs
+from .conftest import golden
 
 AVE = AUDIO_VARIANTS["ave"]
 
@@ -44,14 +44,14 @@ def test_golden_windows_with_repeated_edges() -> None:
 
 def test_golden_reshape() -> None:
     data = golden("audio_window")
-    features = features_of(golden_inputs("audio_window")["window/features"], AVE)
+    features = features_of(golden("audio_window").inputs()["features"], AVE)
     found = features.windows([int(data["index"])])
     np.testing.assert_array_equal(found[0], data["ave_reshaped"])
 
 
 def test_golden_smoothing() -> None:
     data = golden("audio_window")
-    rows = golden_inputs("audio_window")["window/smooth"]
+    rows = golden("audio_window").inputs()["smooth"]
     found = smoothed_features(Features(AVE, rows))
     assert found.rows is not None
     np.testing.assert_allclose(found.rows, data["smooth3"], atol=1e-6)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from talkinghead.backends.gate import MIN_PSNR_DB, psnr_db
 from talkinghead.families.synctalk2d.crop import network_input, picture_from_output
 from talkinghead.families.synctalk2d.engine import Engine, OnnxEngine, OpenVinoEngine, StateCache, TorchEngine
 from talkinghead.families.synctalk2d.folded import fold
@@ -15,7 +16,7 @@ from talkinghead.families.synctalk2d.variants import VARIANTS, Variant
 from talkinghead.families.synctalk2d.weights import generator_weights
 from talkinghead.reference.networks import ReferenceOptions, run_network
 
-from .conftest import golden, golden_inputs, golden_weights, psnr_db
+from .conftest import golden, golden_weights
 
 TOLERANCE = 1e-4
 """Golden README: one thread against two differs by 1e-5 already."""
@@ -38,7 +39,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_golden(case: str) -> None:
     data = golden(case)
-    found = run_network(f"synctalk2d.{CASES[case]}", golden_weights(case), golden_inputs(case))["output"]
+    found = run_network(f"synctalk2d.{CASES[case]}", golden_weights(case), golden(case).inputs())["output"]
     stride = int(data["output_stride"])
     np.testing.assert_allclose(found[:, :, ::stride, ::stride], data["output"], atol=TOLERANCE, rtol=0)
     stats = [found.mean(), found.std(), found.min(), found.max()]
@@ -53,7 +54,7 @@ def test_golden_on_other_backends(case: str, backend: str) -> None:
     found = run_network(
         f"synctalk2d.{CASES[case]}",
         golden_weights(case),
-        golden_inputs(case),
+        golden(case).inputs(),
         options=ReferenceOptions(backend=backend),
     )["output"]
     stride = int(data["output_stride"])
@@ -74,7 +75,7 @@ def test_golden_stages(case: str) -> None:
     for name in names:
         module = network.get_submodule(name)
         module.register_forward_hook(lambda _m, _i, out, name=name: seen.__setitem__(name, out))
-    image, audio = golden_inputs(case).values()
+    image, audio = golden(case).inputs().values()
     with torch.inference_mode():
         network(torch.from_numpy(image), torch.from_numpy(audio))
     for name, shape, samples in zip(names, json.loads(str(data["stage_shapes"])), data["stage_samples"], strict=True):
@@ -123,7 +124,7 @@ def test_every_float32_form_gives_the_published_picture(case: str, kind: str) ->
     weights, variant = golden_weights(case), VARIANTS[CASES[case]]
     net = fold(generator_weights(weights, case).tensors, variant)
     engine = ENGINES[kind](net)
-    picture, window = smooth_picture(variant.size.inner_px), golden_inputs(case)[f"{case}/audio"][0]
+    picture, window = smooth_picture(variant.size.inner_px), golden(case).inputs()["audio"][0]
     wanted = published_picture(weights, variant, picture, window)
     found = engine(picture, window)
     difference = np.abs(found.astype(int) - wanted)
@@ -144,9 +145,9 @@ def fast_precisions() -> list[str]:
 def test_fast_precision_keeps_45_db_at_328(unet328: Any, precision: str) -> None:
     variant = VARIANTS["unet328.ave"]
     net = fold(generator_weights(unet328, "weights").tensors, variant)
-    picture, window = smooth_picture(320), golden_inputs("unet328_ave")["unet328_ave/audio"][0]
+    picture, window = smooth_picture(320), golden("unet328_ave").inputs()["audio"][0]
     wanted = published_picture(unet328, variant, picture, window)
-    assert psnr_db(OpenVinoEngine(net, precision=precision)(picture, window), wanted) >= 45.0
+    assert psnr_db(OpenVinoEngine(net, precision=precision)(picture, window), wanted, peak=255) >= MIN_PSNR_DB
 
 
 def test_states_and_batches_change_nothing(unet160: Any) -> None:
@@ -201,11 +202,12 @@ def test_torch_renders_a_batch_as_its_frames(unet160: Any) -> None:
 def test_gpu_graph_gives_the_published_picture(unet328: Any) -> None:
     variant = VARIANTS["unet328.ave"]
     net = fold(generator_weights(unet328, "weights").tensors, variant)
-    window = golden_inputs("unet328_ave")["unet328_ave/audio"]
+    window = golden("unet328_ave").inputs()["audio"]
     pictures = [smooth_picture(320, seed) for seed in range(4)]
     engine = TorchEngine(net, device="cuda", precision="float16", batch=2)
     for k in (0, 2):  # the second round replays the graph with other inputs
         states = [engine.picture(p) for p in pictures[k : k + 2]]
         found = engine.render(states, engine.speech(window))
         for i in range(2):
-            assert psnr_db(found[i], published_picture(unet328, variant, pictures[k + i], window[i])) >= 45.0
+            wanted = published_picture(unet328, variant, pictures[k + i], window[i])
+            assert psnr_db(found[i], wanted, peak=255) >= MIN_PSNR_DB

@@ -15,7 +15,7 @@ from talkinghead.families.synctalk2d import FrameGenerationPipeline, FrameGenera
 from talkinghead.families.synctalk2d.crop import picture_from_output
 from talkinghead.media import open_frames, write_wav
 
-from .conftest import golden, golden_inputs, write_template
+from .conftest import golden, write_template
 from .test_end_to_end import check_golden_frames, clip_of
 
 
@@ -76,7 +76,7 @@ def test_predict_and_shapes(models: Path) -> None:
 
     model = UNetModel(models / "328.pth", "ave", "cpu")
     assert model.get_input_shapes() == ((1, 6, 320, 320), (1, 32, 16, 16))
-    image, audio = golden_inputs("unet328_ave").values()
+    image, audio = golden("unet328_ave").inputs().values()
     found = model.predict(torch.from_numpy(image), torch.from_numpy(audio))  # the first item of the batch
     assert found.dtype == np.uint8
     assert found.shape == (320, 320, 3)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,14 +18,15 @@ from talkinghead.families.synctalk2d.template import (
     read_image,
     template_order,
 )
+from tests.golden_files import read_json
 
-from .conftest import FOLDER, golden
+from .conftest import golden
 
 Make = Callable[[], Path]
 
 
 def published_orders() -> list[tuple[int, list[int]]]:
-    data = json.loads((FOLDER / "pingpong.json").read_text())
+    data = read_json("synctalk2d/pingpong.json")
     found = [
         (int(key.split()[0][2:]), value["files_read"])
         for key, value in data.items()
@@ -60,7 +60,7 @@ def test_one_template_is_shown_throughout() -> None:
 
 def test_start_frame_shortens_the_range() -> None:
     """As published up to the turn; there the published script reads past the end and stops."""
-    read = json.loads((FOLDER / "pingpong.json").read_text())["N=5 start=2"]["files_read"]
+    read = read_json("synctalk2d/pingpong.json")["N=5 start=2"]["files_read"]
     order = template_order(5, 6, start_frame=2).tolist()
     assert order[:2] == read[:2] == [3, 4]
     assert order == [3, 4, 3, 2, 3, 4]

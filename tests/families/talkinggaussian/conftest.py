@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import cv2
 import numpy as np
@@ -21,22 +19,10 @@ from talkinghead.families.talkinggaussian.checkpoint import (
     write_published,
 )
 from talkinghead.families.talkinggaussian.network import FACE, MOUTH, NetworkKind
+from tests.golden import synthetic
+from tests.golden_files import Golden, manifest, read_json
 
-GOLDEN = Path(__file__).resolve().parents[2] / "golden"
-FOLDER = GOLDEN / "talkinggaussian"
-
-
-def load_synthetic() -> Any:
-    spec = importlib.util.spec_from_file_location("golden_synthetic", GOLDEN / "synthetic.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-synthetic = load_synthetic()
-SIZES = json.loads((FOLDER / "scene.json").read_text())
+SIZES = read_json("talkinggaussian/scene.json")
 
 
 def uniform(name: str, shape: tuple[int, ...], low: float, high: float) -> np.ndarray:
@@ -49,8 +35,8 @@ def bytes_of(name: str, shape: tuple[int, ...]) -> np.ndarray:
 
 def network_weights(kind: NetworkKind, extractor: str = "deepspeech", prefix: str = "") -> dict[str, np.ndarray]:
     """Weights of a motion network; with a prefix as in the scene recipe."""
-    manifest = synthetic.load_manifest(FOLDER / f"{kind.name}_motion_{extractor}.manifest.json")
-    state = synthetic.state({prefix + name: entry for name, entry in manifest.items()}, 0)
+    shapes = manifest(f"talkinggaussian/{kind.name}_motion_{extractor}")
+    state = synthetic.state({prefix + name: entry for name, entry in shapes.items()}, 0)
     weights = {name.removeprefix(prefix): value for name, value in state.items()}
     for name in weights:
         if name.endswith(".offsets"):
@@ -72,7 +58,7 @@ def scene_cloud(prefix: str, count: int, half: float) -> CanonicalCloud:
 
 
 def scene_head() -> TrainedHead:
-    factor = np.float32(json.loads((FOLDER / "scene_overrides.json").read_text())["sigma_net.net.2.weight"])
+    factor = np.float32(read_json("talkinggaussian/scene_overrides.json")["sigma_net.net.2.weight"])
     networks = []
     for kind in (FACE, MOUTH):
         weights = network_weights(kind, prefix=f"{kind.name}/")
@@ -119,7 +105,7 @@ def write_data(folder: Path) -> None:
         frames = [{"img_id": i, "aud_id": i, "transform_matrix": poses[i].tolist()} for i in ids]
         text = {"focal_len": SIZES["focal"], "cx": width / 2 + 7, "cy": height / 2 - 5, "frames": frames}
         (folder / f"transforms_{name}.json").write_text(json.dumps(text))
-    (folder / "au.csv").write_text(str(np.load(FOLDER / "dataset.npz")["au_csv"]))
+    (folder / "au.csv").write_text(str(Golden("talkinggaussian/dataset")["au_csv"]))
     np.save(folder / "aud_ds.npy", uniform("scene/aud", (SIZES["n_audio"], 16, 29), -3, 3))
     np.save(folder / "custom.npy", uniform("scene/custom_audio", (SIZES["n_custom"], 16, 29), -3, 3))
     write_png(folder / "bc.jpg", bytes_of("scene/bc", (height, width, 3)))
@@ -171,8 +157,7 @@ def fresh_data(tmp_path: Path) -> Callable[[], Path]:
 def kit() -> SimpleNamespace:
     """Golden folder and generators."""
     return SimpleNamespace(
-        folder=FOLDER,
-        synthetic=synthetic,
+        golden=lambda name: Golden(f"talkinggaussian/{name}"),
         uniform=uniform,
         network_weights=network_weights,
         write_png=write_png,

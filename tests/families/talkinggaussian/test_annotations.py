@@ -19,7 +19,7 @@ from talkinghead.media import EncodeOptions, write_video
 
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_annotations_match_golden(kit: SimpleNamespace, scene: SimpleNamespace, split: str) -> None:
-    golden = np.load(kit.folder / "dataset.npz")
+    golden = kit.golden("dataset")
     frames = read_poses(scene.data / f"transforms_{split}.json").frames
     landmarks = [notes.read_landmarks(scene.data / "ori_imgs" / f"{frame.img_id}.lms") for frame in frames]
     np.testing.assert_array_equal([notes.lips_rect(points) for points in landmarks], golden[f"{split}_lips_rect"])
@@ -38,7 +38,7 @@ def test_annotations_match_golden(kit: SimpleNamespace, scene: SimpleNamespace, 
 
 
 def test_camera_radius_matches_golden(kit: SimpleNamespace, scene: SimpleNamespace) -> None:
-    golden = np.load(kit.folder / "dataset.npz")
+    golden = kit.golden("dataset")
     frames = read_poses(scene.data / "transforms_train.json").frames
     assert notes.camera_radius(frames) == pytest.approx(float(golden["nerf_radius_f64"]), rel=1e-6)
 

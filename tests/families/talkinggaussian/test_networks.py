@@ -16,6 +16,7 @@ from talkinghead.families.talkinggaussian.checkpoint import CanonicalCloud
 from talkinghead.families.talkinggaussian.grid import FACE_GRID, MOUTH_GRID, GridConfig, encode, table_rows
 from talkinghead.families.talkinggaussian.network import FACE, MOUTH, NetworkKind, expected_shapes
 from talkinghead.reference.networks import run_network
+from tests.golden_files import manifest
 
 GRID = 5e-5
 NETWORK = 1e-4
@@ -25,19 +26,11 @@ ARRAYS = ("xyz", "features", "scaling", "rotation", "opacity")
 WIDTHS = {"deepspeech": 29, "hubert": 1024}
 
 
-def golden_inputs(kit: SimpleNamespace, data: np.lib.npyio.NpzFile, needle: str = "") -> dict[str, np.ndarray]:
-    return {
-        item["name"].rsplit("/", 1)[-1]: kit.uniform(item["name"], tuple(item["shape"]), item["low"], item["high"])
-        for item in json.loads(str(data["inputs"]))
-        if needle in item["name"]
-    }
-
-
 @pytest.mark.parametrize("name", ["face", "mouth", "hashed"])
 def test_grid_encoder_matches_golden(kit: SimpleNamespace, name: str) -> None:
-    data = np.load(kit.folder / "grid_encoder.npz")
+    data = kit.golden("grid_encoder")
     config = json.loads(str(data["config"]))[name]
-    inputs = golden_inputs(kit, data, f"/{name}/")
+    inputs = data.inputs(f"/{name}/")
     outputs = run_network("talkinggaussian.grid_encoder", {}, inputs, config)
     np.testing.assert_array_equal(outputs["offsets"], data[f"{name}_offsets"])
     np.testing.assert_allclose(outputs["out"], data[f"{name}_out"], atol=GRID)
@@ -79,13 +72,13 @@ def test_embeddings_of_another_grid_are_refused() -> None:
 @pytest.mark.parametrize("extractor", WIDTHS)
 @pytest.mark.parametrize("kind", [FACE, MOUTH], ids=lambda kind: kind.name)
 def test_motion_network_matches_golden(kit: SimpleNamespace, kind: NetworkKind, extractor: str) -> None:
-    data = np.load(kit.folder / f"{kind.name}_motion_{extractor}.npz")
+    data = kit.golden(f"{kind.name}_motion_{extractor}")
     weights = kit.network_weights(kind, extractor)
-    manifest = json.loads((kit.folder / f"{kind.name}_motion_{extractor}.manifest.json").read_text())
+    published = manifest(f"talkinggaussian/{kind.name}_motion_{extractor}")
     shapes = expected_shapes(kind, WIDTHS[extractor])
-    assert list(shapes) == list(manifest)
-    assert all(list(shapes[name]) == manifest[name]["shape"] for name in shapes)
-    inputs = golden_inputs(kit, data)
+    assert list(shapes) == list(published)
+    assert all(list(shapes[name]) == published[name]["shape"] for name in shapes)
+    inputs = data.inputs()
     outputs = run_network(f"talkinggaussian.{kind.name}_motion", weights, inputs, {"audio_extractor": extractor})
     for name, value in outputs.items():
         np.testing.assert_allclose(value, data[name], atol=MOVE if name == "d_xyz" else NETWORK, err_msg=name)

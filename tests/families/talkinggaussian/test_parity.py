@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -32,13 +31,13 @@ def close_bytes(ours: Frame, golden: Frame, sure: np.ndarray | None = None) -> N
 
 @pytest.mark.parametrize("rows", [4, 5, 8, 9, 20])
 def test_windows_match_golden(kit: SimpleNamespace, rows: int) -> None:
-    golden = np.load(kit.folder / "audio_windows.npz")[f"n{rows}"]
+    golden = kit.golden("audio_windows")[f"n{rows}"]
     np.testing.assert_array_equal(window_rows(np.arange(rows + 1), rows), golden)
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_dataset_matches_golden(kit: SimpleNamespace, scene: SimpleNamespace, split: str) -> None:
-    golden = np.load(kit.folder / "dataset.npz")
+    golden = kit.golden("dataset")
     poses = read_poses(scene.data / f"transforms_{split}.json")
     ids = [frame.img_id for frame in poses.frames]
     np.testing.assert_array_equal(ids, golden[f"{split}_img_id"])
@@ -65,7 +64,7 @@ def check_windows(stored: np.ndarray, indices: list[int], sample: np.ndarray, st
 
 
 def test_custom_audio_windows_match_golden(kit: SimpleNamespace, scene: SimpleNamespace) -> None:
-    golden = np.load(kit.folder / "dataset.npz")
+    golden = kit.golden("dataset")
     stored = read_features(scene.data / "custom.npy", EXTRACTORS["deepspeech"])
     count = int(golden["custom_n"])
     check_windows(stored, list(range(count)), golden["custom_auds_sample"], int(golden["auds_stride"]))
@@ -75,7 +74,7 @@ def test_custom_audio_windows_match_golden(kit: SimpleNamespace, scene: SimpleNa
 
 @pytest.mark.parametrize("combine", [compose, compose_reference])
 def test_composition_matches_golden(kit: SimpleNamespace, combine: object) -> None:
-    golden = np.load(kit.folder / "compose.npz")
+    golden = kit.golden("compose")
     for index in range(2):
         face, mouth = golden["in_face"][index], golden["in_mouth"][index]
         face_alpha, mouth_alpha = golden["in_face_alpha"][index, 0], golden["in_mouth_alpha"][index, 0]
@@ -113,8 +112,8 @@ def renderer(scene: SimpleNamespace) -> HeadRenderer:
 def test_deformed_clouds_and_images_match_golden(
     kit: SimpleNamespace, scene: SimpleNamespace, renderer: HeadRenderer
 ) -> None:
-    golden = np.load(kit.folder / "render_motion.npz")
-    full = np.load(kit.folder / "end_to_end.npz")
+    golden = kit.golden("render_motion")
+    full = kit.golden("end_to_end")
     poses = read_poses(scene.data / "transforms_val.json")
     units = action_units_of(read_action_units(scene.data / "au.csv"), poses.frames, scene.data)
     backdrop = Backdrop(scene.data)
@@ -148,7 +147,7 @@ def test_deformed_clouds_and_images_match_golden(
 
 @pytest.mark.parametrize("name", ["64x48", "96x96", "edge_70x50"])
 def test_reference_rasteriser_by_name(kit: SimpleNamespace, name: str) -> None:
-    golden = dict(np.load(kit.folder / f"raster_{name}.npz"))
+    golden = dict(kit.golden(f"raster_{name}").arrays)
     inputs = {key.removeprefix("in_"): value for key, value in golden.items() if key.startswith("in_")}
     outputs = run_network("talkinggaussian.rasterize", {}, inputs)
     sure = ~golden["fragile"]
@@ -161,12 +160,8 @@ def test_reference_rasteriser_by_name(kit: SimpleNamespace, name: str) -> None:
 
 
 def test_reference_harmonics_by_name(kit: SimpleNamespace) -> None:
-    golden = np.load(kit.folder / "sh_eval.npz")
-    inputs = {
-        item["name"]: kit.uniform(item["name"], tuple(item["shape"]), item["low"], item["high"])
-        for item in json.loads(str(golden["inputs"]))
-    }
-    outputs = run_network("talkinggaussian.sh", {}, inputs)
+    golden = kit.golden("sh_eval")
+    outputs = run_network("talkinggaussian.sh", {}, golden.inputs())
     assert len(outputs) == 8
     for key, value in outputs.items():
         np.testing.assert_allclose(value, golden[key], atol=1e-5)

@@ -59,7 +59,7 @@ def close_statistics(frames: np.ndarray, golden: np.ndarray) -> None:
 
 
 def test_eval_run_matches_the_original(kit: SimpleNamespace, scene: SimpleNamespace, run: Any) -> None:
-    golden = np.load(kit.folder / "end_to_end.npz")
+    golden = kit.golden("end_to_end")
     videos = run(FuseOptions(scene.data, scene.model, eval=True))
     assert list(videos) == ["renders/out.mp4", "renders/out_face.mp4", "renders/out_mouth.mp4", "gt/out.mp4"]
     close_bytes(videos["renders/out.mp4"], golden["eval_out"], ~golden["eval_fragile"])
@@ -71,7 +71,7 @@ def test_eval_run_matches_the_original(kit: SimpleNamespace, scene: SimpleNamesp
 
 
 def test_dilated_run_matches_the_original(kit: SimpleNamespace, scene: SimpleNamespace, run: Any) -> None:
-    golden = np.load(kit.folder / "end_to_end.npz")
+    golden = kit.golden("end_to_end")
     videos = run(FuseOptions(scene.data, scene.model, eval=True, dilate=True, fast=True))
     assert list(videos) == ["renders/out.mp4"]
     close_bytes(videos["renders/out.mp4"][:2], golden["dilate_out"], ~golden["eval_fragile"][:2])
@@ -79,7 +79,7 @@ def test_dilated_run_matches_the_original(kit: SimpleNamespace, scene: SimpleNam
 
 
 def test_run_on_other_audio_matches_the_original(kit: SimpleNamespace, scene: SimpleNamespace, run: Any) -> None:
-    golden = np.load(kit.folder / "end_to_end.npz")
+    golden = kit.golden("end_to_end")
     options = FuseOptions(scene.data, scene.model, use_train=True, audio=scene.data / "custom.npy", fast=True)
     frames = run(options)["renders/out.mp4"]
     assert len(frames) == int(golden["custom_n"])

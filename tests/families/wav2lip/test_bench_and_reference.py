@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +18,7 @@ from talkinghead.families.wav2lip.architecture import ARCHITECTURES, recognise  
 from talkinghead.measure.cases import BenchSettings  # noqa: E402
 from talkinghead.reference.networks import ReferenceOptions, networks, run_network  # noqa: E402
 from talkinghead.weights import write_safetensors  # noqa: E402
+from tests.golden_files import Golden  # noqa: E402
 
 
 def test_random_weights_are_of_the_published_form() -> None:
@@ -41,11 +40,9 @@ def test_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert Path(cases[0].load["checkpoint"]).is_file()
 
 
-def test_reference_generator(
-    golden_file: Callable[[str], Any], golden_inputs: Any, weights96: dict[str, np.ndarray], tmp_path: Path
-) -> None:
-    data = golden_file("wav2lip96_generator")
-    inputs = golden_inputs(data)
+def test_reference_generator(weights96: dict[str, np.ndarray], tmp_path: Path) -> None:
+    data = Golden("wav2lip/wav2lip96_generator")
+    inputs = data.inputs()
     inputs["face"][:, :3, 48:] = 0
     prefixed = {f"module.{name}": value for name, value in weights96.items()}
     outputs = run_network("wav2lip.generator96", prefixed, {f"x/{name}": value for name, value in inputs.items()})
@@ -63,10 +60,8 @@ def test_reference_generator(
         run_network("wav2lip.generator96", weights96, {"mel": inputs["mel"][:, 0], "face": inputs["face"]})
 
 
-def test_reference_detector_from_the_command_line(
-    golden_file: Callable[[str], Any], weights_s3fd: dict[str, np.ndarray], tmp_path: Path
-) -> None:
-    data = golden_file("s3fd_network")
+def test_reference_detector_from_the_command_line(weights_s3fd: dict[str, np.ndarray], tmp_path: Path) -> None:
+    data = Golden("wav2lip/s3fd_network")
     write_safetensors(weights_s3fd, tmp_path / "w.safetensors")
     np.savez(tmp_path / "i.npz", images=data["images"])
     arguments = ["reference", "run", "wav2lip.s3fd", "--weights", str(tmp_path / "w.safetensors")]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +35,7 @@ from talkinghead.families.wav2lip.postprocess import (  # noqa: E402
 from talkinghead.families.wav2lip.preprocess import network_faces  # noqa: E402
 from talkinghead.families.wav2lip.weights import GeneratorWeights, load_generator  # noqa: E402
 from talkinghead.weights import write_safetensors  # noqa: E402
+from tests.golden_files import Golden  # noqa: E402
 
 DEVICES = ["cpu", pytest.param("cuda:0", marks=pytest.mark.gpu)]
 
@@ -175,7 +175,7 @@ def test_out_of_memory_halves_the_batch_and_keeps_what_is_done(
 
 
 def test_head_with_the_device_engine(
-    golden_file: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, weights96: dict[str, np.ndarray], tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, weights96: dict[str, np.ndarray], tmp_path: Path
 ) -> None:
     """The golden pipeline through the device engine, on the CPU device."""
     from tests.families.wav2lip.test_pipeline import golden_job
@@ -192,7 +192,7 @@ def test_head_with_the_device_engine(
         )
 
     monkeypatch.setattr(Wav2LipHead, "_engine", engine)
-    data = golden_file("pipeline_generator")
+    data = Golden("wav2lip/pipeline_generator")
     head, avatar, speech = golden_job(data, monkeypatch, path)
     written = np.stack(list(head.frames(avatar, speech)))[..., ::-1]
     difference = np.abs(written.astype(int) - data["written"])

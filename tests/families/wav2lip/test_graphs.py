@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from talkinghead.backends.placement import installed  # noqa: E402
 from talkinghead.backends.processor import cpu_has_bfloat16  # noqa: E402
 from talkinghead.families.wav2lip.architecture import GENERATOR_96, GENERATOR_256  # noqa: E402
 from talkinghead.families.wav2lip.graphs import GRAPHS, feature_names, fold_batch_norm, network  # noqa: E402
+from tests.golden_files import Golden  # noqa: E402
 
 BACKENDS = [name for name in ("torch", "onnx", "openvino") if installed(name)]
 FAST = [name for name in BACKENDS if name != "onnx"]
@@ -37,11 +37,9 @@ def run_parts(backend: str, precision: str, weights: Any, mel: np.ndarray, face:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_float32_is_the_published_network(
-    backend: str, golden_file: Callable[[str], Any], golden_inputs: Any, weights96: dict[str, np.ndarray]
-) -> None:
-    data = golden_file("wav2lip96_generator")
-    inputs = golden_inputs(data)
+def test_float32_is_the_published_network(backend: str, weights96: dict[str, np.ndarray]) -> None:
+    data = Golden("wav2lip/wav2lip96_generator")
+    inputs = data.inputs()
     inputs["face"][:, :3, 48:] = 0
     audio, split, whole = run_parts(backend, "float32", weights96, inputs["mel"], inputs["face"])
     scale = np.abs(data["audio_embedding"]).max()
@@ -52,22 +50,18 @@ def test_float32_is_the_published_network(
 
 @pytest.mark.skipif(not cpu_has_bfloat16(), reason="no bfloat16 here")
 @pytest.mark.parametrize("backend", FAST)
-def test_bfloat16_keeps_45_db(
-    backend: str, golden_file: Callable[[str], Any], golden_inputs: Any, weights96: dict[str, np.ndarray]
-) -> None:
-    data = golden_file("wav2lip96_generator")
-    inputs = golden_inputs(data)
+def test_bfloat16_keeps_45_db(backend: str, weights96: dict[str, np.ndarray]) -> None:
+    data = Golden("wav2lip/wav2lip96_generator")
+    inputs = data.inputs()
     inputs["face"][:, :3, 48:] = 0
     _, split, whole = run_parts(backend, "bfloat16", weights96, inputs["mel"], inputs["face"])
     for output in (split, whole):
         assert -10 * np.log10(np.mean((output - data["output"]) ** 2)) >= 45
 
 
-def test_256_generator(
-    golden_file: Callable[[str], Any], golden_inputs: Any, weights256: dict[str, np.ndarray]
-) -> None:
-    data = golden_file("wav2lip256_generator")
-    inputs = golden_inputs(data)
+def test_256_generator(weights256: dict[str, np.ndarray]) -> None:
+    data = Golden("wav2lip/wav2lip256_generator")
+    inputs = data.inputs()
     inputs["face"][:, :3, 128:] = 0
     backend = "openvino" if "openvino" in BACKENDS else "torch"
     _, split, whole = run_parts(backend, "float32", weights256, inputs["mel"], inputs["face"], 256)

@@ -32,6 +32,7 @@ from talkinghead.families.wav2lip.listening import (
     stack_windows,
 )
 from talkinghead.families.wav2lip.livetalking import EARLY_FRAMES, FRAME_SAMPLES, LiveTalkingWindows
+from tests.golden_files import Golden
 from tests.synthetic_media import speech_like
 
 
@@ -200,8 +201,8 @@ def test_gate_holds_over_short_pauses() -> None:
 
 
 @pytest.mark.parametrize("piece", [320, 777, 7680])
-def test_golden_live_windows(golden_file: Callable[[str], Any], piece: int) -> None:
-    data = golden_file("livetalking_stream")
+def test_golden_live_windows(piece: int) -> None:
+    data = Golden("wav2lip/livetalking_stream")
     expected = data["chunks"].reshape(-1, 80, 16)
     wave = data["wave"]
     listener = LiveTalkingWindows(int(data["batch"]), silence_gate=False)

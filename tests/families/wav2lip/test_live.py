@@ -25,6 +25,7 @@ from talkinghead.families.wav2lip.preprocess import from_coords, mirror_index, n
 from talkinghead.media.arrays import ArraySource  # noqa: E402
 from talkinghead.weights import write_safetensors  # noqa: E402
 from tests.families.wav2lip.test_pipeline import StandInSession, stand_in  # noqa: E402
+from tests.golden_files import Golden  # noqa: E402
 
 RNG = np.random.default_rng(0)
 PICTURES = [RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8) for _ in range(3)]
@@ -60,8 +61,8 @@ def load(checkpoint: Path, **family: Any) -> Wav2LipHead:
     return Wav2LipHead(LoadOptions(checkpoint=checkpoint, device="cpu", compat=compat, family=family))
 
 
-def test_golden_frames(golden_file: Callable[[str], Any]) -> None:
-    data = golden_file("livetalking_stream")
+def test_golden_frames() -> None:
+    data = Golden("wav2lip/livetalking_stream")
     index = mirror_index(int(data["start"]) + np.arange(int(data["batch"])), len(data["frames"]))
     np.testing.assert_array_equal(index, data["index"])
     faces = data["faces"][index]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import pytest
 
@@ -13,6 +10,7 @@ torch = pytest.importorskip("torch")
 from talkinghead.errors import WrongCheckpoint  # noqa: E402
 from talkinghead.families.wav2lip.architecture import GENERATOR_96, GENERATOR_256, check_finite, recognise  # noqa: E402
 from talkinghead.families.wav2lip.network import build_generator  # noqa: E402
+from tests.golden_files import Golden  # noqa: E402
 
 OUTPUT_TOLERANCE = 2e-5
 """The README's: twenty times the noise of the original between thread counts."""
@@ -23,15 +21,13 @@ def statistics(x: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("size", [96, 256])
-def test_golden_generator(
-    size: int, golden_file: Callable[[str], Any], golden_inputs: Any, request: pytest.FixtureRequest
-) -> None:
-    data = golden_file(f"wav2lip{size}_generator")
+def test_golden_generator(size: int, request: pytest.FixtureRequest) -> None:
+    data = Golden(f"wav2lip/wav2lip{size}_generator")
     weights = request.getfixturevalue(f"weights{size}")
     architecture = recognise(weights, "golden")
     assert architecture.size == size
     generator = build_generator(architecture, weights)
-    inputs = golden_inputs(data)
+    inputs = data.inputs()
     inputs["face"][:, :3, size // 2 :] = 0
     audio = generator.encode_audio(torch.from_numpy(inputs["mel"]))
     features = generator.encode_face(torch.from_numpy(inputs["face"]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from talkinghead.families.wav2lip.pipeline import Wav2LipHead  # noqa: E402
 from talkinghead.media import FrameOptions  # noqa: E402
 from talkinghead.media.arrays import ArraySource  # noqa: E402
 from talkinghead.weights import write_safetensors  # noqa: E402
+from tests.golden_files import Golden  # noqa: E402
 
 BACKENDS = [name for name in ("torch", "onnx", "openvino") if installed(name)]
 
@@ -125,11 +126,10 @@ def golden_job(
 def test_golden_pipelines(
     name: str,
     overlap: bool,
-    golden_file: Callable[[str], Any],
     monkeypatch: pytest.MonkeyPatch,
     checkpoint: Path,
 ) -> None:
-    data = golden_file(f"pipeline_{name}")
+    data = Golden(f"wav2lip/pipeline_{name}")
     windows: dict[bytes, np.ndarray] = {}
     monkeypatch.setattr(Engine, "session", lambda self, part, task: StandInSession(part, windows))
     monkeypatch.setattr(Wav2LipHead, "_splits", lambda *_: False)
@@ -148,9 +148,9 @@ def test_golden_pipelines(
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("split", [True, False])
 def test_golden_pipeline_with_the_generator(
-    backend: str, split: bool, golden_file: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, checkpoint: Path
+    backend: str, split: bool, monkeypatch: pytest.MonkeyPatch, checkpoint: Path
 ) -> None:
-    data = golden_file("pipeline_generator")
+    data = Golden("wav2lip/pipeline_generator")
     monkeypatch.setattr(Wav2LipHead, "_splits", lambda *_: split)
     head, avatar, speech = golden_job(data, monkeypatch, checkpoint, backend=backend)
     assert head.placement.precision == "float32"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
@@ -27,16 +25,17 @@ from talkinghead.families.wav2lip.preprocess import (
     smooth_rects,
     to_coords,
 )
+from tests.golden_files import Golden
 
 
-def test_golden_smoothing(golden_file: Callable[[str], Any]) -> None:
-    data = golden_file("boxes_smooth")
+def test_golden_smoothing() -> None:
+    data = Golden("wav2lip/boxes_smooth")
     for n in data["n"]:
         np.testing.assert_array_equal(smooth_rects(data[f"in{n:02d}"]), data[f"out{n:02d}"])
 
 
-def test_golden_padding(golden_file: Callable[[str], Any]) -> None:
-    data = golden_file("boxes_padded")
+def test_golden_padding() -> None:
+    data = Golden("wav2lip/boxes_padded")
     height, width = data["image_hw"]
     for case in range(3):
         boxes = pad_rects(data["rects"], tuple(data[f"pads{case}"]), width, height)
@@ -47,8 +46,8 @@ def test_golden_padding(golden_file: Callable[[str], Any]) -> None:
 
 
 @pytest.mark.parametrize("name", ["loop", "static", "box", "generator"])
-def test_golden_network_input(name: str, golden_file: Callable[[str], Any]) -> None:
-    data = golden_file(f"pipeline_{name}")
+def test_golden_network_input(name: str) -> None:
+    data = Golden(f"wav2lip/pipeline_{name}")
     options = json.loads(str(data["options"]))
     frames = [data["prepared0"]] if name == "static" else list(data["frames"])
     for found, index in zip(data["input_u8"], data["input_u8_index"], strict=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +29,14 @@ from talkinghead.face.detectors.s3fd import (  # noqa: E402
 )
 from talkinghead.media.arrays import ArraySource  # noqa: E402
 from talkinghead.weights import write_safetensors  # noqa: E402
+from tests.golden_files import Golden  # noqa: E402
 
 BACKENDS = [name for name in ("torch", "onnx", "openvino") if installed(name)]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_golden_network(backend: str, golden_file: Callable[[str], Any], weights_s3fd: dict[str, np.ndarray]) -> None:
-    data = golden_file("s3fd_network")
+def test_golden_network(backend: str, weights_s3fd: dict[str, np.ndarray]) -> None:
+    data = Golden("wav2lip/s3fd_network")
     check_weights(weights_s3fd, "golden")
     frames = list(data["images"][..., ::-1])
     session = open_session(
@@ -69,8 +69,8 @@ def test_small_pictures_in_batches(backend: str, weights_s3fd: dict[str, np.ndar
         np.testing.assert_allclose(found[name], value, atol=1e-4, rtol=0, err_msg=name)
 
 
-def test_golden_decoding(golden_file: Callable[[str], Any]) -> None:
-    data = golden_file("sfd_decode")
+def test_golden_decoding() -> None:
+    data = Golden("wav2lip/sfd_decode")
     maps = [data[f"map{index:02d}"] for index in range(12)]
     boxes, scores = best_faces_on_device([torch.from_numpy(value) for value in maps])
     for image in range(3):
@@ -98,10 +98,10 @@ def test_last_of_equal_scores_wins() -> None:
     np.testing.assert_array_equal(boxes[0].numpy(), faces.boxes_xyxy[0])
 
 
-def test_detector(tmp_path: Path, golden_file: Callable[[str], Any], weights_s3fd: dict[str, np.ndarray]) -> None:
+def test_detector(tmp_path: Path, weights_s3fd: dict[str, np.ndarray]) -> None:
     path = tmp_path / "s3fd.safetensors"
     write_safetensors(weights_s3fd, path)
-    data = golden_file("s3fd_network")
+    data = Golden("wav2lip/s3fd_network")
     frames = [np.ascontiguousarray(image[..., ::-1]) for image in data["images"]]
     detector = S3fdDetector(path, precision="parity", device="cpu", threads=2)
     found = detector.detect([*frames, frames[0][:64]])
@@ -129,12 +129,10 @@ def fast_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("fast_machine")
-def test_a_reduced_precision_is_measured_once(
-    tmp_path: Path, golden_file: Callable[[str], Any], weights_s3fd: dict[str, np.ndarray]
-) -> None:
+def test_a_reduced_precision_is_measured_once(tmp_path: Path, weights_s3fd: dict[str, np.ndarray]) -> None:
     path = tmp_path / "s3fd.safetensors"
     write_safetensors(weights_s3fd, path)
-    frame = np.ascontiguousarray(golden_file("s3fd_network")["images"][0][..., ::-1])
+    frame = np.ascontiguousarray(Golden("wav2lip/s3fd_network")["images"][0][..., ::-1])
     cache = Cache(tmp_path / "cache")
     looks = []
 
@@ -162,13 +160,12 @@ def test_a_reduced_precision_is_measured_once(
 @pytest.mark.usefixtures("fast_machine")
 def test_a_precision_that_loses_faces_is_left(
     tmp_path: Path,
-    golden_file: Callable[[str], Any],
     weights_s3fd: dict[str, np.ndarray],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     path = tmp_path / "s3fd.safetensors"
     write_safetensors(weights_s3fd, path)
-    data = golden_file("s3fd_network")
+    data = Golden("wav2lip/s3fd_network")
     source = ArraySource([np.ascontiguousarray(data["images"][0][..., ::-1])])
     exact = S3fdDetector(path, device="cpu", precision="parity", threads=2)
     wanted = exact.detect(list(source.read()))[0]
