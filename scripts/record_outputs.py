@@ -1219,7 +1219,7 @@ def build_inputs(folder: Path, package: Path) -> int:
     """Everything that the table names. Uses the builders of the package, of its scripts and of its tests."""
     build_media(folder)
     build_wav2lip(folder, package)
-    build_synctalk2d(folder)
+    build_synctalk2d(folder, package)
     build_gaussians(folder, package)
     build_artalk(folder, package)
     return 0
@@ -1298,42 +1298,42 @@ def build_wav2lip(folder: Path, package: Path) -> None:
 
     from talkinghead.media import write_png
 
-    kit = test_module(package, "families.wav2lip.conftest")
-    weights = kit.golden_weights("wav2lip96")
+    kit = test_module(package, "golden_files")
+    weights = kit.network_weights("wav2lip/wav2lip96")
     save_torch(folder / "wav2lip_gan.pth", {f"module.{name}": value for name, value in weights.items()})
-    save_torch(folder / "wav2lip256.pth", kit.golden_weights("wav2lip256"))
-    detector = kit.golden_weights("s3fd")
+    save_torch(folder / "wav2lip256.pth", kit.network_weights("wav2lip/wav2lip256"))
+    detector = kit.network_weights("wav2lip/s3fd")
     save_torch(folder / "s3fd.pth", detector)
-    images = np.load(kit.FOLDER / "s3fd_network.npz")["images"]
+    images = kit.Golden("wav2lip/s3fd_network")["images"]
     write_png(folder / "noise.png", np.ascontiguousarray(images[0, ..., ::-1]))
     save_network(folder, "wav2lip.s3fd", {"images": images}, detector)
-    inputs = kit.make_inputs(np.load(kit.FOLDER / "wav2lip96_generator.npz"))
+    inputs = kit.Golden("wav2lip/wav2lip96_generator").inputs()
     inputs["face"][:, :3, 48:] = 0
     save_network(folder, "wav2lip.generator96", inputs, weights)
 
 
-def build_synctalk2d(folder: Path) -> None:
+def build_synctalk2d(folder: Path, package: Path) -> None:
     import numpy as np
     import torch
 
     from talkinghead.cli.main import main
 
-    kit = test_module(Path.cwd(), "families.synctalk2d.conftest")
+    kit = test_module(package, "golden_files")
     for size in ("328", "160"):
         drawn = ["synctalk2d", "demo", str(folder / f"may{size}"), "--frames", "6", "--width", "480", "--height", "270"]
         if main([*drawn, "--size", size]) != 0:
             raise SystemExit("no drawn person")
     for name in ("unet328_ave", "unet160_ave", "unet160_hubert", "unet160_wenet", "udh160_hubert_classic"):
-        save_torch(folder / f"{name}.pth", kit.golden_weights(name))
-    save_torch(folder / "ave_encoder.pth", kit.golden_weights("ave_encoder"))
+        save_torch(folder / f"{name}.pth", kit.network_weights(f"synctalk2d/{name}"))
+    save_torch(folder / "ave_encoder.pth", kit.network_weights("synctalk2d/ave_encoder"))
     rng = np.random.default_rng(0)
     np.save(folder / "aud_ave.npy", rng.uniform(0, 2, (30, 512)).astype(np.float32))
     np.save(folder / "aud_hu.npy", rng.uniform(-1, 1, (20, 2, 1024)).astype(np.float32))
     np.save(folder / "aud_wenet.npy", rng.uniform(-1, 1, (16, 16, 512)).astype(np.float32))
     for name, case in (("unet160.ave", "unet160_ave"), ("udh160.wenet", "udh160_wenet_classic"),
                        ("ave_encoder", "ave_encoder"), ("pfld", "pfld")):  # fmt: skip
-        inputs = {key.rsplit("/", 1)[-1]: value for key, value in kit.golden_inputs(case).items()}
-        save_network(folder, f"synctalk2d.{name}", inputs, kit.golden_weights(case))
+        found = kit.Golden(f"synctalk2d/{case}")
+        save_network(folder, f"synctalk2d.{name}", found.inputs(), found.weights())
 
     from transformers import HubertConfig, HubertModel, Wav2Vec2Config, Wav2Vec2ForCTC
 
@@ -1354,23 +1354,21 @@ def build_gaussians(folder: Path, package: Path) -> None:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     features = np.load(folder / "head3d" / "data" / "aud_ds.npy")
     np.save(folder / "aud_ds.npy", features[:24])
-    kit = test_module(package, "families.talkinggaussian.test_features")
+    kit = test_module(package, "audio.encoders.test_deepspeech")
     kit.graph_file(folder / "deepspeech.pb", kit.small_graph())
     kit = test_module(package, "families.talkinggaussian.conftest")
+    golden = test_module(package, "golden_files").Golden
 
     def inputs(case: str) -> dict[str, Any]:
-        rows = json.loads(str(np.load(kit.FOLDER / f"{case}.npz")["inputs"]))
-        return {
-            row["name"].rsplit("/", 1)[-1]: kit.uniform(row["name"], tuple(row["shape"]), row["low"], row["high"])
-            for row in rows
-        }
+        found: dict[str, Any] = golden(f"talkinggaussian/{case}").inputs()
+        return found
 
     weights = kit.network_weights(kit.FACE, "deepspeech")
     save_network(folder, "talkinggaussian.face_motion", inputs("face_motion_deepspeech"), weights)
     weights = kit.network_weights(kit.MOUTH, "hubert")
     save_network(folder, "talkinggaussian.mouth_motion_hubert", inputs("mouth_motion_hubert"), weights)
     save_network(folder, "talkinggaussian.sh", inputs("sh_eval"))
-    stored = np.load(kit.FOLDER / "raster_96x96.npz")
+    stored = golden("talkinggaussian/raster_96x96").arrays
     given = {name.removeprefix("in_"): stored[name] for name in stored.files if name.startswith("in_")}
     save_network(folder, "talkinggaussian.rasterize", given)
 
@@ -1379,11 +1377,11 @@ def build_artalk(folder: Path, package: Path) -> None:
     import numpy as np
     import torch
 
-    kit = test_module(package, "families.artalk.conftest")
+    kit = test_module(package, "golden_files")
     golden = kit.Golden("artalk/ar_small")
     assets = folder / "assets"
     (assets / "style_motion").mkdir(parents=True)
-    save_torch(assets / "ARTalk_wav2vec.pt", golden.state())
+    save_torch(assets / "ARTalk_wav2vec.pt", golden.weights())
     sizes = golden.overrides
     config = {
         "AR_CONFIG": {"T_DEPTH": 2, "T_NUM_HEADS": 12, "PREV_RATIO": 1},
@@ -1406,7 +1404,7 @@ def build_artalk(folder: Path, package: Path) -> None:
     def add(name: str, case: str, weights: str | None = None, **more: Any) -> None:
         found = kit.Golden(case, weights)
         inputs = {**found.inputs(), **more.pop("inputs", {})}
-        state = more.pop("weights", None) or found.state()
+        state = more.pop("weights", None) or found.weights()
         save_network(folder, name, inputs, state, found.overrides.get("config", more.pop("config", None)))
 
     add("artalk.wav2vec", "artalk/wav2vec_small")
@@ -1414,7 +1412,7 @@ def build_artalk(folder: Path, package: Path) -> None:
     add("artalk.vae", "artalk/vae_small")
     inputs = {"audio": golden.inputs()["audio23"], "style": golden.inputs()["style23"]}
     config = {"config": sizes["config"], "wav2vec2_config": sizes["wav2vec2_config"]}
-    save_network(folder, "artalk.ar", inputs, golden.state(), config)
+    save_network(folder, "artalk.ar", inputs, golden.weights(), config)
     case = kit.Golden("artalk/flame_case", "artalk/flame_model")
     with np.load(kit.GOLDEN / "artalk" / "flame_model.npz") as arrays:
         model = {name: arrays[name] for name in arrays.files}

@@ -103,10 +103,10 @@ class Golden:
         assert len(short) == len(made), f"names of {self.name} meet: {list(made)}"
         return short
 
-    def difference(self, key: str, value: Any) -> np.ndarray:
-        """Absolute differences at the stored places; the whole shape must fit."""
+    def difference(self, key: str, value: Any, part: Any = ...) -> np.ndarray:
+        """Absolute differences at the stored places, or to a part of what is stored; the whole shape must fit."""
         array = np.asarray(value)
-        stored = self[key]
+        stored = self[key][part]
         if f"{key}__shape" in self:
             assert tuple(self[f"{key}__shape"]) == array.shape, (key, array.shape)
             stride = int(self[f"{key}__stride"])
@@ -115,9 +115,9 @@ class Golden:
         assert array.shape == stored.shape, (key, array.shape, stored.shape)
         return np.abs(array.astype(np.float64) - stored.astype(np.float64))
 
-    def check(self, key: str, value: Any) -> None:
-        """Whether a value is the published one, within the tolerance of the table."""
-        difference = self.difference(key, value)
+    def check(self, key: str, value: Any, part: Any = ...) -> None:
+        """Whether a value is the published one (or a part of it), within the tolerance of the table."""
+        difference = self.difference(key, value, part)
         worst = float(difference.max()) if difference.size else 0.0
         allowed = tolerance(f"{self.name}:{key}")
         assert worst <= allowed, f"{self.name}:{key} is off by {worst}, more than {allowed}"

@@ -24,10 +24,10 @@ from talkinghead.backends import (  # noqa: E402
 from talkinghead.backends.placement import installed  # noqa: E402
 from talkinghead.backends.processor import cpu_has_bfloat16  # noqa: E402
 from talkinghead.errors import OptionError  # noqa: E402
+from tests.tolerances import tolerance  # noqa: E402
 
 BACKENDS = [*(name for name in ("torch", "onnx", "openvino") if installed(name)), "numpy"]
-TOLERANCE = 1e-4
-"""Between float32 runtimes, on values of order 1."""
+TOLERANCE = tolerance("runtimes")
 
 
 def random(*shape: int, seed: int = 0) -> np.ndarray:
@@ -82,8 +82,8 @@ def test_pixels(backend: str, batch: int | None) -> None:
     weight = (row - top)[:, None]
     large = across[:, :, top] * (1 - weight) + across[:, :, top + 1] * weight
     soft = 1 / (1 + np.exp(-np.concatenate([planes, large], axis=1)))
-    np.testing.assert_allclose(found["large"], large, atol=1e-5)
-    np.testing.assert_allclose(found["flat"], soft.mean(axis=(2, 3)), atol=1e-5)
+    np.testing.assert_allclose(found["large"], large, atol=tolerance("twins"))
+    np.testing.assert_allclose(found["flat"], soft.mean(axis=(2, 3)), atol=tolerance("twins"))
     assert found["picture"].dtype == np.uint8
     wanted = soft[:, :3].transpose(0, 2, 3, 1) * 255
     assert np.abs(found["picture"] - (wanted - 0.5)).max() <= 0.5 + 1e-3  # truncated
@@ -185,11 +185,11 @@ def test_compiled_networks_are_kept(tmp_path: Path) -> None:
     second = open_session(without_graph, place("openvino"), threads=1, batch=2, cache_folder=tmp_path)
     assert second.facts.from_cache
     for name, value in second.run(inputs).items():
-        np.testing.assert_allclose(value, expected[name], atol=1e-6)
+        np.testing.assert_allclose(value, expected[name], atol=tolerance("runtimes:again"))
     files[0].write_bytes(b"damaged")
     third = open_session(network, place("openvino"), threads=1, batch=2, cache_folder=tmp_path)
     assert not third.facts.from_cache
-    np.testing.assert_allclose(third.run(inputs)["end"], expected["end"], atol=1e-6)
+    np.testing.assert_allclose(third.run(inputs)["end"], expected["end"], atol=tolerance("runtimes:again"))
 
 
 @pytest.mark.skipif("openvino" not in BACKENDS, reason="openvino is not installed")
@@ -261,7 +261,7 @@ def test_packed_values_pass_between_sessions(backend: str, precision: str) -> No
     assert len(packed["mid"]) == 3
     found = open_session(two, place(backend, precision), **options).run(packed)
     assert found["y"].shape == exact["y"].shape
-    np.testing.assert_allclose(found["y"], exact["y"], atol=1e-4 if precision == "float32" else 0.1)
+    np.testing.assert_allclose(found["y"], exact["y"], atol=tolerance(f"runtimes:packed {precision}"))
 
 
 def test_compiling_is_for_torch(monkeypatch: pytest.MonkeyPatch) -> None:

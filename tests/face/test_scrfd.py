@@ -13,15 +13,9 @@ from hypothesis import strategies as st
 
 from talkinghead.face.detectors import scrfd
 from tests.golden_files import Golden
+from tests.tolerances import tolerance
 
 MODEL_SHA256 = "32d20c77b9e2dc1d07e94c2ab9d25bdd5cd05eddbe0b46e7b38e7a1eca22e99a"
-
-DECODE_TOLERANCE_PX = 1e-3
-"""Synthetic maps: float32 rounding in another order of operations."""
-REAL_TOLERANCE_PX = 1e-2
-"""Real network: OpenCV's and ONNX Runtime's convolutions differ by up to 7e-5 in the maps."""
-REAL_TOLERANCE_SCORE = 1e-4
-BLOB_TOLERANCE = 1e-6
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +37,8 @@ def test_decoding_matches_the_original(recorded) -> None:
         maps, scrfd.letterbox(height, width), (width, height), side=640, min_score=threshold
     )
     assert boxes.shape == recorded["boxes"].shape
-    np.testing.assert_allclose(boxes, recorded["boxes"], rtol=0, atol=DECODE_TOLERANCE_PX)
-    np.testing.assert_allclose(points, recorded["kps"], rtol=0, atol=DECODE_TOLERANCE_PX)
+    recorded.check("boxes", boxes)
+    recorded.check("kps", points)
     keep = scrfd.suppress(boxes, scores, min_score=threshold, max_overlap=overlap)
     np.testing.assert_array_equal(keep, recorded["keep"])
 
@@ -70,25 +64,26 @@ def test_the_real_network_matches_the_original(view: str, shared_media: Path, as
 
     blob, fit = scrfd.network_input(frame)
     assert [fit.height, fit.width, fit.top, fit.left] == recorded[f"{view}_resize"].tolist()
-    np.testing.assert_allclose(blob[0][:, ::16, ::16], recorded[f"{view}_blob_sub"], rtol=0, atol=BLOB_TOLERANCE)
+    recorded.check(f"{view}_blob_sub", blob[0][:, ::16, ::16])
     stats = [blob.mean(dtype=np.float64), blob.std(dtype=np.float64), blob.min(), blob.max()]
-    np.testing.assert_allclose(stats, recorded[f"{view}_blob_stats"], rtol=0, atol=1e-6)
+    recorded.check(f"{view}_blob_stats", stats)
 
     detector = scrfd.ScrfdDetector(model, min_score=info["threshold"], retry_with_border=False)
     maps = detector.run(blob)
     for i, array in enumerate(maps):
         stats = [array.mean(dtype=np.float64), array.std(dtype=np.float64), array.min(), array.max()]
-        np.testing.assert_allclose(stats, recorded[f"{view}_raw{i}_stats"], rtol=0, atol=1e-4)
+        recorded.check(f"{view}_raw{i}_stats", stats)
     boxes, points, scores = scrfd.decode(maps, fit, (width, height), side=640, min_score=info["threshold"])
-    np.testing.assert_allclose(boxes, recorded[f"{view}_boxes"], rtol=0, atol=REAL_TOLERANCE_PX)
-    np.testing.assert_allclose(points, recorded[f"{view}_kps"], rtol=0, atol=REAL_TOLERANCE_PX)
-    np.testing.assert_allclose(scores, recorded[f"{view}_scores"], rtol=0, atol=REAL_TOLERANCE_SCORE)
+    recorded.check(f"{view}_boxes", boxes)
+    recorded.check(f"{view}_kps", points)
+    recorded.check(f"{view}_scores", scores)
     keep = scrfd.suppress(boxes, scores, min_score=info["threshold"], max_overlap=info["nms"])
     np.testing.assert_array_equal(keep, recorded[f"{view}_keep"])
 
     best = detector.detect([frame])[0][0]
-    np.testing.assert_allclose(best.box_xyxy[:2], boxes[keep[0], :2], rtol=0, atol=1e-4)
-    np.testing.assert_allclose(best.box_xyxy[2:], boxes[keep[0], :2] + boxes[keep[0], 2:], rtol=0, atol=1e-4)
+    corner, size = boxes[keep[0], :2], boxes[keep[0], 2:]
+    near = tolerance(f"synctalk2d/scrfd_real:{view}_best")
+    np.testing.assert_allclose(best.box_xyxy, [*corner, *(corner + size)], rtol=0, atol=near)
 
 
 @given(st.integers(1, 3000), st.integers(1, 3000))

@@ -14,9 +14,7 @@ from talkinghead.rendering.cameras import camera_from_pose, fov_from_focal, orbi
 from talkinghead.rendering.spherical_harmonics import basis, colors, directions_from, evaluate, num_coefficients
 from talkinghead.rendering.spherical_harmonics_cpu import colors_cpu
 from tests.golden_files import Golden, read_json
-
-MATRIX = 1e-6
-SH = 1e-5
+from tests.tolerances import tolerance
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
@@ -27,14 +25,14 @@ def test_cameras_match_golden(split: str) -> None:
         width, height = (int(v) for v in data[f"{split}_size"][row])
         camera = camera_from_pose(pose, scene["focal"], (width, height))
         rotation, translation = world_to_camera(pose)
-        np.testing.assert_allclose(rotation, data[f"{split}_R_f64"][row], atol=1e-12)
-        np.testing.assert_allclose(translation, data[f"{split}_T_f64"][row], atol=1e-12)
+        data.check(f"{split}_R_f64", rotation, row)
+        data.check(f"{split}_T_f64", translation, row)
         fov = fov_from_focal(scene["focal"], width), fov_from_focal(scene["focal"], height)
-        np.testing.assert_allclose(fov, data[f"{split}_fov_f64"][row], atol=1e-12)
-        np.testing.assert_allclose(projection_matrix(*fov), data[f"{split}_projection"][row], atol=MATRIX)
-        np.testing.assert_allclose(camera.world_view, data[f"{split}_world_view"][row], atol=MATRIX)
-        np.testing.assert_allclose(camera.full_projection, data[f"{split}_full_proj"][row], atol=4 * MATRIX)
-        np.testing.assert_allclose(camera.position, data[f"{split}_camera_center"][row], atol=MATRIX)
+        data.check(f"{split}_fov_f64", fov, row)
+        data.check(f"{split}_projection", projection_matrix(*fov), row)
+        data.check(f"{split}_world_view", camera.world_view, row)
+        data.check(f"{split}_full_proj", camera.full_projection, row)
+        data.check(f"{split}_camera_center", camera.position, row)
 
 
 @settings(max_examples=50, deadline=None)
@@ -70,9 +68,9 @@ def test_harmonics_match_golden(degree: int) -> None:
     data = Golden("talkinggaussian/sh_eval")
     coefficients, means, position = (data.inputs()[name] for name in ("coeffs", "means", "campos"))
     raw = evaluate(degree, coefficients, directions_from(position, means))
-    np.testing.assert_allclose(raw, data[f"raw_deg{degree}"], atol=SH)
+    data.check(f"raw_deg{degree}", raw)
     for shade in (colors, colors_cpu):
-        np.testing.assert_allclose(shade(degree, coefficients, means, position), data[f"color_deg{degree}"], atol=SH)
+        data.check(f"color_deg{degree}", shade(degree, coefficients, means, position))
 
 
 def test_harmonics_agree_with_scipy() -> None:
@@ -101,7 +99,7 @@ def test_compiled_colours_equal_the_twin(seed: int, degree: int, count: int) -> 
     means, position = (rng.normal(size=shape).astype(np.float32) for shape in ((count, 3), (3,)))
     means[:1] = position  # no direction: the zero vector, as for the twin
     expected = colors(degree, coefficients, means, position)
-    np.testing.assert_allclose(colors_cpu(degree, coefficients, means, position), expected, atol=SH)
+    np.testing.assert_allclose(colors_cpu(degree, coefficients, means, position), expected, atol=tolerance("twins"))
 
 
 def test_too_few_coefficients_are_refused() -> None:

@@ -34,16 +34,16 @@ def test_the_front_end_matches_golden(case: int) -> None:
     inputs = deepspeech.network_input(audio)
     assert len(inputs) == golden[f"steps{case}"]
     rows = inputs.rows(0, len(inputs))
-    np.testing.assert_allclose(rows[:: strides[0]], golden[f"input_vector{case}"], atol=1e-4)
+    golden.check(f"input_vector{case}", rows[:: strides[0]])
     measured = [rows.mean(), rows.std(), rows.min(), rows.max()]
-    np.testing.assert_allclose(measured, golden[f"input_vector_stats{case}_f64"], atol=1e-4)
+    golden.check(f"input_vector_stats{case}_f64", measured)
     logits = synthetic.uniform(f"ds/logits{case}", (len(inputs), 1, 29), -8, 8, 0)[:, 0]
     resampled = deepspeech.resampled(logits, len(audio))
-    np.testing.assert_allclose(resampled, golden[f"interpolated{case}"], atol=1e-5)
+    golden.check(f"interpolated{case}", resampled)
     windows = deepspeech.logit_windows(resampled)
     assert windows.shape == tuple(golden[f"windows_shape{case}"])
     assert len(windows) == deepspeech.num_windows(len(audio))
-    np.testing.assert_allclose(windows[:: strides[1]], golden[f"windows{case}"], atol=1e-5)
+    golden.check(f"windows{case}", windows[:: strides[1]])
     # the whole chain in blocks, from floats
     samples = audio.astype(np.float32) / 32768
     found = np.concatenate(list(deepspeech.deepspeech_rows(samples, lambda _: logits)))

@@ -20,6 +20,7 @@ from talkinghead.engine.head import PrepareOptions, RenderOptions
 from talkinghead.errors import InputError, MissingWeights, OptionError, UnreadableMedia
 from talkinghead.families.synctalk2d.template import landmark_text
 from talkinghead.media import EncodeOptions, open_frames, probe, write_wav
+from tests.tolerances import tolerance
 
 from .conftest import golden, golden_weights, other_resizer, write_checkpoint, write_template
 
@@ -41,8 +42,8 @@ def check_golden_frames(case: str, frames: list[np.ndarray]) -> None:
     difference = np.stack(
         [np.abs(frames[i][:, :, ::-1].astype(int) - data["frames"][k]) for k, i in enumerate(data["frame_indices"])]
     )
-    assert difference.max() <= 1
-    share = 2e-4 if other_resizer() and "328" in case else 1e-4
+    assert difference.max() <= tolerance(f"synctalk2d/{case}:frames")
+    share = tolerance(f"synctalk2d/{case}:frames_share{'_other_resizer' if other_resizer() else ''}")
     assert np.count_nonzero(difference) < share * difference.size
 
 

@@ -15,6 +15,7 @@ from talkinghead.errors import MediaNotFound, UnreadableMedia
 from talkinghead.families.talkinggaussian import annotations as notes
 from talkinghead.families.talkinggaussian.scene import read_poses
 from talkinghead.media import EncodeOptions, write_video
+from tests.tolerances import tolerance
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
@@ -40,7 +41,9 @@ def test_annotations_match_golden(kit: SimpleNamespace, scene: SimpleNamespace, 
 def test_camera_radius_matches_golden(kit: SimpleNamespace, scene: SimpleNamespace) -> None:
     golden = kit.golden("dataset")
     frames = read_poses(scene.data / "transforms_train.json").frames
-    assert notes.camera_radius(frames) == pytest.approx(float(golden["nerf_radius_f64"]), rel=1e-6)
+    assert notes.camera_radius(frames) == pytest.approx(
+        float(golden["nerf_radius_f64"]), rel=tolerance("talkinggaussian/dataset:nerf_radius_f64")
+    )
 
 
 def test_wrong_annotations(tmp_path: Path, scene: SimpleNamespace) -> None:

@@ -17,11 +17,8 @@ from talkinghead.families.talkinggaussian.grid import FACE_GRID, MOUTH_GRID, Gri
 from talkinghead.families.talkinggaussian.network import FACE, MOUTH, NetworkKind, expected_shapes
 from talkinghead.reference.networks import run_network
 from tests.golden_files import manifest
+from tests.tolerances import tolerance
 
-GRID = 5e-5
-NETWORK = 1e-4
-MOVE = 1e-6  # d_xyz, which is scaled by 0.01
-TWINS = 2e-5  # the same network with its first layer split: other order of additions
 ARRAYS = ("xyz", "features", "scaling", "rotation", "opacity")
 WIDTHS = {"deepspeech": 29, "hubert": 1024}
 
@@ -33,8 +30,12 @@ def test_grid_encoder_matches_golden(kit: SimpleNamespace, name: str) -> None:
     inputs = data.inputs(f"/{name}/")
     outputs = run_network("talkinggaussian.grid_encoder", {}, inputs, config)
     np.testing.assert_array_equal(outputs["offsets"], data[f"{name}_offsets"])
-    np.testing.assert_allclose(outputs["out"], data[f"{name}_out"], atol=GRID)
-    np.testing.assert_allclose(outputs["per_level_scale_f64"], data[f"{name}_per_level_scale_f64"], rtol=1e-15)
+    data.check(f"{name}_out", outputs["out"])
+    np.testing.assert_allclose(
+        outputs["per_level_scale_f64"],
+        data[f"{name}_per_level_scale_f64"],
+        rtol=tolerance("talkinggaussian/grid_encoder:per_level_scale_f64"),
+    )
 
 
 def test_the_published_grids() -> None:
@@ -81,7 +82,7 @@ def test_motion_network_matches_golden(kit: SimpleNamespace, kind: NetworkKind, 
     inputs = data.inputs()
     outputs = run_network(f"talkinggaussian.{kind.name}_motion", weights, inputs, {"audio_extractor": extractor})
     for name, value in outputs.items():
-        np.testing.assert_allclose(value, data[name], atol=MOVE if name == "d_xyz" else NETWORK, err_msg=name)
+        data.check(name, value)
 
 
 def test_fast_motion_equals_the_readable_network(scene: SimpleNamespace) -> None:
@@ -97,7 +98,7 @@ def test_fast_motion_equals_the_readable_network(scene: SimpleNamespace) -> None
         weights["face"], network.encode_points(weights["face"], FACE, head.face.xyz), enc_a[None], au_exp
     )
     expected = torch.cat([moved.d_xyz / network.MOVE_SCALE, moved.d_rot, moved.d_scale], dim=1)
-    torch.testing.assert_close(fast.outputs(enc_a, au_exp), expected, atol=TWINS, rtol=1e-5)
+    torch.testing.assert_close(fast.outputs(enc_a, au_exp), expected, atol=tolerance("twins:split"), rtol=1e-5)
     [deformed] = fast(enc_a[None], au_exp[None])
     xyz, scaling, rotation = (torch.from_numpy(getattr(head.face, name)) for name in ("xyz", "scaling", "rotation"))
     torch.testing.assert_close(deformed.means, xyz + moved.d_xyz, atol=1e-6, rtol=0)
@@ -105,7 +106,9 @@ def test_fast_motion_equals_the_readable_network(scene: SimpleNamespace) -> None
         deformed.scales, torch.nn.functional.softplus(scaling + moved.d_scale), atol=1e-6, rtol=1e-5
     )
     turned = rotation + moved.d_rot
-    torch.testing.assert_close(deformed.rotations, turned / turned.norm(dim=1, keepdim=True), atol=TWINS, rtol=1e-5)
+    torch.testing.assert_close(
+        deformed.rotations, turned / turned.norm(dim=1, keepdim=True), atol=tolerance("twins:split"), rtol=1e-5
+    )
     [mouth] = motion.MouthDeformation(head.mouth, weights["mouth"])(enc_a[None])
     enc_x = network.encode_points(weights["mouth"], MOUTH, head.mouth.xyz)
     expected = torch.from_numpy(head.mouth.xyz) + network.mouth_motion(weights["mouth"], enc_x, enc_a[None])

@@ -20,6 +20,7 @@ from talkinghead.families.talkinggaussian import published
 from talkinghead.families.talkinggaussian.published import FuseOptions, plan_frames, synthesize_fuse
 from talkinghead.families.talkinggaussian.scene import read_poses
 from talkinghead.media import open_frames, probe
+from tests.tolerances import tolerance
 
 
 class Collector:
@@ -55,7 +56,7 @@ def close_bytes(ours: np.ndarray, golden: np.ndarray, sure: np.ndarray | None = 
 def close_statistics(frames: np.ndarray, golden: np.ndarray) -> None:
     values = frames.astype(np.float64)
     measured = [values.mean(), values.std(), values.min(), values.max()]
-    np.testing.assert_allclose(measured, golden, atol=0.01)
+    np.testing.assert_allclose(measured, golden, atol=tolerance("talkinggaussian/end_to_end:stats"))
 
 
 def test_eval_run_matches_the_original(kit: SimpleNamespace, scene: SimpleNamespace, run: Any) -> None:
@@ -67,7 +68,7 @@ def test_eval_run_matches_the_original(kit: SimpleNamespace, scene: SimpleNamesp
     close_bytes(videos["renders/out_mouth.mp4"][:2], golden["eval_mouth"])
     close_statistics(videos["renders/out_face.mp4"], golden["eval_face_stats_f64"])
     close_statistics(videos["renders/out_mouth.mp4"], golden["eval_mouth_stats_f64"])
-    np.testing.assert_allclose(videos["gt/out.mp4"].mean(axis=(1, 2, 3)), golden["eval_gt_mean"], atol=1e-3)
+    golden.check("eval_gt_mean", videos["gt/out.mp4"].mean(axis=(1, 2, 3)))
 
 
 def test_dilated_run_matches_the_original(kit: SimpleNamespace, scene: SimpleNamespace, run: Any) -> None:
