@@ -19,8 +19,6 @@ from tests.tolerances import tolerance
 
 from .conftest import golden, golden_weights
 
-"""Golden README: one thread against two differs by 1e-5 already."""
-
 CASES = {
     "unet328_ave": "unet328.ave",
     "unet328_hubert": "unet328.hubert",

@@ -13,8 +13,6 @@ from talkinghead.families.wav2lip.network import build_generator  # noqa: E402
 from tests.golden_files import Golden  # noqa: E402
 from tests.tolerances import tolerance  # noqa: E402
 
-"""The README's: twenty times the noise of the original between thread counts."""
-
 
 def statistics(x: np.ndarray) -> np.ndarray:
     return np.array([x.mean(dtype=np.float64), x.std(dtype=np.float64), x.min(), x.max()])
