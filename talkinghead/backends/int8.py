@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from talkinghead.backends.base import Array
+from talkinghead.backends.runtimes import onnxruntime
 from talkinghead.errors import MissingDependency, OptionError
 
 
@@ -46,6 +47,8 @@ def quantise(model: bytes, samples: Sequence[dict[str, Array]]) -> bytes:
         )
     try:
         import onnx
+
+        onnxruntime()
         from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
         from onnxruntime.quantization.shape_inference import quant_pre_process
     except ImportError as error:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from talkinghead.backends.processor import available_cores
+from talkinghead.backends.runtimes import onnxruntime
 from talkinghead.errors import BackendError, MissingDependency
 
 
@@ -31,10 +32,10 @@ def open_onnx(
         MissingDependency: no ONNX Runtime. BackendError: it refuses the model.
     """
     try:
-        import onnxruntime
+        ort = onnxruntime()
     except ImportError as error:
         raise MissingDependency("onnxruntime", extra="models", purpose=purpose) from error
-    options = onnxruntime.SessionOptions()
+    options = ort.SessionOptions()
     options.intra_op_num_threads = threads or available_cores()
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -43,6 +44,6 @@ def open_onnx(
         options.profile_file_prefix = str(profile_prefix)
     given = str(model) if isinstance(model, Path) else model
     try:
-        return onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(given, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions have no common base
         raise BackendError(f"ONNX Runtime refused {name}: {error}.") from error

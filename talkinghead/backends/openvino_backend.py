@@ -18,6 +18,7 @@ from talkinghead.backends.onnx_backend import onnx_form
 from talkinghead.backends.openvino_model import to_openvino
 from talkinghead.backends.placement import Placement
 from talkinghead.backends.processor import available_cores
+from talkinghead.backends.runtimes import openvino
 from talkinghead.errors import BackendError, MissingDependency
 
 _HINTS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16", "int8": "bf16"}
@@ -41,7 +42,7 @@ class OpenVinoSession:
         int8_samples: list[dict[str, Array]] | None = None,
     ) -> None:
         try:
-            import openvino
+            ov = openvino()
         except ImportError as error:
             raise MissingDependency("openvino", extra="openvino", purpose="The backend 'openvino'") from error
         started = time.perf_counter()
@@ -64,8 +65,8 @@ class OpenVinoSession:
             "ENABLE_CPU_PINNING": False,
             "PERF_COUNT": profile,
         }
-        core = openvino.Core()
-        facts: tuple[Any, ...] = (openvino.__version__, _processor(core), batch, sorted(config), sorted(self._packed))
+        core = ov.Core()
+        facts: tuple[Any, ...] = (ov.__version__, _processor(core), batch, sorted(config), sorted(self._packed))
         if int8_samples is not None:
             facts += (_samples_digest(int8_samples),)
         facts += (placement.precision, list(config.values()))
@@ -91,9 +92,7 @@ class OpenVinoSession:
         if stored is not None:
             self._stored = stored
             with contextlib.suppress(RuntimeError):  # of a broken disk or another build: made again below
-                from openvino import Tensor
-
-                return core.import_model(Tensor(stored, shared_memory=True), "CPU", config), True
+                return core.import_model(openvino().Tensor(stored, shared_memory=True), "CPU", config), True
         try:
             model = self._model(core, batch, precision, int8_samples)
             model = self._pack(model)
@@ -132,17 +131,16 @@ class OpenVinoSession:
         """Let packed tensors come in the layout and number format in which the processor computes."""
         if not self._packed:
             return model
-        from openvino import Layout, Type
-        from openvino.preprocess import PrePostProcessor
-
-        process = PrePostProcessor(model)
+        ov = openvino()
+        number = ov.Type.bf16 if self._bits else ov.Type.f16 if self._half else ov.Type.f32
+        process = ov.preprocess.PrePostProcessor(model)
         ports = [(name, process.input(name)) for name in self._network.inputs]
         ports += [(name, process.output(index)) for index, name in enumerate(self._network.outputs)]
         for name, port in ports:
             if name in self._packed:
-                port.tensor().set_layout(Layout("NHWC"))
-                port.tensor().set_element_type(Type.bf16 if self._bits else Type.f16 if self._half else Type.f32)
-                port.model().set_layout(Layout("NCHW"))
+                port.tensor().set_layout(ov.Layout("NHWC"))
+                port.tensor().set_element_type(number)
+                port.model().set_layout(ov.Layout("NCHW"))
         return process.build()
 
     def run(self, inputs: Arrays) -> dict[str, Array]:
@@ -193,8 +191,6 @@ class OpenVinoSession:
 
     def _set_packed_outputs(self, slot: int) -> None:
         """Let packed results be written into new arrays: nothing is copied behind the call."""
-        from openvino import Tensor
-
         for index, name in enumerate(self._network.outputs):
             port = self._compiled.outputs[index]
             if name in self._packed and port.partial_shape.is_static:
@@ -202,16 +198,15 @@ class OpenVinoSession:
                 made: Array = np.empty(tuple(port.shape), kind)
                 self._made[slot, name] = made
                 shared = self._tensor(name, made)
-                shared = shared if self._bits else Tensor(shared, shared_memory=True)
+                shared = shared if self._bits else openvino().Tensor(shared, shared_memory=True)
                 self._requests[slot].set_output_tensor(index, shared)
 
     def _tensor(self, name: str, value: Array) -> Any:
         """Packed bfloat16 travels as its bits."""
         if name not in self._packed or not self._bits:
             return value
-        from openvino import Tensor, Type
-
-        return Tensor(value, value.shape, Type.bf16)
+        ov = openvino()
+        return ov.Tensor(value, value.shape, ov.Type.bf16)
 
     def _finish(self, slot: int, size: int, _inputs: Arrays) -> dict[str, Array]:
         request = self._requests[slot]

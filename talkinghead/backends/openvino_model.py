@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from talkinghead.backends.graph import Graph
 from talkinghead.backends.lowering import lower
+from talkinghead.backends.runtimes import openvino
 
 Values = list[Any]
 """Nodes of OpenVINO."""
@@ -22,15 +23,13 @@ def to_openvino(graph: Graph, *, batch: int | None = None) -> Any:
     Args:
         batch: the only batch size that will be used; makes small pictures faster.
     """
-    import openvino
-    from openvino import opset13 as ops
-
+    ov, ops = openvino(), openvino().opset13
     sink = _OpenVinoSink()
     parameters = []
     for name, shape in graph.inputs.items():
         sizes = [(batch or -1) if axis == 0 and size is None else size or -1 for axis, size in enumerate(shape)]
-        kind = openvino.Type.u8 if graph.type_of(name) == "uint8" else openvino.Type.f32
-        parameter = ops.parameter(openvino.PartialShape(sizes), kind)
+        kind = ov.Type.u8 if graph.type_of(name) == "uint8" else ov.Type.f32
+        parameter = ops.parameter(ov.PartialShape(sizes), kind)
         parameter.output(0).set_names({name})
         parameters.append(parameter)
         sink.values[name] = parameter
@@ -40,7 +39,7 @@ def to_openvino(graph: Graph, *, batch: int | None = None) -> Any:
         value = sink.values[name]
         value.output(0).set_names({name})
         results.append(ops.result(value))
-    return openvino.Model(results, parameters, graph.name)
+    return ov.Model(results, parameters, graph.name)
 
 
 class _OpenVinoSink:
@@ -63,16 +62,14 @@ class _OpenVinoSink:
         self.values[output] = node
 
     def _value(self, name: str) -> Any:
-        from openvino import opset13 as ops
-
+        ops = openvino().opset13
         if name not in self.values:
             self.values[name] = ops.constant(self._arrays[name], shared_memory=True)
         return self.values[name]
 
     def _convolve(self, operator: str, inputs: Sequence[str], attributes: Attributes) -> Any:
         """A convolution with its bias, which is an operator of its own here."""
-        from openvino import opset13 as ops
-
+        ops = openvino().opset13
         x, weight = self._value(inputs[0]), self._arrays[inputs[1]]
         groups = attributes.get("group", 1)
         if groups > 1:
@@ -100,9 +97,7 @@ def _operators() -> dict[str, Callable[[Values, Attributes], Any]]:
     """What each operator of ONNX is called here."""
 
     def ops() -> Any:
-        from openvino import opset13
-
-        return opset13
+        return openvino().opset13
 
     def pad(x: Values, _: Attributes) -> Any:
         amounts = x[1].get_data().tolist()
@@ -120,9 +115,8 @@ def _operators() -> dict[str, Callable[[Values, Attributes], Any]]:
         )
 
     def pool(x: Values, a: Attributes) -> Any:
-        from openvino import opset1  # later ones also give the places of the maxima
-
         zero = [0, 0]
+        opset1 = openvino().opset1  # later ones also give the places of the maxima
         return opset1.max_pool(x[0], list(a["strides"]), zero, zero, list(a["kernel_shape"]))
 
     return {

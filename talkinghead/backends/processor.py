@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+from talkinghead.backends.runtimes import openvino
 from talkinghead.contracts import Precision
 
 FEATURES = ("sse4_2", "avx2", "fma", "f16c", "avx512f", "avx512_bf16", "avx512_fp16", "avx512_vnni", "amx_bf16",
@@ -81,9 +82,7 @@ def this_processor() -> Processor:
 
 @lru_cache(maxsize=1)
 def _openvino_formats() -> frozenset[Precision]:
-    import openvino
-
-    able = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    able = openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     names: dict[str, Precision] = {"FP16": "float16", "BF16": "bfloat16", "INT8": "int8"}
     return frozenset({"float32", *(name for code, name in names.items() if code in able)})
 
