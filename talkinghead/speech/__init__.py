@@ -4,10 +4,30 @@ for piece in speak("Hello. How are you?", SpeechOptions(lang="en")): ...     # s
 spoken = say("Hello.", SpeechOptions(lang="en"))                             # whole
 """
 
-from talkinghead.speech.engines import EngineStatus, available_engines, open_voice, say, speak, write_speech
-from talkinghead.speech.options import MAX_CHARACTERS, SpeechOptions
-from talkinghead.speech.sentences import split_sentences
-from talkinghead.speech.voice import Spoken, Voice
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from talkinghead.speech.engines import EngineStatus, available_engines, open_voice, say, speak, write_speech
+    from talkinghead.speech.options import MAX_CHARACTERS, SpeechOptions
+    from talkinghead.speech.sentences import split_sentences
+    from talkinghead.speech.voice import Spoken, Voice
+
+_HOME = {
+    "MAX_CHARACTERS": "options",
+    "EngineStatus": "engines",
+    "SpeechOptions": "options",
+    "Spoken": "voice",
+    "Voice": "voice",
+    "available_engines": "engines",
+    "open_voice": "engines",
+    "say": "engines",
+    "speak": "engines",
+    "split_sentences": "sentences",
+    "write_speech": "engines",
+}
 
 __all__ = [
     "MAX_CHARACTERS",
@@ -22,3 +42,15 @@ __all__ = [
     "split_sentences",
     "write_speech",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
