@@ -5,6 +5,7 @@
 #   make test-all the same on every Python from 3.11 to 3.13 that this machine has, each in an environment of its own
 #   make coverage the same, and which lines of the package it runs: coverage.json, htmlcov/index.html
 #   make gpu      with a CUDA card: its tests, its numbers against the processor's, its speed, in 8 minutes
+#   make fuzz     damaged files for every reader                    (MINUTES=30 for longer)
 #   make lint     ruff and mypy
 #   make bench    where the time goes
 #   make docs     the documentation as a site: site/index.html
@@ -13,6 +14,7 @@
 
 PYTHON ?= python3
 JOBS ?= 2
+MINUTES ?= 5
 OUT ?= demo.mp4
 ARGS ?=
 EXTRAS := dev,docs,demo,models,openvino,tts,web
@@ -27,11 +29,11 @@ DEMO_SETUP := $(DEMO_VENV)/.installed
 
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help setup demo test test-all coverage gpu lint format bench docs clean
+.PHONY: help setup demo test test-all coverage gpu fuzz lint format bench docs clean
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n 's/^# \{0,1\}//; 1,12p' Makefile
+	@sed -n 's/^# \{0,1\}//; 1,13p' Makefile
 
 setup: $(SETUP)
 
@@ -92,6 +94,10 @@ gpu: $(SETUP)
 	@$(VENV)/bin/python scripts/gpu_report.py -o results/gpu $(ARGS); status=$$?; \
 	test $$status -eq 2 || { mkdir -p docs/figures && cp results/gpu/gpu.json results/gpu/gpu.md docs/figures/; }; \
 	exit $$status
+
+# Damaged files for every reader, each in a process with limits; what does harm is kept in results/fuzz.
+fuzz: $(SETUP)
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m tests.fuzz --minutes $(MINUTES) $(ARGS)
 
 lint: $(SETUP)
 	$(VENV)/bin/ruff check .
