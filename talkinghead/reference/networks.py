@@ -73,7 +73,7 @@ def run_network(
         raise OptionError(f"There is no reference network {name!r}.", remedy="talkinghead reference list")
     network = table[name]
     named = {key.rsplit("/", 1)[-1]: value for key, value in inputs.items()}
-    required = [key for key, text in network.inputs.items() if not text.endswith("(optional)")]
+    required = [key for key, text in network.inputs.items() if "(optional" not in text]
     missing = [key for key in required if key not in named]
     if missing:
         raise InputError(

@@ -26,7 +26,7 @@ from talkinghead.families.artalk.gagavatar.renderer import GaussianRenderer, Sho
 from talkinghead.families.artalk.gagavatar.upsampler import StyleUNet, UpsamplerConfig
 from talkinghead.families.artalk.gaussian_avatar import GaussianDrawer
 from talkinghead.families.artalk.weights import gagavatar_model
-from talkinghead.reference.networks import ReferenceOptions
+from talkinghead.reference.networks import ReferenceOptions, run_network
 from tests.golden import synthetic
 from tests.golden_files import Golden
 from tests.tolerances import tolerance
@@ -140,6 +140,17 @@ def test_the_focal_length_sets_the_size_of_a_gaussian(focal):
     out = reference.run_rasterize({}, {**one_gaussian(), **pinhole(focal, focal)}, {}, CPU)
     same = reference.run_rasterize({}, {**one_gaussian(), **turned}, {"focal": focal}, CPU)
     np.testing.assert_allclose(same["image"], out["image"], atol=tolerance("gagavatar/raster_a:image"))
+
+
+def test_optional_inputs_may_be_left_out():
+    """Through the front door, which checks what is there before a network runs."""
+    turned = {"cam_matrix": np.diag([-1.0, -1.0, 1.0, 0.0])[:3].astype(np.float32)}
+    out = run_network("gagavatar.rasterize", {}, {**one_gaussian(), **turned})
+    np.testing.assert_array_equal(
+        out["image"], run_network("gagavatar.rasterize", {}, {**one_gaussian(), **turned, "focal": 12.0})["image"]
+    )
+    with pytest.raises(InputError, match="lack xyz"):
+        run_network("gagavatar.rasterize", {}, {key: value for key, value in one_gaussian().items() if key != "xyz"})
 
 
 def test_a_camera_that_does_not_fit_is_refused():
