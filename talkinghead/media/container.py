@@ -1,64 +1,263 @@
-"""Opening media files with FFmpeg, safely: local files only, and errors in the package's own words."""
+"""The one door to FFmpeg for reading: what it may open, how much it may take, and its errors in the package's words.
+
+Everything that reads media goes through here. FFmpeg gets the names of the formats that it may use before it opens a
+file, may use no protocol but that of files, and every decoder has limits. Whatever PyAV raises, in opening, demuxing,
+decoding or seeking, ends here: damaged files make it raise errors of any kind, such as IndexError out of a demuxer.
+"""
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable, Iterator
 from functools import cache
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
 
-from talkinghead.errors import NoAudioStream, NoVideoStream, UnreadableMedia
+from talkinghead.errors import NoAudioStream, NoVideoStream, TalkingHeadError, UnreadableMedia
 from talkinghead.files import existing_file
+from talkinghead.media.claims import check_claims
+from talkinghead.media.formats import (
+    HEAD_BYTES,
+    ISO,
+    LATE_STREAMS,
+    READABLE,
+    WITH_SOUND,
+    demuxer_of,
+    is_text,
+    names_others,
+)
+from talkinghead.media.limits import MAX_BLOCK_VALUES, MAX_PIXELS, MAX_STREAMS, check_sound_format
 
 if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
     from av.audio.stream import AudioStream
     from av.container import InputContainer
+    from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
 av.logging.set_level(None)  # FFmpeg's own messages never reach the terminal; what matters is raised or noted
-
-_NOT_MEDIA = {"tty", "concat", "hls", "dash", "sdp", "rtsp", "rtp", "lavfi", "imf", "srt", "ass", "webvtt", "subviewer"}
-"""Demuxers of text: art for terminals, and play lists that name other files."""
 
 _TEXT_ART = {"ansi", "bintext", "xbin", "idf"}
 
 ACCEPTED = "a picture, video or sound that FFmpeg reads, such as JPEG, PNG, MP4, MOV, WebM, WAV, FLAC or MP3"
 
+Check = Callable[[], object]
+"""Called often in long loops; raises `Cancelled` when the job was stopped."""
 
-def open_input(path: Path) -> InputContainer:
+
+def open_input(path: Path, *, sound_only: bool = False, max_pixels: int = MAX_PIXELS) -> InputContainer:
     """Open a media file.
 
+    Args:
+        sound_only: only its sound is wanted: pictures are not looked at, and files that hold nothing else refused.
+        max_pixels: larger pictures are not decoded.
     Raises:
         MediaNotFound, UnreadableMedia
+        NoAudioStream: a picture, where only sound is wanted.
     """
     path = existing_file(path)
     try:
-        return av.open(
-            f"file:{path}",
-            "r",
-            container_options={"protocol_whitelist": "file", "format_whitelist": _media_formats()},
-            metadata_errors="replace",
-        )
-    except av.error.ArgumentError as error:  # what FFmpeg says of a format that is not on the list, too
-        what = f"{str(path)!r} is a text file or a play list, or damaged beyond use."
-        raise unreadable(path, error, what) from error
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise unreadable(path, error) from error
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+        known = demuxer_of(head)
+        if known == ISO:
+            check_claims(path)
+        wanted = WITH_SOUND if sound_only else READABLE
+        if known is not None and known in wanted:
+            late = known in LATE_STREAMS
+            return _open(f"file:{path}", known, _options([known], max_pixels, decode=not (late or sound_only)))
+        if known is None:
+            return _open_unknown(path, wanted - {ISO}, max_pixels, sound_only=sound_only)
+    except TalkingHeadError:
+        raise
+    except Exception as error:
+        raise _refused(path, head, error, sound_only=sound_only) from error
+    raise _refused(path, head, None, sound_only=sound_only)
+
+
+def open_bytes(data: bytes, demuxer: str, *, max_pixels: int = MAX_PIXELS) -> InputContainer:
+    """Open a file in memory whose format is known.
+
+    Args:
+        demuxer: FFmpeg's name of the format.
+    Raises:
+        UnreadableMedia: it is no such file.
+    """
+    try:
+        return _open(io.BytesIO(data), demuxer, _options([demuxer], max_pixels))
+    except Exception as error:
+        raise UnreadableMedia(f"The data cannot be read as {demuxer}: {reason(error)}.") from error
+
+
+def first_picture(data: bytes, demuxer: str, *, max_pixels: int = MAX_PIXELS) -> VideoFrame | None:
+    """The first picture of a file in memory; None if nothing can be decoded.
+
+    Args:
+        demuxer: FFmpeg's name of the format.
+    """
+    try:
+        container = open_bytes(data, demuxer, max_pixels=max_pixels)
+    except UnreadableMedia:
+        return None
+    with container:
+        stream = next(iter(container.streams.video), None)
+        if stream is None or stream.codec_context is None:
+            return None
+        limit_decoder(stream, max_pixels=max_pixels, threads=1)
+        for packet in chain(packets(container, stream), (None,)):
+            frames, _ = decode_packet(stream, packet)
+            if frames:
+                first: VideoFrame = frames[0]
+                return first
+    return None
+
+
+def _open_unknown(path: Path, wanted: frozenset[str], max_pixels: int, *, sound_only: bool) -> InputContainer:
+    """Open what only FFmpeg recognises: first without decoding anything, since streams may come late."""
+    container = _open(f"file:{path}", None, _options(wanted, max_pixels, decode=False))
+    names = set(container.format.name.split(","))
+    if sound_only or names & LATE_STREAMS:
+        return container
+    container.close()
+    return _open(f"file:{path}", min(names & wanted), _options(wanted, max_pixels))
+
+
+def _open(source: str | io.BytesIO, demuxer: str | None, options: dict[str, str]) -> InputContainer:
+    container: InputContainer = av.open(source, "r", format=demuxer, options=options, metadata_errors="replace")
+    return container
+
+
+def _options(formats: Any, max_pixels: int, *, decode: bool = True) -> dict[str, str]:
+    """Options of FFmpeg for a file and its streams.
+
+    Args:
+        decode: whether it may decode the first pictures, to see what they are.
+    """
+    return {
+        "protocol_whitelist": "file",
+        "format_whitelist": ",".join(sorted(formats)),
+        "max_streams": str(MAX_STREAMS),
+        "max_pixels": str(max_pixels),
+        "max_samples": str(MAX_BLOCK_VALUES),
+        **({} if decode else {"codec_whitelist": _sound_decoders()}),
+    }
 
 
 @cache
-def _media_formats() -> str:
-    """FFmpeg's demuxers but those of text: a play list is refused before a file that it names is opened."""
-    return ",".join(sorted(name for name in av.formats_available if not _NOT_MEDIA & set(name.split(","))))
+def _sound_decoders() -> str:
+    return ",".join(sorted(name for name in av.codecs_available if _is_sound_decoder(name)))
+
+
+def _is_sound_decoder(name: str) -> bool:
+    try:
+        return av.Codec(name, "r").type == "audio"
+    except ValueError:  # an encoder only
+        return False
+
+
+def reason(error: BaseException | None) -> str:
+    """What an error of PyAV says, in a few words."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def _refused(path: Path, head: bytes, error: BaseException | None, *, sound_only: bool) -> TalkingHeadError:
+    """The error to raise for a file that is not opened."""
+    from talkinghead.media.pictures import picture_format
+
+    if is_text(head):
+        kind = "a play list, which names other files" if names_others(head) else "a text file or a play list"
+        return unreadable(path, error, f"{str(path)!r} is {kind}, and no media.")
+    if sound_only and (picture_format(path) is not None or demuxer_of(head) == "gif"):
+        return NoAudioStream(
+            f"{str(path)!r} is a picture and has no sound.",
+            accepted="a sound file, or a video with a sound track",
+            remedy="give the speech as a file of its own",
+        )
+    if error is None or isinstance(error, av.error.ArgumentError):  # what FFmpeg says of a format that is not allowed
+        return unreadable(path, error, f"{str(path)!r} is of a kind that is not read, or damaged beyond use.")
+    return unreadable(path, error)
 
 
 def unreadable(path: Path, error: BaseException | None = None, what: str = "") -> UnreadableMedia:
     """The error to raise for a file that FFmpeg cannot use."""
     if not what:
-        reason = getattr(error, "strerror", None) or str(error)
-        what = f"{str(path)!r} cannot be read as media: {reason}."
+        what = f"{str(path)!r} cannot be read as media: {reason(error)}."
     return UnreadableMedia(what, accepted=ACCEPTED, remedy="play the file to see whether it is damaged, or convert it")
+
+
+def packets(
+    container: InputContainer, *streams: Any, check: Check | None = None, broken: list[str] | None = None
+) -> Iterator[Any]:
+    """Packets of some streams (of all, if none is named) until the end, or until the file stops making sense.
+
+    Args:
+        check: called before each packet; what it raises is passed on.
+        broken: receives what stopped the reading, if it was not the end.
+    """
+    rest = container.demux(*streams)
+    while True:
+        if check is not None:
+            check()
+        try:
+            packet = next(rest, None)
+        except Exception as error:  # noqa: BLE001 (as above; IndexError at a stream that appeared on the way)
+            if broken is not None:
+                broken.append(reason(error))
+            return
+        if packet is None:
+            return
+        if packet.size:
+            yield packet
+
+
+def decode_packet(stream: Any, packet: Any | None) -> tuple[list[Any], bool]:
+    """The frames that a packet brings, and whether it is damaged; None as packet makes a decoder give up the rest."""
+    try:
+        return stream.codec_context.decode(packet), False
+    except Exception:  # noqa: BLE001 (as above)
+        return [], True
+
+
+def seek(container: InputContainer, stream: Any, ticks: int) -> bool:
+    """Go to the key frame at or before a time; whether that worked."""
+    try:
+        container.seek(ticks, stream=stream, backward=True)
+        stream.codec_context.flush_buffers()
+    except Exception:  # noqa: BLE001 (as above)
+        return False
+    return True
+
+
+def limit_decoder(stream: Any, *, max_pixels: int = MAX_PIXELS, threads: int | None = None) -> None:
+    """Give the decoder of a stream its limits, before it is used."""
+    context = stream.codec_context
+    context.options = {**context.options, "max_pixels": str(max_pixels), "max_samples": str(MAX_BLOCK_VALUES)}
+    if threads is not None:
+        stream.thread_type = "AUTO"
+        context.thread_count = threads
+
+
+def sound_frames(
+    container: InputContainer, stream: AudioStream, path: Path, *, check: Check | None = None
+) -> Iterator[AudioFrame | None]:
+    """Decoded sound in order; None for each packet that fails.
+
+    Raises:
+        UnreadableMedia: a rate or a number of channels that no recording has.
+    """
+    limit_decoder(stream)
+    end = av.Packet()  # empty: makes the decoder give up the rest
+    end.time_base = stream.time_base
+    for packet in chain(packets(container, stream, check=check), (end,)):
+        frames, failed = decode_packet(stream, packet)
+        if failed and packet is not end:
+            yield None
+        for frame in frames:
+            check_sound_format(path, frame.sample_rate, frame.layout.nb_channels)
+            yield frame
 
 
 def video_stream(container: InputContainer, path: Path) -> VideoStream:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, cast
 import av
 import numpy as np
 
-from talkinghead.errors import TalkingHeadError, UnreadableMedia
+from talkinghead.errors import MediaError, UnreadableMedia
 from talkinghead.files import existing_file
-from talkinghead.media.container import open_input
+from talkinghead.media.container import Check, open_input, packets
 from talkinghead.media.options import FrameOptions
 from talkinghead.media.pictures import picture_format, read_picture
 
@@ -34,6 +34,8 @@ _MATRICES = {
     0: "rgb",
 }
 _TRANSFERS = {1: "bt709", 6: "bt601", 13: "srgb", 14: "bt2020", 15: "bt2020", 16: "pq", 18: "hlg", 8: "linear"}
+MAX_DESCRIBED_STREAMS = 16
+"""Frames are looked at in the first streams of a file; of further ones packets are counted."""
 _RANGES = {1: "limited", 2: "full"}
 
 
@@ -144,19 +146,21 @@ class MediaProbe:
         return plain
 
 
-def probe(path: str | os.PathLike[str]) -> MediaProbe:
+def probe(path: str | os.PathLike[str], *, check: Check | None = None) -> MediaProbe:
     """Look into a picture, video or sound file: every stream, with frames and durations counted from its packets.
 
+    Args:
+        check: called often; raises `Cancelled` when the job was stopped.
     Raises:
         MediaNotFound, UnreadableMedia
     """
     file = existing_file(path)
     kind = picture_format(file)
-    return _probe_picture(file, kind) if kind is not None else _probe_streams(file)
+    return _probe_picture(file, kind) if kind is not None else _probe_streams(file, check)
 
 
 def _probe_picture(path: Path, kind: str) -> MediaProbe:
-    height, width = read_picture(path, max_pixels=1 << 30).shape[:2]
+    height, width = read_picture(path).shape[:2]
     track = VideoTrack(
         index=0,
         codec=kind,
@@ -196,10 +200,10 @@ class _Count:
     end: Fraction | None = None
 
 
-def _probe_streams(path: Path) -> MediaProbe:
+def _probe_streams(path: Path, check: Check | None) -> MediaProbe:
     container = open_input(path)
     with container:
-        counts, broken = _count(container)
+        counts, broken = _count(container, check)
         audio = tuple(
             AudioTrack(
                 index=stream.index,
@@ -223,7 +227,7 @@ def _probe_streams(path: Path) -> MediaProbe:
             if stream.codec_context is None:
                 warnings.append(f"Stream {stream.index} has an unknown codec.")
                 continue
-            track, notes = _video_track(path, stream, counts[stream.index], stream.index in covers)
+            track, notes = _video_track(path, stream, counts[stream.index], stream.index in covers, check)
             video.append(track)
             warnings.extend(notes)
         known = {track.index for track in video} | {track.index for track in audio}
@@ -254,37 +258,35 @@ def _is_cover(stream: Any) -> bool:
     return bool(stream.disposition & Disposition.attached_pic)
 
 
-def _count(container: InputContainer) -> tuple[dict[int, _Count], str]:
+def _count(container: InputContainer, check: Check | None) -> tuple[dict[int, _Count], str]:
     counts = {stream.index: _Count() for stream in container.streams}
-    try:
-        for packet in container.demux():
-            count = counts.get(packet.stream_index)
-            if count is None or packet.size == 0:
-                continue
-            count.packets += 1
-            count.keys += packet.is_keyframe
-            count.payload += packet.size
-            time = packet.pts if packet.pts is not None else packet.dts
-            if time is not None and not packet.is_discard:
-                start = time * packet.time_base
-                end = start + (packet.duration or 0) * packet.time_base
-                count.first = start if count.first is None else min(count.first, start)
-                count.end = end if count.end is None else max(count.end, end)
-    except (av.FFmpegError, OSError) as error:
-        return counts, f"The file is damaged: {getattr(error, 'strerror', None) or error}."
-    return counts, ""
+    broken: list[str] = []
+    for packet in packets(container, check=check, broken=broken):
+        count = counts[packet.stream_index]
+        count.packets += 1
+        count.keys += packet.is_keyframe
+        count.payload += packet.size
+        time = packet.pts if packet.pts is not None else packet.dts
+        if time is not None and not packet.is_discard:
+            start = time * packet.time_base
+            end = start + (packet.duration or 0) * packet.time_base
+            count.first = start if count.first is None else min(count.first, start)
+            count.end = end if count.end is None else max(count.end, end)
+    return counts, f"The file is damaged: {broken[0]}." if broken else ""
 
 
-def _video_track(path: Path, stream: Any, count: _Count, is_cover: bool) -> tuple[VideoTrack, list[str]]:
+def _video_track(
+    path: Path, stream: Any, count: _Count, is_cover: bool, check: Check | None
+) -> tuple[VideoTrack, list[str]]:
     from talkinghead.media.video import describe_stream
 
     context = stream.codec_context
     notes: list[str] = []
     facts = None
-    if not is_cover:
+    if not is_cover and stream.index < MAX_DESCRIBED_STREAMS:
         try:
-            facts = describe_stream(path, FrameOptions(max_pixels=1 << 30), stream.index)
-        except TalkingHeadError as error:
+            facts = describe_stream(path, FrameOptions(), stream.index, check=check)
+        except MediaError as error:
             notes.append(error.what)
     line = facts.timeline if facts else None
     intervals = np.diff(line.ticks) if line is not None and len(line) > 1 else None

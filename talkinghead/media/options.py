@@ -8,10 +8,10 @@ from fractions import Fraction
 from typing import Literal, get_args
 
 from talkinghead.errors import OptionError, choices
+from talkinghead.media.limits import MAX_PIXELS
 
 Matrix = Literal["auto", "bt601", "bt709"]
 EvenPolicy = Literal["crop", "pad"]
-MEGAPIXEL = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class FrameOptions:
     """Seconds from the first frame of a video where reading begins."""
     duration_s: float | None = None
     """Seconds to read; None reads to the end."""
-    max_pixels: int = 64 * MEGAPIXEL
+    max_pixels: int = MAX_PIXELS
     """Larger pictures are refused before they are decoded."""
     square_pixels: bool = True
     """Stretch the width of videos whose pixels are not square, so that faces keep their shape."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import struct
 from collections.abc import Iterator, Sequence
@@ -17,7 +16,8 @@ from numpy.typing import NDArray
 from talkinghead.contracts import Frame, MediaInfo
 from talkinghead.errors import OutputError, UnreadableMedia
 from talkinghead.files import existing_file, file_sha256, write_bytes
-from talkinghead.media.options import MEGAPIXEL, FrameOptions
+from talkinghead.media.limits import MAX_PIXELS, MEGAPIXEL
+from talkinghead.media.options import FrameOptions
 from talkinghead.media.transform import Transform, Turn, content_digest, display_turn, frame_indices
 
 ACCEPTED = "JPEG, PNG, WebP, BMP, TIFF or AVIF"
@@ -59,7 +59,7 @@ def picture_format(path: Path) -> str | None:
     return None
 
 
-def read_picture(path: str | os.PathLike[str], *, max_pixels: int = 64 * MEGAPIXEL) -> Frame:
+def read_picture(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Frame:
     """Read a still picture as it is meant to be seen.
 
     EXIF orientation is applied; transparency is laid on white; grey becomes RGB; 16 bits per channel are rounded to 8.
@@ -191,19 +191,16 @@ def _decode_quietly(data: bytes, flags: int) -> tuple[NDArray[Any] | None, Seque
 
 def _read_damaged(path: Path, data: bytes, codec: str, max_pixels: int) -> tuple[Frame, tuple[str, ...]]:
     """What FFmpeg, which is more patient than OpenCV, makes of a damaged picture."""
-    import av
-
     from talkinghead.media.colour import ToRgb
+    from talkinghead.media.container import first_picture
 
-    try:
-        with av.open(io.BytesIO(data), "r", format=f"{codec}_pipe") as container:
-            picture = next(container.decode(video=0))
-    except (av.FFmpegError, OSError, ValueError, StopIteration) as error:
+    picture = first_picture(data, f"{codec}_pipe", max_pixels=max_pixels)
+    if picture is None:
         raise UnreadableMedia(
             f"{str(path)!r} is a damaged {codec.upper()} picture.",
             accepted=ACCEPTED,
             remedy="copy or export it again",
-        ) from error
+        )
     check_pixels(path, (picture.width, picture.height), max_pixels)
     turn, _ = display_turn(picture)
     frame = np.ascontiguousarray(turn.apply(ToRgb()(picture)))

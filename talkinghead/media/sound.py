@@ -11,7 +11,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import av
 import numpy as np
 import soxr
 from numpy.typing import NDArray
@@ -19,7 +18,8 @@ from numpy.typing import NDArray
 from talkinghead.contracts import SPEECH_RATE_HZ, AudioClip, FloatArray
 from talkinghead.errors import AudioTooShort, OptionError, UnreadableMedia
 from talkinghead.files import write_bytes
-from talkinghead.media.container import audio_stream, open_input, unreadable
+from talkinghead.media.container import Check, audio_stream, open_input, sound_frames, unreadable
+from talkinghead.media.limits import MAX_GAP_S, SoundBudget
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -29,11 +29,7 @@ if TYPE_CHECKING:
 BLOCK_SAMPLES = 1 << 15
 GAP_TOLERANCE_S = 0.05
 """Holes in the timestamps up to this long are rounding; longer ones are lost sound and filled with silence."""
-MAX_GAP_S = 600
-"""A longer hole is a broken timestamp."""
-MAX_RATE_HZ = 768_000
 CODEC_PADDING_SAMPLES = 2048
-MAX_CHANNELS = 64
 
 _FULL_SCALE = {"u8": 128.0, "s16": 32768.0, "s32": 2147483648.0, "s64": 9223372036854775808.0, "flt": 1.0, "dbl": 1.0}
 
@@ -50,6 +46,8 @@ class SoundFile:
     codec: str
     warnings: list[str] = field(default_factory=list)
     """What was lost or repaired in the last pass, as sentences."""
+    check: Check | None = None
+    """Called between blocks; raises `Cancelled` when the job was stopped."""
 
     def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[FloatArray]:
         """Samples [start, stop) in pieces.
@@ -83,7 +81,8 @@ class SoundFile:
         filled_s = 0.0
         expected: Fraction | None = None
         given = 0
-        container = open_input(self.path)
+        container = open_input(self.path, sound_only=True)
+        budget = SoundBudget(self.path)
         with container:
             stream = audio_stream(container, self.path)
             declared = _declared_samples(container, stream, self.sample_rate_hz)
@@ -103,6 +102,7 @@ class SoundFile:
                         time, gap = expected, Fraction(0)  # nothing else says so: a wrong timestamp
                     if GAP_TOLERANCE_S < gap <= MAX_GAP_S:
                         missing = round(gap * self.sample_rate_hz)
+                        budget.spend(missing, self.sample_rate_hz)
                         given += missing
                         filled_s += missing / self.sample_rate_hz
                         yield from _silence(missing, self.num_channels)
@@ -110,6 +110,7 @@ class SoundFile:
                     over = given + len(block) - declared if declared is not None and following is None else 0
                     if 0 < over <= min(CODEC_PADDING_SAMPLES, len(block)):
                         block = block[: len(block) - over]
+                    budget.spend(len(block), self.sample_rate_hz)
                     given += len(block)
                     yield block
                 current = following
@@ -124,7 +125,7 @@ class SoundFile:
         self, container: InputContainer, stream: AudioStream
     ) -> Iterator[tuple[Fraction | None, FloatArray | None]]:
         """(time, samples) of each decoded frame; samples are None for what cannot be decoded or does not fit."""
-        for frame in _decode(container, stream):
+        for frame in sound_frames(container, stream, self.path, check=self.check):
             if frame is None or (frame.sample_rate, len(frame.layout.channels)) != self._shape:
                 yield None, None
             elif frame.samples:
@@ -154,26 +155,25 @@ def _follows(
     return abs(following[0] - time - length) <= GAP_TOLERANCE_S
 
 
-def open_sound(path: str | os.PathLike[str]) -> SoundFile:
+def open_sound(path: str | os.PathLike[str], *, check: Check | None = None) -> SoundFile:
     """Open the sound of a file.
 
+    Args:
+        check: called between blocks of every pass; raises `Cancelled` when the job was stopped.
     Raises:
         MediaNotFound, UnreadableMedia, NoAudioStream
     """
     file = Path(path)
-    container = open_input(file)
+    container = open_input(file, sound_only=True)
     with container:
         stream = audio_stream(container, file)
-        for frame in _decode(container, stream):
+        for frame in sound_frames(container, stream, file, check=check):
             if frame is None:
                 continue
-            rate, channels = frame.sample_rate, len(frame.layout.channels)
-            if not (0 < rate <= MAX_RATE_HZ and 0 < channels <= MAX_CHANNELS):
-                raise UnreadableMedia(
-                    f"{str(path)!r} claims {channels} channels at {rate} Hz.",
-                    accepted=f"up to {MAX_CHANNELS} channels and {MAX_RATE_HZ} Hz",
-                )
-            return SoundFile(file, rate, channels, frame.layout.name, stream.codec_context.name)
+            channels = len(frame.layout.channels)
+            return SoundFile(
+                file, frame.sample_rate, channels, frame.layout.name, stream.codec_context.name, check=check
+            )
         declared = stream.codec_context
         if declared.sample_rate and stream.duration in (None, 0):
             raise AudioTooShort(f"The sound of {str(path)!r} has no samples.", remedy="record or export it again")
@@ -187,6 +187,7 @@ def read_audio(
     start_s: float = 0.0,
     duration_s: float | None = None,
     warnings: list[str] | None = None,
+    check: Check | None = None,
 ) -> AudioClip:
     """Read the sound of any file as mono at a wanted rate.
 
@@ -197,6 +198,7 @@ def read_audio(
     Args:
         start_s, duration_s: the part to read, in seconds of the file's sound.
         warnings: receives sentences about lost or repaired sound.
+        check: called between blocks; raises `Cancelled` when the job was stopped.
     Returns:
         Samples nominally in [-1, 1], finite; lossy formats and resampling may overshoot a little.
     Raises:
@@ -208,7 +210,7 @@ def read_audio(
         raise OptionError(f"Cannot read sound at {sample_rate_hz} Hz from {start_s} s.", accepted="positive numbers")
     if duration_s is not None and not (math.isfinite(duration_s) and duration_s > 0):
         raise OptionError(f"duration_s {duration_s} is out of range.", accepted="more than 0 seconds")
-    sound = open_sound(path)
+    sound = open_sound(path, check=check)
     native = sound.sample_rate_hz
     first = round(start_s * native)
     stop = None if duration_s is None else first + max(1, round(duration_s * native))
@@ -334,18 +336,6 @@ def float_samples(frame: AudioFrame) -> FloatArray:
         values = values.astype(np.int16) - 128
     scaled: FloatArray = np.ascontiguousarray(values * np.float64(1 / _FULL_SCALE[kind]), np.float32)
     return scaled
-
-
-def _decode(container: InputContainer, stream: AudioStream) -> Iterator[AudioFrame | None]:
-    """Decoded frames in order; None for each packet that fails."""
-    try:
-        for packet in container.demux(stream):
-            try:
-                yield from packet.decode()
-            except (av.FFmpegError, OSError, ValueError):
-                yield None
-    except (av.FFmpegError, OSError):
-        return
 
 
 def _silence(count: int, channels: int) -> Iterator[FloatArray]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
+
+from talkinghead.media.limits import MAX_FPS, MAX_GAP_S
 
 Ticks = NDArray[np.int64]
 """Timestamps in ticks of the stream's time base."""
@@ -30,9 +33,9 @@ STANDARD_RATES = tuple(
         "120",
     )
 )
-MAX_RATE = Fraction(240)
-MAX_GAP_S = 600
-"""A longer hole between two frames is a broken timestamp, not a still."""
+MAX_RATE, MIN_RATE = Fraction(MAX_FPS), 1 / Fraction(MAX_GAP_S)
+USUAL_RATE = Fraction(25)
+"""Taken where a file says nothing that can be believed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,26 +60,34 @@ class Timeline:
             return len(self) / self.rate
         return int(self.ticks[-1]) * self.time_base + 1 / self.rate
 
-    def source_of_slots(self, fps: Fraction) -> NDArray[np.int64] | None:
+    def num_slots(self, fps: Fraction) -> int:
+        """How many frames of a constant rate the timeline fills."""
+        if self.constant and fps == self.rate:
+            return len(self)
+        return max(1, _round_half_up(self.duration_s * fps))
+
+    def source_of_slots(self, fps: Fraction, first: int = 0, stop: int | None = None) -> NDArray[np.int64] | None:
         """Which decoded frame is shown in each frame of a constant rate.
 
         A frame belongs to the slot nearest to its time; a slot without one repeats the frame before, and of several
         the last is shown. (The rule of FFmpeg's `fps` filter.)
 
+        Args:
+            first, stop: the slots that are wanted; None goes to the end. A part costs memory for that part only.
         Returns:
             [m] int64, or None if it is 0, 1, 2, ... for all frames.
         """
         if self.constant and fps == self.rate:
             return None
-        if self.constant:
-            times = [Fraction(i) / self.rate for i in range(len(self))]
-            slots = np.array([_round_half_up(time * fps) for time in times], dtype=np.int64)
-        else:
-            factor = self.time_base * fps
-            slots = np.array([_round_half_up(int(tick) * factor) for tick in self.ticks], dtype=np.int64)
-        count = max(1, _round_half_up(self.duration_s * fps))
-        wanted = np.arange(count, dtype=np.int64)
-        return np.maximum(np.searchsorted(slots, wanted, side="right") - 1, 0)
+        step = fps / self.rate if self.constant else self.time_base * fps
+        ticks = range(len(self)) if self.constant else map(int, self.ticks)
+        up, down = 2 * step.numerator, step.denominator
+        slots = np.fromiter(((tick * up + down) // (2 * down) for tick in ticks), dtype=np.int64, count=len(self))
+        count = self.num_slots(fps)
+        wanted = np.arange(first, count if stop is None else min(stop, count), dtype=np.int64)
+        sources = np.searchsorted(slots, wanted, side="right")
+        sources -= 1
+        return np.maximum(sources, 0, out=sources)
 
 
 def timeline(
@@ -99,17 +110,19 @@ def timeline(
         notes.append(
             f"The timestamps jump {jumps} time(s) by more than {MAX_GAP_S // 60} minutes; the holes are closed."
         )
-    hinted = [Fraction(hint) for hint in hints if hint is not None and 0 < hint <= MAX_RATE]
+    hinted = [Fraction(hint) for hint in hints if believable(hint)]
+    if int(ticks[-1]) * time_base > MAX_GAP_S * len(ticks):  # a tick is longer than any frame: it means nothing
+        return even_timeline(len(ticks), hinted[0] if hinted else USUAL_RATE), tuple(notes)
     if len(ticks) == 1:
         if not hinted and last_ticks:
-            hinted = [1 / (last_ticks * time_base)]
-        return Timeline(ticks, time_base, hinted[0] if hinted else Fraction(25), True), tuple(notes)
+            hinted = [rate for rate in (1 / (last_ticks * time_base),) if believable(rate)]
+        return Timeline(ticks, time_base, hinted[0] if hinted else USUAL_RATE, True), tuple(notes)
     mean = (len(ticks) - 1) / (int(ticks[-1]) * time_base)
     exact = [hint for hint in hinted if _is_exact(ticks, time_base, hint)]
     blur = 1.5 / int(ticks[-1])  # the mean is known to one tick in all
     standard = [rate for hint in (mean, *hinted) for rate in _near(hint, max(0.0005, blur))]
     for rate in (*exact, *standard, *hinted, mean.limit_denominator(1001)):
-        if 0 < rate <= 10 * MAX_RATE and _is_constant(ticks, time_base, rate):
+        if MIN_RATE <= rate <= 10 * MAX_RATE and _is_constant(ticks, time_base, rate):
             return Timeline(ticks, time_base, rate, True), tuple(notes)
     intervals = np.diff(ticks)
     usual = 1 / (int(np.median(intervals)) * time_base)
@@ -120,6 +133,11 @@ def timeline(
 def even_timeline(count: int, rate: Fraction) -> Timeline:
     """A timeline for frames whose timestamps are useless: one after the other at a constant rate."""
     return Timeline(np.arange(count, dtype=np.int64), 1 / rate, rate, True)
+
+
+def believable(rate: Fraction | None) -> TypeGuard[Fraction]:
+    """Whether a rate that a file names can be one."""
+    return rate is not None and MIN_RATE <= rate <= MAX_RATE
 
 
 def _is_exact(ticks: Ticks, time_base: Fraction, rate: Fraction) -> bool:

@@ -18,11 +18,12 @@ from __future__ import annotations
 import math
 import os
 import threading
+from array import array
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, cast
 
@@ -31,13 +32,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.contracts import Frame, MediaInfo
-from talkinghead.errors import OptionError
+from talkinghead.errors import OptionError, UnreadableMedia
 from talkinghead.files import file_sha256
 from talkinghead.media.colour import HDR_TRANSFERS, ToRgb
-from talkinghead.media.container import open_input, unreadable, video_stream
+from talkinghead.media.container import (
+    Check,
+    decode_packet,
+    limit_decoder,
+    open_input,
+    packets,
+    seek,
+    unreadable,
+    video_stream,
+)
+from talkinghead.media.limits import DECODER_BYTES, MAX_FRAMES, MAX_HELD_FRAMES, MAX_PIXELS, MAX_SLOTS
 from talkinghead.media.options import FrameOptions
 from talkinghead.media.pictures import check_pixels
-from talkinghead.media.timing import Ticks, Timeline, even_timeline, timeline
+from talkinghead.media.timing import USUAL_RATE, Ticks, Timeline, believable, even_timeline, timeline
 from talkinghead.media.transform import Transform, Turn, content_digest, display_turn, frame_indices, resized
 
 if TYPE_CHECKING:
@@ -53,25 +64,72 @@ SAMPLE_FRAMES = 12
 """Frames decoded when a file is opened, to see whether packets and frames agree."""
 MAX_DECODER_THREADS = 8
 BLANK_BYTES = 64
+GROWTH, FREE_PIXELS = 4, 3840 * 2400
+"""Later frames may have so many times the pixels of the first, or so many; larger ones count as damaged."""
 REMEMBERING_CODECS = {"mjpeg"}
 """Decoders that keep tables when they are emptied, and use them for pictures without any."""
 
 
 @dataclass(frozen=True)
 class _Packet:
-    """What tells one packet of a stream from the others."""
+    """What tells a key frame's packet from the others of its stream."""
 
     ordinal: int
     """Place in the file among the packets of the stream."""
     pts: int | None
     dts: int | None
     size: int
-    duration: int | None
-    is_key: bool
-    is_hidden: bool
-    """Decoded because others need it, but not shown."""
-    is_blank: bool
-    """Nothing but zeros: the part of a file that never arrived."""
+
+
+_NO_TIME = -(1 << 63)
+
+
+class _PacketTable:
+    """All packets of a stream, by their place in the file."""
+
+    def __init__(self) -> None:
+        self._pts, self._dts, self._sizes, self._durations = array("q"), array("q"), array("q"), array("q")
+        self._keys, self._hidden = bytearray(), bytearray()
+        self.ends_blank = False
+        """The last packet is nothing but zeros: the part of a file that never arrived."""
+
+    def add(self, packet: VideoPacket) -> None:
+        self._pts.append(_NO_TIME if packet.pts is None else packet.pts)
+        self._dts.append(_NO_TIME if packet.dts is None else packet.dts)
+        self._sizes.append(packet.size)
+        self._keys.append(packet.is_keyframe)
+        self._hidden.append(packet.is_discard)
+        self.ends_blank = not any(memoryview(packet)[:BLANK_BYTES])
+        self._durations.append(_NO_TIME if packet.duration is None else packet.duration)
+
+    def __len__(self) -> int:
+        return len(self._sizes)
+
+    @property
+    def pts(self) -> Ticks:
+        """[n] int64, _NO_TIME where a packet has none."""
+        return np.frombuffer(self._pts, np.int64)
+
+    @property
+    def keys(self) -> NDArray[np.int64]:
+        """Places of the key frames."""
+        return np.flatnonzero(np.frombuffer(self._keys, np.bool_))
+
+    @property
+    def shown(self) -> NDArray[np.int64]:
+        """Places of the packets that are not only decoded because others need them."""
+        return np.flatnonzero(~np.frombuffer(self._hidden, np.bool_))
+
+    def duration(self, ordinal: int) -> int | None:
+        """Ticks for which a packet's frame is shown, if it says so."""
+        ticks = self._durations[ordinal]
+        return None if ticks == _NO_TIME else ticks
+
+    def __getitem__(self, ordinal: int) -> _Packet:
+        pts, dts = self._pts[ordinal], self._dts[ordinal]
+        return _Packet(
+            ordinal, None if pts == _NO_TIME else pts, None if dts == _NO_TIME else dts, self._sizes[ordinal]
+        )
 
 
 @dataclass(frozen=True)
@@ -110,6 +168,8 @@ class StreamFacts:
     codec: str
     has_audio: bool
     notes: tuple[str, ...]
+    max_pixels: int
+    """Of a frame; the decoder refuses larger ones."""
 
     @property
     def timeline(self) -> Timeline:
@@ -126,7 +186,7 @@ class _Packets:
     def __init__(self, container: InputContainer, stream: VideoStream, ordinal: int = 0) -> None:
         self.ordinal = ordinal
         """Place of the next packet."""
-        self._rest = _packets(container, stream)
+        self._rest = packets(container, stream)
         self._again: deque[VideoPacket] = deque()
 
     def __iter__(self) -> Self:
@@ -157,13 +217,15 @@ class _Decoder:
         stream_index: int | None = None,
         damaged: set[int] | None = None,
         untagged_matrix: str = "auto",
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         self._path = path
+        self._max_pixels = max_pixels
         self._index = index
         self._stream_index = stream_index
         self._damaged = damaged if damaged is not None else set()
         self.to_rgb = ToRgb(untagged_matrix)
-        self._container, self._stream = _open(path, stream_index)
+        self._container, self._stream = _open(path, stream_index, max_pixels=max_pixels)
         self._packets = _Packets(self._container, self._stream)
         self._empty = True
         self._reopens = self._stream.codec_context.name in REMEMBERING_CODECS
@@ -246,7 +308,7 @@ class _Decoder:
             begins_next = packet is not None and packet.is_keyframe and packet.pts == segment.end_pts
             if packet is not None and (of_next or (begins_next and segment.end_pts is not None)):
                 of_next.append(packet)
-            frames, failed = _decode_packet(self._stream, packet)
+            frames, failed = decode_packet(self._stream, packet)
             if failed and not fresh:
                 raise _Damaged
             for frame in frames:
@@ -257,7 +319,7 @@ class _Decoder:
                 if segment.end_pts is not None and cast(int, frame.pts) >= segment.end_pts:
                     break
                 held.append(frame)
-                if frame.pict_type != av.video.frame.PictureType.B:
+                if frame.pict_type != av.video.frame.PictureType.B or len(held) > MAX_HELD_FRAMES:
                     yield from held
                     held.clear()
             else:
@@ -283,11 +345,8 @@ class _Decoder:
             next(self._packets, None)
 
     def _seek(self, key: _Packet, time: int) -> bool:
-        try:
-            self._container.seek(time, stream=self._stream, backward=True)
-        except (av.FFmpegError, OSError):
+        if not seek(self._container, self._stream, time):
             return False
-        self._stream.codec_context.flush_buffers()
         self._packets = _Packets(self._container, self._stream)
         for packet in self._packets:
             if packet.pts == key.pts and packet.size == key.size and packet.is_keyframe:
@@ -300,7 +359,7 @@ class _Decoder:
 
     def _reopen(self, threads: int | None) -> None:
         self._container.close()
-        self._container, self._stream = _open(self._path, self._stream_index, threads)
+        self._container, self._stream = _open(self._path, self._stream_index, threads, self._max_pixels)
         self._packets = _Packets(self._container, self._stream)
         self._reopens = threads is not None or self._stream.codec_context.name in REMEMBERING_CODECS
 
@@ -309,9 +368,12 @@ class VideoSource:
     """A video file as a source of frames at a constant rate.
 
     Several threads may read at once; each `read` has a decoder of its own.
+
+    Args:
+        check: called often while the file is looked through; raises `Cancelled` when the job was stopped.
     """
 
-    def __init__(self, path: Path, options: FrameOptions) -> None:
+    def __init__(self, path: Path, options: FrameOptions, *, check: Check | None = None) -> None:
         self._path = path
         self._options = options
         self._lock = threading.Lock()
@@ -319,7 +381,8 @@ class VideoSource:
         self._lost: set[int] = set()
         self._damaged: set[int] = set()  # filled from the index below, and by the decoders
         self._notes: list[str] = []
-        facts = describe_stream(path, options)
+        facts = describe_stream(path, options, check=check)
+        self._max_pixels = facts.max_pixels
         self._index = facts.index
         self._damaged.update(facts.index.damaged)
         self._notes.extend(facts.notes)
@@ -335,16 +398,17 @@ class VideoSource:
                 f"The video has high dynamic range ({name}); its colours are mapped to the standard range."
             )
         self._transform = Transform.plan(first.width, first.height, options, facts.turn, aspect)
+        check_pixels(path, self._transform.stretched, options.max_pixels)
         self._info = _media_info(path, facts)
         self._fps = options.fps or self._index.timeline.rate
-        slots = self._index.timeline.source_of_slots(self._fps)
-        if slots is None:
-            slots = np.arange(len(self._index.timeline), dtype=np.int64)
-        self._slots = _time_window(slots, self._fps, options, path)
+        line = self._index.timeline
+        wanted = _time_window(line.num_slots(self._fps), self._fps, options, path)
+        slots = line.source_of_slots(self._fps, wanted.start, wanted.stop)
+        self._slots = np.arange(wanted.start, wanted.stop, dtype=np.int64) if slots is None else slots
         """[n] decoded frame of each frame that comes out, not decreasing."""
         frame_bytes = 3 * self._transform.size[0] * self._transform.size[1]
         self._room = max(1, options.cache_bytes // frame_bytes)
-        distinct = int(np.unique(self._slots).size)
+        distinct = 1 + int(np.count_nonzero(np.diff(self._slots)))
         self._kept: dict[int, Frame] | None = {} if distinct <= self._room else None
 
     @property
@@ -477,12 +541,13 @@ class VideoSource:
     def _decode(self, sources: NDArray[np.int64]) -> Generator[tuple[int, Frame], None, None]:
         """Decode frames of strictly increasing indices."""
         segments = self._index.segments
-        at = 0
+        at = place = 0
         decoder: _Decoder | None = None
         try:
             while at < len(sources):
                 source = int(sources[at])
-                segment = next(s for s in segments if s.first <= source < s.stop)
+                place = bisect_right(segments, source, lo=place, key=_first_of) - 1
+                segment = segments[place]
                 if decoder is None:
                     decoder = self._take(segment, source)
                 for index, decoded, stand_in in decoder.frames(segment, source):
@@ -540,7 +605,13 @@ class VideoSource:
         return self._new_decoder()
 
     def _new_decoder(self) -> _Decoder:
-        return _Decoder(self._path, self._index, damaged=self._damaged, untagged_matrix=self._options.untagged_matrix)
+        return _Decoder(
+            self._path,
+            self._index,
+            damaged=self._damaged,
+            untagged_matrix=self._options.untagged_matrix,
+            max_pixels=self._max_pixels,
+        )
 
     def _give_back(self, decoder: _Decoder) -> None:
         with self._lock:
@@ -550,31 +621,31 @@ class VideoSource:
         decoder.close()
 
 
+def _first_of(segment: _Segment) -> int:
+    return segment.first
+
+
 def _open(
-    path: Path, stream_index: int | None = None, threads: int | None = None
+    path: Path, stream_index: int | None = None, threads: int | None = None, max_pixels: int = MAX_PIXELS
 ) -> tuple[InputContainer, VideoStream]:
-    container = open_input(path)
+    container = open_input(path, max_pixels=max_pixels)
     try:
         if stream_index is None:
             stream = video_stream(container, path)
         else:
             stream = next(stream for stream in container.streams.video if stream.index == stream_index)
-        stream.thread_type = "AUTO"
-        stream.codec_context.thread_count = threads or min(MAX_DECODER_THREADS, os.cpu_count() or 1)
+        context = stream.codec_context
+        limit_decoder(stream, max_pixels=max_pixels, threads=threads or _decoder_threads(context.width, context.height))
     except BaseException:
         container.close()
         raise
     return container, stream
 
 
-def _packets(container: InputContainer, stream: VideoStream) -> Iterator[VideoPacket]:
-    """Packets of one stream until the end or until the file stops making sense."""
-    try:
-        for packet in container.demux(stream):
-            if packet.size:
-                yield packet
-    except (av.FFmpegError, OSError):
-        return
+def _decoder_threads(width: int, height: int) -> int:
+    """Threads for a decoder: fewer for large pictures, since each holds some."""
+    room = DECODER_BYTES // max(1, 4 * width * height)
+    return max(1, min(MAX_DECODER_THREADS, os.cpu_count() or 1, room))
 
 
 def _claimed_seconds(container: InputContainer, stream: VideoStream) -> float | None:
@@ -592,55 +663,41 @@ def _with_end(packets: Iterator[VideoPacket]) -> Iterator[VideoPacket | None]:
     yield None
 
 
-def _decode_packet(stream: VideoStream, packet: VideoPacket | None) -> tuple[list[av.VideoFrame], bool]:
-    """The frames that a packet brings, and whether it is damaged."""
-    try:
-        return stream.codec_context.decode(packet), False
-    except (av.FFmpegError, OSError, ValueError):
-        return [], True
-
-
-def describe_stream(path: Path, options: FrameOptions, stream_index: int | None = None) -> StreamFacts:
+def describe_stream(
+    path: Path, options: FrameOptions, stream_index: int | None = None, *, check: Check | None = None
+) -> StreamFacts:
     """Find the frames of a video stream and what is wrong with them.
 
     Args:
         stream_index: which stream; None for the main one.
+        check: called often; raises `Cancelled` when the job was stopped.
     Raises:
         MediaNotFound, UnreadableMedia, NoVideoStream
     """
     notes: list[str] = []
-    container, stream = _open(path, stream_index)
+    container, stream = _open(path, stream_index, max_pixels=options.max_pixels)
     with container:
-        check_pixels(path, (stream.codec_context.width, stream.codec_context.height), options.max_pixels)
+        check_pixels(path, _size_by_header(stream), options.max_pixels)
         hints = (stream.guessed_rate, stream.average_rate, stream.base_rate)
         time_base = stream.time_base or Fraction(1, 1000)
         claimed_frames, claimed_s = stream.frames, _claimed_seconds(container, stream)
         codec = stream.codec_context.codec.canonical_name
         has_audio = bool(container.streams.audio)
         aspect = stream.sample_aspect_ratio
-        packets = [
-            _Packet(
-                ordinal=i,
-                pts=packet.pts,
-                dts=packet.dts,
-                size=packet.size,
-                duration=packet.duration,
-                is_key=packet.is_keyframe,
-                is_hidden=packet.is_discard,
-                is_blank=codec != "rawvideo" and not any(memoryview(packet)[:BLANK_BYTES]),
-            )
-            for i, packet in enumerate(_packets(container, stream))
-        ]
-    if not packets:
+        table = _packet_table(path, packets(container, stream, check=check))
+    if not table:
         raise unreadable(path, what=f"{str(path)!r} has a video stream without a single picture.")
-    first, sample = _sample(path, stream_index)
+    if codec == "rawvideo":  # where black is zeros
+        table.ends_blank = False
+    first, sample = _sample(path, stream_index, options.max_pixels)
     check_pixels(path, (first.width, first.height), options.max_pixels)
-    index = _index_of_packets(packets, sample, time_base, hints, notes)
-    if index is None or not _segments_start_cleanly(path, index, stream_index):
-        index = _index_of_frames(path, stream_index, packets, time_base, hints, notes)
+    reading = _Reading(path, stream_index, _largest_frame(first, options.max_pixels), check)
+    index = _index_of_packets(table, sample, time_base, hints, notes)
+    if index is None or not _segments_start_cleanly(reading, index):
+        index = _index_of_frames(reading, table, time_base, hints, notes)
     there_s = float(index.timeline.duration_s)
-    if claimed_frames > len(packets):
-        notes.append(f"The file is cut short: {len(packets)} of {claimed_frames} frames are there.")
+    if claimed_frames > len(table):
+        notes.append(f"The file is cut short: {len(table)} of {claimed_frames} frames are there.")
     elif claimed_s is not None and claimed_s - there_s > max(0.1, 2.5 / index.timeline.rate, 0.01 * claimed_s):
         notes.append(f"The file is cut short: {there_s:.2f} of {claimed_s:.2f} s are there.")
     turn, turn_notes = display_turn(first)
@@ -654,20 +711,52 @@ def describe_stream(path: Path, options: FrameOptions, stream_index: int | None 
         codec=codec,
         has_audio=has_audio,
         notes=tuple(dict.fromkeys([*notes, *turn_notes])),
+        max_pixels=reading.max_pixels,
     )
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """How a stream is decoded while it is looked through."""
+
+    path: Path
+    stream_index: int | None
+    max_pixels: int
+    check: Check | None
+
+
+def _size_by_header(stream: VideoStream) -> tuple[int, int] | None:
+    """(width, height); None if only the decoder can tell."""
+    width, height = stream.codec_context.width, stream.codec_context.height
+    return (width, height) if width and height else None
+
+
+def _largest_frame(first: av.VideoFrame, max_pixels: int) -> int:
+    """Pixels that a frame of this video may have."""
+    return min(max_pixels, max(GROWTH * first.width * first.height, FREE_PIXELS))
+
+
+def _packet_table(path: Path, all_packets: Iterator[VideoPacket]) -> _PacketTable:
+    table = _PacketTable()
+    for packet in all_packets:
+        if len(table) == MAX_FRAMES:
+            raise UnreadableMedia(
+                f"{str(path)!r} has more than {MAX_FRAMES} pictures.", remedy="cut it to the part that is needed"
+            )
+        table.add(packet)
+    return table
 
 
 def _media_info(path: Path, facts: StreamFacts) -> MediaInfo:
     line = facts.timeline
     width, height = facts.turn.size(facts.first.width, facts.first.height)
-    slots = line.source_of_slots(line.rate)
     return MediaInfo(
         path=path,
         kind="video",
         width=width,
         height=height,
         fps=line.rate,
-        num_frames=len(line) if slots is None else len(slots),
+        num_frames=line.num_slots(line.rate),
         duration_s=float(line.duration_s),
         has_audio=facts.has_audio,
         codec=facts.codec,
@@ -676,51 +765,60 @@ def _media_info(path: Path, facts: StreamFacts) -> MediaInfo:
     )
 
 
-def _sample(path: Path, stream_index: int | None) -> tuple[av.VideoFrame, list[int | None]]:
+def _sample(path: Path, stream_index: int | None, max_pixels: int) -> tuple[av.VideoFrame, list[int | None]]:
     """The first frame of a video, and the timestamps of the first few.
 
     Raises:
         UnreadableMedia: nothing can be decoded.
     """
-    frames: list[av.VideoFrame] = []
-    container, stream = _open(path, stream_index)
+    first: av.VideoFrame | None = None
+    times: list[int | None] = []
+    container, stream = _open(path, stream_index, max_pixels=max_pixels)
     with container:
-        for packet in _with_end(_packets(container, stream)):
-            frames.extend(_decode_packet(stream, packet)[0])
-            if len(frames) >= SAMPLE_FRAMES:
+        for packet in _with_end(packets(container, stream)):
+            for frame in decode_packet(stream, packet)[0]:
+                first = first or frame
+                times.append(frame.pts)
+            if len(times) >= SAMPLE_FRAMES:
                 break
-    if not frames:
+    if first is None:
         raise unreadable(path, what=f"No frame of {str(path)!r} can be decoded.")
-    return frames[0], [frame.pts for frame in frames[:SAMPLE_FRAMES]]
+    return first, times[:SAMPLE_FRAMES]
 
 
 def _index_of_packets(
-    packets: list[_Packet],
+    table: _PacketTable,
     sample: list[int | None],
     time_base: Fraction,
     hints: tuple[Fraction | None, ...],
     notes: list[str],
 ) -> _Index | None:
     """The index as the packets tell it; None if they contradict themselves or the first decoded frames."""
-    keys = [packet for packet in packets if packet.is_key]
-    if not keys or packets[-1].is_blank or any(packet.pts is None for packet in packets):
+    times, keys, shown = table.pts, table.keys, table.shown
+    if not len(keys) or not len(shown) or table.ends_blank or np.any(times == _NO_TIME):
         return None
-    shown = sorted(
-        (packet.pts, packet.ordinal) for packet in packets if not packet.is_hidden and packet.pts is not None
-    )
-    start = min(keys[0].pts or 0, shown[0][0]) if sample[0] == shown[0][0] else keys[0].pts or 0
-    pts = np.array([time for time, _ in shown if time >= start], dtype=np.int64)
-    if len(pts) == 0 or np.any(np.diff(pts) <= 0) or sample != pts[: len(sample)].tolist():
+    shown = shown[np.argsort(times[shown], kind="stable")]
+    earliest = int(times[shown[0]])
+    start = int(times[keys[0]])
+    if sample[0] == earliest:
+        start = min(start, earliest)
+    pts = times[shown]
+    pts = pts[pts >= start]
+    if len(pts) == 0 or not _increases(pts) or sample != pts[: len(sample)].tolist():
         return None
-    if any((a.pts or 0) >= (b.pts or 0) for a, b in pairwise(keys)):
+    if not _increases(times[keys]):
         return None
     skipped = len(shown) - len(pts)
     if skipped:
         notes.append(f"The file begins in the middle: {skipped} frames before the first key frame cannot be decoded.")
-    last = next(packet for packet in packets if packet.ordinal == shown[-1][1])
-    found, repaired = timeline(pts, time_base, hints, last.duration)
+    found, repaired = timeline(pts, time_base, hints, table.duration(int(shown[-1])))
     notes.extend(repaired)
-    return _Index(found, pts, _segments(keys, pts))
+    return _Index(found, pts, _segments([table[int(key)] for key in keys], pts))
+
+
+def _increases(ticks: Ticks) -> bool:
+    """Whether each time is later than the one before, and their differences fit into 64 bits."""
+    return bool(np.all(ticks[1:] > ticks[:-1])) and int(ticks[-1]) - int(ticks[0]) < 1 << 62
 
 
 def _segments(keys: list[_Packet], pts: Ticks) -> tuple[_Segment, ...]:
@@ -740,7 +838,7 @@ def _segments(keys: list[_Packet], pts: Ticks) -> tuple[_Segment, ...]:
     )
 
 
-def _segments_start_cleanly(path: Path, index: _Index, stream_index: int | None) -> bool:
+def _segments_start_cleanly(reading: _Reading, index: _Index) -> bool:
     """Whether decoding may begin at key frames: tried at the second and the last segment.
 
     Key frames that are none (gradual refresh), files that do not seek to where they say, and files whose end is blank
@@ -748,7 +846,7 @@ def _segments_start_cleanly(path: Path, index: _Index, stream_index: int | None)
     """
     if len(index.segments) == 1:
         return True
-    decoder = _Decoder(path, index, stream_index)
+    decoder = _Decoder(reading.path, index, reading.stream_index, max_pixels=reading.max_pixels)
     try:
         for segment in {1: index.segments[1], len(index.segments) - 1: index.segments[-1]}.values():
             _, frame, stand_in = next(decoder.frames(segment, segment.first))
@@ -760,59 +858,73 @@ def _segments_start_cleanly(path: Path, index: _Index, stream_index: int | None)
 
 
 def _index_of_frames(
-    path: Path,
-    stream_index: int | None,
-    packets: list[_Packet],
+    reading: _Reading,
+    table: _PacketTable,
     time_base: Fraction,
     hints: tuple[Fraction | None, ...],
     notes: list[str],
 ) -> _Index:
     """The index by decoding everything once: one segment, frames recognised by counting them."""
-    times, damaged = _times_of_frames(path, stream_index, threads=None)
+    times, damaged = _times_of_frames(reading, threads=None)
     if damaged:
-        times, _ = _times_of_frames(path, stream_index, threads=1)
-    wanted = sum(not packet.is_hidden for packet in packets)
+        times, _ = _times_of_frames(reading, threads=1)
+    if not times:
+        raise unreadable(reading.path, what=f"No frame of {str(reading.path)!r} can be decoded.")
+    wanted = len(table.shown)
     if wanted > len(times):
         notes.append(f"{wanted - len(times)} of {wanted} frames cannot be decoded and are left out.")
     ticks = np.array([time for time in times if time is not None], dtype=np.int64)
-    if len(ticks) == len(times) and np.all(np.diff(ticks) > 0):
-        found, repaired = timeline(ticks, time_base, hints, packets[-1].duration)
+    if len(ticks) == len(times) and _increases(ticks):
+        found, repaired = timeline(ticks, time_base, hints, table.duration(-1))
         notes.extend(repaired)
     else:
-        rate = next((hint for hint in hints if hint is not None and 0 < hint <= 240), Fraction(25))
+        rate = next((hint for hint in hints if believable(hint)), USUAL_RATE)
         found = even_timeline(len(times), rate)
         notes.append(
             f"The timestamps are missing or broken; the frames are shown at an even {float(rate):g} per second."
         )
-    segment = _Segment(packets[0], 0, len(times), None)
+    segment = _Segment(table[0], 0, len(times), None)
     return _Index(found, None, (segment,), frozenset({0} if damaged else ()))
 
 
-def _times_of_frames(path: Path, stream_index: int | None, threads: int | None) -> tuple[list[int | None], bool]:
+def _times_of_frames(reading: _Reading, threads: int | None) -> tuple[list[int | None], bool]:
     """The timestamp of every frame that can be decoded, and whether anything is damaged."""
     times: list[int | None] = []
     damaged = False
-    container, stream = _open(path, stream_index, threads)
+    container, stream = _open(reading.path, reading.stream_index, threads, reading.max_pixels)
     with container:
-        for packet in _with_end(_packets(container, stream)):
-            frames, failed = _decode_packet(stream, packet)
+        for packet in _with_end(packets(container, stream, check=reading.check)):
+            frames, failed = decode_packet(stream, packet)
             times.extend(frame.pts for frame in frames)
             damaged = damaged or failed or any(frame.is_corrupt for frame in frames)
     return times, damaged
 
 
-def _time_window(slots: NDArray[np.int64], fps: Fraction, options: FrameOptions, path: Path) -> NDArray[np.int64]:
-    """Cut to `start_s` and `duration_s`: from the frame that is shown at the start."""
+def _time_window(count: int, fps: Fraction, options: FrameOptions, path: Path) -> range:
+    """The frames between `start_s` and the end of `duration_s`: from the one that is shown at the start.
+
+    Args:
+        count: frames that there are, at `fps`.
+    Raises:
+        OptionError: nothing is there, or too much.
+    """
     first = math.floor(_seconds(options.start_s) * fps)
-    if first >= len(slots):
+    if first >= count:
         raise OptionError(
             f"start_s {options.start_s:g} is past the end of {path.name}.",
-            accepted=f"0 to {float(len(slots) / fps):.2f} seconds",
+            accepted=f"0 to {float(count / fps):.2f} seconds",
         )
-    stop = None
+    stop = count
     if options.duration_s is not None:
-        stop = first + max(1, math.ceil(_seconds(options.duration_s) * fps))
-    return slots[first:stop]
+        stop = min(count, first + max(1, math.ceil(_seconds(options.duration_s) * fps)))
+    if stop - first > MAX_SLOTS:
+        raise UnreadableMedia(
+            f"{str(path)!r} lasts {float(count / fps) / 3600:.1f} hours by its timestamps: "
+            f"{stop - first} frames at {float(fps):g} per second.",
+            accepted=f"at most {MAX_SLOTS} frames",
+            remedy="a lower --fps, or a part of it (--face-start and --face-duration)",
+        )
+    return range(first, stop)
 
 
 def _seconds(value: float) -> Fraction:

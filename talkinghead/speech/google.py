@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from talkinghead.contracts import AudioClip
-from talkinghead.errors import BackendError, MissingDependency, OptionError
+from talkinghead.errors import BackendError, MediaError, MissingDependency, OptionError
 from talkinghead.speech.voice import Spoken
 from talkinghead.weights.offline import offline_reason
 
@@ -94,18 +95,19 @@ def decode(sound: bytes) -> AudioClip:
     Raises:
         BackendError: it is not a sound file.
     """
-    import av
-
+    from talkinghead.media.container import audio_stream, open_bytes, sound_frames
     from talkinghead.media.sound import float_samples
 
     parts: list[Any] = []
     rate = 0
+    answer = Path("answer.mp3")
     try:
-        with av.open(io.BytesIO(sound), "r") as container:
-            for frame in container.decode(audio=0):
-                rate = frame.sample_rate
-                parts.append(float_samples(frame).mean(axis=1, dtype=np.float32))
-    except (av.FFmpegError, OSError, ValueError, IndexError) as error:
+        with open_bytes(sound, "mp3") as container:
+            for frame in sound_frames(container, audio_stream(container, answer), answer):
+                if frame is not None:
+                    rate = frame.sample_rate
+                    parts.append(float_samples(frame).mean(axis=1, dtype=np.float32))
+    except MediaError as error:
         raise BackendError(
             "The service answered with something that is not sound.", remedy="try again later"
         ) from error

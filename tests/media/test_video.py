@@ -126,8 +126,8 @@ def test_reading_frame_by_frame_goes_on_where_it_stopped(clip: Path, monkeypatch
     decoded = []
     from talkinghead.media import video
 
-    real = video._decode_packet
-    monkeypatch.setattr(video, "_decode_packet", lambda *args: decoded.append(1) or real(*args))
+    real = video.decode_packet
+    monkeypatch.setattr(video, "decode_packet", lambda *args: decoded.append(1) or real(*args))
     assert [codes(source, i, i + 1)[0] for i in range(60)] == list(range(60))
     assert len(decoded) < 3 * 60
 
@@ -137,7 +137,7 @@ def test_a_clip_that_fits_is_decoded_once(clip: Path, monkeypatch: pytest.Monkey
     first = list(source.read())
     from talkinghead.media import video
 
-    monkeypatch.setattr(video, "_decode_packet", lambda *args: pytest.fail("decoded again"))
+    monkeypatch.setattr(video, "decode_packet", lambda *args: pytest.fail("decoded again"))
     again = list(source.read())
     assert all(a is b for a, b in zip(first, again, strict=True))
     assert codes(source, 59, None, -1) == list(range(60))[::-1]

@@ -1,0 +1,99 @@
+"""What a file is, by its first bytes, and which of FFmpeg's demuxers may read it.
+
+FFmpeg knows some 370 formats. Among them are play lists, which open other files, numbered pictures (`%d.png`), which
+read their neighbours, and hundreds of formats of old games that nobody tests. Only those named here are read.
+"""
+
+from __future__ import annotations
+
+_VIDEO_WITH_SOUND = ("matroska", "avi", "flv", "mpeg", "mpegts", "asf", "dv", "ogg")
+_VIDEO_ALONE = ("h264", "hevc", "m4v", "mpegvideo", "obu", "ivf", "yuv4mpegpipe", "gif", "apng")
+_RARE_PICTURES = ("pbm_pipe", "pgm_pipe", "ppm_pipe", "pam_pipe", "qoi_pipe", "j2k_pipe", "webp_pipe")
+_SOUND = ("aac", "ac3", "aiff", "amr", "au", "caf", "dts", "eac3", "flac", "loas", "mp3", "w64", "wav", "wv")
+
+ISO = "mov"
+"""FFmpeg's demuxer of MP4, MOV, M4A and 3GP. It is given what begins like one, and nothing else, so that what such a
+file claims is always looked at first (`claims.py`)."""
+
+WITH_SOUND = frozenset({ISO, *_VIDEO_WITH_SOUND, *_SOUND})
+"""Demuxers of files that can hold sound."""
+READABLE = frozenset({*WITH_SOUND, *_VIDEO_ALONE, *_RARE_PICTURES})
+"""All demuxers that are used."""
+LATE_STREAMS = frozenset({"flv", "mpeg", "mpegts"})
+"""Demuxers that find their streams on the way. FFmpeg opens decoders for them before anybody can set a limit."""
+
+HEAD_BYTES = 64
+_ISO_BOXES = {
+    b"ftyp",
+    b"moov",
+    b"mdat",
+    b"free",
+    b"skip",
+    b"wide",
+    b"pnot",
+    b"moof",
+    b"styp",
+    b"sidx",
+    b"udta",
+    b"uuid",
+}
+_MAGIC = (
+    (b"\x1aE\xdf\xa3", "matroska"),
+    (b"OggS", "ogg"),
+    (b"fLaC", "flac"),
+    (b"FLV", "flv"),
+    (b"GIF8", "gif"),
+    (b".snd", "au"),
+    (b"caff", "caf"),
+    (b"#!AMR", "amr"),
+    (b"wvpk", "wv"),
+    (b"DKIF", "ivf"),
+    (b"YUV4MPEG2", "yuv4mpegpipe"),
+    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "asf"),
+    (b"riff\x2e\x91\xcf\x11", "w64"),
+)
+_RIFF = {b"WAVE": "wav", b"AVI ": "avi", b"AVIX": "avi", b"AMV ": "avi"}
+
+
+def demuxer_of(head: bytes) -> str | None:
+    """FFmpeg's demuxer for a file that begins like this, or None where the beginning does not tell.
+
+    Args:
+        head: the first HEAD_BYTES bytes.
+    """
+    if head[4:8] in _ISO_BOXES:
+        return ISO
+    if head[:4] in (b"RIFF", b"RF64", b"BW64", b"RIFX", b"ON2 "):
+        return _RIFF.get(head[8:12])
+    if head[:4] == b"FORM":
+        return "aiff" if head[8:12] in (b"AIFF", b"AIFC") else None
+    return next((name for magic, name in _MAGIC if head.startswith(magic)), None)
+
+
+def is_text(head: bytes) -> bool:
+    """Whether a file begins as text does: play lists, subtitles, web pages."""
+    try:
+        text = head.decode("utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8")
+    except UnicodeDecodeError as error:
+        if error.start < len(head) - 3:  # not just a character that is cut off
+            return False
+        text = head[: error.start].decode("utf-8", "replace")
+    return all(character.isprintable() or character.isspace() or character == "\ufeff" for character in text)
+
+
+def names_others(head: bytes) -> bool:
+    """Whether a text is a list of other files: a play list, a manifest, a session description."""
+    text = head.decode("utf-8", "replace").removeprefix("\ufeff").lstrip().lower()
+    beginnings = (
+        "#extm3u",
+        "ffconcat",
+        "<?xml",
+        "<mpd",
+        "<smil",
+        "<asx",
+        "[reference]",
+        "[playlist]",
+        "v=0",
+        "rtsptext",
+    )
+    return text.startswith(beginnings)
