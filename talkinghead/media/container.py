@@ -8,7 +8,7 @@ decoding or seeking, ends here: damaged files make it raise errors of any kind, 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -24,7 +24,6 @@ from talkinghead.media.formats import (
     ISO,
     LATE_STREAMS,
     READABLE,
-    WITH_SOUND,
     demuxer_of,
     is_text,
     names_others,
@@ -59,23 +58,19 @@ def open_input(path: Path, *, sound_only: bool = False, max_pixels: int = MAX_PI
         NoAudioStream: a picture, where only sound is wanted.
     """
     path = existing_file(path)
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    known = demuxer_of(head)
+    if known == ISO:
+        check_claims(path)
     try:
-        with path.open("rb") as file:
-            head = file.read(HEAD_BYTES)
-        known = demuxer_of(head)
-        if known == ISO:
-            check_claims(path)
-        wanted = WITH_SOUND if sound_only else READABLE
-        if known is not None and known in wanted:
-            late = known in LATE_STREAMS
-            return _open(f"file:{path}", known, _options([known], max_pixels, decode=not (late or sound_only)))
-        if known is None:
-            return _open_unknown(path, wanted - {ISO}, max_pixels, sound_only=sound_only)
-    except TalkingHeadError:
-        raise
+        if sound_only:
+            return _open_blind(path, known)
+        if known is not None and known not in LATE_STREAMS:
+            return _open(f"file:{path}", known, _options([known], max_pixels))
+        return _open_late(path, known, max_pixels)
     except Exception as error:
         raise _refused(path, head, error, sound_only=sound_only) from error
-    raise _refused(path, head, None, sound_only=sound_only)
 
 
 def open_bytes(data: bytes, demuxer: str, *, max_pixels: int = MAX_PIXELS) -> InputContainer:
@@ -115,14 +110,28 @@ def first_picture(data: bytes, demuxer: str, *, max_pixels: int = MAX_PIXELS) ->
     return None
 
 
-def _open_unknown(path: Path, wanted: frozenset[str], max_pixels: int, *, sound_only: bool) -> InputContainer:
-    """Open what only FFmpeg recognises: first without decoding anything, since streams may come late."""
-    container = _open(f"file:{path}", None, _options(wanted, max_pixels, decode=False))
-    names = set(container.format.name.split(","))
-    if sound_only or names & LATE_STREAMS:
+def _open_blind(path: Path, known: str | None) -> InputContainer:
+    """Open a file without decoding a picture.
+
+    Args:
+        known: FFmpeg's demuxer, or None where only FFmpeg can tell.
+    """
+    formats = [known] if known is not None else READABLE - {ISO}
+    return _open(f"file:{path}", known, _options(formats, MAX_PIXELS, decode=False))
+
+
+def _open_late(path: Path, known: str | None, max_pixels: int) -> InputContainer:
+    """Open a file whose streams may come late, once to see their sizes and once to look at the pictures."""
+    container = _open_blind(path, known)
+    name = container.format.name
+    if name in LATE_STREAMS and not all(
+        0 < stream.codec_context.width * stream.codec_context.height <= max_pixels
+        for stream in container.streams.video
+        if stream.codec_context is not None
+    ):
         return container
     container.close()
-    return _open(f"file:{path}", min(names & wanted), _options(wanted, max_pixels))
+    return _open(f"file:{path}", name, _options([name], max_pixels))
 
 
 def _open(source: str | io.BytesIO, demuxer: str | None, options: dict[str, str]) -> InputContainer:
@@ -130,7 +139,7 @@ def _open(source: str | io.BytesIO, demuxer: str | None, options: dict[str, str]
     return container
 
 
-def _options(formats: Any, max_pixels: int, *, decode: bool = True) -> dict[str, str]:
+def _options(formats: Iterable[str], max_pixels: int, *, decode: bool = True) -> dict[str, str]:
     """Options of FFmpeg for a file and its streams.
 
     Args:
@@ -170,7 +179,7 @@ def _refused(path: Path, head: bytes, error: BaseException | None, *, sound_only
     if is_text(head):
         kind = "a play list, which names other files" if names_others(head) else "a text file or a play list"
         return unreadable(path, error, f"{str(path)!r} is {kind}, and no media.")
-    if sound_only and (picture_format(path) is not None or demuxer_of(head) == "gif"):
+    if sound_only and picture_format(path) is not None:
         return NoAudioStream(
             f"{str(path)!r} is a picture and has no sound.",
             accepted="a sound file, or a video with a sound track",

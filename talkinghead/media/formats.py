@@ -6,20 +6,19 @@ read their neighbours, and hundreds of formats of old games that nobody tests. O
 
 from __future__ import annotations
 
-_VIDEO_WITH_SOUND = ("matroska", "avi", "flv", "mpeg", "mpegts", "asf", "dv", "ogg")
-_VIDEO_ALONE = ("h264", "hevc", "m4v", "mpegvideo", "obu", "ivf", "yuv4mpegpipe", "gif", "apng")
-_RARE_PICTURES = ("pbm_pipe", "pgm_pipe", "ppm_pipe", "pam_pipe", "qoi_pipe", "j2k_pipe", "webp_pipe")
-_SOUND = ("aac", "ac3", "aiff", "amr", "au", "caf", "dts", "eac3", "flac", "loas", "mp3", "w64", "wav", "wv")
-
-ISO = "mov"
+ISO = "mov,mp4,m4a,3gp,3g2,mj2"
 """FFmpeg's demuxer of MP4, MOV, M4A and 3GP. It is given what begins like one, and nothing else, so that what such a
 file claims is always looked at first (`claims.py`)."""
 
-WITH_SOUND = frozenset({ISO, *_VIDEO_WITH_SOUND, *_SOUND})
-"""Demuxers of files that can hold sound."""
-READABLE = frozenset({*WITH_SOUND, *_VIDEO_ALONE, *_RARE_PICTURES})
+_MATROSKA = "matroska,webm"
+_VIDEO = (ISO, _MATROSKA, "avi", "flv", "mpeg", "mpegts", "asf", "dv", "ogg", "ivf", "yuv4mpegpipe", "gif", "apng")
+_BARE_VIDEO = ("h264", "hevc", "m4v", "mpegvideo", "obu")
+_SOUND = ("aac", "ac3", "aiff", "amr", "au", "caf", "dts", "eac3", "flac", "loas", "mp3", "w64", "wav", "wv")
+_RARE_PICTURES = ("pbm_pipe", "pgm_pipe", "ppm_pipe", "pam_pipe", "qoi_pipe", "j2k_pipe", "webp_pipe")
+
+READABLE = frozenset((*_VIDEO, *_BARE_VIDEO, *_SOUND, *_RARE_PICTURES))
 """All demuxers that are used."""
-LATE_STREAMS = frozenset({"flv", "mpeg", "mpegts"})
+LATE_STREAMS = frozenset(("flv", "mpeg", "mpegts"))
 """Demuxers that find their streams on the way. FFmpeg opens decoders for them before anybody can set a limit."""
 
 HEAD_BYTES = 64
@@ -38,7 +37,7 @@ _ISO_BOXES = {
     b"uuid",
 }
 _MAGIC = (
-    (b"\x1aE\xdf\xa3", "matroska"),
+    (b"\x1aE\xdf\xa3", _MATROSKA),
     (b"OggS", "ogg"),
     (b"fLaC", "flac"),
     (b"FLV", "flv"),

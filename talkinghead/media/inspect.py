@@ -296,9 +296,9 @@ def _video_track(
         VideoTrack(
             index=stream.index,
             codec=context.name,
-            width=context.width,
-            height=context.height,
-            pixel_format=context.pix_fmt,
+            width=context.width or (facts.first.width if facts else 0),
+            height=context.height or (facts.first.height if facts else 0),
+            pixel_format=context.pix_fmt or (facts.first.format.name if facts else None),
             num_frames=len(line) if line is not None else count.packets,
             declared_frames=stream.frames or None,
             fps=line.rate if line is not None else None,
