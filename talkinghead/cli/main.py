@@ -139,20 +139,8 @@ def _failed(error: Exception, debug: bool) -> int:
     if debug:
         traceback.print_exception(error)
         return getattr(error, "exit_status", 1)
-    if isinstance(error, TalkingHeadError):
-        console.show_error(str(error))
-        return error.exit_status
-    if isinstance(error, OSError):
-        console.show_error(str(error))
-        return 1
-    if isinstance(error, MemoryError):
-        console.show_error("There is not enough memory.\nTry: a smaller picture (--resize-factor 2)")
-        return 1
-    console.show_error(
-        f"Unexpected {type(error).__name__}: {error}\nThis is a fault of talkinghead itself. "
-        "Try: the same command with --debug, and report what it shows"
-    )
-    return 1
+    console.show_error(console.failure_text(error))
+    return error.exit_status if isinstance(error, TalkingHeadError) else 1
 
 
 @contextmanager

@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 
 from talkinghead.contracts import Frame
 
+BAND_PIXELS = 1 << 22
+"""Larger frames are converted in bands of rows, so that what lies between takes little memory."""
 HD_WIDTH, HD_HEIGHT = 1280, 577
 """From this width or height on, players take a video that names no colour matrix for BT.709."""
 
@@ -127,12 +129,27 @@ def rgb_from_planes(planes: list[NDArray[np.uint8]], matrix: str, full_range: bo
         RGB uint8 [H, W, 3], rounded and clipped.
     """
     luma, *chroma = planes
+    matrix_3x4 = rgb_from_yuv(matrix, full_range)
+    height, width = luma.shape
+    if luma.size <= BAND_PIXELS:
+        return _rgb_band(luma, chroma, matrix_3x4)
+    out: Frame = np.empty((height, width, 3), np.uint8)
+    shared = [-(-height // len(plane)) for plane in chroma]  # rows of luma for one of chroma: 1, 2 or 4
+    rows = max(4, BAND_PIXELS // width // 4 * 4)
+    for top in range(0, height, rows):
+        bottom = min(height, top + rows)
+        parts = [plane[top // each : -(-bottom // each)] for plane, each in zip(chroma, shared, strict=True)]
+        out[top:bottom] = _rgb_band(luma[top:bottom], parts, matrix_3x4)
+    return out
+
+
+def _rgb_band(luma: Frame, chroma: list[NDArray[np.uint8]], matrix_3x4: NDArray[np.float64]) -> Frame:
     size = (luma.shape[1], luma.shape[0])
     wide = [
         plane if plane.shape == luma.shape else cv2.resize(plane, dsize=size, interpolation=cv2.INTER_NEAREST)
         for plane in chroma
     ]
-    return np.asarray(cv2.transform(cv2.merge([luma, *wide]), rgb_from_yuv(matrix, full_range)), np.uint8)
+    return np.asarray(cv2.transform(cv2.merge([luma, *wide]), matrix_3x4), np.uint8)
 
 
 @cache
@@ -204,9 +221,14 @@ def _plane(plane: av.video.plane.VideoPlane) -> Frame:
 
 
 def _on_white(rgba: Frame) -> Frame:
-    alpha = rgba[:, :, 3:]
-    if np.all(alpha == 255):
-        return np.ascontiguousarray(rgba[:, :, :3])
-    opacity = alpha.astype(np.float32) / np.float32(255)
-    mixed = rgba[:, :, :3].astype(np.float32) * opacity + 255 * (1 - opacity)
-    return np.asarray(np.rint(mixed), np.uint8)
+    out = np.ascontiguousarray(rgba[:, :, :3])
+    rows = max(1, BAND_PIXELS // rgba.shape[1])
+    for top in range(0, len(rgba), rows):
+        band = rgba[top : top + rows]
+        alpha = band[:, :, 3:]
+        if np.all(alpha == 255):
+            continue
+        opacity = alpha.astype(np.float32) / np.float32(255)
+        mixed = band[:, :, :3].astype(np.float32) * opacity + 255 * (1 - opacity)
+        out[top : top + rows] = np.rint(mixed)
+    return out

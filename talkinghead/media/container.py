@@ -1,8 +1,8 @@
-"""The one door to FFmpeg for reading: what it may open, how much it may take, and its errors in the package's words.
+"""The one door to FFmpeg: what it may open, how much it may take, and its errors in the package's words.
 
 Everything that reads media goes through here. FFmpeg gets the names of the formats that it may use before it opens a
 file, may use no protocol but that of files, and every decoder has limits. Whatever PyAV raises, in opening, demuxing,
-decoding or seeking, ends here: damaged files make it raise errors of any kind, such as IndexError out of a demuxer.
+decoding, seeking or encoding, ends here: damaged files make it raise errors of any kind, such as IndexError out of a demuxer.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import av
 
-from talkinghead.errors import NoAudioStream, NoVideoStream, TalkingHeadError, UnreadableMedia
+from talkinghead.errors import NoAudioStream, NoVideoStream, OutputError, TalkingHeadError, UnreadableMedia
 from talkinghead.files import existing_file
 from talkinghead.media.claims import check_claims
 from talkinghead.media.formats import (
@@ -33,7 +33,7 @@ from talkinghead.media.limits import MAX_BLOCK_VALUES, MAX_PIXELS, MAX_STREAMS, 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
     from av.audio.stream import AudioStream
-    from av.container import InputContainer
+    from av.container import InputContainer, OutputContainer
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
@@ -238,6 +238,20 @@ def seek(container: InputContainer, stream: Any, ticks: int) -> bool:
     except Exception:  # noqa: BLE001 (as above)
         return False
     return True
+
+
+def encode(container: OutputContainer, stream: Any, frame: Any | None) -> None:
+    """Encode a frame and write what the encoder gives; None makes it give up the rest.
+
+    Raises:
+        OutputError: the encoder failed in a way of its own. OSError and FFmpegError: the file cannot be written.
+    """
+    try:
+        container.mux(stream.encode(frame))
+    except (av.FFmpegError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise OutputError(f"The {stream.codec_context.name} encoder failed: {reason(error)}.") from error
 
 
 def limit_decoder(stream: Any, *, max_pixels: int = MAX_PIXELS, threads: int | None = None) -> None:

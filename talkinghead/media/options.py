@@ -49,7 +49,7 @@ class FrameOptions:
             raise OptionError(f"Frame rate {self.fps} is out of range.", accepted="more than 0, at most 1000")
         if self.resize_factor < 1 or isinstance(self.resize_factor, bool):
             raise OptionError(f"resize_factor {self.resize_factor} is out of range.", accepted="whole numbers from 1")
-        if self.rotate not in (0, True, 90, 180, 270):
+        if not isinstance(self.rotate, bool) and self.rotate not in (0, 90, 180, 270):  # 1 equals True, and is none
             raise OptionError(f"rotate {self.rotate!r} is not a quarter turn.", accepted="0, 90, 180 or 270 degrees")
         if self.untagged_matrix not in get_args(Matrix):
             raise OptionError(f"Unknown colour matrix {self.untagged_matrix!r}.", accepted=choices(get_args(Matrix)))

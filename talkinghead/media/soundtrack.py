@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from talkinghead.contracts import AudioClip, FloatArray
 from talkinghead.errors import EncoderUnavailable, UnreadableMedia
+from talkinghead.media.container import encode
 from talkinghead.media.sound import Resampler, open_sound, pcm16_from_float
 
 if TYPE_CHECKING:
@@ -163,11 +164,11 @@ class SoundEncoder:
         frame.pts = self.num_samples
         frame.time_base = Fraction(1, self.sample_rate_hz)
         self.num_samples += wanted
-        self._container.mux(self._stream.encode(frame))
+        encode(self._container, self._stream, frame)
 
     def finish(self) -> None:
         """Encode what the encoder still holds."""
-        self._container.mux(self._stream.encode(None))
+        encode(self._container, self._stream, None)
 
     def _mixed(self, block: FloatArray) -> FloatArray:
         if self.num_channels == self._sound.num_channels:

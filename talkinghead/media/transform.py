@@ -18,6 +18,7 @@ from talkinghead.media.options import FrameOptions
 if TYPE_CHECKING:
     import av
 
+_NO_QUARTER = "The file asks for a rotation that is no quarter turn; the nearest one is used."
 _ROTATE = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
 
@@ -127,7 +128,8 @@ def display_turn(frame: av.VideoFrame) -> tuple[Turn, list[str]]:
     try:
         data: Any = cast(Any, frame.side_data).get(Type.DISPLAYMATRIX)
     except ValueError:  # PyAV cannot look past side data of a kind that it does not know, such as EXIF
-        return Turn(degrees=round(-frame.rotation / 90) * 90 % 360), []
+        notes = [_NO_QUARTER] if frame.rotation % 90 else []
+        return Turn(degrees=round(-frame.rotation / 90) * 90 % 360), notes
     if data is None:
         return Turn(), []
     values = np.frombuffer(bytes(data), np.int32).astype(np.float64)
@@ -143,7 +145,7 @@ def display_turn(frame: av.VideoFrame) -> tuple[Turn, list[str]]:
     if norm == 0:
         return Turn(), ["The file's display matrix is empty and is ignored."]
     if fit / norm < 0.999 * math.sqrt(2):
-        return best, ["The file asks for a rotation that is no quarter turn; the nearest one is used."]
+        return best, [_NO_QUARTER]
     return best, []
 
 

@@ -24,6 +24,7 @@ from talkinghead.files import (
     unwritable,
 )
 from talkinghead.media.colour import FromRgb
+from talkinghead.media.container import encode, open_input, video_stream
 from talkinghead.media.encoders import (
     EncoderFacts,
     candidates,
@@ -356,12 +357,12 @@ class _FileSink:
         picture = self._convert(self._fit.apply(frame))
         picture.pts = index
         picture.time_base = 1 / self._fps
-        self._container.mux(self._stream.encode(picture))
+        encode(self._container, self._stream, picture)
         if self._sound is not None:
             self._sound.advance((index + 1) / self._fps)
 
     def finish(self, num_frames: int) -> dict[str, Any]:
-        self._container.mux(self._stream.encode(None))
+        encode(self._container, self._stream, None)
         if self._sound is not None:
             self._sound.finish()
         self._container.close()
@@ -574,10 +575,13 @@ def _audio_codec(suffix: str, options: EncodeOptions) -> str | None:
 
 def _check_complete(path: Path, container: str, num_frames: int) -> None:
     """Read the finished file's header: every frame must be in it."""
-    with av.open(f"file:{path}", "r", format="mov" if container == "mp4" else container) as file:
-        stream = file.streams.video[0]
-        if container in ("mp4", "mov") and stream.frames != num_frames:
-            raise OutputError(f"The file holds {stream.frames} of {num_frames} frames.", remedy="free some disk space")
+    try:
+        with open_input(path) as file:
+            there = video_stream(file, path).frames
+    except MediaError as error:
+        raise OutputError(f"The file cannot be read again: {error.what}", remedy="free some disk space") from error
+    if container in ("mp4", "mov") and there != num_frames:
+        raise OutputError(f"The file holds {there} of {num_frames} frames.", remedy="free some disk space")
 
 
 def _total_bytes(path: Path) -> int:
@@ -599,3 +603,5 @@ def _writing(path: Path) -> Iterator[None]:
         raise OutputError(f"{str(path)!r} cannot be written: {error.strerror or error}.") from error
     except OSError as error:
         raise unwritable(path, error) from error
+    except MemoryError as error:
+        raise OutputError(f"{str(path)!r} cannot be written: there is not enough memory.") from error

@@ -13,7 +13,7 @@ from typing import Any
 from talkinghead.contracts import Result, Speech, StageTime
 from talkinghead.engine.context import CancelToken, Progress
 from talkinghead.engine.head import AnyHead, Avatar
-from talkinghead.errors import Cancelled, TalkingHeadError
+from talkinghead.errors import Cancelled
 from talkinghead.service.planning import speech_path
 from talkinghead.service.request import Request, SpokenText
 from talkinghead.service.run import HeadPool, head_key, hear, run, source_of, told, with_stages
@@ -35,7 +35,7 @@ class Outcome:
             "ok": self.error is None,
         }
         if self.error is not None:
-            data["error"] = str(self.error)
+            data["error"] = str(self.error) or type(self.error).__name__
         if self.result is not None:
             data["report"] = self.result.report.to_dict()
         return data
@@ -55,22 +55,22 @@ class Batch:
         self._texts = Counter(request.speech for request in requests if isinstance(request.speech, SpokenText))
         self._coming = Counter(self._faces)
         """How often each face is still to be shown."""
-        self._prepared: dict[tuple[Any, ...], Avatar | TalkingHeadError] = {}
+        self._prepared: dict[tuple[Any, ...], Avatar | Exception] = {}
         self._spoken: dict[SpokenText, Speech] = {}
 
     def outcome(
         self, request: Request, *, progress: Progress | None = None, cancel: CancelToken | None = None
     ) -> Outcome:
-        """Run one of several: what it raises is kept, so that the others can go on.
+        """Run one of several: what it raises, whatever it is, is kept, so that the others can go on.
 
         Raises:
-            Cancelled: the token was used. Whatever is no fault of what was given.
+            Cancelled: the token was used.
         """
         try:
             return Outcome(request, self.run(request, progress=progress, cancel=cancel), None)
         except Cancelled:
             raise
-        except (TalkingHeadError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 (it is reported with the request, and shown)
             return Outcome(request, None, error)
 
     def run(self, request: Request, *, progress: Progress | None = None, cancel: CancelToken | None = None) -> Result:
@@ -121,10 +121,10 @@ class Batch:
                 times.extend(made.times)
             except Cancelled:
                 raise
-            except TalkingHeadError as error:
+            except Exception as error:  # noqa: BLE001 (raised again below, for each request with this face)
                 self._prepared[key] = error
         found = self._prepared[key]
-        if isinstance(found, TalkingHeadError):
+        if isinstance(found, Exception):
             raise found
         return found
 

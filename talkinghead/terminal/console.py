@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TextIO
 
+from talkinghead.errors import TalkingHeadError
+
 if TYPE_CHECKING:
     from talkinghead.engine.context import ProgressEvent
 
@@ -51,7 +53,19 @@ def show_failure(error: Exception) -> None:
     """An error after which the work goes on; with its traceback under `--debug`."""
     if _debug.get():
         traceback.print_exception(error)
-    show_error(str(error))
+    show_error(failure_text(error))
+
+
+def failure_text(error: Exception) -> str:
+    """What to say about an error: what it says itself if it is about what was given, else how to report it."""
+    if isinstance(error, MemoryError):
+        return "There is not enough memory.\nTry: a smaller picture (--resize-factor 2)"
+    if isinstance(error, TalkingHeadError | OSError):
+        return str(error)
+    return (
+        f"Unexpected {type(error).__name__}: {error}\nThis is a fault of talkinghead itself. "
+        "Try: the same command with --debug, and report what it shows"
+    )
 
 
 @contextmanager
