@@ -2,7 +2,8 @@
 
 Everything that reads media goes through here. FFmpeg gets the names of the formats that it may use before it opens a
 file, may use no protocol but that of files, and every decoder has limits. Whatever PyAV raises, in opening, demuxing,
-decoding, seeking or encoding, ends here: damaged files make it raise errors of any kind, such as IndexError out of a demuxer.
+decoding, seeking or encoding, ends here: damaged files make it raise errors of any kind, such as IndexError out of a
+demuxer.
 """
 
 from __future__ import annotations

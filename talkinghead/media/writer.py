@@ -15,7 +15,7 @@ import av
 import numpy as np
 
 from talkinghead.contracts import AudioClip, Frame
-from talkinghead.errors import EncoderUnavailable, OptionError, OutputError, TalkingHeadError, choices
+from talkinghead.errors import EncoderUnavailable, MediaError, OptionError, OutputError, TalkingHeadError, choices
 from talkinghead.files import (
     SEQUENCE_PICTURE,
     SEQUENCE_SOUND,
