@@ -485,6 +485,7 @@ from pathlib import Path
 import numpy as np
 import talkinghead as th
 import talkinghead.engine.listener
+from talkinghead.engine.context import RunContext
 from talkinghead.families.artalk.motion.stream import MotionStream
 head = th.load("artalk", assets=Path("in/assets"), style="natural_0", image_size=96)
 avatar = head.prepare("mesh")
@@ -494,7 +495,7 @@ frames(head.frames(avatar, speech, th.RenderOptions(fps=Fraction(30000, 1001))))
 samples = np.tile(speech.clip.samples, 6)[:70000]
 pieces = [samples[first : first + 20000] for first in range(0, len(samples), 20000)]
 frames(list(head.stream(avatar, pieces))[::10])
-motion = MotionStream(head.driver.model, head.driver.style)
+motion = MotionStream(head.driver.model(RunContext()), head.driver.style)
 array("motion", np.concatenate([*map(motion.feed, pieces), motion.finish()]))
 head.render(avatar, speech, "out.mp4", th.RenderOptions(motion=Path("motion.npz")))
 """,

@@ -83,7 +83,7 @@ def _motion_table(device: str, compiled: bool, tell: Callable[[str], None]) -> B
         title=f"motion of {MOTION_S:g} s of sound, networks of the published size with random weights, on {device}",
         columns=("numbers", "audio encoder s", "autoregression and decoding s", "times real time", "peak MB so far"),
         rows=tuple(rows),
-        note="loading not included; bfloat16 is --precision fast and changes some bits of the motion",
+        note="loading not included; bfloat16 (--precision bfloat16) changes some bits of the motion",
     )
 
 

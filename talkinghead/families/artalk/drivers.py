@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from talkinghead.backends.placement import PRODUCTS, Order, Placement, Way
-from talkinghead.contracts import AudioClip, FloatArray, NetworkRun, Phone
+from talkinghead.backends.gate import Verdict, first_faithful, spread_psnr_db
+from talkinghead.backends.placement import PRODUCTS, Order, Placement, Way, asked_by_name, candidates
+from talkinghead.contracts import SPEECH_RATE_HZ, AudioClip, FloatArray, NetworkRun, Phone, Precision
 from talkinghead.engine.context import RunContext
 from talkinghead.engine.listener import Heard, Listener, WholeSound
 from talkinghead.errors import MissingDependency
@@ -18,12 +19,15 @@ from talkinghead.families.artalk.config import ARTalkConfig
 from talkinghead.families.artalk.motion.config import MotionRow
 from talkinghead.families.artalk.motion.counts import VideoLength
 from talkinghead.families.artalk.viseme_driver import Liveliness, MouthShapes, motion_from_mouth
+from talkinghead.files import file_sha256
 
 if TYPE_CHECKING:
     from talkinghead.engine.head import LoadOptions
     from talkinghead.families.artalk.motion.engine import MotionModel
     from talkinghead.families.artalk.motion.stream import MotionStream
 
+MOTION = "motion network of ARTalk/1"
+"""The network whose precision is measured; its version is raised when what it computes changes."""
 _BFLOAT16: Way = ("torch", "bfloat16")
 MOTION_NETWORK = replace(
     PRODUCTS,
@@ -36,7 +40,7 @@ MOTION_NETWORK = replace(
     cuda=("bfloat16", "float32"),
     auto="parity",
 )
-"""Half precision flips bits of the motion, which changes it, so it has to be asked for."""
+"""Half precision flips bits of the motion: it has to be asked for, and `fast` measures how much that changes."""
 
 
 class Driver(Protocol):
@@ -61,15 +65,23 @@ class Driver(Protocol):
         """
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class NetworkDriver:
     """ARTalk's networks.
 
     Its motion is at 25 frames a second, smoothed and cleared as published.
     """
 
-    model: MotionModel
-    place: Placement
+    load: Callable[[], MotionModel]
+    """Reads the networks, in float32, to where they run."""
+    places: tuple[Placement, ...]
+    """Ranked ways to run."""
+    weights: Path
+    """ARTalk_wav2vec.pt."""
+    trusted: bool
+    """The number format was asked for by name."""
+    compiled: bool
+    """Compile the audio encoder."""
     style: FloatArray | None
     """[50, 106] motion, or None."""
     smooth: bool
@@ -78,6 +90,11 @@ class NetworkDriver:
     """Refuse a sound that is too short to be smoothed, as published."""
     expressive: bool
     """The head that is drawn knows ARTalk's expressions."""
+    _model: MotionModel = field(init=False)
+    _verdict: Verdict | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._model = self.load()  # what is wrong with the file is said when the head is loaded
 
     @property
     def name(self) -> str:
@@ -85,7 +102,51 @@ class NetworkDriver:
 
     @property
     def networks(self) -> tuple[NetworkRun, ...]:
-        return (self.place.run("motion network"),)
+        return ((self._verdict or Verdict(self.places[0])).run("motion network"),)
+
+    def model(self, run: RunContext) -> MotionModel:
+        """The networks, as precise as was decided: half precision only where it says the same of our own speech."""
+        if self._verdict is None:
+            self._verdict = first_faithful(
+                self.places,
+                self._faithfulness_db,
+                network=MOTION,
+                weights_sha256=lambda: file_sha256(self.weights),
+                store=run.cache,
+                trusted=self.trusted,
+            )
+            self._compute_in(self._verdict.placement.precision)
+            if self.compiled:
+                self._model.compile_encoder()
+        for sentence in self._verdict.refused:
+            run.fall_back(sentence)
+        return self._model
+
+    def _compute_in(self, precision: Precision) -> None:
+        """Make the networks ready in a number format."""
+        import torch
+
+        half = next(self._model.generator.attn_blocks.parameters()).dtype != torch.float32
+        if half and precision == "float32":
+            self._model = self.load()  # what was rounded does not come back
+        elif precision != "float32":
+            self._model.use(torch.bfloat16)
+
+    def _faithfulness_db(self, place: Placement) -> float:
+        """How near the motion of our own speech comes to the same in float32, of its spread.
+
+        Without a style, so that what is remembered is the same whichever was asked for first.
+        """
+        from talkinghead.assets import demo_speech_path
+        from talkinghead.media import read_audio
+
+        samples = read_audio(demo_speech_path(), SPEECH_RATE_HZ).samples
+        found = []
+        for precision in ("float32", place.precision):
+            self._compute_in(precision)
+            found.append(self._model.generate(samples[: self._model.chunk_samples]).motion)
+        exact, reduced = found
+        return spread_psnr_db(reduced, exact)
 
     def listener(
         self,
@@ -95,16 +156,17 @@ class NetworkDriver:
     ) -> Listener[MotionRow]:
         from talkinghead.families.artalk.motion.listener import MotionListener
 
-        return MotionListener(self._stream(self.style), length, run, expressive=self.expressive)
+        return MotionListener(self._stream(self.style, run), length, run, expressive=self.expressive)
 
     def motion(self, clip: AudioClip, style: FloatArray | None = None) -> FloatArray:
-        stream = self._stream(style)
+        stream = self._stream(style, RunContext())
         return np.concatenate((stream.feed(clip.samples), stream.finish()))
 
-    def _stream(self, style: FloatArray | None) -> MotionStream:
+    def _stream(self, style: FloatArray | None, run: RunContext) -> MotionStream:
         from talkinghead.families.artalk.motion.stream import MotionStream
 
-        return MotionStream(self.model, style, smooth=self.smooth, fix_pose=self.fix_pose, refuse_short=self.published)
+        model = self.model(run)
+        return MotionStream(model, style, smooth=self.smooth, fix_pose=self.fix_pose, refuse_short=self.published)
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,21 +237,19 @@ def load_network_driver(
         MissingDependency: PyTorch is not installed. WrongCheckpoint: other weights.
     """
     try:
-        import torch
+        import torch  # noqa: F401
     except ImportError as error:
         raise MissingDependency("torch", extra="models", purpose="The artalk driver") from error
     from talkinghead.families.artalk.weights import load_motion_model
 
-    place = Placement.choose(options.device, options.backend, options.precision, offer=MOTION_NETWORK)
-    model = load_motion_model(checkpoint, sizes).to(place.device)
-    if place.precision == "bfloat16":
-        model.use(torch.bfloat16)
-    if config.compile:
-        model.compile_encoder()
+    places = candidates(MOTION_NETWORK, options.device, options.backend, options.precision)
     return NetworkDriver(
-        model,
-        place,
-        style,
+        lambda: load_motion_model(checkpoint, sizes).to(places[0].device),
+        places,
+        checkpoint,
+        trusted=asked_by_name(options.precision),
+        compiled=config.compile,
+        style=style,
         smooth=config.smooth,
         fix_pose=config.fix_pose,
         published=options.compat,

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from talkinghead.backends.gate import Verdict, first_faithful
-from talkinghead.backends.placement import Offer, Order, Placement, Way, candidates, choose_device
+from talkinghead.backends.placement import Offer, Order, Way, asked_by_name, candidates, choose_device
 from talkinghead.contracts import FloatArray, Frame, NetworkRun, StageTime
 from talkinghead.engine.context import RunContext
 from talkinghead.engine.head import LoadOptions
@@ -40,6 +40,7 @@ UPSAMPLER = Offer(
         "arm-bf16": Order(_BFLOAT16, "known, not measured: half the memory traffic"),
     },
     cuda=("float16", "float32"),
+    cuda_named=("bfloat16",),
 )
 HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -152,9 +153,7 @@ def open_gaussian_avatar(
         threads=config.threads or None,
     )
     rest = Shot(flame.vertices(head.shape.reshape(1, -1), scale=FLAME_SCALE)[0], head.transform)
-    verdict = _place_upsampler(
-        renderer, rest, candidates(UPSAMPLER, device, options.backend, options.precision), weights_sha256, run
-    )
+    verdict = _place_upsampler(renderer, rest, device, options, weights_sha256, run)
     half = HALVES.get(verdict.placement.precision)
     renderer = replace(renderer, exact=half is None, autocast=half)
     times = [StageTime("open-face", time.perf_counter() - started, 0.0, 0.0, 1)]
@@ -195,15 +194,16 @@ def _refuse_mesh_options(config: ARTalkConfig) -> None:
 
 
 def _place_upsampler(
-    renderer: GaussianRenderer, shot: Shot, places: Sequence[Placement], weights_sha256: str, run: RunContext
+    renderer: GaussianRenderer, shot: Shot, device: str, options: LoadOptions, weights_sha256: str, run: RunContext
 ) -> Verdict:
     """Half precision only where it keeps the picture of this avatar at rest."""
     verdict = first_faithful(
-        places,
+        candidates(UPSAMPLER, device, options.backend, options.precision),
         lambda place: renderer.faithfulness_db(shot, HALVES[place.precision]),
         network="gagavatar-upsampler/1",
         weights_sha256=weights_sha256,
         store=run.cache,
+        trusted=asked_by_name(options.precision),
     )
     for sentence in verdict.refused:
         run.fall_back(sentence)

@@ -30,7 +30,7 @@ from talkinghead.families.artalk.procedural.head import EXPRESSIONS, procedural_
 from talkinghead.families.artalk.viseme_driver import Liveliness, MouthShapes, fitted_shapes, procedural_shapes
 from talkinghead.files import file_sha256
 
-PRECISIONS = ("auto", "parity", "fast", "float32")
+PRECISIONS = ("auto", "parity", "fast", "float32", "bfloat16")
 
 
 def build(options: LoadOptions) -> ARTalkHead:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.contracts import FloatArray, Frame, IntArray
+from talkinghead.engine.context import RunContext
 from talkinghead.engine.head import LoadOptions
 from talkinghead.errors import OptionError, StaleStage, WrongCheckpoint
 from talkinghead.families.artalk.config import ARTalkConfig
@@ -73,8 +74,9 @@ def audio_features(head: ARTalkHead, samples: FloatArray) -> FloatArray:
 
     driver = _networks(head)
     with torch.inference_mode():
-        chunks = driver.model.chunks(samples).to(driver.place.device)
-        found: FloatArray = driver.model.audio_features(chunks).cpu().numpy()
+        model = driver.model(RunContext())
+        chunks = model.chunks(samples).to(driver.places[0].device)
+        found: FloatArray = model.audio_features(chunks).cpu().numpy()
     return found
 
 
@@ -83,8 +85,8 @@ def raw_motion(head: ARTalkHead, features: FloatArray, num_samples: int) -> Floa
     import torch
 
     driver = _networks(head)
-    rows = (torch.from_numpy(features[index : index + 1]).to(driver.place.device) for index in range(len(features)))
-    return driver.model.generate_from(rows, num_samples, driver.style).motion
+    rows = (torch.from_numpy(features[index : index + 1]).to(driver.places[0].device) for index in range(len(features)))
+    return driver.model(RunContext()).generate_from(rows, num_samples, driver.style).motion
 
 
 def _networks(head: ARTalkHead) -> NetworkDriver:
