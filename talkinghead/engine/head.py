@@ -441,11 +441,14 @@ class Head(ABC, Generic[AvatarT, WindowT]):
         description = self.describe(avatar, heard, run)
         decoding = avatar.source.warnings if avatar.source is not None else ()
         warnings = (*avatar.warnings, *decoding, *heard.notes, *run.warnings, *info.notes)
+        track = avatar.track
+        detector = () if track is None or track.network is None else (track.network,)
+        found_otherwise = () if track is None else track.fallbacks
         return Report(
             model=self.facts.name,
             model_details=description.model_details,
             weights_sha256=description.weights_sha256,
-            networks=description.networks,
+            networks=(*description.networks, *detector),
             video_codec=info.video_codec,
             video_encoder=info.encoder,
             audio_codec=info.audio_codec,
@@ -457,7 +460,7 @@ class Head(ABC, Generic[AvatarT, WindowT]):
             stages=times,
             peak_memory_bytes=peak_memory_bytes(),
             face_frames=_face_frames(avatar.track),
-            fallbacks=(*self.fallbacks, *avatar.fallbacks, *run.fallbacks),
+            fallbacks=(*self.fallbacks, *avatar.fallbacks, *found_otherwise, *run.fallbacks),
             warnings=tuple(dict.fromkeys(warnings)),
         )
 

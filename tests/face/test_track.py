@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from talkinghead.contracts import FaceStatus, FrameSource
+from talkinghead.contracts import FaceStatus, FrameSource, NetworkRun
 from talkinghead.engine.cache import Cache, NullCache
 from talkinghead.errors import AmbiguousFace, NoFaceFound, OptionError
 from talkinghead.face import (
@@ -689,3 +689,17 @@ def test_any_crowd_gives_a_track_that_does_not_depend_on_the_order_of_faces(tool
     assert ((first.scores > 0) <= (first.status == D)).all()
     assert np.array_equal(first.boxes_xyxy, second.boxes_xyxy)
     assert np.array_equal(first.status, second.status)
+
+
+# What ran.
+
+
+def test_the_network_is_named_where_it_looked(tools, track, tmp_path: Path) -> None:
+    """Not where all that it saw was known before."""
+    network = NetworkRun("face detector scripted", "onnx")
+    source = tools.MemorySource(tools.numbered_frames(3))
+    found = []
+    for _ in range(2):
+        detector = tools.ScriptedDetector(moving(tools, 3), network=network)
+        found.append(track(None, 3, source=source, detector=detector, cache=Cache(tmp_path)).network)
+    assert found == [network, None]

@@ -129,7 +129,7 @@ def published_track(
         status = np.full(stop, FaceStatus.DETECTED, np.uint8)
         return (FaceTrack(boxes, status, np.ones(stop, np.float32), detector="box, as published"),)
     detector = detector or published_detector(options)
-    log = _cached_log(source, options, detector, cache, stop, progress)
+    log, looked = _cached_log(source, options, detector, cache, stop, progress)
     tracks = []
     for selection in selections or (None,):
         rects, scores = _published_rects(source, options, log, selection)
@@ -138,7 +138,8 @@ def published_track(
             smoothed = smooth_rects(smoothed)
         status = np.full(len(rects), FaceStatus.DETECTED, np.uint8)
         described = f"{detector.description}, as published"
-        tracks.append(FaceTrack(smoothed.astype(np.int32), status, scores, detector=described))
+        network = detector.network if looked else None
+        tracks.append(FaceTrack(smoothed.astype(np.int32), status, scores, detector=described, network=network))
     return tuple(tracks)
 
 
@@ -170,15 +171,16 @@ def published_detector(options: FaceOptions) -> Detector:
 
 def _cached_log(
     source: FrameSource, options: FaceOptions, detector: Detector, cache: ArrayStore, stop: int, progress: Told | None
-) -> DetectionLog:
+) -> tuple[DetectionLog, bool]:
+    """What the detector saw, and whether it looked now."""
     parts = {"source": source.content_hash, "detector": detector.identity, "stop": stop, "every": options.step}
     key = cache_key("wav2lip-faces/1", **parts)
     stored = cache.get(key)
     if stored is not None:
-        return DetectionLog.from_arrays(stored)
+        return DetectionLog.from_arrays(stored), False
     log = detect_faces(source, detector, every=options.step, stop=stop, progress=progress)
     cache.put(key, log.to_arrays())
-    return log
+    return log, True
 
 
 def _published_rects(

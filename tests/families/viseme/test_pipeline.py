@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import talkinghead as th
-from talkinghead.contracts import AudioClip, FaceStatus, FaceTrack, MouthMotion, Phone, Speech
+from talkinghead.contracts import AudioClip, FaceStatus, FaceTrack, MouthMotion, NetworkRun, Phone, Speech
 from talkinghead.engine.context import RunContext
 from talkinghead.engine.head import PrepareOptions, RenderOptions
 from talkinghead.errors import OptionError
@@ -193,3 +193,17 @@ def test_video(tmp_path: Path) -> None:
 def test_options_out_of_range(options_: dict[str, float]) -> None:
     with pytest.raises(OptionError):
         th.load("viseme", **options_)
+
+
+def test_the_report_names_the_network_that_found_the_face(avatar: VisemeAvatar, tmp_path: Path) -> None:
+    """Behind the model's own, and says what it ran as."""
+    assert avatar.track is not None
+    found = NetworkRun("face detector made up", "onnx", precision="bfloat16", psnr_db=51.0)
+    track = replace(avatar.track, network=found, fallbacks=("It was meant to run elsewhere.",))
+    report = head().render(replace(avatar, track=track), speech(), tmp_path / "v.mp4").report
+    assert [run.name for run in report.networks] == ["animator", found.name]
+    assert report.networks[1] == found
+    assert (report.backend, report.precision) == ("numpy", "float32")
+    assert report.fallbacks == track.fallbacks
+    box = head().render(avatar, speech(), tmp_path / "v.mp4").report
+    assert [run.name for run in box.networks] == ["animator"]
