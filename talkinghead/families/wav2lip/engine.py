@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from talkinghead.backends import Network, Placement, Session, open_session
+from talkinghead.backends import Graph, Network, Placement, Session, open_session
 from talkinghead.backends.artefacts import compiled_folder
 from talkinghead.backends.base import OperatorTime
 from talkinghead.backends.gate import exact_place, psnr_db
@@ -139,6 +139,8 @@ class Engine:
         """What 8 bits lose on the faces that they are calibrated on, against float32."""
         self.from_cache: bool | None = None
         """Whether the network was found compiled."""
+        self._graphs: dict[str, Graph] | None = None
+        """Graphs that were built, by part, while a comparison with float32 is to come."""
         self._int8_samples: list[dict[str, NDArray[Any]]] | None = None
         self._sessions: dict[str, Session] = {}
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
@@ -247,7 +249,18 @@ class Engine:
 
     def _network(self, part: str) -> Network:
         key = self.weights.sha256 if self.weights.file_hash.is_known else lambda: self.weights.sha256
-        return network(part, self.architecture, lambda: self.weights.folded, key)
+        made = network(part, self.architecture, lambda: self.weights.folded, key)
+        return replace(made, graph=lambda: self._graph(part, made))
+
+    def _graph(self, part: str, made: Network) -> Graph:
+        kept = self._graphs
+        if kept is not None and part in kept:
+            return kept[part]
+        graph = made.built_graph()
+        assert graph is not None
+        if kept is not None:
+            kept[part] = graph
+        return graph
 
     # Precision ------------------------------------------------------------------------------------------------------
 
@@ -262,6 +275,15 @@ class Engine:
         self._features.clear()
         self._stacked = None
 
+    def expect_comparison(self) -> None:
+        """Keep the graphs that are built from now on, so that float32 need not build them again."""
+        if self._graphs is None:
+            self._graphs = {}
+
+    def end_comparison(self) -> None:
+        """Let them go."""
+        self._graphs = None
+
     def faithfulness_db(self, placement: Placement, face: Face, window: FloatArray, task: Task) -> float:
         """How near one generated face comes to the same in float32; the engine runs at the place from then on.
 
@@ -271,7 +293,7 @@ class Engine:
         """
         self.move(placement)
         with task.tracer.span("precision"):
-            return psnr_db(self._sample(face, window, task), self._exact(face, window), peak=1)
+            return psnr_db(self._sample(face, window, task), self._exact(face, window, task), peak=1)
 
     def _sample(self, face: Face, window: FloatArray, task: Task) -> NDArray[Any]:
         """One face as the engine makes it, before it is rounded: [1, 3, S, S] float32."""
@@ -282,12 +304,17 @@ class Engine:
         features = self.session("face", task).run({"face": planes})
         return self.session("decoder", task).run({"audio": audio, **features})["output"]
 
-    def _exact(self, face: Face, window: FloatArray) -> NDArray[Any]:
-        """The same in float32."""
+    def _exact(self, face: Face, window: FloatArray, task: Task) -> NDArray[Any]:
+        """The same in float32, of the parts that were built already."""
         place = exact_place(self.placement)
-        audio = open_session(self._network("audio"), place).run({"mel": window[None, None]})["audio"]
-        generator = open_session(self._network("generator"), place)
-        return generator.run({"audio": audio, "face": self._planes(face)})["output"]
+
+        def run(part: str, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+            return open_session(self._network(part), place).run(inputs)
+
+        audio, planes = run("audio", {"mel": window[None, None]})["audio"], self._planes(face)
+        if not task.split:
+            return run("generator", {"audio": audio, "face": planes})["output"]
+        return run("decoder", {"audio": audio, **run("face", {"face": planes})})["output"]
 
     def _planes(self, face: Face) -> NDArray[np.float32]:
         """A crop as the network takes it, [1, 6, S, S]."""

@@ -149,16 +149,19 @@ class FaceRun:
                 if waiting and (last or len(waiting) >= engine.in_flight + engine.batch or not waiting[0].missing):
                     yield None
 
-        for result in engine.run(requests(), task):
-            if result is not None:
-                request, face = result
-                if reuse:
-                    known.keep(request.owner, face)
-                for work, number in asked.pop(request.owner):
-                    work.faces[number] = face
-                    work.missing -= 1
-            while waiting and not waiting[0].missing:
-                yield waiting.popleft()
+        try:
+            for result in engine.run(requests(), task):
+                if result is not None:
+                    request, face = result
+                    if reuse:
+                        known.keep(request.owner, face)
+                    for work, number in asked.pop(request.owner):
+                        work.faces[number] = face
+                        work.missing -= 1
+                while waiting and not waiting[0].missing:
+                    yield waiting.popleft()
+        finally:
+            engine.end_comparison()  # where no face spoke, or the run ended before, nothing was compared
 
     def _settle(self, crop: Face, window: Window) -> None:
         """Decide, by the first face that speaks, where the generator runs."""

@@ -252,6 +252,8 @@ class Wav2LipHead(Head[Wav2LipAvatar, Windows]):
         """read -> crop -> generate -> compose; see `frames`."""
         self.place.recall(run.cache)
         self.engine.move(self.placement)
+        if not self.place.is_decided:
+            self.engine.expect_comparison()
         work = self._face_run(self.engine, avatar, heard.windows, plan, run)
         self.engine.open_ahead(work.task)
         return work.stages()

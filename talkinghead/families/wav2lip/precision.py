@@ -50,6 +50,10 @@ class GeneratorPlace:
                 trusted=self._trusted,
             )
 
+    @property
+    def is_decided(self) -> bool:
+        return self._verdict is not None or self.placement.precision == "float32"
+
     def settle(self, engine: Engine, face: Face, window: FloatArray, task: Task) -> None:
         """Decide, if nobody did, and move the engine there.
 
@@ -66,6 +70,7 @@ class GeneratorPlace:
                 store=task.run.cache,
                 trusted=self._trusted,
             )
+        engine.end_comparison()
         engine.move(self._verdict.placement)
         for text in self._verdict.refused:
             task.run.fall_back(text)

@@ -5,6 +5,7 @@ Where it has none, OpenVINO computes in float32 and only what passes between its
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("openvino")
 
-from talkinghead.backends import Placement, placement  # noqa: E402
+from talkinghead.backends import Graph, Network, Placement, placement  # noqa: E402
 from talkinghead.backends.gate import MIN_PSNR_DB  # noqa: E402
 from talkinghead.backends.processor import Processor  # noqa: E402
 from talkinghead.contracts import AudioClip, Report, Speech  # noqa: E402
@@ -26,6 +27,7 @@ from talkinghead.families.wav2lip import engine as module  # noqa: E402
 from talkinghead.families.wav2lip.device import DeviceEngine  # noqa: E402
 from talkinghead.families.wav2lip.engine import Engine, Task  # noqa: E402
 from talkinghead.families.wav2lip.pipeline import Wav2LipHead  # noqa: E402
+from talkinghead.families.wav2lip.precision import GeneratorPlace  # noqa: E402
 from talkinghead.families.wav2lip.weights import load_generator  # noqa: E402
 from talkinghead.weights import write_safetensors  # noqa: E402
 from tests.synthetic_media import speech_like  # noqa: E402
@@ -100,7 +102,44 @@ def test_a_precision_that_loses_too_much_is_left(
         assert "keeps only 40.0 dB" in said.fallbacks[0]
 
 
-@pytest.mark.parametrize(("kind", "split"), [(Engine, True), (DeviceEngine, False)])
+def test_no_graph_is_built_twice_and_none_is_kept(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where nobody speaks, and nothing is compared."""
+    built: list[str] = []
+    made = module.network
+
+    def counted(part: str, *given: Any) -> Network:
+        found = made(part, *given)
+        build = found.graph
+
+        def graph() -> Graph:
+            built.append(part)
+            assert callable(build)
+            return build()
+
+        return replace(found, graph=graph)
+
+    def stop(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(module, "network", counted)
+    head = load(checkpoint)
+    assert frames(head, Cache(tmp_path)).shape[0] == 5
+    assert head.place.verdict.psnr_db is not None
+    assert sorted(built) == ["audio", "decoder", "face"]
+    assert head.engine._graphs is None
+
+    silent = load(checkpoint)
+    avatar = silent.prepare(PICTURE, PrepareOptions(faces=BOX, cache=Cache(tmp_path / "other")))
+    run = silent.pictures(avatar, Speech(CLIP, CLIP))
+    monkeypatch.setattr(GeneratorPlace, "settle", stop)
+    with pytest.raises(ZeroDivisionError):
+        next(run)
+    assert silent.engine._graphs is None
+
+
+@pytest.mark.parametrize(("kind", "split"), [(Engine, True), (DeviceEngine, False), (DeviceEngine, True)])
 def test_engines_measure(kind: type[Engine], split: bool, checkpoint: Path) -> None:
     half, exact = Placement("cpu", "torch", "bfloat16"), Placement("cpu", "torch", "float32")
     engine = kind(load_generator(checkpoint), exact)
