@@ -40,17 +40,16 @@ class StandIn:
 
     def __init__(self):
         self.generator = SimpleNamespace(generate_chunk=self._generate)
-        self.batches = []
+        self.encoded = 0
 
     def start(self, style):
         return torch.zeros(1), 0.0
 
-    def features(self, chunks, batch_size=4, progress=None):
-        for first in range(0, len(chunks), batch_size):
-            self.batches.append(len(chunks[first : first + batch_size]))
+    def features(self, chunks, progress=None):
         for number, chunk in enumerate(chunks):
             if progress is not None:
                 progress(number, len(chunks))
+            self.encoded += 1
             yield chunk[None]
 
     def _generate(self, features, token, state):
@@ -157,15 +156,18 @@ def test_motion_at_another_rate(rows, fps, cuts, more):
         assert np.array_equal(found, motion[np.minimum(np.arange(count), rows - 1)])
 
 
-def test_a_whole_sound_goes_through_the_encoder_in_full_batches():
-    whole, long_pieces, short_pieces = StandIn(), StandIn(), StandIn()
-    samples = noise(6 * CHUNK + 500)
-    heard(listener(model=whole), samples)
-    heard(listener(model=long_pieces), samples, [CHUNK + 1, 4 * CHUNK + 7])
-    heard(listener(model=short_pieces), samples, range(0, len(samples), 10_000))
-    assert whole.batches == [4, 3]
-    assert long_pieces.batches == [4, 3]
-    assert short_pieces.batches == [1] * 7
+@settings(max_examples=60, deadline=None)
+@given(sizes=st.lists(st.integers(0, 5 * CHUNK), min_size=1, max_size=4), fps=st.sampled_from(RATES))
+def test_no_piece_however_long_keeps_a_frame_back(sizes, fps):
+    """What can no longer change comes from the call that brought the sound for it."""
+    model, pushed, given_frames = StandIn(), 0, 0
+    made = listener(fps, model=model)
+    lookahead = longest_wait_s(fps, 100, 4)
+    for size in sizes:
+        pushed += size
+        given_frames += len(made.push(noise(size)))
+        assert model.encoded == pushed // CHUNK
+        assert given_frames >= math.floor((Fraction(pushed, 16_000) - lookahead) * fps) + 1
 
 
 def test_published_counts_and_short_sounds():
@@ -181,7 +183,7 @@ def test_a_cut_video_is_noted_and_costs_no_more_than_it_shows():
     model = StandIn()
     made = listener(model=model, most=90)
     assert len(heard(made, SOUND, range(0, len(SOUND), 16_000))) == 90
-    assert sum(model.batches) == 1
+    assert model.encoded == 1
     assert made.notes == ("The video is cut to 90 frames; the sound lasts 9.38 s.",)
 
 
@@ -201,13 +203,14 @@ def test_a_cancelled_run_ends_the_listening():
 @pytest.mark.usefixtures("small_sizes")
 @pytest.mark.parametrize("length", [6_000, 68_480, 4 * CHUNK + 20_000])
 def test_streamed_equals_whole(assets, length):
-    """The whole sound in the published loop's batches, to the bit; pieces too, as no score is near a tie here."""
+    """To the bit, however the sound is cut."""
     model = load_motion_model(assets / "ARTalk_wav2vec.pt")
     samples = np.tile(Golden("artalk/ar_small").inputs()["audio23"][0], 4)[:length]
     whole = postprocess_motion(model.generate(samples).motion)
     count = AudioClip(samples, 16_000).num_frames(Fraction(25))
     assert np.array_equal(heard(listener(model=model), samples), whole[:count])
-    assert np.array_equal(heard(listener(model=model), samples, range(0, length, 7_777)), whole[:count])
+    for piece in (7_777, 100_000):
+        assert np.array_equal(heard(listener(model=model), samples, range(0, length, piece)), whole[:count])
 
 
 @pytest.mark.usefixtures("small_sizes")

@@ -27,7 +27,7 @@ class MotionListener(Listener[MotionRow]):
     """Gives the motion of a frame once the chunk of 4 s is there in which it lies, with what smoothing and another
     frame rate need of the next one.
 
-    However the sound is cut, the windows are the same but for the rounding that `MotionStream` describes.
+    However the sound is cut, the windows are the same.
 
     Args:
         stream: new.

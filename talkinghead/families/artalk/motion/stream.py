@@ -12,7 +12,7 @@ from talkinghead.contracts import FloatArray
 from talkinghead.families.artalk.motion.autoregressive import MotionState
 from talkinghead.families.artalk.motion.config import GLOBAL_ROTATION, JAW_YAW_AND_ROLL, MOTION_DIM
 from talkinghead.families.artalk.motion.counts import num_motion_frames
-from talkinghead.families.artalk.motion.engine import ENCODER_BATCH, MotionModel
+from talkinghead.families.artalk.motion.engine import MotionModel
 from talkinghead.families.artalk.motion.smoothing import DELAY_FRAMES, MIN_FRAMES, MotionSmoother, too_short
 
 Tell = Callable[[float, float], None]
@@ -22,10 +22,8 @@ Tell = Callable[[float, float], None]
 class MotionStream:
     """Feed sound of any length at a time; take the motion that can no longer change.
 
-    Sound in pieces of up to a chunk (4 s) is in a hurry: a chunk is encoded as soon as it is there. Longer pieces are
-    encoded four chunks at a time; what is left waits for more sound, or for its end, so that a sound given whole goes
-    through the audio encoder in the batches of `MotionModel.generate` and gives the same bits. Other batches differ by
-    rounding before the bits of the motion are decided: the motion is the same unless two scores are nearly equal.
+    Each chunk (4 s) goes through the networks as soon as it is there, alone, so that the motion is the same to the bit
+    however the sound is cut.
 
     The published streaming class rounds the length of the last piece on its own, so that it may give one frame more
     than the whole sound (68480 samples: 108 against 107). Here the count is that of the whole sound.
@@ -71,8 +69,6 @@ class MotionStream:
         self._samples += len(samples)
         self._pending = np.concatenate((self._pending, samples.astype(np.float32, copy=False)))
         complete = len(self._pending) // self._model.chunk_samples
-        if len(samples) > self._model.chunk_samples:  # no hurry: whole batches
-            complete -= complete % ENCODER_BATCH
         motion = self._generate(complete, tell)
         return self._cleared(motion if self._smoother is None or not len(motion) else self._smoother.feed(motion))
 
