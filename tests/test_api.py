@@ -17,12 +17,13 @@ import talkinghead as th
 from talkinghead.contracts import AudioClip
 from talkinghead.engine.context import CancelToken
 from talkinghead.engine.head import Head, PrepareOptions
+from talkinghead.engine.listener import RecentWindows
 from talkinghead.engine.timeline import source_indices
 from talkinghead.errors import Cancelled, MediaError, OptionError, OutputExists
 from talkinghead.media import FrameOptions, open_frames, probe
 from talkinghead.registry import FAMILIES
 from tests.conftest import ROOT
-from tests.stripes import FACTS, StripesHead
+from tests.stripes import FACTS, StripesHead, StripesListener
 from tests.synthetic_media import make_sound, make_video, read_code, tone
 
 
@@ -205,6 +206,45 @@ def test_frames_leave_while_the_sound_arrives(video, speech):
     frames.close()
 
 
+@pytest.mark.parametrize("overlap", [True, False])
+def test_a_stream_holds_no_more_the_longer_it_goes_on(video, monkeypatch, overlap):
+    """What was heard for frames that have left is let go."""
+
+    class Loud(float):
+        pass
+
+    heard: list[weakref.ref[Loud]] = []
+    until = StripesListener._until
+
+    def counted(self, count):
+        found = [Loud(value) for value in until(self, count)]
+        heard.extend(map(weakref.ref, found))
+        return found
+
+    monkeypatch.setattr(StripesListener, "_until", counted)
+    head = th.load("stripes")
+    pieces = (np.zeros(1600, np.float32) for _ in range(200))
+    held = []
+    for number, _ in enumerate(head.stream(head.prepare(video), pieces, th.RenderOptions(overlap=overlap))):
+        if number % 50 == 0:
+            held.append(sum(window() is not None for window in heard))
+    assert len(heard) == 500
+    assert max(held) < 300
+
+
+def test_windows_of_a_stream():
+    windows = RecentWindows(behind=3)
+    windows.extend("abcde")
+    assert (len(windows), windows[0], windows[-1], windows[1:3], list(windows)) == (5, "a", "e", ["b", "c"], [*"abcde"])
+    for index in range(5):
+        windows.has_left(index)
+    windows.extend("f")
+    assert (len(windows), windows[2:], windows[5:9]) == (6, [*"cdef"], ["f"])
+    for index in (1, 6, -5):
+        with pytest.raises(IndexError):
+            windows[index]
+
+
 def test_a_head_reports_each_job_by_itself(video, speech, tmp_path):
     head = th.load("stripes")
     avatar = head.prepare(video)
@@ -269,7 +309,7 @@ def test_a_report_is_json(video, speech, tmp_path):
 
 PEAK = """
 import sys
-from tests.stripes import FACTS, StripesHead
+from tests.stripes import FACTS, StripesHead, StripesListener
 from talkinghead.registry import FAMILIES
 FAMILIES[FACTS.name] = FACTS
 import talkinghead as th

@@ -37,10 +37,11 @@ from talkinghead.contracts import (
 )
 from talkinghead.engine.cache import Cache
 from talkinghead.engine.context import CancelToken, Progress, RunContext
-from talkinghead.engine.listener import Heard, Listener, WindowT, hear_all
+from talkinghead.engine.listener import Heard, Listener, RecentWindows, WindowT, hear_all
 from talkinghead.engine.runner import Run, Stage, run_stages
 from talkinghead.engine.timeline import LOOP_POLICIES, FramePlan, LoopPolicy, frame_plan, source_frames_needed
 from talkinghead.errors import OptionError, choices
+from talkinghead.files import text_to_paths
 from talkinghead.media.options import EncodeOptions, FrameOptions
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 
 DEFAULT_FPS = Fraction(25)
 STREAM_HOURS = 24
-"""How long `Head.stream` goes on at most: its frames are planned ahead."""
+"""How long `Head.stream` goes on at most."""
 
 AvatarT = TypeVar("AvatarT", bound="Avatar")
 
@@ -349,6 +350,8 @@ class Head(ABC, Generic[AvatarT, WindowT]):
     ) -> Iterator[Frame]:
         """Frames while the sound arrives: each as soon as `lookahead_s` of sound after its time is there.
 
+        Memory does not grow with the sound: what was heard for frames that have left is let go.
+
         Args:
             pieces: 16 kHz mono float32 sound, in pieces of any length; taken from a thread of the run.
         Raises:
@@ -365,7 +368,7 @@ class Head(ABC, Generic[AvatarT, WindowT]):
                 + (f": {reasons}." * bool(reasons)),
                 remedy="frames() with the whole sound",
             )
-        windows: list[WindowT] = []
+        windows: RecentWindows[WindowT] = RecentWindows()
 
         def indices() -> Iterator[int]:
             for piece in itertools.chain(pieces, (None,)):
@@ -375,8 +378,9 @@ class Head(ABC, Generic[AvatarT, WindowT]):
 
         plan = self.plan_frames(avatar, int(STREAM_HOURS * 3600 * fps), fps, options)
         stages = self._checked_stages(avatar, Heard(windows), plan, run)
-        for value in run_stages(indices(), stages, cancel=run.cancel, overlap=options.overlap):
+        for index, value in enumerate(run_stages(indices(), stages, cancel=run.cancel, overlap=options.overlap)):
             yield value.frame if isinstance(value, Picture) else value
+            windows.has_left(index)
 
     def render(
         self,

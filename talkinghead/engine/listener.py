@@ -17,7 +17,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, overload
 
 import numpy as np
 
@@ -33,7 +33,8 @@ class Heard(Generic[WindowT]):
 
     windows: Sequence[WindowT]
     """One per output frame, from the first. While the sound still arrives it grows: frame i is worked on only once
-    window i is there, and a slice gives those that are."""
+    window i is there, and a slice gives those that are. Then those of frames that left long ago are let go
+    (`RecentWindows`)."""
     method: str = ""
     """How it was understood, for the report."""
     phones: tuple[Phone, ...] | None = None
@@ -72,6 +73,47 @@ class Listener(ABC, Generic[WindowT]):
     def notes(self) -> tuple[str, ...]:
         """What a reader of the report should know; known after `flush`."""
         return ()
+
+
+class RecentWindows(Sequence[WindowT]):
+    """Windows of a sound that goes on: all are counted, the latest are there. Different threads may add and read.
+
+    Args:
+        behind: how many are kept of frames that have left; who looks back further gets an IndexError.
+    """
+
+    def __init__(self, behind: int = 256) -> None:
+        self._behind = behind
+        self._kept: dict[int, WindowT] = {}
+        self._num = 0
+
+    def extend(self, windows: Iterable[WindowT]) -> None:
+        """Add the next ones."""
+        for window in windows:
+            self._kept[self._num] = window
+            self._num += 1
+
+    def has_left(self, index: int) -> None:
+        """A frame has left: what lies far enough behind it is let go. To be called for every frame, in order."""
+        self._kept.pop(index - self._behind, None)
+
+    def __len__(self) -> int:
+        """Of all that ever came."""
+        return self._num
+
+    @overload
+    def __getitem__(self, index: int) -> WindowT: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[WindowT]: ...
+
+    def __getitem__(self, index: int | slice) -> WindowT | Sequence[WindowT]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(self._num))]
+        number = index + self._num if index < 0 else index
+        if number not in self._kept:
+            raise IndexError(f"window {index} of {self._num} is not there (any more)")
+        return self._kept[number]
 
 
 class WholeSound(Listener[WindowT]):

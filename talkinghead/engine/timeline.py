@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal, get_args
+from typing import Any, Literal, get_args, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,10 @@ LOOP_POLICIES: tuple[LoopPolicy, ...] = get_args(LoopPolicy)
 pingpong plays it forwards and backwards, loop starts again, hold repeats the last frame, trim ends the video."""
 
 
+BLOCK = 4096
+"""Frames that are planned at once."""
+
+
 def source_indices(num_source: int, num_frames: int, policy: str) -> NDArray[np.int64]:
     """Index of the source frame of every output frame.
 
@@ -30,14 +35,17 @@ def source_indices(num_source: int, num_frames: int, policy: str) -> NDArray[np.
         [n] int64 in [0, num_source); n is num_frames, or less under `trim`. Under `pingpong` neighbours differ by at
         most one and the end frames are not shown twice.
     """
+    count = min(num_frames, num_source) if policy == "trim" else num_frames
+    return looped(np.arange(count, dtype=np.int64), num_source, policy)
+
+
+def looped(index: NDArray[np.int64], num_source: int, policy: str) -> NDArray[np.int64]:
+    """Which of the frames that a source has stands for each of those that it would have if it went on, [n] int64."""
     if policy not in LOOP_POLICIES:
         raise OptionError(f"There is no loop policy {policy!r}.", accepted=choices(LOOP_POLICIES))
     if num_source < 1:
         raise ValueError(f"num_source must be at least 1, not {num_source}")
-    if policy == "trim":
-        return np.arange(min(num_frames, num_source), dtype=np.int64)
-    index = np.arange(num_frames, dtype=np.int64)
-    if policy == "hold":
+    if policy in ("hold", "trim"):
         return np.minimum(index, num_source - 1)
     if policy == "loop":
         return index % num_source
@@ -46,16 +54,72 @@ def source_indices(num_source: int, num_frames: int, policy: str) -> NDArray[np.
     return np.minimum(phase, period - phase)
 
 
+class SourceIndices(Sequence[int]):
+    """Source frames of so many output frames, computed in blocks when they are asked for: a day takes no more memory
+    than a minute. NumPy takes it for an array of int64.
+
+    Args:
+        num_frames: of the output.
+        at: numbers of output frames, [n] int64, to those of the source frames that they show.
+    """
+
+    def __init__(self, num_frames: int, at: Callable[[NDArray[np.int64]], NDArray[np.int64]]) -> None:
+        self._num_frames = num_frames
+        self._at = at
+        self._kept: tuple[int, NDArray[np.int64]] = (-1, np.zeros(0, np.int64))
+
+    def __len__(self) -> int:
+        return self._num_frames
+
+    @overload
+    def __getitem__(self, index: int) -> int: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[int]: ...
+
+    def __getitem__(self, index: int | slice) -> int | Sequence[int]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        number = index + len(self) if index < 0 else index
+        if not 0 <= number < len(self):
+            raise IndexError(f"frame {index} of {len(self)}")
+        block, place = divmod(number, BLOCK)
+        kept = self._kept  # once: other threads ask for other blocks
+        if kept[0] != block:
+            self._kept = kept = (block, self._block(block))
+        return int(kept[1][place])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.concatenate([np.zeros(0, np.int64), *self.blocks()]).astype(dtype or np.int64, copy=False)
+
+    def blocks(self) -> Iterator[NDArray[np.int64]]:
+        """All of them, in order."""
+        return (self._block(number) for number in range(-(-len(self) // BLOCK)))
+
+    def _block(self, number: int) -> NDArray[np.int64]:
+        return self._at(np.arange(number * BLOCK, min((number + 1) * BLOCK, len(self)), dtype=np.int64))
+
+
 @dataclass(frozen=True, eq=False)
 class FramePlan:
     """The output's frames: how many, how fast, and what each one shows."""
 
     fps: Fraction
-    indices: NDArray[np.int64]
-    """[n] int64, source frame of each output frame; all zero for a still picture or a scene without frames."""
+    indices: NDArray[np.int64] | SourceIndices
+    """[n], source frame of each output frame; all zero for a still picture or a scene without frames."""
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    @property
+    def num_distinct(self) -> int:
+        """Source frames that are shown at all."""
+        shown = np.zeros(0, bool)
+        for block in self.indices.blocks() if isinstance(self.indices, SourceIndices) else (self.indices,):
+            missing = int(block.max(initial=-1)) + 1 - len(shown)
+            shown = np.pad(shown, (0, max(0, missing)))
+            shown[block] = True
+        return int(np.count_nonzero(shown))
 
 
 def frame_plan(num_source: int, source_fps: Fraction | None, num_frames: int, fps: Fraction, policy: str) -> FramePlan:
@@ -71,19 +135,23 @@ def frame_plan(num_source: int, source_fps: Fraction | None, num_frames: int, fp
         num_frames: frames that the sound asks for at `fps`.
         policy: one of LOOP_POLICIES, applied in source frames; `trim` ends the video with the source.
     """
-    if source_fps is None or source_fps == fps:
-        return FramePlan(fps, source_indices(num_source, num_frames, policy))
-    at = source_frames_at(num_frames, fps, source_fps)
-    shown = source_indices(num_source, int(at[-1]) + 1 if num_frames else 0, policy)
-    return FramePlan(fps, shown[at[at < len(shown)]])
+    rate = fps if source_fps is None else source_fps
+    looped(np.zeros(0, np.int64), num_source, policy)  # what is wrong is said now
+    if policy == "trim":
+        num_frames = min(num_frames, math.ceil(num_source * fps / rate))
+    return FramePlan(
+        fps, SourceIndices(num_frames, lambda index: looped(source_frames_at(index, fps, rate), num_source, policy))
+    )
 
 
-def source_frames_at(num_frames: int, fps: Fraction, source_fps: Fraction) -> NDArray[np.int64]:
-    """Source frame during which each output frame begins, floor(i * source_fps / fps), exact; [n] int64."""
+def source_frames_at(index: NDArray[np.int64], fps: Fraction, source_fps: Fraction) -> NDArray[np.int64]:
+    """Source frame during which each of some output frames begins, floor(i * source_fps / fps), exact; [n] int64."""
     ratio = source_fps / fps
-    if num_frames * ratio.numerator < 2**62:
-        return np.arange(num_frames, dtype=np.int64) * ratio.numerator // ratio.denominator
-    return np.array([i * ratio.numerator // ratio.denominator for i in range(num_frames)], np.int64)
+    if ratio == 1 or not len(index):
+        return index
+    if int(index.max()) * ratio.numerator < 2**62:
+        return index * ratio.numerator // ratio.denominator
+    return np.array([int(i) * ratio.numerator // ratio.denominator for i in index], np.int64)
 
 
 def source_frames_needed(num_frames: int, fps: Fraction, source_fps: Fraction | None) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -10,7 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talkinghead.engine.timeline import LOOP_POLICIES, FramePlan, planned_frames, source_indices
+from talkinghead.engine import timeline
+from talkinghead.engine.timeline import (
+    LOOP_POLICIES,
+    FramePlan,
+    SourceIndices,
+    frame_plan,
+    planned_frames,
+    source_indices,
+)
 from talkinghead.errors import OptionError
 
 lengths = st.tuples(st.integers(1, 60), st.integers(0, 300))
@@ -82,8 +92,8 @@ def test_planned_frames_follow_the_plan(num_source, num_frames, policy):
     plan = FramePlan(Fraction(25), source_indices(num_source, num_frames, policy))
     shown = list(planned_frames(source, plan))
     assert [item.index for item in shown] == list(range(len(plan)))
-    assert [item.source_index for item in shown] == plan.indices.tolist()
-    assert [int(item.frame[0, 0, 0]) for item in shown] == plan.indices.tolist()
+    assert [item.source_index for item in shown] == list(plan.indices)
+    assert [int(item.frame[0, 0, 0]) for item in shown] == list(plan.indices)
 
 
 @given(st.lists(st.integers(0, 9), max_size=40))
@@ -96,3 +106,39 @@ def test_a_run_of_frames_is_read_in_one_pass():
     source = Pictures(10)
     list(planned_frames(source, FramePlan(Fraction(25), source_indices(10, 37, "pingpong"))))
     assert source.reads == 4  # there, back, there, back
+
+
+RATES = st.sampled_from([Fraction(25), Fraction(50), Fraction(10), Fraction(30000, 1001), Fraction(24000, 1001)])
+
+
+@given(st.integers(1, 40), st.none() | RATES, RATES, st.integers(0, 300), st.sampled_from(LOOP_POLICIES), st.data())
+def test_a_plan_shows_the_source_in_its_own_time(num_source, source_fps, fps, num_frames, policy, data):
+    plan = frame_plan(num_source, source_fps, num_frames, fps, policy)
+    at = [i if source_fps is None else math.floor(i * source_fps / fps) for i in range(num_frames)]
+    shown = source_indices(num_source, max(at, default=-1) + 1, policy).tolist()
+    expected = [shown[i] for i in at if i < len(shown)]
+    assert list(plan.indices) == expected
+    assert plan.num_distinct == len(set(expected))
+    array = np.asarray(plan.indices)
+    assert (array.dtype, array.tolist()) == (np.int64, expected)
+    if expected:
+        place = data.draw(st.integers(-len(expected), len(expected) - 1))
+        assert plan.indices[place] == expected[place]
+    assert plan.indices[2:7] == expected[2:7]
+    with pytest.raises(IndexError):
+        plan.indices[len(expected)]
+
+
+def test_a_day_is_planned_block_by_block():
+    computed = []
+
+    def at(index):
+        computed.append(len(index))
+        return index % 10
+
+    plan = FramePlan(Fraction(25), SourceIndices(24 * 3600 * 25, at))
+    assert [item.index for item in itertools.islice(planned_frames(Pictures(10), plan), 5000)] == list(range(5000))
+    assert len(computed) < 12
+    assert plan.indices[-1] == 9
+    assert plan.num_distinct == 10
+    assert set(computed) <= {timeline.BLOCK, 24 * 3600 * 25 % timeline.BLOCK}

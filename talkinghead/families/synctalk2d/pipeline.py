@@ -302,7 +302,7 @@ class SyncTalk2DHead(Head[TemplateAvatar, FloatArray]):
 
         At another frame rate than the network's, its frames are repeated or left out.
         """
-        own = source_frames_at(num_frames, fps, avatar.variant.audio.fps)
+        own = source_frames_at(np.arange(num_frames, dtype=np.int64), fps, avatar.variant.audio.fps)
         num_own = int(own[-1]) + 1 if num_frames else 0
         num_templates, start = avatar.template.num_frames, self.config.start_frame
         if options.loop == "pingpong":
@@ -343,7 +343,8 @@ class SyncTalk2DHead(Head[TemplateAvatar, FloatArray]):
             features, method = self._features(avatar.variant, clip, run)
             if self.config.smooth_features:
                 features = smoothed_features(features)
-            index = source_frames_at(self._num_frames(avatar.variant, clip, fps), fps, avatar.variant.audio.fps)
+            numbers = np.arange(self._num_frames(avatar.variant, clip, fps), dtype=np.int64)
+            index = source_frames_at(numbers, fps, avatar.variant.audio.fps)
             return Heard(SpeechWindows(features, index, self.config.window_edges), method)
 
         return WholeSound(hear)

@@ -271,7 +271,7 @@ class TalkingGaussianHead(Head[SceneAvatar, SpeechCode]):
 
     def shot_maker(self, avatar: SceneAvatar, heard: Heard[SpeechCode], plan: FramePlan) -> ShotMaker:
         """What each output frame shows."""
-        rows = plan.indices
+        rows = np.asarray(plan.indices)
         if avatar.own_expression:
             rows = source_indices(len(avatar.action_units), len(plan), "pingpong")
         return ShotMaker(avatar, heard, plan, rows, SceneCameras(avatar, self.config, self.pivot))

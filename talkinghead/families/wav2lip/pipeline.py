@@ -30,7 +30,7 @@ from talkinghead.engine.head import DEFAULT_FPS, Description, Head, LoadOptions,
 from talkinghead.engine.listener import Heard, Listener, WholeSound, hear_all
 from talkinghead.engine.options import build_config
 from talkinghead.engine.runner import Stage
-from talkinghead.engine.timeline import FramePlan, source_frames_at, source_indices
+from talkinghead.engine.timeline import FramePlan, SourceIndices, frame_plan, source_frames_at
 from talkinghead.errors import OptionError
 from talkinghead.families.wav2lip.config import Wav2LipConfig, published
 from talkinghead.families.wav2lip.engine import Engine, EngineOptions, Face, Task
@@ -190,10 +190,15 @@ class Wav2LipHead(Head[Wav2LipAvatar, Windows]):
     def plan_frames(self, avatar: Wav2LipAvatar, num_frames: int, fps: Fraction, options: RenderOptions) -> FramePlan:
         """Under `compat` a video that is too short starts again; LiveTalking shows the frames at both ends twice."""
         if self._live and options.loop == "pingpong":
-            shown = source_frames_at(num_frames, fps, avatar.fps or fps)
-            return FramePlan(fps, mirror_index(shown, avatar.num_frames))
+            rate = avatar.fps or fps
+            return FramePlan(
+                fps,
+                SourceIndices(
+                    num_frames, lambda index: mirror_index(source_frames_at(index, fps, rate), avatar.num_frames)
+                ),
+            )
         if self._as_published:
-            return FramePlan(fps, source_indices(avatar.num_frames, num_frames, "loop"))
+            return frame_plan(avatar.num_frames, None, num_frames, fps, "loop")
         return super().plan_frames(avatar, num_frames, fps, options)
 
     def listener(
@@ -261,7 +266,7 @@ class Wav2LipHead(Head[Wav2LipAvatar, Windows]):
     def _face_run(
         self, engine: Engine, avatar: Wav2LipAvatar, windows: Sequence[Windows], plan: FramePlan, run: RunContext
     ) -> FaceRun:
-        distinct = len(np.unique(plan.indices)) * len(avatar.tracks)
+        distinct = plan.num_distinct * len(avatar.tracks)
         shown = len(plan) * len(avatar.tracks)
         profile = self.config.profile
         split = self._splits(shown, distinct)
@@ -298,7 +303,7 @@ class Wav2LipHead(Head[Wav2LipAvatar, Windows]):
             frames=source,
             tracks=(track,),
         )
-        plan = FramePlan(source.fps or DEFAULT_FPS, source_indices(count, len(windows), "loop"))
+        plan = frame_plan(count, None, len(windows), source.fps or DEFAULT_FPS, "loop")
         engine = Engine(self.weights, self.placement, self.engine.options)
         heard: list[Windows] = [(Window(window, 0),) for window in windows]
         work = self._face_run(engine, avatar, heard, plan, RunContext())
