@@ -32,6 +32,14 @@ _KEY_FORMAT = 1
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
+def text_to_paths(config: Any, *names: str) -> None:
+    """Let fields of a frozen dataclass that name files be given as text; called while it is built."""
+    for name in names:
+        value = getattr(config, name)
+        if isinstance(value, str):
+            object.__setattr__(config, name, Path(value))
+
+
 def existing_file(path: str | os.PathLike[str]) -> Path:
     """Check that a path names a readable, regular, non-empty file.
 

@@ -80,6 +80,7 @@ class LoadOptions:
     """Fields of the family's own configuration; unknown ones are refused."""
 
     def __post_init__(self) -> None:
+        text_to_paths(self, "checkpoint")
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             raise OptionError(f"There is no device {self.device!r}.", accepted="auto, cpu, cuda or cuda:N")
         for name, kind in (("precision", PrecisionChoice), ("backend", BackendChoice)):
@@ -91,8 +92,6 @@ class LoadOptions:
         """From values by name: those of this class are its own, all others are options of the family."""
         own = {item.name for item in fields(cls)} - {"family"}
         general = {name: value for name, value in values.items() if name in own}
-        if isinstance(general.get("checkpoint"), str):
-            general["checkpoint"] = Path(general["checkpoint"])
         return cls(**general, family={name: value for name, value in values.items() if name not in own})
 
 
@@ -118,6 +117,7 @@ class RenderOptions:
     dat)."""
 
     def __post_init__(self) -> None:
+        text_to_paths(self, "motion", "cues")
         if self.fps is not None and not 0 < self.fps <= 1000:
             raise OptionError(f"--fps is {str(self.fps)!r}.", accepted="more than 0, at most 1000 frames per second")
         if self.loop not in LOOP_POLICIES:

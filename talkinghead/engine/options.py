@@ -10,6 +10,7 @@ import dataclasses
 import inspect
 import itertools
 import math
+import os
 import re
 import textwrap
 import types
@@ -113,7 +114,7 @@ def option_fields(config: type[Any]) -> tuple[OptionField, ...]:
 
 
 def build_config(config: type[C], values: Mapping[str, Any], *, owner: str) -> C:
-    """Build a configuration from named values.
+    """Build a configuration from named values; text is taken for a path where a file is meant.
 
     Args:
         owner: whose options these are, for the message.
@@ -130,9 +131,21 @@ def build_config(config: type[C], values: Mapping[str, Any], *, owner: str) -> C
                 remedy=f"{near[0]!r}" if near else None,
             )
     try:
-        return config(**values)
+        return config(**_with_paths(config, values))
     except (ValueError, TypeError) as error:
         raise OptionError(f"{owner}: {error}") from error
+
+
+def _with_paths(config: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    found = dict(values)
+    for item in option_fields(config):  # type: ignore[arg-type]
+        value = found.get(item.name)
+        if item.type is not Path or value is None or isinstance(value, Path):
+            continue
+        if not isinstance(value, str | os.PathLike):
+            raise OptionError(f"{item.name} is {value!r}.", accepted="a file or folder")
+        found[item.name] = Path(value)
+    return found
 
 
 def _plain(hint: Any) -> tuple[Any, bool]:

@@ -18,9 +18,10 @@ from talkinghead.engine.head import LoadOptions, PrepareOptions, RenderOptions
 from talkinghead.engine.manifest import Manifest
 from talkinghead.engine.options import build_config, config_class, option_fields
 from talkinghead.errors import InputError, OptionError, choices
+from talkinghead.files import text_to_paths
 from talkinghead.media.options import FrameOptions
 from talkinghead.registry import DEFAULT_FAMILY, family
-from talkinghead.service.rows import from_row, known_keys, plain, to_row, typed_values
+from talkinghead.service.rows import as_declared, from_row, known_keys, plain, to_row, typed_values
 from talkinghead.speech.options import SpeechOptions
 
 
@@ -38,6 +39,7 @@ class SoundFile:
     """Exact times of its phones, as `talkinghead say --phones` writes them."""
 
     def __post_init__(self) -> None:
+        text_to_paths(self, "path", "phones")
         if self.start_s < 0:
             raise OptionError(f"--start is {self.start_s:g}.", accepted="seconds from 0")
         if self.duration_s is not None and self.duration_s <= 0:
@@ -88,6 +90,7 @@ class Request:
     """Longer speech is refused, seconds; None: any length."""
 
     def __post_init__(self) -> None:
+        text_to_paths(self, "output", "report")
         if self.prepare.speech is not None or self.prepare.render is not None:
             raise OptionError("The speech and the rendering of a request stand in the request itself.")
         frames = self.prepare.frames

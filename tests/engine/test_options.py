@@ -12,9 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from talkinghead.engine.head import LoadOptions, RenderOptions
 from talkinghead.engine.options import build_config, config_class, option_fields
 from talkinghead.errors import OptionError
+from talkinghead.face import FaceOptions
 from talkinghead.registry import FAMILIES
+from talkinghead.service.request import Request, SoundFile
 
 
 @dataclass(frozen=True)
@@ -122,3 +125,35 @@ def test_every_option_of_every_model_has_help(name):
     for item in option_fields(config_class(FAMILIES[name].config)):
         assert item.help.strip(), f"{name}: {item.name} has no sentence under it"
         assert item.help[0].isupper() or not item.help[0].isalpha(), f"{name}: {item.name}"
+
+
+def test_files_may_be_named_by_text():
+    assert build_config(Example, {"folder": "a b/c.d"}, owner="Example") == Example(folder=Path("a b/c.d"))
+    assert build_config(Example, {"folder": None, "name": "x"}, owner="Example") == Example(name="x")
+    with pytest.raises(OptionError, match="folder is 3"):
+        build_config(Example, {"folder": 3}, owner="Example")
+
+
+@pytest.mark.parametrize("facts", FAMILIES.values(), ids=lambda facts: facts.name)
+def test_every_family_takes_text_for_a_path(facts):
+    config = config_class(facts.config)
+    names = [item.name for item in option_fields(config) if item.type is Path]
+    made = build_config(config, dict.fromkeys(names, "some/where"), owner=facts.name)
+    assert [getattr(made, name) for name in names] == [Path("some/where")] * len(names)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        LoadOptions(checkpoint="a.pth"),
+        RenderOptions(motion="m.npz", cues="c.json"),
+        FaceOptions(detector_model="d.onnx"),
+        SoundFile("a.wav", phones="p.json"),
+        Request("me.jpg", SoundFile("a.wav"), "o.mp4", report="r.json"),
+    ],
+    ids=lambda made: type(made).__name__,
+)
+def test_options_of_the_api_do_too(made):
+    for item in option_fields(type(made)):
+        value = getattr(made, item.name)
+        assert (item.type is Path) == isinstance(value, Path) or value is None, item.name

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from talkinghead.errors import OptionError, choices
+from talkinghead.files import text_to_paths
 
 NO_FACE_POLICIES = ("hold", "pass", "fail")
 
@@ -55,6 +56,7 @@ class FaceOptions:
     def __post_init__(self) -> None:
         from talkinghead.face.detectors import DETECTORS
 
+        text_to_paths(self, "detector_model")
         if self.detector != "auto" and self.detector not in DETECTORS:
             raise OptionError(
                 f"There is no face detector {self.detector!r}.", accepted=choices(("auto", *DETECTORS)) + "."

@@ -49,6 +49,7 @@ from talkinghead.families.synctalk2d.template import (
     read_image,
 )
 from talkinghead.families.synctalk2d.variants import AUDIO_VARIANTS, MODES
+from talkinghead.files import text_to_paths
 
 BUILD = ".build"
 JPEG_QUALITY = 95
@@ -85,6 +86,7 @@ class BuildOptions:
     """Seconds of the video to use; default: all."""
 
     def __post_init__(self) -> None:
+        text_to_paths(self, "landmark_model", "encoder")
         if self.no_face not in ("hold", "trim"):
             raise OptionError(
                 f"There is no policy {self.no_face!r} for frames without a face.", accepted="hold or trim"
