@@ -29,7 +29,7 @@ class FrameOptions:
     resize_factor: int = 1
     """Integer that width and height are divided by (fractions dropped), bilinear."""
     rotate: int = 0
-    """Degrees clockwise: 0, 90, 180 or 270. True, the published flag, means 90."""
+    """Degrees clockwise: 0, 90, 180 or 270. True, the published flag, becomes 90."""
     start_s: float = 0.0
     """Seconds from the first frame of a video where reading begins."""
     duration_s: float | None = None
@@ -51,6 +51,7 @@ class FrameOptions:
             raise OptionError(f"resize_factor {self.resize_factor} is out of range.", accepted="whole numbers from 1")
         if not isinstance(self.rotate, bool) and self.rotate not in (0, 90, 180, 270):  # 1 equals True, and is none
             raise OptionError(f"rotate {self.rotate!r} is not a quarter turn.", accepted="0, 90, 180 or 270 degrees")
+        object.__setattr__(self, "rotate", 90 if self.rotate is True else int(self.rotate))
         if self.untagged_matrix not in get_args(Matrix):
             raise OptionError(f"Unknown colour matrix {self.untagged_matrix!r}.", accepted=choices(get_args(Matrix)))
         if not (math.isfinite(self.start_s) and self.start_s >= 0):
@@ -71,11 +72,6 @@ class FrameOptions:
         for name, low, high in (("rows", top, bottom), ("columns", left, right)):
             if low < 0 or high < -1 or (high != -1 and high <= low):
                 raise OptionError(f"crop takes no {name}: {low} to {high}.", accepted=accepted)
-
-    @property
-    def rotate_degrees(self) -> int:
-        """Clockwise quarter turns of `rotate`, in degrees."""
-        return 90 if self.rotate is True else int(self.rotate)
 
 
 AS_THEY_ARE = FrameOptions()

@@ -82,7 +82,7 @@ class Transform:
                     f"resize_factor {options.resize_factor} leaves nothing of {shown[0]}x{shown[1]} pixels.",
                     accepted=f"1 to {min(shown)}",
                 )
-        rotate = Turn(degrees=options.rotate_degrees)
+        rotate = Turn(degrees=options.rotate)
         size = rotate.size(*size)
         crop = None
         if options.crop is not None:
@@ -158,7 +158,7 @@ def content_digest(file_sha256: str, options: FrameOptions, kind: str) -> str:
         "fps": str(options.fps),
         "crop": options.crop,
         "resize_factor": options.resize_factor,
-        "rotate": options.rotate_degrees,
+        "rotate": options.rotate,
         "start_s": options.start_s,
         "duration_s": options.duration_s,
         "square_pixels": options.square_pixels,

@@ -154,8 +154,9 @@ class Request:
             raise OptionError("A head that is in memory cannot be written down.", accepted="the name of a model")
         if self.model != DEFAULT_FAMILY:
             row["model"] = self.model
-        for name in ("load", "render"):
-            if part := to_row(getattr(self, name)):
+        own = as_declared(config_class(family(self.model).config), self.load.family)
+        for name, options in (("load", replace(self.load, family=own)), ("render", self.render)):
+            if part := to_row(options):
                 row[name] = part
         if part := _prepare_row(self.prepare):
             row["prepare"] = part

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
 import types
 import typing
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ C = TypeVar("C")
 
 def to_row(value: Any) -> dict[str, Any]:
     """The fields of a dataclass that differ from their defaults."""
+    hints = typing.get_type_hints(type(value))
     row = {}
     for item in dataclasses.fields(value):
         given = getattr(value, item.name)
@@ -31,8 +33,28 @@ def to_row(value: Any) -> dict[str, Any]:
         else:
             usual = item.default
         if usual is dataclasses.MISSING or given != usual:
-            row[item.name] = plain(given, item.name)
+            row[item.name] = plain(_as_declared(hints[item.name], given), item.name)
     return row
+
+
+def as_declared(kind: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by name, numbers as a dataclass declares them: True is as good as 1 in Python, not in JSON."""
+    hints = typing.get_type_hints(kind)
+    return {name: _as_declared(hints.get(name), value) for name, value in values.items()}
+
+
+def _as_declared(hint: Any, value: Any) -> Any:
+    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    kinds: tuple[Any, ...] = typing.get_args(hint) if union else (hint,)
+    if isinstance(value, list | tuple):
+        parts: tuple[Any, ...] = next((typing.get_args(kind) for kind in kinds if typing.get_origin(kind) is tuple), ())
+        return [_as_declared(part, item) for part, item in zip(parts, value, strict=True)] if parts else value
+    if not isinstance(value, numbers.Real) or type(value) in (*kinds, Fraction) or not math.isfinite(value):
+        return value
+    for kind in (bool, int, float, Fraction):
+        if kind in kinds and (kind is Fraction or kind(value) == value):
+            return Fraction(str(value)) if kind is Fraction else kind(value)
+    return value
 
 
 def plain(value: Any, name: str) -> Any:

@@ -97,7 +97,13 @@ LOAD = st.builds(
     precision=st.sampled_from(["auto", "parity", "bfloat16"]),
     backend=st.sampled_from(["auto", "torch"]),
     compat=st.booleans(),
-    family=st.fixed_dictionaries({}, optional={"strength": st.floats(0, 2), "idle_motion": st.booleans()}),
+    family=st.fixed_dictionaries(
+        {},
+        optional={
+            "strength": st.floats(0, 2) | st.sampled_from([1, True, np.float32(0.5)]),
+            "idle_motion": st.booleans() | st.sampled_from([0, 1]),
+        },
+    ),
 )
 PREPARE = st.builds(
     PrepareOptions,
@@ -105,16 +111,24 @@ PREPARE = st.builds(
     | st.builds(
         FrameOptions,
         crop=st.none() | st.tuples(*[st.integers(0, 9), st.integers(10, 20)] * 2),
-        rotate=st.sampled_from([0, 90, 180, 270]),
+        rotate=st.sampled_from([0, 90, 180, 270, True, False]),
+        resize_factor=st.sampled_from([1, 2, np.int64(3)]),
+        square_pixels=st.sampled_from([True, False, 1]),
         start_s=SECONDS,
     ),
     faces=st.none()
-    | st.builds(FaceOptions, select=st.sampled_from(["largest", "index:2"]), smoothing=st.integers(0, 9)),
+    | st.builds(
+        FaceOptions,
+        select=st.sampled_from(["largest", "index:2"]),
+        smoothing=st.integers(0, 9) | st.booleans(),
+        box=st.none() | st.just(tuple(np.array([1, 2, 30, 40]))) | st.just([1, 2, 30, 40]),
+        min_score=st.none() | st.sampled_from([0, 1, 0.5, True]),
+    ),
     cache=st.sampled_from([None, NullCache(), Cache(Path("somewhere"))]),
 )
 RENDER = st.builds(
     RenderOptions,
-    fps=st.none() | RATES,
+    fps=st.none() | RATES | st.sampled_from([25, 25.0, 29.97]),
     loop=st.sampled_from(LOOP_POLICIES),
     encode=st.none() | st.builds(EncodeOptions, crf=st.none() | st.integers(0, 51), label=st.booleans()),
     overwrite=st.booleans(),
@@ -142,9 +156,18 @@ def test_a_request_is_data(request_: Request) -> None:
     row = json.loads(json.dumps(request_.to_dict(), allow_nan=False))
     again = Request.from_dict(row)
     assert again.to_dict() == row
-    for name in ("source", "speech", "output", "model", "load", "render", "report", "max_speech_s"):
+    for name in ("source", "speech", "output", "model", "load", "report", "max_speech_s"):
         assert getattr(again, name) == getattr(request_, name)
-    assert (again.prepare.frames, again.prepare.faces) == (request_.prepare.frames, request_.prepare.faces)
+    rates = again.render.fps, request_.render.fps
+    assert rates[0] == (rates[1] if rates[1] != 29.97 else Fraction(2997, 100))
+    assert replace(again.render, fps=None) == replace(request_.render, fps=None)
+    assert again.prepare.frames == request_.prepare.frames
+    found, wanted = again.prepare.faces, request_.prepare.faces
+    assert (found is None) == (wanted is None)
+    if found is not None and wanted is not None:
+        assert replace(found, box=None) == replace(wanted, box=None)
+        assert (found.box is None) == (wanted.box is None)
+        assert found.box is None or found.box == (1, 2, 30, 40)
     assert type(again.prepare.cache) is type(request_.prepare.cache)
 
 
