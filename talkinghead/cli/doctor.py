@@ -122,3 +122,5 @@ def _verdict(found: Examination) -> Iterator[str]:
         yield f"  problem: {problem}"
     if not found.problems:
         yield "  The built-in animator can run here."
+    for broken in found.broken_models:
+        yield f"  warning: {broken}"

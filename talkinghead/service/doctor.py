@@ -124,6 +124,8 @@ class Examination:
     cache_folder: str
     cache_bytes: int
     cache_entries: int
+    broken_models: tuple[str, ...]
+    """Models of other packages that cannot be used, and what to try, as sentences."""
     problems: tuple[str, ...]
     """What keeps the base installation from working, as sentences; empty when it works."""
 
@@ -135,6 +137,7 @@ def examine() -> Examination:
     """Look at everything; takes a second or two, most of it for trying the encoders."""
     from talkinghead.engine.cache import Cache
     from talkinghead.face.detectors import available_detectors
+    from talkinghead.registry import FAMILIES
     from talkinghead.version import __version__
     from talkinghead.weights.folder import model_folder
 
@@ -166,6 +169,7 @@ def examine() -> Examination:
         cache_folder=str(cache.folder),
         cache_bytes=cache.size(),
         cache_entries=len(cache),
+        broken_models=tuple(f"{broken} Try: {broken.remedy}." for broken in FAMILIES.broken),
         problems=tuple(_problems(extras, encoders, detectors)),
     )
 

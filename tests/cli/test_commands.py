@@ -115,6 +115,20 @@ def test_doctor(run):
     assert found["cache_folder"].startswith(os.environ["TALKINGHEAD_CACHE"])
 
 
+def test_doctor_names_models_that_cannot_be_used(run, monkeypatch):
+    """The base installation works all the same."""
+    from talkinghead.registry import FAMILIES, Broken
+
+    assert FAMILIES.broken == ()
+    monkeypatch.setattr(FAMILIES, "_broken", (Broken("glow", "glow-package", "RuntimeError: no licence"),))
+    ran = run("doctor")
+    assert ran.status == 0
+    assert "warning: The model 'glow' of the package glow-package cannot be used: RuntimeError: no licence" in ran.out
+    assert "pip uninstall glow-package" in ran.out
+    (row,) = json.loads(run("doctor", "--json").out)["broken_models"]
+    assert "glow-package" in row
+
+
 def test_doctor_finds_models_and_says_what_is_missing(run, monkeypatch, tmp_path):
     (tmp_path / "models" / "faces").mkdir(parents=True)
     (tmp_path / "models" / "faces" / "net.onnx").write_bytes(b"12345")
