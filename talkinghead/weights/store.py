@@ -302,8 +302,8 @@ class ModelStore:
         if not source.is_file():
             raise WrongCheckpoint(f"There is no file {str(source)!r}.", accepted="a checkpoint file")
         sha256 = file_sha256(source)
-        packed = self._packed_entry(source)
-        exact = next((entry for entry in self.catalogue.values() if entry.sha256 == sha256), packed)
+        packed = self._packed_entry(source, name)
+        exact = packed or next((entry for entry in self.catalogue.values() if entry.sha256 == sha256), None)
         kind = exact.kind if exact is not None else self.recognise(source)
         entry = exact or self._entry_for(kind, source, name)
         final = name if name is not None else entry.name if entry is not None else self._fit_name(source.stem, kind)
@@ -323,13 +323,13 @@ class ModelStore:
                     f"{final} is installed already.", remedy="--force replaces it, or --name files it apart"
                 )
             if entry is None:
-                entry = self._own_row(final, kind, source)
+                entry = self._own_row(final, kind, source if packed is None else Path(packed.archive_member))
             arrived = folder / PurePosixPath(entry.path).name
             if arrived.name == "pytorch_model.bin" and source.suffix == ".safetensors":
                 arrived = folder / "model.safetensors"  # transformers goes by the name
             try:
                 if packed is not None:
-                    unpack_member(source, entry.archive_member, arrived, sha1=entry.member_sha1)
+                    unpack_member(source, packed.archive_member, arrived, sha1=packed.member_sha1)
                 else:
                     shutil.copyfile(source, arrived)
             except OSError as error:
@@ -418,13 +418,14 @@ class ModelStore:
             model=known.model if known is not None else None,
         )
 
-    def _packed_entry(self, source: Path) -> CatalogueEntry | None:
-        """The row whose archive this is."""
+    def _packed_entry(self, source: Path, name: str | None) -> CatalogueEntry | None:
+        """The row whose archive this is; of several that it holds the one of that name."""
         if not zipfile.is_zipfile(source):
             return None
         with contextlib.suppress(zipfile.BadZipFile, OSError), zipfile.ZipFile(source) as opened:
             names = set(opened.namelist())
-            return next((e for e in self.catalogue.values() if e.archive_member and e.archive_member in names), None)
+            held = [row for row in self.catalogue.values() if row.archive_member and row.archive_member in names]
+            return next((row for row in held if row.name == name), held[0] if held else None)
         return None
 
     def _fit_name(self, stem: str, kind: str) -> str:

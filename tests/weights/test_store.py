@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -78,3 +80,48 @@ def test_kinds_are_told_by_tensors_or_by_bytes(circle: Path, tmp_path: Path) -> 
     with pytest.raises(WrongCheckpoint, match="side") as caught:
         recognise(tmp_path / "square.safetensors", KINDS)
     assert caught.value.accepted == "a circle or a note"
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    """A zip of two public files and one of no use."""
+    with zipfile.ZipFile(tmp_path / "both.zip", "w") as opened:
+        for name in ("first", "second", "third"):
+            opened.writestr(f"inside/{name}.txt", f"a note: {name}")
+    return tmp_path / "both.zip"
+
+
+PACKED = {
+    name: CatalogueEntry(
+        name, "a test", f"notes/{name}.txt", LICENCE, "here", "note", archive_member=f"inside/{name}.txt"
+    )
+    for name in ("first", "second")
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "where", "text"),
+    [
+        (None, "notes/first.txt", "a note: first"),
+        ("first", "notes/first.txt", "a note: first"),
+        ("second", "notes/second.txt", "a note: second"),
+        ("mine", "mine/mine.txt", "a note: first"),
+    ],
+)
+def test_an_archive_gives_the_file_that_is_meant(
+    archive: Path, home: Path, name: str | None, where: str, text: str
+) -> None:
+    """Under whatever name it is filed."""
+    record = ModelStore(PACKED, KINDS).import_file(archive, name=name)
+    assert (record.name, record.kind, record.file) == (name or "first", "note", home / where)
+    assert record.file.read_text() == text
+    assert ModelStore(PACKED, KINDS).verify(record.name) == record.sha256
+
+
+def test_a_file_in_an_archive_that_is_not_the_public_one_is_refused(archive: Path, home: Path) -> None:
+    row = replace(PACKED["first"], member_sha1="0" * 40)
+    for name in (None, "mine"):
+        with pytest.raises(WrongCheckpoint, match="SHA-1"):
+            ModelStore({"first": row}, KINDS).import_file(archive, name=name)
+    assert records() == {}
+    assert list(home.rglob("*.txt")) == []
