@@ -255,11 +255,21 @@ def part_networks(given: argparse.Namespace) -> dict[str, Any]:
         def run(options: ReferenceOptions, case: tuple[Any, ...] = (name, weights, inputs, config)) -> dict[str, Any]:
             return run_network(case[0], case[1], case[2], case[3], options)
 
-        expected = run(ReferenceOptions())
-        for precision, limit_db in LIMITS_DB.items():
-            rows.append(compared(name, precision, limit_db, expected, run, given.device))
+        rows += networks_rows(name, run, given.device)
     wrong = [f"{row['name']} in {row['precision']}" for row in rows if not row["ok"]]
     return {"rows": rows, **({"why": f"not within the limit: {', '.join(wrong)}"} if wrong else {})}
+
+
+def networks_rows(name: str, run: Callable[[Any], dict[str, Any]], device: str) -> list[dict[str, Any]]:
+    """A row for each precision of one network."""
+    from talkinghead.engine.networks import ReferenceOptions
+
+    try:
+        expected = run(ReferenceOptions())
+    except Exception as error:  # noqa: BLE001 (one network that fails is a row of the table, the others go on)
+        note = f"on the processor: {type(error).__name__}: {error}".splitlines()[0]
+        return [{"name": name, "precision": "float32", "limit_db": LIMITS_DB["float32"], "ok": False, "note": note}]
+    return [compared(name, precision, limit_db, expected, run, device) for precision, limit_db in LIMITS_DB.items()]
 
 
 def compared(
@@ -277,7 +287,7 @@ def compared(
     except TalkingHeadError as error:
         return {**row, "ok": True, "note": f"not offered: {error.what}"}
     except Exception as error:  # noqa: BLE001 (one network that fails is a row of the table, the others go on)
-        return {**row, "ok": False, "note": f"{type(error).__name__}: {error}"}
+        return {**row, "ok": False, "note": f"{type(error).__name__}: {error}".splitlines()[0]}
     distances = [distance(found[key], value) for key, value in expected.items()]
     psnr_db, largest = min(psnr_db for psnr_db, _ in distances), max(difference for _, difference in distances)
     row |= judged(psnr_db, limit_db)

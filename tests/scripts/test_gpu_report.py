@@ -116,6 +116,9 @@ def test_networks_that_fail_are_rows() -> None:
     assert (refused["ok"], refused["note"]) == (True, "not offered: There is no float16.")
     failed = report.compared("x", "fast", 45.0, expected, broken, "cpu")
     assert (failed["ok"], failed["note"]) == (False, "ZeroDivisionError: oh")
+    (alone,) = report.networks_rows("x", broken, "cpu")
+    assert (alone["ok"], alone["note"]) == (False, "on the processor: ZeroDivisionError: oh")
+    assert [row["precision"] for row in report.networks_rows("x", run, "cpu")] == ["float32", "fast"]
 
 
 def test_the_table_names_every_network_of_the_reference() -> None:
