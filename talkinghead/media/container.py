@@ -274,7 +274,8 @@ def sound_frames(
     """
     limit_decoder(stream)
     end = av.Packet()  # empty: makes the decoder give up the rest
-    end.time_base = stream.time_base
+    if stream.time_base is not None:
+        end.time_base = stream.time_base
     for packet in chain(packets(container, stream, check=check), (end,)):
         frames, failed = decode_packet(stream, packet)
         if failed and packet is not end:

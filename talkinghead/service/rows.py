@@ -51,9 +51,10 @@ def _as_declared(hint: Any, value: Any) -> Any:
         return [_as_declared(part, item) for part, item in zip(parts, value, strict=True)] if parts else value
     if not isinstance(value, numbers.Real) or type(value) in (*kinds, Fraction) or not math.isfinite(value):
         return value
+    number: Any = value
     for kind in (bool, int, float, Fraction):
-        if kind in kinds and (kind is Fraction or kind(value) == value):
-            return Fraction(str(value)) if kind is Fraction else kind(value)
+        if kind in kinds and (kind is Fraction or kind(number) == number):
+            return Fraction(str(number)) if kind is Fraction else kind(number)
     return value
 
 
