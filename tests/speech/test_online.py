@@ -13,21 +13,22 @@ import pytest
 
 from talkinghead.contracts import AudioClip
 from talkinghead.errors import BackendError, MissingDependency, OptionError, TalkingHeadError
-from talkinghead.media.sound import wav_bytes
 from talkinghead.speech import SpeechOptions, available_engines, say
+from tests.synthetic_media import make_sound
 
 
-def _tone(seconds: float) -> bytes:
-    time = np.arange(int(24000 * seconds), dtype=np.float32) / 24000
-    return wav_bytes((0.3 * np.sin(2 * np.pi * 220 * time))[:, None].astype(np.float32), 24000)
+@pytest.fixture(scope="module")
+def answer(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Half a second of MP3 at 24 kHz, as the service sends it."""
+    return make_sound(tmp_path_factory.mktemp("answer") / "answer.mp3", 0.5, 24_000).read_bytes()
 
 
 @pytest.fixture
-def gtts(monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
+def gtts(monkeypatch: pytest.MonkeyPatch, answer: bytes) -> types.SimpleNamespace:
     """A package `gtts` whose answer is set by the test; it records what it was asked."""
     monkeypatch.delenv("TALKINGHEAD_OFFLINE", raising=False)
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    state = types.SimpleNamespace(asked=[], answer=_tone(0.5), error=None)
+    state = types.SimpleNamespace(asked=[], answer=answer, error=None)
 
     class Error(Exception):
         pass
