@@ -34,6 +34,8 @@ STANDARD_RATES = tuple(
     )
 )
 MAX_RATE, MIN_RATE = Fraction(MAX_FPS), 1 / Fraction(MAX_GAP_S)
+DECLARED_WITHIN = 0.0002
+"""Files name rates with few digits: 59.94 and 19001/317 mean 60000/1001, and 30 does not mean 30000/1001."""
 USUAL_RATE = Fraction(25)
 """Taken where a file says nothing that can be believed."""
 
@@ -98,7 +100,8 @@ def timeline(
     Args:
         ticks: [n] int64, strictly increasing, n >= 1.
         time_base: seconds per tick.
-        hints: rates that the file names, best first; they may be wrong.
+        hints: rates that the file names, best first; they may be wrong. One that fits the timestamps is believed
+            before a standard rate near their mean, which in a clock of 1/1000 s takes seconds to tell 60 from 59.94.
         last_ticks: how long the last frame is shown, if known; only used when there is no other evidence.
     Returns:
         The timeline, and sentences about what was repaired.
@@ -120,13 +123,15 @@ def timeline(
     mean = (len(ticks) - 1) / (int(ticks[-1]) * time_base)
     exact = [hint for hint in hinted if _is_exact(ticks, time_base, hint)]
     blur = 1.5 / int(ticks[-1])  # the mean is known to one tick in all
+    declared = [rate for hint in hinted for rate in _near(hint, DECLARED_WITHIN)]
     standard = [rate for hint in (mean, *hinted) for rate in _near(hint, max(0.0005, blur))]
-    for rate in (*exact, *standard, *hinted, mean.limit_denominator(1001)):
+    for rate in (*exact, *declared, *standard, *hinted, mean.limit_denominator(1001)):
         if MIN_RATE <= rate <= 10 * MAX_RATE and _is_constant(ticks, time_base, rate):
             return Timeline(ticks, time_base, rate, True), tuple(notes)
     intervals = np.diff(ticks)
     usual = 1 / (int(np.median(intervals)) * time_base)
-    rate = next(iter(_near(usual, 0.03)), None) or next(iter(_near(mean, 0.03)), usual.limit_denominator(1001))
+    fitting = [rate for rate in declared if abs(rate - usual) <= 0.03 * usual]
+    rate = next(iter((*fitting, *_near(usual, 0.03), *_near(mean, 0.03))), usual.limit_denominator(1001))
     return Timeline(ticks, time_base, min(max(rate, Fraction(1)), MAX_RATE), False), tuple(notes)
 
 

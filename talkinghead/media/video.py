@@ -678,7 +678,8 @@ def describe_stream(
     container, stream = _open(path, stream_index, max_pixels=options.max_pixels)
     with container:
         check_pixels(path, _size_by_header(stream), options.max_pixels)
-        hints = (stream.guessed_rate, stream.average_rate, stream.base_rate)
+        # The average is what the header says; FFmpeg guesses the others from the first timestamps.
+        hints = (stream.average_rate, stream.guessed_rate, stream.base_rate)
         time_base = stream.time_base or Fraction(1, 1000)
         claimed_frames, claimed_s = stream.frames, _claimed_seconds(container, stream)
         codec = stream.codec_context.codec.canonical_name

@@ -119,3 +119,27 @@ def test_long_stills_are_kept(gap_s: int) -> None:
     slots = found.source_of_slots(Fraction(25))
     assert slots is not None
     assert len(slots) == gap_s * 25 + 4
+
+
+RATES_IN_MILLISECONDS = [Fraction(r) for r in ("24", "24000/1001", "25", "30", "30000/1001", "50", "60", "60000/1001")]
+
+
+@pytest.mark.parametrize("rate", RATES_IN_MILLISECONDS)
+@pytest.mark.parametrize("count", [2, 3, 5, 10, 40])
+@pytest.mark.parametrize("rounding", ["near", "down"])
+def test_a_declared_rate_that_fits_is_believed_in_milliseconds(rate: Fraction, count: int, rounding: str) -> None:
+    clock = Fraction(1, 1000)
+    ticks = ticks_of(rate, count, clock, rounding)
+    for hint in (rate, rate.limit_denominator(500), Fraction(round(float(rate) * 1000), 1000)):
+        found, _ = timeline(ticks, clock, [hint, Fraction(1000)])
+        assert (found.rate, found.constant) == (rate, True)
+
+
+def test_a_declared_rate_that_does_not_fit_is_not_believed() -> None:
+    """An hour at 29.97 that calls itself 30, and a screen recording that calls itself constant."""
+    clock = Fraction(1, 1000)
+    found, _ = timeline(ticks_of(Fraction(30000, 1001), 300, clock), clock, [Fraction(30)])
+    assert (found.rate, found.constant) == (Fraction(30000, 1001), True)
+    uneven = np.cumsum([0, 33, 34, 120, 33, 500, 33, 34, 33, 81])
+    found, _ = timeline(uneven.astype(np.int64), clock, [Fraction(30)])
+    assert (found.rate, found.constant) == (30, False)
