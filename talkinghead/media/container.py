@@ -82,8 +82,17 @@ def open_bytes(data: bytes, demuxer: str, *, max_pixels: int = MAX_PIXELS) -> In
     Raises:
         UnreadableMedia: it is no such file.
     """
+    return open_stream(io.BytesIO(data), demuxer, max_pixels=max_pixels)
+
+
+def open_stream(data: io.RawIOBase | io.BytesIO, demuxer: str, *, max_pixels: int = MAX_PIXELS) -> InputContainer:
+    """Open what is read from a file object whose format is known.
+
+    Raises:
+        UnreadableMedia: it is no such file.
+    """
     try:
-        return _open(io.BytesIO(data), demuxer, _options([demuxer], max_pixels))
+        return _open(data, demuxer, _options([demuxer], max_pixels))
     except Exception as error:
         raise UnreadableMedia(f"The data cannot be read as {demuxer}: {reason(error)}.") from error
 
@@ -135,7 +144,7 @@ def _open_late(path: Path, known: str | None, max_pixels: int) -> InputContainer
     return _open(f"file:{path}", name, _options([name], max_pixels))
 
 
-def _open(source: str | io.BytesIO, demuxer: str | None, options: dict[str, str]) -> InputContainer:
+def _open(source: str | io.RawIOBase | io.BytesIO, demuxer: str | None, options: dict[str, str]) -> InputContainer:
     container: InputContainer = av.open(source, "r", format=demuxer, options=options, metadata_errors="replace")
     return container
 

@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import av
 import numpy as np
-import soxr
 from numpy.typing import NDArray
 
 from talkinghead.contracts import SPEECH_RATE_HZ, AudioClip, FloatArray
 from talkinghead.errors import AudioTooShort, OptionError, UnreadableMedia
-from talkinghead.files import write_bytes
-from talkinghead.media.container import Check, audio_stream, open_input, sound_frames, unreadable
-from talkinghead.media.limits import MAX_GAP_S, SoundBudget
+from talkinghead.files import existing_file, write_bytes
+from talkinghead.media.clock import Block, OneShape, SoundClock, has_clock, silence
+from talkinghead.media.container import Check, audio_stream, sound_frames, unreadable
+from talkinghead.media.joined import Piece, joined_pieces, open_piece
+from talkinghead.media.limits import SoundBudget
+from talkinghead.media.mixdown import Mixdown, OneChannel
+from talkinghead.media.resampling import Resampler
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
     from av.audio.stream import AudioStream
     from av.container import InputContainer
 
-BLOCK_SAMPLES = 1 << 15
-GAP_TOLERANCE_S = 0.05
-"""Holes in the timestamps up to this long are rounding; longer ones are lost sound and filled with silence."""
 CODEC_PADDING_SAMPLES = 2048
 
 _FULL_SCALE = {"u8": 128.0, "s16": 32768.0, "s32": 2147483648.0, "s64": 9223372036854775808.0, "flt": 1.0, "dbl": 1.0}
@@ -40,26 +42,59 @@ class SoundFile:
 
     path: Path
     sample_rate_hz: int
+    """Of the first block; what differs later is resampled."""
     num_channels: int
+    """Of the first block; what differs later is remixed."""
     layout: str
     """FFmpeg's name of the channel layout, such as "mono", "stereo" or "5.1"."""
     codec: str
-    warnings: list[str] = field(default_factory=list)
-    """What was lost or repaired in the last pass, as sentences."""
     check: Check | None = None
     """Called between blocks; raises `Cancelled` when the job was stopped."""
+    lead_s: Fraction = Fraction(0)
+    """Silence before the first sample."""
+    pieces: tuple[Piece, ...] = ()
+    """The files that it consists of; empty for one."""
+    _clock: SoundClock = field(default_factory=SoundClock, init=False, repr=False)
+    _failed: int = field(default=0, init=False, repr=False)
+    _changes: int = field(default=0, init=False, repr=False)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What was lost or repaired in the last pass so far, as sentences."""
+        name, clock = self.path.name, self._clock
+        notes = []
+        if self._failed:
+            notes.append(f"{self._failed} pieces of the sound of {name} cannot be decoded and are left out.")
+        if clock.filled_s:
+            notes.append(f"{clock.filled_s:.2f} s are missing within the sound of {name}; they are silent.")
+        if clock.dropped_s:
+            notes.append(
+                f"{clock.dropped_s:.2f} s of the sound of {name} are stamped with the time of other sound; "
+                "they are left out."
+            )
+        if clock.stretched_s:
+            notes.append(
+                f"The samples of {name} come slower or faster than its timestamps say; they are stretched by "
+                f"{clock.stretched_s:.2f} s in all to keep time."
+            )
+        if self._changes:
+            notes.append(
+                f"The rate or the channels of the sound of {name} change {_times(self._changes)}; all of it becomes "
+                f"{self.sample_rate_hz} Hz and {self.layout}, as it begins."
+            )
+        return notes
 
     def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[FloatArray]:
-        """Samples [start, stop) in pieces.
+        """Samples [start, stop) in pieces, counted from the beginning of the silence before them.
 
         Yields:
             [n, channels] float32, nominally in [-1, 1] (decoders of lossy formats overshoot a little), not clipped.
         Raises:
-            UnreadableMedia: not a number among the samples, or nothing can be decoded.
+            UnreadableMedia: not a number among the samples, nothing can be decoded, or more than such a file can hold.
         """
-        self.warnings.clear()
+        self._clock, self._failed, self._changes = SoundClock(), 0, 0
         at = 0
-        for block in self._decoded():
+        for block in itertools.chain(self._lead(), self._decoded()):
             first, last = max(start - at, 0), len(block) if stop is None else min(stop - at, len(block))
             at += len(block)
             if last > first:
@@ -75,68 +110,51 @@ class SoundFile:
             if stop is not None and at >= stop:
                 return
 
+    def _lead(self) -> Iterator[FloatArray]:
+        like = Block(np.zeros((0, self.num_channels), np.float32), self.sample_rate_hz, self.layout)
+        for block in silence(like, round(self.lead_s * self.sample_rate_hz)):
+            yield block.samples
+
     def _decoded(self) -> Iterator[FloatArray]:
-        """All blocks; holes in the timestamps are filled with silence."""
-        failed = 0
-        filled_s = 0.0
-        expected: Fraction | None = None
-        given = 0
-        container = open_input(self.path, sound_only=True)
+        """All samples where their timestamps say, in the rate and the channels of the first."""
         budget = SoundBudget(self.path)
-        with container:
+        shape = OneShape(self.sample_rate_hz, self.layout, self.num_channels)
+        for piece in self.pieces or (None,):
+            for block in self._of_piece(piece, shape):
+                self._changes = shape.changes
+                budget.spend(len(block), self.sample_rate_hz)
+                yield block
+        yield from shape.finish()
+
+    def _of_piece(self, piece: Piece | None, shape: OneShape) -> Iterator[FloatArray]:
+        with open_piece(self.path, piece) as container:
             stream = audio_stream(container, self.path)
-            declared = _declared_samples(container, stream, self.sample_rate_hz)
-            blocks = self._timed_blocks(container, stream)
-            current = next(blocks, None)
-            while current is not None:
-                following = next(blocks, None)
-                time, block = current
-                if block is None:
-                    failed += 1
-                else:
-                    length = Fraction(len(block), self.sample_rate_hz)
-                    if time is None:
-                        time = expected
-                    gap = time - expected if time is not None and expected is not None else Fraction(0)
-                    if abs(gap) > GAP_TOLERANCE_S and not _follows(following, time, length):
-                        time, gap = expected, Fraction(0)  # nothing else says so: a wrong timestamp
-                    if GAP_TOLERANCE_S < gap <= MAX_GAP_S:
-                        missing = round(gap * self.sample_rate_hz)
-                        budget.spend(missing, self.sample_rate_hz)
-                        given += missing
-                        filled_s += missing / self.sample_rate_hz
-                        yield from _silence(missing, self.num_channels)
-                    expected = time + length if time is not None else None
-                    over = given + len(block) - declared if declared is not None and following is None else 0
-                    if 0 < over <= min(CODEC_PADDING_SAMPLES, len(block)):
-                        block = block[: len(block) - over]
-                    budget.spend(len(block), self.sample_rate_hz)
-                    given += len(block)
-                    yield block
-                current = following
-        if failed:
-            self.warnings.append(
-                f"{failed} pieces of the sound of {self.path.name} cannot be decoded and are left out."
-            )
-        if filled_s:
-            self.warnings.append(f"{filled_s:.2f} s are missing within the sound of {self.path.name}; they are silent.")
+            blocks: Iterator[Block] = self._timed_blocks(container, stream, stamped := has_clock(container))
+            if stamped:
+                paged = has_clock(container, {"ogg"})
+                blocks = self._clock.keep(blocks, from_zero=paged and not container.streams.video, paged=paged)
+            samples = itertools.chain.from_iterable(map(shape.push, blocks))
+            yield from _without_padding(samples, _declared_samples(container, stream, self.sample_rate_hz))
 
-    def _timed_blocks(
-        self, container: InputContainer, stream: AudioStream
-    ) -> Iterator[tuple[Fraction | None, FloatArray | None]]:
-        """(time, samples) of each decoded frame; samples are None for what cannot be decoded or does not fit."""
+    def _timed_blocks(self, container: InputContainer, stream: AudioStream, stamped: bool) -> Iterator[Block]:
+        """Each decoded frame with its time; silence for what cannot be decoded, where timestamps will not tell."""
+        last: Block | None = None
         for frame in sound_frames(container, stream, self.path, check=self.check):
-            if frame is None or (frame.sample_rate, len(frame.layout.channels)) != self._shape:
-                yield None, None
+            if frame is None:
+                self._failed += 1
+                if not stamped and last is not None:
+                    self._clock.filled_s += last.duration_s
+                    yield from silence(last, len(last.samples))
             elif frame.samples:
-                time = None
-                if frame.pts is not None and frame.time_base is not None:
-                    time = Fraction(frame.pts * frame.time_base)
-                yield time, float_samples(frame)
+                time_s = None
+                if stamped and frame.pts is not None and frame.time_base is not None:
+                    time_s = frame.pts * frame.time_base.numerator / frame.time_base.denominator
+                last = Block(float_samples(frame), frame.sample_rate, frame.layout.name, time_s)
+                yield last
 
-    @property
-    def _shape(self) -> tuple[int, int]:
-        return self.sample_rate_hz, self.num_channels
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _declared_samples(container: InputContainer, stream: AudioStream, rate: int) -> int | None:
@@ -146,33 +164,47 @@ def _declared_samples(container: InputContainer, stream: AudioStream, rate: int)
     return round(stream.duration * stream.time_base * rate)
 
 
-def _follows(
-    following: tuple[Fraction | None, FloatArray | None] | None, time: Fraction | None, length: Fraction
-) -> bool:
-    """Whether the next block's time agrees with this one's."""
-    if following is None or following[0] is None or time is None:
-        return False
-    return abs(following[0] - time - length) <= GAP_TOLERANCE_S
+def _without_padding(blocks: Iterator[FloatArray], declared: int | None) -> Iterator[FloatArray]:
+    """The blocks; the last one without what goes beyond the declared number of samples, if that is codec padding."""
+    given = 0
+    current = next(blocks, None)
+    while current is not None:
+        following = next(blocks, None)
+        over = given + len(current) - declared if declared is not None and following is None else 0
+        if 0 < over <= min(CODEC_PADDING_SAMPLES, len(current)):
+            current = current[: len(current) - over]
+        given += len(current)
+        yield current
+        current = following
 
 
-def open_sound(path: str | os.PathLike[str], *, check: Check | None = None) -> SoundFile:
+def open_sound(
+    path: str | os.PathLike[str], *, check: Check | None = None, lead_s: Fraction = Fraction(0)
+) -> SoundFile:
     """Open the sound of a file.
 
     Args:
+        lead_s: silence to put before its first sample.
         check: called between blocks of every pass; raises `Cancelled` when the job was stopped.
     Raises:
         MediaNotFound, UnreadableMedia, NoAudioStream
     """
-    file = Path(path)
-    container = open_input(file, sound_only=True)
-    with container:
+    file = existing_file(path)
+    pieces = joined_pieces(file)
+    with open_piece(file, pieces[0] if pieces else None) as container:
         stream = audio_stream(container, file)
         for frame in sound_frames(container, stream, file, check=check):
             if frame is None:
                 continue
-            channels = len(frame.layout.channels)
             return SoundFile(
-                file, frame.sample_rate, channels, frame.layout.name, stream.codec_context.name, check=check
+                file,
+                frame.sample_rate,
+                len(frame.layout.channels),
+                frame.layout.name,
+                stream.codec_context.name,
+                check=check,
+                lead_s=lead_s,
+                pieces=pieces,
             )
         declared = stream.codec_context
         if declared.sample_rate and stream.duration in (None, 0):
@@ -186,6 +218,7 @@ def read_audio(
     *,
     start_s: float = 0.0,
     duration_s: float | None = None,
+    lead_s: Fraction = Fraction(0),
     warnings: list[str] | None = None,
     check: Check | None = None,
 ) -> AudioClip:
@@ -193,10 +226,12 @@ def read_audio(
 
     The mean of all channels is taken first, then soxr (HQ) resamples; the result has exactly
     ceil(samples * sample_rate_hz / native rate) samples, cut or filled with zeros. All as `librosa.load` does with
-    `soxr_hq`, which the published systems use.
+    `soxr_hq`, which the published systems use. Where the mean has far less sound than the channels have, as when they
+    cancel each other, one channel is heard instead, and a warning says so.
 
     Args:
-        start_s, duration_s: the part to read, in seconds of the file's sound.
+        start_s, duration_s: the part to read, in seconds of the file's sound, with the silence before it.
+        lead_s: silence to put before the first sample.
         warnings: receives sentences about lost or repaired sound.
         check: called between blocks; raises `Cancelled` when the job was stopped.
     Returns:
@@ -210,23 +245,51 @@ def read_audio(
         raise OptionError(f"Cannot read sound at {sample_rate_hz} Hz from {start_s} s.", accepted="positive numbers")
     if duration_s is not None and not (math.isfinite(duration_s) and duration_s > 0):
         raise OptionError(f"duration_s {duration_s} is out of range.", accepted="more than 0 seconds")
-    sound = open_sound(path, check=check)
+    sound = open_sound(path, check=check, lead_s=lead_s)
     native = sound.sample_rate_hz
     first = round(start_s * native)
     stop = None if duration_s is None else first + max(1, round(duration_s * native))
-    resampler = Resampler(native, sample_rate_hz, 1)
-    data = bytearray()  # grows in place: a list of blocks would hold everything twice when it is joined
-    for block in sound.blocks(first, stop):
-        data += resampler.push(block.mean(axis=1, keepdims=True)).tobytes()
-    data += resampler.finish().tobytes()
-    if warnings is not None:
-        warnings.extend(sound.warnings)
-    if resampler.taken == 0:
+    mixdown = Mixdown(native, sound.num_channels, _centre(sound))
+    samples = _resampled(map(mixdown.push, sound.blocks(first, stop)), native, sample_rate_hz)
+    if not len(samples):
         part = f" from {start_s:g} s on" if start_s else ""
         raise AudioTooShort(
             f"The sound of {str(path)!r} has no samples{part}.", remedy="choose an earlier start, or another file"
         )
-    return AudioClip(samples=np.frombuffer(data, np.float32), sample_rate_hz=sample_rate_hz, source=str(path))
+    notes = sound.warnings
+    lost = mixdown.lost()
+    if lost is not None:
+        samples = _resampled(_in_one_channel(sound.blocks(first, stop), lost), native, sample_rate_hz)
+        notes.append(
+            f"The mean of the {sound.num_channels} channels of {sound.path.name} has far less sound than the channels "
+            f"({lost.replaced / native:.1f} s); channel {lost.channel + 1} is listened to there instead."
+        )
+    if warnings is not None:
+        warnings.extend(notes)
+    return AudioClip(samples=samples, sample_rate_hz=sample_rate_hz, source=str(path))
+
+
+def _resampled(blocks: Iterable[FloatArray], rate_in_hz: int, rate_out_hz: int) -> FloatArray:
+    """Mono blocks as one array."""
+    resampler = Resampler(rate_in_hz, rate_out_hz, 1)
+    data = bytearray()  # grows in place: a list of blocks would hold everything twice when it is joined
+    for block in blocks:
+        data += resampler.push(block).tobytes()
+    data += resampler.finish().tobytes()
+    return np.frombuffer(data, np.float32)
+
+
+def _in_one_channel(blocks: Iterable[FloatArray], lost: OneChannel) -> Iterator[FloatArray]:
+    at = 0
+    for block in blocks:
+        yield lost.mix(block, at)
+        at += len(block)
+
+
+def _centre(sound: SoundFile) -> int | None:
+    """The channel of dialogue, where the layout of more than two has one."""
+    names = [channel.name for channel in av.AudioLayout(sound.layout).channels] if sound.num_channels > 2 else []
+    return names.index("FC") if "FC" in names else None
 
 
 def read_audio_native(path: str | os.PathLike[str]) -> tuple[FloatArray, int]:
@@ -249,49 +312,6 @@ def resample_clip(clip: AudioClip, sample_rate_hz: int) -> AudioClip:
     resampler = Resampler(clip.sample_rate_hz, sample_rate_hz, 1)
     samples = np.concatenate([resampler.push(clip.samples[:, np.newaxis]), resampler.finish()])[:, 0]
     return AudioClip(samples=np.ascontiguousarray(samples), sample_rate_hz=sample_rate_hz, source=clip.source)
-
-
-class Resampler:
-    """Changes the sample rate of a stream of blocks, with an exact total length.
-
-    Args:
-        rate_in_hz, rate_out_hz: sample rates.
-        num_channels: channels of every block.
-    """
-
-    def __init__(self, rate_in_hz: int, rate_out_hz: int, num_channels: int) -> None:
-        self._ratio = Fraction(rate_out_hz, rate_in_hz)
-        self._channels = num_channels
-        self._stream = None
-        if rate_in_hz != rate_out_hz:
-            self._stream = soxr.ResampleStream(rate_in_hz, rate_out_hz, num_channels, dtype="float32", quality="HQ")
-        self.taken = 0
-        """Samples per channel that went in."""
-        self.given = 0
-        """Samples per channel that came out."""
-
-    def push(self, block: FloatArray) -> FloatArray:
-        """Take [n, channels] float32, return what is ready, [m, channels] float32."""
-        self.taken += len(block)
-        if self._stream is None:
-            self.given += len(block)
-            return block
-        out: FloatArray = self._stream.resample_chunk(np.ascontiguousarray(block), last=False).reshape(
-            -1, self._channels
-        )
-        self.given += len(out)
-        return np.asarray(out, np.float32)
-
-    def finish(self) -> FloatArray:
-        """The rest, so that ceil(taken * ratio) samples came out in all."""
-        total = math.ceil(self.taken * self._ratio)
-        rest = np.zeros((0, self._channels), np.float32)
-        if self._stream is not None:
-            rest = self._stream.resample_chunk(rest, last=True).reshape(-1, self._channels)
-        wanted = total - self.given
-        rest = np.concatenate([rest[:wanted], np.zeros((max(0, wanted - len(rest)), self._channels), np.float32)])
-        self.given += len(rest)
-        return rest
 
 
 def write_wav(path: str | os.PathLike[str], clip: AudioClip, overwrite: bool = True) -> None:
@@ -336,10 +356,3 @@ def float_samples(frame: AudioFrame) -> FloatArray:
         values = values.astype(np.int16) - 128
     scaled: FloatArray = np.ascontiguousarray(values * np.float64(1 / _FULL_SCALE[kind]), np.float32)
     return scaled
-
-
-def _silence(count: int, channels: int) -> Iterator[FloatArray]:
-    while count > 0:
-        part = min(count, BLOCK_SAMPLES)
-        yield np.zeros((part, channels), np.float32)
-        count -= part

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from talkinghead.contracts import AudioClip, FloatArray
 from talkinghead.errors import EncoderUnavailable, UnreadableMedia
 from talkinghead.media.container import encode
-from talkinghead.media.sound import Resampler, open_sound, pcm16_from_float
+from talkinghead.media.resampling import Resampler
+from talkinghead.media.sound import open_sound, pcm16_from_float
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -50,6 +51,10 @@ _NAMED = {*_USUAL_LAYOUTS.values(), *_SAME_SPEAKERS, "3.0", "quad", "3.1", "4.1"
 
 BITS_PER_CHANNEL = 96_000
 READ_AHEAD_SAMPLES = 1 << 14
+WORTH_SAYING = 0.001
+"""Part of the samples; decoders of lossy formats overshoot full scale here and there."""
+FAR_BEYOND = 1.5
+"""A peak that no decoder overshoots to."""
 
 
 class Soundtrack:
@@ -58,17 +63,23 @@ class Soundtrack:
     Args:
         sound: a media file, or samples.
         start_s: seconds to leave out at the beginning.
+        lead_s: silence to put before the sound of a file; part of the beginning.
         duration: seconds to use; None for all.
     """
 
     def __init__(
-        self, sound: Path | AudioClip, *, start_s: float = 0.0, duration: float | Fraction | None = None
+        self,
+        sound: Path | AudioClip,
+        *,
+        start_s: float = 0.0,
+        lead_s: Fraction = Fraction(0),
+        duration: float | Fraction | None = None,
     ) -> None:
         self._file = None
         if isinstance(sound, AudioClip):
             self.sample_rate_hz, self.num_channels, self.layout = sound.sample_rate_hz, 1, "mono"
         else:
-            self._file = open_sound(sound)
+            self._file = open_sound(sound, lead_s=lead_s)
             self.sample_rate_hz, self.num_channels = self._file.sample_rate_hz, self._file.num_channels
             self.layout = self._file.layout
             if self.layout not in _NAMED:
@@ -83,24 +94,43 @@ class Soundtrack:
                 raise UnreadableMedia("The sound holds values that are no numbers (NaN or infinite).")
             self._blocks = iter([sound.samples[first:stop, np.newaxis]])
         self._rest = np.zeros((0, self.num_channels), np.float32)
+        self._read = self._beyond = 0
+        self._peak = 0.0
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What was lost in the part read so far."""
-        return tuple(self._file.warnings) if self._file is not None else ()
+        notes = list(self._file.warnings) if self._file is not None else []
+        share = self._beyond / self._read if self._read else 0.0
+        if share >= WORTH_SAYING or (self._beyond and self._peak >= FAR_BEYOND):
+            notes.append(
+                f"{100 * share:.2g} % of the samples of the sound are beyond full scale, by up to "
+                f"{20 * np.log10(self._peak):.1f} dB, and are clipped in the video."
+            )
+        return tuple(notes)
 
     def take(self, count: int) -> FloatArray:
         """The next samples, [count, channels] float32; zeros after the end."""
         parts, have = [self._rest], len(self._rest)
         while have < count:
             block = next(self._blocks, None)
-            if block is None:
+            if block is not None:
+                self._measure(block)
+            else:
                 block = np.zeros((count - have, self.num_channels), np.float32)
             parts.append(block)
             have += len(block)
         joined = np.concatenate(parts) if len(parts) > 1 else parts[0]
         self._rest = joined[count:]
         return joined[:count]
+
+    def _measure(self, block: FloatArray) -> None:
+        """Count what is beyond full scale."""
+        self._read += block.size
+        peak = float(max(block.max(), -block.min()))
+        if peak > 1:
+            self._beyond += int(np.count_nonzero(np.abs(block) > 1))
+            self._peak = max(self._peak, peak)
 
 
 class SoundEncoder:

@@ -93,6 +93,7 @@ def write_video(
     fps: Fraction,
     soundtrack: Path | AudioClip | None = None,
     start_s: float = 0.0,
+    lead_s: Fraction = Fraction(0),
     duration: float | Fraction | None = None,
     num_frames: int | None = None,
     options: EncodeOptions = GOOD_QUALITY,
@@ -109,6 +110,7 @@ def write_video(
         fps: frames per second, exact.
         soundtrack: a media file whose sound is used (its rate and channels are kept where the codec can), or samples.
         start_s: where in the soundtrack the video begins, seconds.
+        lead_s: silence before the soundtrack, of a file; `start_s` counts from its beginning.
         duration: seconds of the soundtrack to use; silence follows. None: as much as there are pictures.
         num_frames: how many frames are expected; fewer or more are noted.
         on_frame: called with the number of frames written so far.
@@ -128,6 +130,7 @@ def write_video(
                     fps=fps,
                     soundtrack=soundtrack,
                     start_s=start_s,
+                    lead_s=lead_s,
                     duration=duration,
                     options=options,
                     overwrite=overwrite,
@@ -171,6 +174,7 @@ class VideoWriter:
         fps: Fraction,
         soundtrack: Path | AudioClip | None = None,
         start_s: float = 0.0,
+        lead_s: Fraction = Fraction(0),
         duration: float | Fraction | None = None,
         options: EncodeOptions = GOOD_QUALITY,
         overwrite: bool = True,
@@ -199,7 +203,7 @@ class VideoWriter:
         audio_codec = _audio_codec(suffix, options)
         sound: Soundtrack | None = None
         if soundtrack is not None and audio_codec is not None:
-            sound = Soundtrack(soundtrack, start_s=start_s, duration=duration)
+            sound = Soundtrack(soundtrack, start_s=start_s, lead_s=lead_s, duration=duration)
         elif soundtrack is not None and options.audio_codec != "none":
             self._notes.append(f"A {suffix.removeprefix('.').upper()} file holds no sound; it is left out.")
         self._sound = sound

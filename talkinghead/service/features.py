@@ -41,12 +41,13 @@ def extract_features(
         raise OptionError(f"There are no features {kind!r}.", accepted=choices(KINDS))
     check_free(out, force=force)
     watch = Stopwatch()
-    clip = read_audio(audio, SPEECH_RATE_HZ)
+    notes: list[str] = []
+    clip = read_audio(audio, SPEECH_RATE_HZ, warnings=notes)
     rows = _features(clip, kind, encoder, convention, device)
     write_array(out, rows)
     inputs = {"audio": audio, **({"encoder": encoder} if encoder is not None and encoder.is_file() else {})}
     write_record(out, "extract-features", {"kind": kind, "convention": convention}, inputs)
-    details = {"kind": kind, "shape": list(rows.shape)}
+    details = {"kind": kind, "shape": list(rows.shape), "notes": notes}
     return StageReport("extract-features", str(out), watch.seconds(), len(rows), "rows", details)
 
 

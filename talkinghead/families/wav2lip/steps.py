@@ -55,10 +55,11 @@ def extract_mel(audio: Path, out: Path, *, mel_padding: str = "zeros", force: bo
     check_free(out, force=force)
     watch = Stopwatch()
     settings = MelSettings(padding="reflect" if mel_padding == "reflect" else "zeros")
-    mel = mel_spectrogram(read_audio(audio, settings.sample_rate_hz).samples, settings)
+    notes: list[str] = []
+    mel = mel_spectrogram(read_audio(audio, settings.sample_rate_hz, warnings=notes).samples, settings)
     write_array(out, mel)
     write_record(out, "extract-mel", {"mel_padding": mel_padding}, {"audio": audio})
-    return StageReport("extract-mel", str(out), watch.seconds(), mel.shape[1], "columns")
+    return StageReport("extract-mel", str(out), watch.seconds(), mel.shape[1], "columns", {"notes": notes})
 
 
 def chunk_mel(

@@ -1,0 +1,89 @@
+"""Files that were joined end to end: all of the sound is there, in one rate and layout."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from talkinghead.media import open_sound, read_audio
+from talkinghead.media.joined import joined_pieces
+from tests.sound_files import clicks, found_clicks, write_stream
+from tests.synthetic_media import wav_file
+
+MP3, ADTS, FLAC, OPUS, WAV = "libmp3lame", "aac", "flac", "libopus", "pcm_s16le"
+SUFFIX = {MP3: "mp3", ADTS: "aac", FLAC: "flac", OPUS: "ogg", WAV: "wav"}
+CONTAINER = {ADTS: "adts"}
+
+JOINTS = [
+    (MP3, (24_000, 1), (44_100, 2)),
+    (MP3, (44_100, 2), (24_000, 1)),
+    (MP3, (16_000, 1), (48_000, 1)),
+    (ADTS, (44_100, 1), (44_100, 2)),
+    (ADTS, (44_100, 2), (44_100, 1)),
+    (ADTS, (24_000, 1), (44_100, 2)),
+    (ADTS, (48_000, 2), (48_000, 6)),
+    (FLAC, (24_000, 1), (44_100, 2)),
+    (FLAC, (44_100, 2), (44_100, 2)),
+    (OPUS, (48_000, 1), (48_000, 2)),
+    (OPUS, (48_000, 1), (48_000, 1)),
+    (WAV, (24_000, 1), (44_100, 2)),
+    (WAV, (44_100, 2), (44_100, 2)),
+]
+
+
+def one(folder: Path, codec: str, rate: int, channels: int) -> bytes:
+    """Two seconds with a click after one, as a file."""
+    samples = clicks(2.0, rate, (1.0,), channels)
+    if codec == WAV:
+        return wav_file(samples, rate)
+    path = folder / f"{rate}-{channels}.{SUFFIX[codec]}"
+    return write_stream(path, samples, rate, codec, container=CONTAINER.get(codec)).read_bytes()
+
+
+@pytest.mark.parametrize(("codec", "first", "second"), JOINTS)
+def test_all_of_it_is_heard(codec: str, first: tuple[int, int], second: tuple[int, int], tmp_path: Path) -> None:
+    path = tmp_path / f"joined.{SUFFIX[codec]}"
+    path.write_bytes(b"".join(one(tmp_path, codec, *shape) for shape in (first, second, first)))
+    sound = open_sound(path)
+    assert (sound.sample_rate_hz, sound.num_channels) == first
+    blocks = list(sound.blocks())
+    assert {block.shape[1] for block in blocks} == {first[1]}
+    assert sum(map(len, blocks)) / first[0] == pytest.approx(6.0, abs=0.25)  # codecs add up to 0.08 s for each
+    warnings: list[str] = []
+    clip = read_audio(path, 16_000, warnings=warnings)
+    found = found_clicks(clip.samples, 16_000)
+    assert found == pytest.approx([1.0, 3.0, 5.0], abs=0.25)
+    assert any("change" in text for text in warnings) == (first != second)
+    if max(first[1], second[1]) > 2:  # where all channels are one, the centre adds to the sides
+        return
+    levels = [float(np.abs(clip.samples[round((at - 0.02) * 16_000) :][:640]).max()) for at in found]
+    assert min(levels) > 0.5 * max(levels)
+
+
+@pytest.mark.parametrize("riff", [0, 0xFFFFFFFF, 1000])
+@pytest.mark.parametrize("data", [0, 0xFFFFFFFF, 0x7FFFFFFF])
+@pytest.mark.parametrize("files", [1, 2])
+def test_wav_files_that_do_not_know_their_size(riff: int, data: int, files: int, tmp_path: Path) -> None:
+    """As programs write them into a pipe."""
+    streamed = bytearray(wav_file(clicks(1.0, 24_000, (0.5,)), 24_000))
+    streamed[4:8] = struct.pack("<I", riff)
+    streamed[40:44] = struct.pack("<I", data)
+    path = tmp_path / "a.wav"
+    path.write_bytes(bytes(streamed) * files)
+    clip = read_audio(path, 24_000)
+    assert len(clip.samples) == 24_000 * files
+    assert found_clicks(clip.samples, 24_000) == pytest.approx([0.5, 1.5][:files], abs=0.005)
+
+
+def test_what_is_one_file_is_read_as_one(tmp_path: Path) -> None:
+    for codec in (FLAC, OPUS, WAV):
+        path = tmp_path / f"one.{SUFFIX[codec]}"
+        path.write_bytes(one(tmp_path, codec, 48_000, 1))
+        assert joined_pieces(path) == ()
+    path.write_bytes(path.read_bytes() + b"LIST\x04\x00\x00\x00INFO" + bytes(40))
+    assert joined_pieces(path) == ()
+    (tmp_path / "short.wav").write_bytes(b"RIFF")
+    assert joined_pieces(tmp_path / "short.wav") == ()
