@@ -71,6 +71,7 @@ def listen(
     start_s: float = 0.0,
     duration_s: float | None = None,
     phones: tuple[Phone, ...] | None = None,
+    face: str | Path | Frame | None = None,
 ) -> Speech:
     """Read speech: 16 kHz mono for the networks, and the original sound for the finished file.
 
@@ -78,10 +79,13 @@ def listen(
         sound: any audio or video file that FFmpeg reads, or samples.
         start_s, duration_s: the part to use, in seconds.
         phones: exact phone times, if known (text to speech knows them).
+        face: the file whose pictures will be shown. Where it is the sound's own file, or a copy, pictures and sound
+            stay as far apart as they begin in it; elsewhere the sound begins with its first sample. `prepare` and
+            `render` find out by themselves too.
     Raises:
         MediaError: the file cannot be read, has no sound or no samples.
     """
-    return speech_input.listen(sound, start_s=start_s, duration_s=duration_s, phones=phones)
+    return speech_input.listen(sound, start_s=start_s, duration_s=duration_s, phones=phones, face=face)
 
 
 def say(text: str, *, lang: str = "en", voice: str | None = None, engine: str = "auto", speed: float = 1.0) -> Speech:

@@ -113,9 +113,19 @@ class Speech:
     soundtrack: Path | AudioClip
     """What is muxed: a media file (its own rate and channels are kept), or samples."""
     start_s: float = 0.0
-    """Where the clip begins in the soundtrack file."""
+    """Where the clip begins in the soundtrack file, counted from the beginning of `lead_s`."""
     phones: tuple[Phone, ...] | None = None
     """Exact phone times where the speech was synthesised; None when they must be recognised."""
+    duration_s: float | None = None
+    """Seconds of the file that were asked for; None: all."""
+    lead_s: Fraction = Fraction(0)
+    """Silence before the sound of the file, whose pictures it is shown with: so much later than they it begins."""
+    hold_s: Fraction = Fraction(0)
+    """How much later than the sound these pictures begin: so long the first one is shown."""
+    offset_dropped: bool = False
+    """Pictures and sound of the file begin at different times, and `lead_s` and `hold_s` do not say so."""
+    warnings: tuple[str, ...] = ()
+    """What was lost, repaired or left out in reading it, as sentences."""
 
 
 @dataclass(frozen=True)

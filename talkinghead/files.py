@@ -83,6 +83,19 @@ def _sha256_of_version(path: Path, version: tuple[int, ...]) -> str:  # noqa: AR
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def same_content(a: str | os.PathLike[str], b: str | os.PathLike[str]) -> bool:
+    """Whether two names stand for one file, or for copies of it; False if one of them is no file."""
+    first, second = Path(a), Path(b)
+    try:
+        if not (first.is_file() and second.is_file()):
+            return False
+        if first.samefile(second):
+            return True
+        return first.stat().st_size == second.stat().st_size and file_sha256(first) == file_sha256(second)
+    except OSError:
+        return False
+
+
 def cache_key(kind: str, /, **parts: object) -> str:
     """Hash everything that decides an entry's content.
 

@@ -42,7 +42,7 @@ def cues(
         PendingOutput(output).discard()  # find out now whether it can be written
     speech = hear(SoundFile(sound, **given.of(PART)))
     found = recognise_phones(speech.clip)
-    for text in found.notes:
+    for text in (*speech.warnings, *found.notes):
         console.warn(text)
     text = format_cues(mouth_cues(found.phones), wanted, sound_file=str(sound))
     if output is None:

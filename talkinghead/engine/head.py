@@ -39,7 +39,15 @@ from talkinghead.engine.cache import Cache
 from talkinghead.engine.context import CancelToken, Progress, RunContext
 from talkinghead.engine.listener import Heard, Listener, RecentWindows, WindowT, hear_all
 from talkinghead.engine.runner import Run, Stage, run_stages
-from talkinghead.engine.timeline import LOOP_POLICIES, FramePlan, LoopPolicy, frame_plan, source_frames_needed
+from talkinghead.engine.speech_input import with_its_pictures
+from talkinghead.engine.timeline import (
+    LOOP_POLICIES,
+    FramePlan,
+    LoopPolicy,
+    frame_plan,
+    held_first,
+    source_frames_needed,
+)
 from talkinghead.errors import OptionError, choices
 from talkinghead.files import text_to_paths
 from talkinghead.media.options import EncodeOptions, FrameOptions
@@ -237,7 +245,8 @@ class Head(ABC, Generic[AvatarT, WindowT]):
         """Which source frame each output frame shows."""
         fps = self.output_fps(avatar, options)
         num_frames = self.num_output_frames(speech, fps)
-        return self.plan_frames(avatar, num_frames, fps, options)
+        held = min(round(speech.hold_s * fps), max(0, num_frames - 1))
+        return held_first(self.plan_frames(avatar, num_frames - held, fps, options), held)
 
     def plan_frames(self, avatar: AvatarT, num_frames: int, fps: Fraction, options: RenderOptions) -> FramePlan:
         """Which source frame each of so many output frames shows; a family may differ under `compat`."""
@@ -276,6 +285,8 @@ class Head(ABC, Generic[AvatarT, WindowT]):
             MediaError: the source cannot be read. NoFaceFound: no face in it.
         """
         options = options or PrepareOptions()
+        if options.speech is not None:
+            options = replace(options, speech=self._beside(source, options.speech))
         run = RunContext(
             cache=options.cache if options.cache is not None else Cache(),
             cancel=cancel or CancelToken(),
@@ -288,6 +299,13 @@ class Head(ABC, Generic[AvatarT, WindowT]):
             warnings=(*avatar.warnings, *run.warnings),
             fallbacks=(*avatar.fallbacks, *run.fallbacks),
         )
+
+    def _beside(self, source: object, speech: Speech) -> Speech:
+        """The speech as it stands beside this source: where both are one file, as far apart as they begin in it."""
+        return speech if self.compat else with_its_pictures(speech, source)
+
+    def _of(self, avatar: AvatarT, speech: Speech) -> Speech:
+        return self._beside(avatar.source.info.path if avatar.source is not None else None, speech)
 
     def frames_needed(self, options: PrepareOptions, source_fps: Fraction | None) -> int | None:
         """Source frames that can be shown at all, or None when the speech is not known while preparing."""
@@ -336,6 +354,7 @@ class Head(ABC, Generic[AvatarT, WindowT]):
         """As `frames`, with alpha: a `Picture` instead of a frame where the model draws transparency."""
         options = options or RenderOptions()
         run = RunContext(cache=avatar.cache or Cache(), cancel=cancel or CancelToken())
+        speech = self._of(avatar, speech)
         plan = self.plan(avatar, speech, options)
         heard = self.hear(avatar, speech, plan.fps, run=run)
         yield from self._start(avatar, heard, plan, options, run)
@@ -405,10 +424,13 @@ class Head(ABC, Generic[AvatarT, WindowT]):
         check_output(output, overwrite=options.overwrite, options=encode)
         started = time.perf_counter()
         run = RunContext(cache=avatar.cache or Cache(), cancel=cancel or CancelToken(), progress=progress)
+        speech = self._of(avatar, speech)
         plan = self.plan(avatar, speech, options)
         heard = self.hear(avatar, speech, plan.fps, run=run)
         self._write_beside(options, heard, speech, plan.fps)
-        soundtrack, start_s = speech.soundtrack, speech.start_s
+        soundtrack, start_s, lead_s = speech.soundtrack, speech.start_s, speech.lead_s
+        for sentence in speech.warnings:
+            run.warn(sentence)
         del speech  # the samples of a long sound: freed here unless the caller keeps them
         listen_s = time.perf_counter() - started
 
@@ -422,6 +444,7 @@ class Head(ABC, Generic[AvatarT, WindowT]):
                 fps=plan.fps,
                 soundtrack=soundtrack,
                 start_s=start_s,
+                lead_s=lead_s,
                 num_frames=len(plan),
                 options=encode,
                 overwrite=options.overwrite,

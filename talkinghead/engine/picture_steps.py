@@ -37,6 +37,7 @@ def encode_video(
 ) -> StageReport:
     """Numbered pictures and a sound to a video: NVENC where it works, else libx264, yuv420p, even sizes."""
     from talkinghead.media import write_video
+    from talkinghead.media.offsets import sound_offset
 
     check_free(out, force=force)
     watch = Stopwatch()
@@ -51,7 +52,8 @@ def encode_video(
     info = write_video(out, source.read(), fps=rate, soundtrack=audio, num_frames=len(source), overwrite=force)
     write_record(out, "encode-video", {"fps": str(rate)}, {"frames": frames, "audio": audio}, {"fps": str(rate)})
     details = {"encoder": info.encoder, "pixel_format": info.pixel_format, "width": info.width, "height": info.height}
-    details["notes"] = list(info.notes)
+    dropped = sound_offset(audio).dropped(audio.name)
+    details["notes"] = [*info.notes, *([dropped] if dropped else [])]
     return StageReport("encode-video", str(out), watch.seconds(), info.num_frames, "frames", details)
 
 

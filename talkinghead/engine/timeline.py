@@ -92,6 +92,10 @@ class SourceIndices(Sequence[int]):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.concatenate([np.zeros(0, np.int64), *self.blocks()]).astype(dtype or np.int64, copy=False)
 
+    def later(self, num_frames: int) -> SourceIndices:
+        """These after so many output frames that show the first of them."""
+        return SourceIndices(len(self) + num_frames, lambda index: self._at(np.maximum(index - num_frames, 0)))
+
     def blocks(self) -> Iterator[NDArray[np.int64]]:
         """All of them, in order."""
         return (self._block(number) for number in range(-(-len(self) // BLOCK)))
@@ -142,6 +146,16 @@ def frame_plan(num_source: int, source_fps: Fraction | None, num_frames: int, fp
     return FramePlan(
         fps, SourceIndices(num_frames, lambda index: looped(source_frames_at(index, fps, rate), num_source, policy))
     )
+
+
+def held_first(plan: FramePlan, num_held: int) -> FramePlan:
+    """The plan after so many frames that show what it shows first."""
+    if not num_held or not len(plan):
+        return plan
+    indices = plan.indices
+    if isinstance(indices, SourceIndices):
+        return FramePlan(plan.fps, indices.later(num_held))
+    return FramePlan(plan.fps, np.concatenate([np.repeat(indices[:1], num_held), indices]))
 
 
 def source_frames_at(index: NDArray[np.int64], fps: Fraction, source_fps: Fraction) -> NDArray[np.int64]:

@@ -45,11 +45,14 @@ def load(model: str, options: LoadOptions | None = None) -> AnyHead:
 def hear(
     speech: SoundFile | SpokenText | AudioClip | Speech,
     *,
+    face: object = None,
     progress: Progress | None = None,
     cancel: CancelToken | None = None,
 ) -> Speech:
     """Read, or speak, what a request says.
 
+    Args:
+        face: what the request shows; see `talkinghead.listen`.
     Raises:
         MediaError: the file cannot be read, has no sound or no samples. And as `talkinghead.say`.
     """
@@ -71,7 +74,7 @@ def hear(
         from talkinghead.audio.phones import read_phones
 
         phones = read_phones(speech.phones)
-    return listen(speech.path, start_s=speech.start_s, duration_s=speech.duration_s, phones=phones)
+    return listen(speech.path, start_s=speech.start_s, duration_s=speech.duration_s, phones=phones, face=face)
 
 
 class _Watch:
@@ -125,7 +128,8 @@ def run(
         heard = [request.speech]
     else:
         with watch.stage("speak" if isinstance(request.speech, SpokenText) else "read-sound"):
-            heard = [hear(request.speech, progress=progress, cancel=cancel)]
+            face = None if head.compat else request.source
+            heard = [hear(request.speech, face=face, progress=progress, cancel=cancel)]
     request.check_length(float(heard[0].clip.duration_s))
     if avatar is None:
         watch.begin("open-face")

@@ -18,6 +18,7 @@ from talkinghead.engine.timeline import (
     FramePlan,
     SourceIndices,
     frame_plan,
+    held_first,
     planned_frames,
     source_indices,
 )
@@ -142,3 +143,19 @@ def test_a_day_is_planned_block_by_block():
     assert plan.indices[-1] == 9
     assert plan.num_distinct == 10
     assert set(computed) <= {timeline.BLOCK, 24 * 3600 * 25 % timeline.BLOCK}
+
+
+@given(lengths, st.integers(0, 400), st.sampled_from(LOOP_POLICIES))
+def test_the_first_frame_is_held_before_the_plan(sizes, num_held, policy):
+    num_source, num_frames = sizes
+    plan = frame_plan(num_source, Fraction(25), num_frames, Fraction(30), policy)
+    held = held_first(plan, num_held)
+    shown = np.asarray(plan.indices)
+    assert np.asarray(held.indices).tolist() == [*shown[:1].tolist() * num_held, *shown.tolist()]
+    assert (held.fps, len(held)) == (plan.fps, len(plan) + (num_held if len(plan) else 0))
+
+
+def test_the_first_frame_of_an_array_is_held_too():
+    plan = FramePlan(Fraction(25), np.array([3, 4, 5]))
+    assert np.asarray(held_first(plan, 2).indices).tolist() == [3, 3, 3, 4, 5]
+    assert held_first(plan, 0) is plan

@@ -369,10 +369,19 @@ def _sound_and_features(
 ) -> tuple[str, ...]:
     """aud.wav for the frames of the folder, and the features whose encoder is there."""
     from talkinghead.media import read_audio, write_wav
+    from talkinghead.media.offsets import sound_offset
 
     start = float(options.start_s + first / options.fps)
     try:
-        clip = read_audio(video, SPEECH_RATE_HZ, start_s=start, duration_s=float(count / options.fps))
+        late = sound_offset(video).kept  # the frames are counted from the first picture, and so is their sound
+        clip = read_audio(
+            video,
+            SPEECH_RATE_HZ,
+            start_s=start + float(max(-late, Fraction(0))),
+            lead_s=max(late, Fraction(0)),
+            duration_s=float(count / options.fps),
+            warnings=warnings,
+        )
     except NoAudioStream:
         warnings.append("The video has no sound: no aud.wav and no features.")
         return ()
