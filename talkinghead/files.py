@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import enum
 import errno
@@ -9,10 +10,10 @@ import hashlib
 import json
 import os
 import re
-import secrets
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +21,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from talkinghead.errors import MediaNotFound, OutputExists, UnreadableMedia, UnwritableOutput
+from talkinghead.places import NOWHERE, partial_name
 
 SEQUENCE_PICTURE = "{:06d}.png"
 SEQUENCE_SOUND = "sound.wav"
@@ -149,6 +151,11 @@ def _plain(value: object) -> Any:
 
 def unwritable(path: Path, error: OSError) -> UnwritableOutput:
     """The error to raise when writing `path` failed in the operating system."""
+    if NOWHERE in path.parents:
+        return UnwritableOutput(
+            "There is no home folder to keep files in.",
+            remedy="set HOME, or TALKINGHEAD_HOME and TALKINGHEAD_CACHE to folders that can be written",
+        )
     if error.errno in _DISK_FULL:
         return UnwritableOutput(
             f"No room left for {str(path)!r}: {error.strerror or error}.",
@@ -165,7 +172,7 @@ def check_target(path: str | os.PathLike[str], *, overwrite: bool, folder: bool 
     Raises:
         OutputExists, UnwritableOutput
     """
-    named, final = str(path), Path(os.path.realpath(path))
+    named, final = str(path), _final(path)
     if not final.name:
         raise UnwritableOutput(f"{named!r} is not a file name.")
     if not final.parent.is_dir():
@@ -178,26 +185,108 @@ def check_target(path: str | os.PathLike[str], *, overwrite: bool, folder: bool 
             f"The folder {str(final.parent)!r} may not be written to: permission denied.",
             remedy="choose another folder",
         )
-    if not os.path.lexists(final):
+    try:
+        final.lstat()
+    except FileNotFoundError:
         return final
+    except OSError as error:
+        raise unwritable(Path(path), error) from error
     if folder:
-        if not final.is_dir():
-            raise UnwritableOutput(f"{named!r} is a file.", accepted="the name of a folder for the pictures")
-        strangers = [item.name for item in final.iterdir() if not _SEQUENCE_FILE.fullmatch(item.name)]
-        if strangers:
-            raise OutputExists(
-                f"The folder {named!r} holds other files, such as {min(strangers)!r}.", remedy="choose a new folder"
-            )
-        if not overwrite and any(final.iterdir()):
-            raise OutputExists(f"{named!r} exists.", remedy="choose another name, or allow overwriting")
-        return final
-    if final.is_dir():
+        _check_sequence_folder(named, final)
+    elif final.is_dir():
         raise UnwritableOutput(f"{named!r} is a folder.", accepted="a file name")
-    if not final.is_file():
+    elif not final.is_file():
         raise UnwritableOutput(f"{named!r} is a pipe or device.", accepted="the name of an ordinary file")
-    if not overwrite:
+    if not overwrite and (not folder or any(final.iterdir())):
         raise OutputExists(f"{named!r} exists.", remedy="choose another name, or allow overwriting")
     return final
+
+
+def _check_sequence_folder(named: str, final: Path) -> None:
+    """Refuse what is no folder of numbered pictures alone."""
+    if not final.is_dir():
+        raise UnwritableOutput(f"{named!r} is a file.", accepted="the name of a folder for the pictures")
+    strangers = [item.name for item in final.iterdir() if not _SEQUENCE_FILE.fullmatch(item.name)]
+    if strangers:
+        raise OutputExists(
+            f"The folder {named!r} holds other files, such as {min(strangers)!r}.", remedy="choose a new folder"
+        )
+
+
+def _final(path: str | os.PathLike[str]) -> Path:
+    """The whole path that a name stands for; links are followed.
+
+    Raises:
+        UnwritableOutput: it stands for none.
+    """
+    try:
+        return Path(os.path.realpath(path))
+    except ValueError as error:  # a zero byte, or what has no bytes on this system
+        raise UnwritableOutput(f"{str(path)!r} is not a file name.") from error
+    except OSError as error:  # only for a name that is not whole
+        raise UnwritableOutput(
+            f"{str(path)!r} cannot be written: the folder in which this runs is not there any more.",
+            remedy="a whole path, or run it in a folder that is there",
+        ) from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, where they are missing.
+
+    Raises:
+        UnwritableOutput: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UnwritableOutput(f"{str(folder)!r} cannot be a folder: a file is in the way.") from error
+    except OSError as error:
+        raise UnwritableOutput(
+            f"The folder {str(folder)!r} cannot be made: {error.strerror or error}.", remedy="another folder"
+        ) from error
+
+
+@contextmanager
+def folder_for(path: Path) -> Iterator[None]:
+    """Make the folder that a file goes into, for a block that writes it.
+
+    Where the block fails, what was made for it and is still empty goes again.
+
+    Raises:
+        UnwritableOutput: it cannot be made.
+    """
+    final = _final(path)
+    missing = [folder for folder in final.parents if not os.path.lexists(folder)]
+    make_folder(final.parent)
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):  # somebody else has put something there
+            for folder in missing:
+                folder.rmdir()
+        raise
+
+
+def check_folder_for(path: Path) -> None:
+    """Check that the folder of a file is there, or can be made.
+
+    Raises:
+        UnwritableOutput: it cannot.
+    """
+    folder = _final(path).parent
+    while not os.path.lexists(folder):
+        try:
+            folder.lstat()
+        except FileNotFoundError:
+            folder = folder.parent
+        except OSError as error:
+            raise unwritable(folder, error) from error
+    if not folder.is_dir():
+        raise UnwritableOutput(f"{str(folder)!r} cannot be a folder: a file is in the way.")
+    if not os.access(folder, os.W_OK):
+        raise UnwritableOutput(
+            f"The folder {str(folder)!r} may not be written to: permission denied.", remedy="choose another folder"
+        )
 
 
 class PendingOutput:
@@ -218,7 +307,7 @@ class PendingOutput:
         self.final = check_target(path, overwrite=overwrite, folder=folder)
         self.folder = folder
         self.committed = False
-        self.temporary = self.final.with_name(f".{self.final.name[:80]}.{secrets.token_hex(6)}.part")
+        self.temporary = self.final.with_name(partial_name(self.final.name))
         try:
             if folder:
                 self.temporary.mkdir()
@@ -229,22 +318,35 @@ class PendingOutput:
         except OSError as error:
             raise unwritable(self.named, error) from error
 
-    def commit(self) -> None:
-        """Flush everything to the disk and give it the final name."""
+    def commit(self, *, flush: bool = True) -> None:
+        """Give it the final name.
+
+        Args:
+            flush: have everything on the disk before; off for many small files of a work that can be done again.
+        """
         try:
             if self.folder:
-                for item in self.temporary.iterdir():
+                for item in self.temporary.iterdir() if flush else ():
                     _sync(item)
                 if self.final.is_dir():
                     _empty_sequence_folder(self.final)
                     self.final.rmdir()
-            else:
+            elif flush:
                 _sync(self.temporary)
             self.temporary.replace(self.final)
         except OSError as error:
             raise unwritable(self.named, error) from error
         self.committed = True
-        _sync_folder(self.final.parent)
+        if flush:
+            _sync_folder(self.final.parent)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """For what is written in the block: errors of the operating system name the output."""
+        try:
+            yield
+        except OSError as error:
+            raise unwritable(self.named, error) from error
 
     def discard(self) -> None:
         """Remove what was written so far."""
@@ -264,14 +366,16 @@ class PendingOutput:
         self.discard()
 
 
-def write_bytes(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = True) -> None:
-    """Write a whole file so that it appears complete or not at all."""
+def write_bytes(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = True, flush: bool = True) -> None:
+    """Write a whole file so that it appears complete or not at all.
+
+    Args:
+        flush: as for `PendingOutput.commit`.
+    """
     with PendingOutput(path, overwrite=overwrite) as pending:
-        try:
+        with pending.writing():
             pending.temporary.write_bytes(data)
-        except OSError as error:
-            raise unwritable(pending.named, error) from error
-        pending.commit()
+        pending.commit(flush=flush)
 
 
 def _empty_sequence_folder(folder: Path) -> None:

@@ -23,8 +23,10 @@ from xml.sax.saxutils import escape
 from talkinghead.audio.visemes import SILENCE, is_vowel
 from talkinghead.contracts import MouthCue, Phone, Speech
 from talkinghead.errors import MediaNotFound, OptionError, UnreadableMedia, choices
+from talkinghead.places import check_apart
 
 FORMATS = ("json", "tsv", "xml", "srt", "dat")
+_NOT_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 """Names of the cue formats; each is also the suffix of its files. All but srt are Rhubarb's."""
 
 SHAPES = "ABCDEFGHX"
@@ -241,6 +243,8 @@ def write_speech_cues(path: Path, speech: Speech, phones: Sequence[Phone] | None
     format = path.suffix.lstrip(".").lower()
     if format not in FORMATS:
         raise OptionError(f"The cue file is {path.name!r}.", accepted=f"a name that ends in .{choices(FORMATS)}")
+    sound = speech.soundtrack if isinstance(speech.soundtrack, Path) else None
+    check_apart([path], [sound])
     if phones is None:
         phones = speech.phones
     if phones is None:
@@ -248,8 +252,8 @@ def write_speech_cues(path: Path, speech: Speech, phones: Sequence[Phone] | None
 
         phones = recognise_phones(speech.clip).phones
     cues = mouth_cues(phones)
-    sound = speech.soundtrack.name if isinstance(speech.soundtrack, Path) else ""
-    write_bytes(path, format_cues(cues, format, sound_file=sound).encode("utf-8"))
+    name = sound.name if sound is not None else ""
+    write_bytes(path, format_cues(cues, format, sound_file=name).encode("utf-8"))
     return cues
 
 
@@ -278,7 +282,8 @@ def format_cues(
         rows = ",\n".join(
             f'    {{ "start": {cue.start_s:.2f}, "end": {cue.end_s:.2f}, "value": "{cue.shape}" }}' for cue in cues
         )
-        name = json.dumps(sound_file, ensure_ascii=False)
+        # a byte of a name that is no UTF-8 becomes an escape, which readers of JSON turn into the same name
+        name = json.dumps(sound_file, ensure_ascii=False).encode("utf-8", "backslashreplace").decode("utf-8")
         return (
             f'{{\n  "metadata": {{\n    "soundFile": {name},\n    "duration": {end_s:.2f}\n  }},\n'
             f'  "mouthCues": [\n{rows}\n  ]\n}}\n'
@@ -289,7 +294,7 @@ def format_cues(
         )
         return (
             '<?xml version="1.0" encoding="utf-8"?>\n<rhubarbResult>\n  <metadata>\n'
-            f"    <soundFile>{escape(sound_file)}</soundFile>\n    <duration>{end_s:.2f}</duration>\n  </metadata>\n"
+            f"    <soundFile>{_xml_text(sound_file)}</soundFile>\n    <duration>{end_s:.2f}</duration>\n  </metadata>\n"
             f"  <mouthCues>\n{rows}  </mouthCues>\n</rhubarbResult>\n"
         )
     if format == "srt":
@@ -300,6 +305,12 @@ def format_cues(
     if format == "dat":
         return _format_dat(cues, end_s, dat_fps, preston_blair)
     raise OptionError(f"There is no cue format {format!r}.", accepted=choices(FORMATS))
+
+
+def _xml_text(text: str) -> str:
+    """Text inside an element; characters that XML does not have are written as Python writes them."""
+    shown = _NOT_XML.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+    return escape(shown, {"\r": "&#13;"})
 
 
 def _format_dat(cues: Sequence[MouthCue], end_s: float, fps: float, preston_blair: bool) -> str:

@@ -12,7 +12,6 @@ a margin on both sides; what lies in the margins belongs to the neighbours.
 from __future__ import annotations
 
 import re
-import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 from talkinghead.audio.articulation import HOP_S, HOP_SAMPLES, LABELS
 from talkinghead.audio.energy import runs
 from talkinghead.contracts import SPEECH_RATE_HZ, FloatArray
+from talkinghead.places import temporary_folder
 
 LABEL_INDEX = {label: index for index, label in enumerate(LABELS)}
 SILENT = LABEL_INDEX["SIL"]
@@ -161,8 +161,8 @@ class Words(_Recogniser):
         import pocketsphinx
 
         path = pocketsphinx.get_model_path
-        with tempfile.TemporaryDirectory(prefix="talkinghead-") as folder:
-            dictionary = Path(folder) / "frequent.dict"
+        with temporary_folder() as folder:
+            dictionary = folder / "frequent.dict"
             dictionary.write_text(frequent_words(), encoding="utf-8")
             decoder = pocketsphinx.Decoder(
                 hmm=path("en-us/en-us"),

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from talkinghead.backends.base import Array
 from talkinghead.backends.runtimes import onnxruntime
 from talkinghead.errors import MissingDependency, OptionError
+from talkinghead.places import temporary_folder
 
 
 class _Samples:
@@ -54,8 +53,8 @@ def quantise(model: bytes, samples: Sequence[dict[str, Array]]) -> bytes:
     except ImportError as error:
         raise MissingDependency("onnxruntime", extra="models", purpose="8-bit calibration") from error
     logging.getLogger().setLevel(max(logging.getLogger().level, logging.WARNING))
-    with tempfile.TemporaryDirectory(prefix="talkinghead-") as folder:
-        source, ready, result = (Path(folder) / name for name in ("float.onnx", "ready.onnx", "int8.onnx"))
+    with temporary_folder() as folder:
+        source, ready, result = (folder / name for name in ("float.onnx", "ready.onnx", "int8.onnx"))
         source.write_bytes(model)
         quant_pre_process(str(source), str(ready), skip_symbolic_shape=True)
         graph = onnx.load(str(ready)).graph

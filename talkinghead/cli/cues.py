@@ -11,6 +11,7 @@ from talkinghead.cli.groups import PART, PART_OF_SOUND
 from talkinghead.errors import OptionError, choices
 from talkinghead.service.request import SoundFile
 from talkinghead.terminal import console
+from talkinghead.terminal.apart import WRITTEN
 from talkinghead.terminal.flags import Given, declared_flags, make_flags, with_flags
 
 
@@ -18,7 +19,9 @@ def cues(
     given: Given,
     sound: Annotated[Path, typer.Argument(help="Speech: any audio or video file.")],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Cue file; its suffix chooses the format. Default: stdout.")
+        Path | None,
+        typer.Option("-o", "--output", help="Cue file; its suffix chooses the format. Default: stdout."),
+        WRITTEN,
     ] = None,
     format: Annotated[
         str | None, typer.Option(help="json, tsv, xml, srt or dat; default: from the output's suffix, else tsv.")

@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from talkinghead.terminal import console
+from talkinghead.terminal.apart import WRITTEN
 
 
 def demo(
-    output: Annotated[Path, typer.Option("-o", "--output", help="Video to write.")] = Path("demo.mp4"),
+    output: Annotated[Path, typer.Option("-o", "--output", help="Video to write."), WRITTEN] = Path("demo.mp4"),
     face: Annotated[
         Path | None, typer.Option("--face", "-f", help="Your own picture or video; default: an astronaut's portrait.")
     ] = None,

@@ -10,6 +10,7 @@ import typer
 
 from talkinghead.errors import MediaNotFound
 from talkinghead.terminal import console
+from talkinghead.terminal.apart import WRITTEN
 
 _NAMES = {"psnr_db": "PSNR", "ssim": "SSIM", "lpips": "LPIPS", "lmd_px": "LMD", "psnr_region_db": "PSNR of the lips"}
 
@@ -31,7 +32,7 @@ def evaluate(
         typer.Option(help="Dataset folder of a Gaussian head: PSNR inside the recorded lips too (ori_imgs/*.lms)."),
     ] = None,
     poses: Annotated[str, typer.Option(help="With --scene: which list the videos show, train or val.")] = "val",
-    report: Annotated[Path | None, typer.Option(help="Write every measure of every frame as JSON.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write every measure of every frame as JSON."), WRITTEN] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Show that on stdout instead of the means.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:

@@ -19,6 +19,7 @@ from talkinghead.errors import OptionError
 from talkinghead.registry import DEFAULT_FAMILY, FAMILIES, family
 from talkinghead.service.request import Request
 from talkinghead.terminal import console
+from talkinghead.terminal.apart import WRITTEN
 from talkinghead.terminal.flags import Flag, Given, declared_flags, make_flags, with_flags
 
 if TYPE_CHECKING:
@@ -119,7 +120,9 @@ def generate(
     cache: Annotated[
         bool, typer.Option("--cache/--no-cache", help="Keep and reuse what was found in a face video before.")
     ] = True,
-    report: Annotated[Path | None, typer.Option(help="Write what ran, and where the time went, as JSON.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write what ran, and where the time went, as JSON."), WRITTEN
+    ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Show that on stdout instead of a table.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> int:
@@ -152,12 +155,12 @@ def generate(
         render=_render(given),
     )
     requests = plan_requests(base, sources, said, output)
-    check_before(requests, report)
+    check_before(requests, report, [text_file] if text_file is not None else [])
     outcomes = _run(Batch(requests), quiet=quiet)
     results = [outcome.to_dict() for outcome in outcomes]
     shown = results[0]["report"] if len(requests) == 1 else {"items": results}
     if report is not None:
-        write_report(report, shown)
+        write_report(report, shown, new_folder=any(one.make_folder for one in requests))
     if json_output:
         console.print_json(shown)
     else:

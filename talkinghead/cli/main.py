@@ -99,9 +99,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "--debug" in given:
         debug = True
         given = [argument for argument in given if argument != "--debug"]
-    console.use_plain_warnings()
     os.environ.setdefault("SVT_LOG", "1")  # errors only: the AV1 encoder talks on stderr otherwise
-    with console.debugging(debug), _signals() as stopped:
+    with console.any_streams(), console.debugging(debug), _signals() as stopped:
+        console.use_plain_warnings()
         try:
             status = app(given or ["--help"], prog_name="talkinghead", standalone_mode=False, obj=Program())
             status = status if isinstance(status, int) else 0

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from talkinghead.terminal import console
+from talkinghead.terminal.apart import WRITTEN
 from talkinghead.terminal.typers import new_typer
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ app = new_typer(help="List models; download, file, check, convert and remove the
 @app.command("convert")
 def convert(
     source: Annotated[Path, typer.Argument(metavar="IN", help="Checkpoint: .pth, .pt, TorchScript, ONNX, npz.")],
-    output: Annotated[Path, typer.Argument(metavar="OUT", help="File to write, .safetensors.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="File to write, .safetensors."), WRITTEN],
     key: Annotated[
         str | None, typer.Option(help="Take the tensors below this key (a/b for nested ones); default: found.")
     ] = None,
@@ -227,7 +228,7 @@ def _say_filed(record: Installed) -> None:
 
 def _ask(entry: CatalogueEntry) -> bool:
     """Show the licence and ask, where there is somebody to ask."""
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         return False
     _show_entry(entry)
     return typer.confirm("Do you accept this licence?", err=True)
@@ -243,7 +244,7 @@ class _ByteProgress:
         self._last_s = time.monotonic()
 
     def __enter__(self) -> _ByteProgress:
-        if not self._quiet and sys.stderr.isatty():
+        if not self._quiet and console.is_terminal(sys.stderr):
             from rich.console import Console
             from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
             from rich.progress import TransferSpeedColumn as Speed

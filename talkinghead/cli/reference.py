@@ -10,6 +10,7 @@ import typer
 
 from talkinghead.errors import InputError, MediaNotFound, OptionError
 from talkinghead.terminal import console
+from talkinghead.terminal.apart import WRITTEN
 from talkinghead.terminal.placing import Backend, Device, Precision
 from talkinghead.terminal.typers import new_typer
 
@@ -53,7 +54,7 @@ def list_networks(json_output: Annotated[bool, typer.Option("--json", help="Show
 def run(
     network: Annotated[str, typer.Argument(help="A name from `talkinghead reference list`.")],
     inputs: Annotated[Path, typer.Option(help="Named input arrays, .npz.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Where the named output arrays go, .npz.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Where the named output arrays go, .npz."), WRITTEN],
     weights: Annotated[Path | None, typer.Option(help="Weights, .safetensors, named as in the checkpoint.")] = None,
     config: Annotated[Path | None, typer.Option(help="The network's configuration, .json.")] = None,
     device: Device = "cpu",

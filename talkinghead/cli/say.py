@@ -15,18 +15,20 @@ import typer
 from talkinghead.cli.groups import OPTIONS, SPEECH, SPOKEN
 from talkinghead.engine.options import build_config
 from talkinghead.errors import OptionError
+from talkinghead.places import check_apart
 from talkinghead.speech.options import SpeechOptions
 from talkinghead.terminal import console
+from talkinghead.terminal.apart import WRITTEN
 from talkinghead.terminal.flags import Given, declared_flags, make_flags, with_flags
 
 
 def say(
     given: Given,
     text: Annotated[str | None, typer.Argument(help="What to say; - reads it from stdin.")] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Sound file to write, .wav.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Sound file to write, .wav."), WRITTEN] = None,
     text_file: Annotated[Path | None, typer.Option(help="Read the text from this file (UTF-8) instead.")] = None,
     phones: Annotated[
-        Path | None, typer.Option(help="Write the sounds with their times as JSON (espeak only).")
+        Path | None, typer.Option(help="Write the sounds with their times as JSON (espeak only)."), WRITTEN
     ] = None,
     voices: Annotated[bool, typer.Option("--voices", help="List engines, languages and voices, and end.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite/--no-overwrite", help="Replace a file that exists.")] = True,
@@ -46,6 +48,8 @@ def say(
         return
     if output is None:
         raise OptionError("No output is given.", accepted="-o speech.wav")
+    voice = given.of(SPEECH).get("voice")
+    check_apart([output, phones], [voice])  # the voice of piper is a file
     words = given_text(text, text_file, getattr(sys.stdin, "buffer", None))
     chosen = open_voice(build_config(SpeechOptions, given.of(SPEECH), owner="Speech"))
     if phones is not None:
@@ -54,6 +58,7 @@ def say(
                 f"The engine {chosen.engine} does not tell when each sound begins.", remedy="leave --phones out"
             )
         PendingOutput(phones).discard()
+    PendingOutput(output, overwrite=overwrite).discard()  # find out now whether it can be written
     seconds, found = write_speech(output, speak(words, voice=chosen, progress=_counter(quiet)), overwrite=overwrite)
     if phones is not None and found is not None:
         write_bytes(phones, phones_json(found))

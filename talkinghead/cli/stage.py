@@ -10,6 +10,7 @@ import typer
 from talkinghead.cli.rows import row_group
 from talkinghead.engine.manifest import CommandRow
 from talkinghead.registry import FAMILIES
+from talkinghead.terminal.apart import WRITTEN
 from talkinghead.terminal.placing import Device
 from talkinghead.terminal.steps import Force, Report, show_step
 from talkinghead.terminal.typers import new_typer
@@ -45,7 +46,7 @@ Audio = Annotated[Path, typer.Option("--audio", help="Speech: any audio or video
 
 def extract_features(
     audio: Audio,
-    out: Annotated[Path, typer.Option("--out", help="Features, .npy: one row per video frame.")],
+    out: Annotated[Path, typer.Option("--out", help="Features, .npy: one row per video frame."), WRITTEN],
     kind: Annotated[
         str, typer.Option("--kind", help="ave, hubert (25 rows/s), wenet (20 rows/s), deepspeech or esperanto.")
     ] = "ave",

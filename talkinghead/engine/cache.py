@@ -27,6 +27,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from talkinghead.files import unwritable
+from talkinghead.places import given_folder, user_folder
+
 DEFAULT_MAX_BYTES = 2 * 1024**3
 """Size above which the least recently used entries are removed."""
 
@@ -57,11 +60,7 @@ class CacheWarning(UserWarning):
 def default_folder() -> Path:
     """Where the cache lives: `TALKINGHEAD_CACHE`, else the platform's cache folder for this user."""
     given = os.environ.get(CACHE_VARIABLE)
-    if given:
-        return Path(given).expanduser()
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("talkinghead", appauthor=False))
+    return given_folder(given) if given else user_folder("cache")
 
 
 class Cache:
@@ -96,7 +95,7 @@ class Cache:
         path = self.path(key)
         try:
             arrays = _read(path, key)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except _READ_ERRORS as error:
             warnings.warn(f"Damaged cache entry {path} is ignored ({error}).", CacheWarning, stacklevel=2)
@@ -131,13 +130,19 @@ class Cache:
             partial.replace(path)
             partial = None
         except OSError as error:
-            warnings.warn(f"Cache folder {self.folder} cannot be written ({error}).", CacheWarning, stacklevel=2)
+            self._tell_unwritable(error)
             return
         finally:
             if partial is not None:
                 with contextlib.suppress(OSError):
                     partial.unlink(missing_ok=True)
         self._trim(keep=path)
+
+    def _tell_unwritable(self, error: OSError) -> None:
+        """Say that nothing is kept. The place of the warning is this line, so that a process says it once."""
+        why = unwritable(self.folder, error).what
+        text = f"{why} The work goes on without the cache; {CACHE_VARIABLE} may name another folder."
+        warnings.warn(text, CacheWarning, stacklevel=1)
 
     def size(self) -> int:
         """Bytes of all entries."""

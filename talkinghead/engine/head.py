@@ -51,6 +51,7 @@ from talkinghead.engine.timeline import (
 from talkinghead.errors import OptionError, choices
 from talkinghead.files import text_to_paths
 from talkinghead.media.options import EncodeOptions, FrameOptions
+from talkinghead.places import check_apart
 
 if TYPE_CHECKING:
     from talkinghead.engine.manifest import Manifest
@@ -421,6 +422,9 @@ class Head(ABC, Generic[AvatarT, WindowT]):
         options = options or RenderOptions()
         output = Path(output)
         encode = options.encode or EncodeOptions()
+        seen = avatar.source.info.path if avatar.source is not None else None
+        sound = speech.soundtrack if isinstance(speech.soundtrack, Path) else None
+        check_apart([output, options.motion, options.cues], [seen, sound])
         check_output(output, overwrite=options.overwrite, options=encode)
         started = time.perf_counter()
         run = RunContext(cache=avatar.cache or Cache(), cancel=cancel or CancelToken(), progress=progress)

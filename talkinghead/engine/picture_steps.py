@@ -39,7 +39,7 @@ def encode_video(
     from talkinghead.media import write_video
     from talkinghead.media.offsets import sound_offset
 
-    check_free(out, force=force)
+    check_free(out, force=force, inputs=(frames, audio))
     watch = Stopwatch()
     source = PictureFolder(frames)
     known = fps_of(frames)

@@ -6,9 +6,8 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.errors import InputError, MediaNotFound, OutputExists, StaleStage, UnwritableOutput
+from talkinghead.files import PendingOutput, check_target, unwritable, write_bytes
+from talkinghead.places import STAGE_RECORD, check_apart, fitted_name, partial_name
 
-RECORD_SUFFIX = ".stage.json"
 VERSION = 1
 _EDGE = 64 * 1024
 
@@ -84,7 +84,7 @@ def identity(path: Path) -> str:
     sha = hashlib.sha256()
     if path.is_dir():
         for item in sorted(item for item in path.iterdir() if not item.name.startswith(".")):
-            sha.update(f"{item.name} {item.stat().st_size} ".encode())
+            sha.update(f"{item.name} {item.stat().st_size} ".encode("utf-8", "surrogateescape"))
             _update(sha, item)
     elif path.is_file():
         sha.update(f"{path.stat().st_size} ".encode())
@@ -107,7 +107,7 @@ def _update(sha: Any, path: Path) -> None:
 
 def record_path(output: Path) -> Path:
     """Where the record of a file or folder lies."""
-    return output / RECORD_SUFFIX if output.is_dir() else output.with_name(output.name + RECORD_SUFFIX)
+    return output / STAGE_RECORD if output.is_dir() else output.with_name(fitted_name(output.name, STAGE_RECORD))
 
 
 def read_record(output: Path) -> Record | None:
@@ -133,7 +133,7 @@ def write_record(
     plain = json.loads(json.dumps(dict(options), default=str))
     made_from = {role: identity(path) for role, path in inputs.items()}
     record = Record(stage, VERSION, plain, made_from, identity(output), dict(facts or {}))
-    record_path(output).write_text(json.dumps(asdict(record), indent=1) + "\n", encoding="utf-8")
+    write_bytes(record_path(output), (json.dumps(asdict(record), indent=1) + "\n").encode("ascii"))
     return record
 
 
@@ -170,61 +170,64 @@ def check_made_from(output: Path, role: str, source: Path) -> None:
 # Files ----------------------------------------------------------------------------------------------------------------
 
 
-def check_free(output: Path, *, force: bool) -> None:
-    """Refuse to replace what is there.
+def check_free(output: Path, *, force: bool, inputs: Sequence[Path | None], folder: bool = False) -> None:
+    """Refuse to replace what is there, and whatever the step reads.
 
+    Args:
+        inputs: all that the step reads; None is left out.
+        folder: the output is a folder of numbered files.
     Raises:
-        OutputExists: and `force` is off. UnwritableOutput: no such folder to write in.
+        OptionError: it is an input. OutputExists: it is there and `force` is off. UnwritableOutput: no such folder to
+        write in.
     """
-    if output.exists() and not force:
-        raise OutputExists(f"{output} exists.", remedy="--force, or another name")
-    if output.exists() and output.is_dir() and _strangers(output):
-        raise OutputExists(
-            f"The folder {output} holds other files, such as {_strangers(output)[0]!r}.", remedy="another folder"
-        )
-    if not output.absolute().parent.is_dir():
-        raise UnwritableOutput(f"There is no folder {output.absolute().parent}.", remedy="make it first")
+    check_apart([output], inputs)
+    if folder and os.path.lexists(output):
+        if not output.is_dir():
+            raise UnwritableOutput(f"{str(output)!r} is a file.", accepted="the name of a folder")
+        if not force:
+            raise OutputExists(f"{str(output)!r} exists.", remedy="--force, or another name")
+        if strangers := _strangers(output):
+            raise OutputExists(
+                f"The folder {str(output)!r} holds other files, such as {strangers[0]!r}.", remedy="another folder"
+            )
+        return
+    try:
+        check_target(output, overwrite=force)
+    except OutputExists as error:
+        raise OutputExists(error.what, remedy="--force, or another name") from error
 
 
 def _strangers(folder: Path) -> list[str]:
     return sorted(
         item.name
         for item in folder.iterdir()
-        if item.name != RECORD_SUFFIX and not (item.suffix in (".png", ".npz") and item.stem.isdigit())
+        if item.name != STAGE_RECORD and not (item.suffix in (".png", ".npz") and item.stem.isdigit())
     )
 
 
 @contextmanager
 def pending_folder(output: Path) -> Iterator[Path]:
     """A folder that gets its name when the block ends well; else it vanishes. An old one is replaced."""
+    temporary = output.with_name(partial_name(output.name))
     try:
-        temporary = Path(tempfile.mkdtemp(dir=output.absolute().parent, prefix=f".{output.name[:60]}."))
-        temporary.chmod(0o777 & ~_umask())
+        temporary.mkdir()
     except OSError as error:
-        raise UnwritableOutput(f"{output} cannot be written: {error.strerror or error}.") from error
+        raise unwritable(output, error) from error
     try:
         yield temporary
         if output.exists():
             shutil.rmtree(output)
         temporary.replace(output)
     except OSError as error:
-        raise UnwritableOutput(f"{output} cannot be written: {error.strerror or error}.") from error
+        raise unwritable(output, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
 def write_array(output: Path, array: NDArray[Any]) -> None:
     """Write a .npy file; it appears whole or not at all."""
-    from talkinghead.files import PendingOutput
-
     with PendingOutput(output) as pending:
-        with pending.temporary.open("wb") as file:
+        with pending.writing(), pending.temporary.open("wb") as file:
             np.save(file, array, allow_pickle=False)
         pending.commit()
 

@@ -13,7 +13,6 @@ import hashlib
 import io
 import json
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from talkinghead.errors import InputError, MediaNotFound, OutputExists, UnwritableOutput
+from talkinghead.errors import InputError, MediaNotFound, OutputExists
+from talkinghead.files import make_folder, unwritable
+from talkinghead.places import partial_name
 
 Array = NDArray[Any]
 FORMAT = "talkinghead-reference 1"
@@ -83,14 +84,15 @@ def write_reference_folder(
     """
     folder = Path(folder)
     if folder.exists() and not overwrite:
-        raise OutputExists(f"{folder} exists.", remedy="another name, or --force")
+        raise OutputExists(f"{str(folder)!r} exists.", remedy="another name, or --force")
     if folder.exists() and not (folder / "manifest.json").is_file():
         raise OutputExists(f"{folder} is no reference folder; it is not replaced.", remedy="another name")
+    pending = folder.with_name(partial_name(folder.name))
     try:
-        folder.absolute().parent.mkdir(parents=True, exist_ok=True)
-        pending = Path(tempfile.mkdtemp(dir=folder.absolute().parent, prefix=f".{folder.name}.", suffix=".part"))
+        make_folder(folder.parent)
+        pending.mkdir()
     except OSError as error:
-        raise UnwritableOutput(f"{folder} cannot be written: {error.strerror or error}.") from error
+        raise unwritable(folder, error) from error
     try:
         (pending / SEAMS).mkdir()
         rows = []
@@ -123,12 +125,11 @@ def write_reference_folder(
             )
         manifest = {"format": FORMAT, **details, "seams": rows, "graphs": graph_rows}
         (pending / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-        pending.chmod(0o755)
         if folder.exists():
             shutil.rmtree(folder)
         pending.replace(folder)
     except OSError as error:
-        raise UnwritableOutput(f"{folder} cannot be written: {error.strerror or error}.") from error
+        raise unwritable(folder, error) from error
     finally:
         shutil.rmtree(pending, ignore_errors=True)
     return folder

@@ -14,7 +14,7 @@ from talkinghead.contracts import Result, Speech, StageTime
 from talkinghead.engine.context import CancelToken, Progress
 from talkinghead.engine.head import AnyHead, Avatar
 from talkinghead.errors import Cancelled
-from talkinghead.service.planning import speech_path
+from talkinghead.service.planning import check_all_apart, speech_path
 from talkinghead.service.request import Request, SpokenText
 from talkinghead.service.run import HeadPool, head_key, hear, run, source_of, told, with_stages
 
@@ -46,10 +46,14 @@ class Batch:
 
     A face that several of them show is prepared once, for all that they say; a text that several of them say is spoken
     once. Use one thread.
+
+    Raises:
+        OptionError: one would write over what another reads or writes.
     """
 
     def __init__(self, requests: Sequence[Request]) -> None:
         self.requests = tuple(requests)
+        check_all_apart(self.requests)
         self._heads = HeadPool(keep=1)
         self._faces = Counter(_face_key(request) for request in requests)
         self._texts = Counter(request.speech for request in requests if isinstance(request.speech, SpokenText))
@@ -76,7 +80,8 @@ class Batch:
     def run(self, request: Request, *, progress: Progress | None = None, cancel: CancelToken | None = None) -> Result:
         """As `service.run.run`; the report counts what was done for this request."""
         started = time.perf_counter()
-        plain = replace(request, report=None)
+        several = len(self.requests) > 1  # their folder is ours to make
+        plain = replace(request, report=None, make_folder=request.make_folder or several)
         times: list[StageTime] = []
         with ExitStack() as stack:
             stack.callback(self._let_go, _face_key(request))
@@ -84,8 +89,6 @@ class Batch:
             times.extend(loaded)
             plain = self._with_speech(plain, times, progress, cancel)
             avatar = self._avatar(plain, head, times, progress, cancel)
-            if len(self.requests) > 1:  # one of several: the folder is ours to make
-                request.output.parent.mkdir(parents=True, exist_ok=True)
             result = run(plain, head=head, avatar=avatar, progress=progress, cancel=cancel)
         return told(request, with_stages(result, times, time.perf_counter() - started))
 

@@ -7,7 +7,6 @@ The inputs are those of `measure.cases`; a family with other needs names its own
 from __future__ import annotations
 
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -20,6 +19,7 @@ from talkinghead.engine.head import LoadOptions, PrepareOptions, RenderOptions
 from talkinghead.engine.speech_input import listen
 from talkinghead.errors import OptionError
 from talkinghead.measure.cases import BenchCase, BenchSettings, BenchTable, bench_speech, portrait_cases
+from talkinghead.places import temporary_folder
 from talkinghead.service.request import Request
 from talkinghead.service.run import load, run
 
@@ -78,8 +78,7 @@ def bench_model(
 
     settings = settings or BenchSettings()
     speech = bench_speech(settings)
-    with tempfile.TemporaryDirectory(prefix="talkinghead-bench-") as name:
-        folder = Path(name)
+    with temporary_folder("talkinghead-bench-") as folder:
         runs = [_measure(model, case, speech, settings, folder, progress) for case in _cases(model, settings, folder)]
         tables = _tables(model, settings, folder, progress)
         artefacts.wait()  # they are written into the folder

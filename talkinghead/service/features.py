@@ -39,7 +39,7 @@ def extract_features(
 
     if kind not in KINDS:
         raise OptionError(f"There are no features {kind!r}.", accepted=choices(KINDS))
-    check_free(out, force=force)
+    check_free(out, force=force, inputs=(audio, encoder))
     watch = Stopwatch()
     notes: list[str] = []
     clip = read_audio(audio, SPEECH_RATE_HZ, warnings=notes)

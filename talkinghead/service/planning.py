@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from talkinghead.contracts import AudioClip, Frame, Speech
 from talkinghead.engine.manifest import Manifest
 from talkinghead.engine.options import build_config
 from talkinghead.errors import InputError, MediaNotFound, OptionError, choices
+from talkinghead.places import check_apart, fitted_name, folded_name
 from talkinghead.registry import FAMILIES
 from talkinghead.service.request import Request, SoundFile, SpokenText
 from talkinghead.speech.options import MAX_CHARACTERS, SpeechOptions
@@ -141,16 +143,18 @@ def plan_requests(
 
     Args:
         base: what is the same for all.
-        output: as for `output_paths`.
+        output: as for `output_paths`; the folder of several, or one that is named with a separator at its end, is made
+            where it is missing.
     Raises:
-        OptionError: several videos into one file, or a video over its own input.
+        OptionError: several videos into one file.
     """
     named = [source if isinstance(source, str | Path) else IN_MEMORY for source in sources]
     codec = base.render.encode.codec if base.render.encode is not None else "auto"
     paths = output_paths(list(map(Path, named)), list(map(speech_path, speeches)), output, codec)
     pairs = [(source, speech) for source in sources for speech in speeches]
+    make = len(pairs) > 1 or _ends_in_separator(output)
     return tuple(
-        replace(base, source=source, speech=speech, output=path)
+        replace(base, source=source, speech=speech, output=path, make_folder=make)
         for (source, speech), path in zip(pairs, paths, strict=True)
     )
 
@@ -164,11 +168,11 @@ def output_paths(sources: Sequence[Path], sounds: Sequence[Path], output: str, c
     Returns:
         One path for each pair, the sounds of the first source first.
     Raises:
-        OptionError: several videos into one file, or a video over its own input.
+        OptionError: several videos into one file.
     """
     several = len(sources) * len(sounds) > 1
     target = Path(output)
-    named_folder = output.endswith(("/", "\\")) or (target.is_dir() and codec != "png")
+    named_folder = _ends_in_separator(output) or (target.is_dir() and codec != "png")
     if several and not named_folder and target.suffix:
         raise OptionError(
             f"{len(sources) * len(sounds)} videos cannot go into the one file {output}.",
@@ -185,20 +189,21 @@ def output_paths(sources: Sequence[Path], sounds: Sequence[Path], output: str, c
                 stem = sound.stem
                 if len(sources) > 1:
                     stem = f"{source.stem}-{sound.stem}" if len(sounds) > 1 else source.stem
-                path = target / (_unused(stem, used) + suffix)
-            for given in (source, sound):
-                if _same_file(path, given):
-                    raise OptionError(f"The output {path} is one of the inputs.", remedy="another name after -o")
+                path = target / _unused(stem, suffix, used)
             paths.append(path)
     return paths
 
 
-def _unused(stem: str, used: set[str]) -> str:
-    """A name that no other video has, which is then used: "x", "x-2", ..."""
-    name, number = stem, 2
-    while name in used:
-        name, number = f"{stem}-{number}", number + 1
-    used.add(name)
+def _ends_in_separator(output: str) -> bool:
+    return output.endswith("/") or (os.sep == "\\" and output.endswith("\\"))
+
+
+def _unused(stem: str, suffix: str, used: set[str]) -> str:
+    """A name that no other video has, which is then used: "x.mp4", "x-2.mp4", ...; case does not tell names apart."""
+    name, number = fitted_name(stem, suffix), 2
+    while folded_name(name) in used:
+        name, number = fitted_name(stem, f"-{number}{suffix}"), number + 1
+    used.add(folded_name(name))
     return name
 
 
@@ -211,30 +216,30 @@ def usual_suffix(codec: str) -> str:
     return next((facts.suffixes[0] for facts in ENCODERS if codec in (facts.codec, facts.name)), ".mp4")
 
 
-def _same_file(a: Path, b: Path) -> bool:
-    try:
-        return a.is_file() and a.samefile(b)
-    except OSError:
-        return False
-
-
 # Before slow work -----------------------------------------------------------------------------------------------------
 
 
-def check_before(requests: Sequence[Request], report: Path | None = None) -> None:
+def check_before(requests: Sequence[Request], report: Path | None = None, read: Sequence[Path] = ()) -> None:
     """Find what can be found before anything slow begins; of several requests each is looked at when its turn comes.
 
     Args:
         report: a file that is to be written about all of them.
+        read: files that were read for them.
     Raises:
-        MediaNotFound: an input is not there. OutputError: a file cannot be written. And as `talkinghead.say`.
+        OptionError: an output is an input, or another output. MediaNotFound: an input is not there. OutputError: a file
+        cannot be written. And as `talkinghead.say`.
     """
-    from talkinghead.files import PendingOutput, existing_file
+    from talkinghead.files import PendingOutput, check_folder_for, existing_file
     from talkinghead.media import EncodeOptions, check_output
     from talkinghead.speech import open_voice
 
-    for path in (report, *(request.report for request in requests)):
-        if path is not None:
+    check_all_apart(requests, report, read)
+    beside = [path for request in requests for path in request.outputs if path != request.output]
+    made = {request.output.parent for request in requests if request.make_folder}
+    for path in beside if report is None else (report, *beside):
+        if path.parent in made and not path.parent.exists():
+            check_folder_for(path)
+        else:
             PendingOutput(path).discard()
     for options in {request.speech.options for request in requests if isinstance(request.speech, SpokenText)}:
         open_voice(options)
@@ -243,8 +248,21 @@ def check_before(requests: Sequence[Request], report: Path | None = None) -> Non
     (request,) = requests
     facts = request.facts
     is_path = facts is not None and facts.source_is_path and isinstance(request.source, str | Path)
-    if facts is not None and is_path and not Path(str(request.source)).exists():
+    if facts is not None and is_path and not os.path.lexists(str(request.source)):
         raise MediaNotFound(f"There is no file {str(request.source)!r}.", accepted=facts.face_source)
     if isinstance(request.speech, SoundFile):
         existing_file(request.speech.path)
-    check_output(request.output, overwrite=request.render.overwrite, options=request.render.encode or EncodeOptions())
+    encode = request.render.encode or EncodeOptions()
+    check_output(request.output, overwrite=request.render.overwrite, options=encode, new_folder=request.make_folder)
+
+
+def check_all_apart(requests: Sequence[Request], report: Path | None = None, read: Sequence[Path] = ()) -> None:
+    """Refuse requests of which one would write over what another reads or writes.
+
+    Args:
+        report, read: as for `check_before`.
+    Raises:
+        OptionError
+    """
+    outputs = [path for request in requests for path in request.outputs]
+    check_apart([*outputs, report], {*read, *(path for request in requests for path in request.inputs)})

@@ -6,8 +6,10 @@ names files is data: `to_dict` gives a row of JSON values, `from_dict` takes one
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -88,6 +90,8 @@ class Request:
     """Also write what ran, and where the time went, into this file, JSON."""
     max_speech_s: float | None = None
     """Longer speech is refused, seconds; None: any length."""
+    make_folder: bool = False
+    """Make the folder of the video where it is missing."""
 
     def __post_init__(self) -> None:
         text_to_paths(self, "output", "report")
@@ -126,6 +130,18 @@ class Request:
         frames = replace(self.prepare.frames or FrameOptions(), fps=self.render.fps)
         return replace(self.prepare, frames=frames)
 
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """Every file and folder that is read, as far as it is named."""
+        parts = (self.source, self.speech, self.load, self.prepare, replace(self.render, motion=None, cues=None))
+        return tuple(path for part in parts for path in _paths_in(part))
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """Every file that is written."""
+        named = (self.output, self.report, self.render.motion, self.render.cues)
+        return tuple(path for path in named if path is not None)
+
     def check_length(self, seconds: float) -> None:
         """Refuse speech that is too long.
 
@@ -163,6 +179,8 @@ class Request:
         for name in ("report", "max_speech_s"):
             if getattr(self, name) is not None:
                 row[name] = plain(getattr(self, name), name)
+        if self.make_folder:
+            row["make_folder"] = True
         return row
 
     @staticmethod
@@ -189,10 +207,34 @@ class Request:
             if isinstance(limit, bool) or not isinstance(limit, int | float):
                 raise OptionError(f"max_speech_s is {limit!r}.", accepted="a number of seconds")
             values["max_speech_s"] = float(limit)
+        if not isinstance(rest.get("make_folder", False), bool):
+            raise OptionError(f"make_folder is {rest['make_folder']!r}.", accepted="true or false")
+        values["make_folder"] = rest.get("make_folder", False)
         return Request(**values)
 
 
-_KEYS = ("source", "speech", "output", "model", "load", "prepare", "render", "report", "max_speech_s")
+_KEYS = ("source", "speech", "output", "model", "load", "prepare", "render", "report", "max_speech_s", "make_folder")
+
+
+def _paths_in(value: Any) -> Iterator[Path]:
+    """Files and folders that a value names: paths, and texts that are the name of something that is there."""
+    if isinstance(value, Path):
+        yield value
+    elif isinstance(value, str):
+        if value and os.path.lexists(value):
+            yield Path(value)
+    elif isinstance(value, AudioClip):
+        yield from _paths_in(value.source)
+    elif isinstance(value, Speech):
+        yield from _paths_in(value.soundtrack)
+    elif isinstance(value, SpokenText):
+        yield from _paths_in(value.options.voice)
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _paths_in(item)
+    elif dataclasses.is_dataclass(value):
+        for item in dataclasses.fields(value):
+            yield from _paths_in(getattr(value, item.name))
 
 
 def check_family_options(facts: Manifest, values: Mapping[str, Any]) -> None:

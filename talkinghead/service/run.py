@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from talkinghead.engine.head import AnyHead, Avatar, LoadOptions
 from talkinghead.engine.lru import Lru
 from talkinghead.engine.speech_input import listen, say
 from talkinghead.errors import OptionError
+from talkinghead.files import folder_for
 from talkinghead.registry import build, family
-from talkinghead.service.planning import missing_source
+from talkinghead.service.planning import check_all_apart, missing_source
 from talkinghead.service.request import Request, SoundFile, SpokenText
 
 HEADS_KEPT = 3
@@ -118,6 +119,7 @@ def run(
         Cancelled: the token was used.
     """
     started = time.perf_counter()
+    check_all_apart([request])
     watch = _Watch(progress, cancel)
     if head is None:
         if request.model is None:
@@ -137,8 +139,9 @@ def run(
         avatar = head.prepare(source_of(request, head), options, progress=progress, cancel=cancel)
         watch.times.extend(avatar.times)
         del options
-    # Handed over rather than lent, so that the samples are freed once they have been listened to.
-    result = head.render(avatar, heard.pop(), request.output, request.render, progress=progress, cancel=cancel)
+    with folder_for(request.output) if request.make_folder else nullcontext():
+        # Handed over rather than lent, so that the samples are freed once they have been listened to.
+        result = head.render(avatar, heard.pop(), request.output, request.render, progress=progress, cancel=cancel)
     return told(request, with_stages(result, watch.times, time.perf_counter() - started))
 
 
@@ -168,10 +171,16 @@ def told(request: Request, result: Result) -> Result:
     return result
 
 
-def write_report(path: Path, report: Any) -> None:
-    """Write a report as JSON; it appears whole or not at all."""
-    from talkinghead.files import write_bytes
+def write_report(path: Path, report: Any, *, new_folder: bool = False) -> None:
+    """Write a report as JSON; it appears whole or not at all.
 
+    Args:
+        new_folder: make its folder where it is missing.
+    """
+    from talkinghead.files import make_folder, write_bytes
+
+    if new_folder:
+        make_folder(path.parent)
     write_bytes(path, (json.dumps(report, indent=2, default=str) + "\n").encode("utf-8"))
 
 
@@ -206,6 +215,7 @@ class HeadPool:
     def run(self, request: Request, *, progress: Progress | None = None, cancel: CancelToken | None = None) -> Result:
         """`run`, with a head of the pool."""
         started = time.perf_counter()
+        check_all_apart([request])
         with self.borrow(request, progress) as (head, times):
             result = run(replace(request, report=None), head=head, progress=progress, cancel=cancel)
         return told(request, with_stages(result, times, time.perf_counter() - started))

@@ -1,8 +1,16 @@
-"""What the user sees: results on stdout, everything else on stderr."""
+"""What the user sees: results on stdout, everything else on stderr.
+
+Whatever the streams are (a terminal of a few letters, a closed pipe, none at all), what can be shown is shown and the
+work goes on.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import os
+import re
 import sys
 import threading
 import time
@@ -11,9 +19,11 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from talkinghead.errors import TalkingHeadError
+from talkinghead.errors import TalkingHeadError, UnwritableOutput
+from talkinghead.places import printable
 
 if TYPE_CHECKING:
     from talkinghead.engine.context import ProgressEvent
@@ -21,10 +31,77 @@ if TYPE_CHECKING:
 _debug: ContextVar[bool] = ContextVar("debug", default=False)
 
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""What moves a cursor or changes a terminal, in a name for example; tabs and line ends apart."""
+
+
+@contextmanager
+def any_streams() -> Iterator[None]:
+    """For the time of the block, streams that take every text: a character that a terminal does not have is written as
+    its number, and where there is no stream, nothing is written.
+    """
+    with contextlib.ExitStack() as stack:
+        _fill_descriptors()
+        for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+            stream = getattr(sys, name)
+            if stream is None:
+                stack.callback(setattr, sys, name, None)
+                setattr(sys, name, stack.enter_context(Path(os.devnull).open(mode, encoding="utf-8")))
+            elif mode == "w" and isinstance(stream, io.TextIOWrapper) and not stream.closed:
+                stack.callback(_reconfigure, stream, stream.errors)
+                _reconfigure(stream, "backslashreplace")
+        yield
+
+
+def _fill_descriptors() -> None:
+    """Open what a process was started without: else the next file, a video perhaps, takes the place of stderr."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest that is free
+
+
+def _reconfigure(stream: io.TextIOWrapper, errors: str | None) -> None:
+    with contextlib.suppress(ValueError, OSError):  # it was closed, or cannot be flushed
+        stream.reconfigure(errors=errors)
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether somebody looks at it, on a terminal that can be drawn on."""
+    if stream is None or stream.closed:
+        return False
+    return stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+
+
+def _write(stream: TextIO | None, text: str) -> None:
+    """One text and a line end.
+
+    Raises:
+        OSError: it cannot be written; but not for a reader that has gone, as `head` does.
+    """
+    if stream is None or stream.closed:
+        return
+    try:
+        stream.write(_CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text) + "\n")
+        stream.flush()
+    except BrokenPipeError:
+        with contextlib.suppress(OSError, ValueError):
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, stream.fileno())  # what follows, and the flush at the end, go nowhere
+            os.close(nothing)
+
+
 def say(text: str = "") -> None:
-    """A result, to stdout."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    """A result, to stdout.
+
+    Raises:
+        UnwritableOutput: the disk is full, or the like.
+    """
+    try:
+        _write(sys.stdout, text)
+    except OSError as error:
+        raise UnwritableOutput(f"The result cannot be shown: {error.strerror or error}.") from error
 
 
 def print_json(value: Any) -> None:
@@ -34,8 +111,8 @@ def print_json(value: Any) -> None:
 
 def note(text: str) -> None:
     """Something by the way, to stderr."""
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):  # there is nowhere else to say it
+        _write(sys.stderr, text)
 
 
 def warn(text: str) -> None:
@@ -99,7 +176,7 @@ def use_plain_warnings() -> None:
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Aligned text; columns whose every cell is a number are aligned to the right."""
-    cells = [[str(cell) for cell in row] for row in rows]
+    cells = [[printable(cell) for cell in row] for row in rows]
     widths = [max([len(name), *(len(row[i]) for row in cells)]) for i, name in enumerate(columns)]
     right = [bool(cells) and all(_numeric(row[i]) for row in cells) for i in range(len(columns))]
 
@@ -144,7 +221,7 @@ class ProgressDisplay:
         from talkinghead.engine.progress import JobProgress
 
         self._quiet = quiet
-        self._label = f"{label}: " if label else ""
+        self._label = f"{printable(label)}: " if label else ""
         self._job = JobProgress()
         self._lock = threading.Lock()
         self._bar: Any = None
@@ -154,7 +231,7 @@ class ProgressDisplay:
         self._finished: set[str] = set()
 
     def __enter__(self) -> ProgressDisplay:
-        if not self._quiet and sys.stderr.isatty():
+        if not self._quiet and is_terminal(sys.stderr):
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn
 

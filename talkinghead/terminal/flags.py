@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.models import ParameterInfo
 
 from talkinghead.engine.options import OptionField, option_fields
 from talkinghead.errors import OptionError, choices
@@ -140,6 +141,8 @@ def declared_flags(function: Callable[..., Any]) -> tuple[str, ...]:
     found = ["--help"]
     for parameter in inspect.signature(function, eval_str=True).parameters.values():
         for info in getattr(parameter.annotation, "__metadata__", ()):
+            if not isinstance(info, ParameterInfo):
+                continue
             # inside Annotated the first name stands where a default would
             names = [name for name in (info.default, *(info.param_decls or ())) if isinstance(name, str)]
             names = names or ["--" + parameter.name.replace("_", "-")]

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from talkinghead.terminal import console
+from talkinghead.terminal.apart import WRITTEN
 
 if TYPE_CHECKING:
     from talkinghead.engine.steps import StageReport
 
 Force = Annotated[bool, typer.Option("--force", help="Replace a result that is there.")]
-Report = Annotated[Path | None, typer.Option("--report", help="Write time and throughput as JSON.")]
+Report = Annotated[Path | None, typer.Option("--report", help="Write time and throughput as JSON."), WRITTEN]
 
 
 def show_step(made: StageReport, report: Path | None) -> None:

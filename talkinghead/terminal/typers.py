@@ -8,8 +8,10 @@ from typing import Any
 
 import typer
 from typer.core import TyperGroup
+from typer.models import CommandInfo, TyperInfo
 
 from talkinghead.assets import help_texts
+from talkinghead.terminal.apart import keep_apart
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 
@@ -30,6 +32,7 @@ def build_command(name: str, function: Callable[..., Any]) -> Any:
     """A parser for one function; `function.command_class` may name a subclass of TyperCommand."""
     single = new_typer()
     give_docstring(function)
+    function = keep_apart(function)
     text = paragraphs(function.__doc__ or "")
     single.command(name, help=text, context_settings=CONTEXT, cls=getattr(function, "command_class", None))(function)
     return typer.main.get_command(single)
@@ -51,21 +54,28 @@ def build_group(name: str, group: typer.Typer) -> Any:
     """A parser for a group; without a subcommand it is a usage error, unless the group has a callback of its own."""
     if group.registered_callback is None:
         group.callback()(_nothing)  # a group of one stays a group
-    for function in functions_of(group):
-        give_docstring(function)
+    for info in infos_of(group):
+        if info.callback is not None:
+            give_docstring(info.callback)
+            info.callback = keep_apart(info.callback)
     built = typer.main.get_command(group)
     built.name = name
     return built
 
 
-def functions_of(group: typer.Typer) -> Iterator[Callable[..., Any]]:
-    """The functions behind a group of commands, those of groups in it included."""
-    for info in (group.registered_callback, *group.registered_commands):
-        if info is not None and info.callback is not None:
-            yield info.callback
+def infos_of(group: typer.Typer) -> Iterator[TyperInfo | CommandInfo]:
+    """What a group of commands registered, what groups in it did included."""
+    if group.registered_callback is not None:
+        yield group.registered_callback
+    yield from group.registered_commands
     for below in group.registered_groups:
         if below.typer_instance is not None:
-            yield from functions_of(below.typer_instance)
+            yield from infos_of(below.typer_instance)
+
+
+def functions_of(group: typer.Typer) -> Iterator[Callable[..., Any]]:
+    """The functions behind a group of commands, those of groups in it included."""
+    yield from (info.callback for info in infos_of(group) if info.callback is not None)
 
 
 def _nothing() -> None:

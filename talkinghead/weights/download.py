@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 
 from talkinghead.errors import BackendError, UnwritableOutput, WrongCheckpoint
 from talkinghead.files import unwritable
+from talkinghead.places import given_folder
 from talkinghead.weights.offline import offline_reason
 
 Progress = Callable[[int, int | None], None]
@@ -74,8 +75,8 @@ def in_hub_cache(url: str, sha256: str) -> Path | None:
     """The file in the Hugging Face cache (`HF_HOME`, `HF_HUB_CACHE`), whose large files are named by their SHA-256."""
     if not sha256 or not url.startswith(HUB + "/"):
         return None
-    home = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
-    cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub").expanduser()
+    home = given_folder(os.environ.get("HF_HOME") or "~/.cache/huggingface")
+    cache = given_folder(os.environ.get("HF_HUB_CACHE") or str(home / "hub"))
     owner, repository = url.removeprefix(HUB + "/").split("/")[:2]
     blob = cache / f"models--{owner}--{repository}" / "blobs" / sha256
     return blob if blob.is_file() else None
@@ -198,7 +199,7 @@ def _fetch(
     opener = urllib.request.build_opener(_Redirects)
     request = urllib.request.Request(url, headers=headers)  # noqa: S310 (the scheme was checked)
     with opener.open(request, timeout=options.timeout_s) as answer:
-        have = _goes_on_from(answer, part, have)
+        have = _goes_on_from(answer, part, have, "" if verified else tag)
         limit = size if size is not None else options.max_bytes
         total = _length_of_all(answer, have, size, limit)
         _check_room(part, (total or size or 0) - have)
@@ -215,14 +216,21 @@ def _fetch(
             raise ConnectionError(f"the connection ended after {part.stat().st_size} of {total} bytes")
 
 
-def _goes_on_from(answer: Any, part: Path, have: int) -> int:
-    """How many of the bytes that are there the answer goes on from: all or none."""
+def _goes_on_from(answer: Any, part: Path, have: int, tag: str) -> int:
+    """How many of the bytes that are there the answer goes on from: all or none.
+
+    Args:
+        tag: of the bytes that are there, where nothing else tells whether the answer is of the same file; else "".
+    """
     if answer.status != 206:
         return 0
     start = answer.headers.get("Content-Range", "").removeprefix("bytes ").split("-")[0]
     if start != str(have):
         part.unlink(missing_ok=True)
         raise ConnectionError("it resumed at another place")
+    if tag and answer.headers.get("ETag", tag) != tag:  # it did not heed If-Range
+        part.unlink(missing_ok=True)
+        raise ConnectionError("the file was changed meanwhile")
     return have
 
 
@@ -275,12 +283,14 @@ def _note_origin(part: Path, url: str, tag: str) -> None:
 def _resumable(part: Path, url: str, verified: bool) -> tuple[int, str]:
     """Bytes that are there and can be gone on from, and the tag that they carry.
 
-    What came from another mirror is used only where the hash will tell whether the whole is right.
+    Something must tell whether what follows belongs to the same file: a known hash of the whole, which also lets
+    another mirror go on, or the tag of the server. Else the file is fetched again from its beginning.
     """
     try:
         origin = json.loads(_origin(part).read_text(encoding="utf-8"))
-        if part.is_file() and (origin["url"] == url or verified):
-            return part.stat().st_size, str(origin["etag"]) if origin["url"] == url else ""
+        tag = str(origin["etag"]) if origin["url"] == url else ""
+        if part.is_file() and (tag or verified):
+            return part.stat().st_size, tag
     except (OSError, ValueError, KeyError, TypeError):
         pass
     return 0, ""

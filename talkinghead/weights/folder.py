@@ -7,6 +7,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from talkinghead.places import given_folder, user_folder
+
 HOME_VARIABLE = "TALKINGHEAD_HOME"
 """Environment variable that names the package's data folder; models are in `models` below it."""
 
@@ -14,11 +16,7 @@ HOME_VARIABLE = "TALKINGHEAD_HOME"
 def model_folder() -> Path:
     """Where detectors look for model files: `TALKINGHEAD_HOME`/models, else the user's data folder."""
     given = os.environ.get(HOME_VARIABLE)
-    if given:
-        return Path(given).expanduser() / "models"
-    import platformdirs
-
-    return Path(platformdirs.user_data_dir("talkinghead", appauthor=False)) / "models"
+    return (given_folder(given) if given else user_folder("data")) / "models"
 
 
 def find_model(patterns: Sequence[str]) -> Path | None:

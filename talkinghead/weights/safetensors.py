@@ -6,10 +6,7 @@ then the data. See https://github.com/huggingface/safetensors.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from talkinghead.errors import OutputExists, UnwritableOutput, WrongCheckpoint
+from talkinghead.errors import OutputExists, WrongCheckpoint
+from talkinghead.files import PendingOutput
 from talkinghead.weights.pickled import decode_elements, element_type
 
 Array = NDArray[Any]
@@ -91,7 +89,7 @@ def write_safetensors(
         TypeError: an array of a type that the format lacks.
     """
     if path.exists() and not overwrite:
-        raise OutputExists(f"{path} exists.", remedy="another name, or --force")
+        raise OutputExists(f"{str(path)!r} exists.", remedy="another name, or --force")
     arrays = {name: np.asarray(value) for name, value in tensors.items()}
     for name, value in arrays.items():
         if value.dtype.newbyteorder("=") not in _NAMES:
@@ -109,23 +107,14 @@ def write_safetensors(
         offset += value.nbytes
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    temporary: str | None = None
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        with os.fdopen(handle, "wb") as file:
+    with PendingOutput(path) as pending:
+        with pending.writing(), pending.temporary.open("wb") as file:
             file.write(len(text).to_bytes(8, "little"))
             file.write(text)
             for name in order:
                 value = arrays[name]
                 file.write(np.ascontiguousarray(value, dtype=value.dtype.newbyteorder("<")).data)
-        Path(temporary).replace(path)
-        temporary = None
-    except OSError as error:
-        raise UnwritableOutput(f"{path} cannot be written: {error.strerror or error}.") from error
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                Path(temporary).unlink()
+        pending.commit()
 
 
 def aligned(raw: Array, dtype: np.dtype[Any]) -> Array:

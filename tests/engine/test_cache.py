@@ -195,7 +195,7 @@ def test_a_full_disk_leaves_nothing(cache: Cache, monkeypatch: pytest.MonkeyPatc
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np.lib.format, "write_array", full)
-    with pytest.warns(CacheWarning, match="No space left"):
+    with pytest.warns(CacheWarning, match="No room left"):
         cache.put(KEY, {"x": np.zeros(1)})
     assert files(cache) == []
 

@@ -117,6 +117,6 @@ def test_what_can_be_found_before_slow_work(tmp_path: Path) -> None:
     ):
         with pytest.raises(kind):
             check_before([replace(good, **change)])
-    missing = replace(good, source=tmp_path / "none.png")
+    missing = replace(good, source=tmp_path / "none.png", output=tmp_path / "p.mp4")
     check_before([good, missing])  # each is looked at when its turn comes
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.wav", "me.png"]

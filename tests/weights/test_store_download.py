@@ -190,6 +190,36 @@ def test_a_wrong_range_is_not_trusted(server: Server, target: Path) -> None:
             _send(handler, DATA, cut=100_000 if len(server.asked) == 1 else None)
 
     server.routes["/a"] = route
+    download([f"{server.url}/a"], target, sha256=SHA, options=QUICK)
+    assert target.read_bytes() == DATA
+    assert [header for _, header in server.asked] == ["", "bytes=100000-", ""]
+
+
+@pytest.mark.parametrize(
+    ("tags", "heeds"),
+    [
+        (("", ""), True),  # nothing tells one version from the other
+        (('W/"v"', 'W/"v"'), True),  # a weak tag says nothing about bytes
+        (('"old"', '"new"'), True),
+        (('"old"', '"new"'), False),  # answers with a range of the new version, whatever If-Range says
+        (('"old"', ""), True),
+    ],
+)
+def test_two_versions_are_never_mixed(server: Server, target: Path, tags: tuple[str, str], heeds: bool) -> None:
+    versions = (DATA[::-1], DATA)
+
+    def route(handler: Any) -> None:
+        version = min(1, len(server.asked) - 1)
+        data, tag = versions[version], tags[version]
+        headers = [("ETag", tag)] if tag else []
+        start = int((handler.headers.get("Range") or "bytes=0-").removeprefix("bytes=").rstrip("-"))
+        if start and (not heeds or handler.headers.get("If-Range", tag) == tag):
+            headers.append(("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}"))
+            _send(handler, data[start:], status=206, headers=headers)
+        else:
+            _send(handler, data, cut=None if version else 300_000, headers=headers)
+
+    server.routes["/a"] = route
     download([f"{server.url}/a"], target, options=QUICK)
     assert target.read_bytes() == DATA
 

@@ -10,6 +10,7 @@ import typer
 
 from talkinghead.errors import OptionError
 from talkinghead.terminal import console
+from talkinghead.terminal.apart import AROUND, WRITTEN
 from talkinghead.terminal.placing import Device
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def artalk(
     ] = "default",
     run_app: Annotated[bool, typer.Option("--run_app", "--run-app", help="Open the web page instead.")] = False,
     assets: Annotated[Path | None, ASSETS] = None,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the results.")] = Path(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the results."), AROUND] = Path(
         "render_results/ARTAvatar_wav2vec"
     ),
     driver: Annotated[
@@ -96,7 +97,7 @@ def artalk(
 steps = typer.Typer(help="Run the steps of ARTalk one by one, with files between them.", no_args_is_help=True)
 
 Source = Annotated[Path, typer.Argument(help="File of the step before.")]
-Target = Annotated[Path, typer.Option("-o", "--output", help="File to write.")]
+Target = Annotated[Path, typer.Option("-o", "--output", help="File to write."), WRITTEN]
 Flame = Annotated[Path | None, typer.Option(help='FLAME file; "procedural" is our own head.')]
 Shape = Annotated[Path | None, typer.Option(help="Identity: 300 numbers in .npy, .npz or .json.")]
 
@@ -196,7 +197,7 @@ def vertices_step(
 @steps.command("render")
 def render_step(
     vertices: Source,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Video, or a folder for PNG files.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Video, or a folder for PNG files."), WRITTEN],
     audio: Annotated[Path | None, typer.Option(help="Sound for the video.")] = None,
     flame: Flame = None,
     assets: Annotated[Path | None, ASSETS] = None,
@@ -233,7 +234,9 @@ def render_step(
 def export_step(
     motion: Source,
     output: Annotated[
-        Path, typer.Option("-o", "--output", help=".glb (morph targets), .obj or .ply (a file per frame), .npz, .json.")
+        Path,
+        typer.Option("-o", "--output", help=".glb (morph targets), .obj or .ply (a file per frame), .npz, .json."),
+        WRITTEN,
     ],
     flame: Flame = None,
     shape: Shape = None,

@@ -22,6 +22,7 @@ from talkinghead.contracts import FloatArray, IntArray
 from talkinghead.errors import OptionError, choices
 from talkinghead.families.artalk.flame import FlameModel, rodrigues
 from talkinghead.files import write_bytes
+from talkinghead.places import fitted_name
 
 FORMATS = ("obj", "ply", "glb", "npz", "json")
 MAX_TARGETS = 48
@@ -68,7 +69,7 @@ def export_motion(
     encode = obj_bytes if kind == "obj" else ply_bytes
     for start in range(0, len(motion), 64):
         for offset, vertices in enumerate(model.motion_vertices(motion[start : start + 64], shape)):
-            one = path.with_name(f"{path.stem}_{start + offset:05d}.{kind}")
+            one = path.with_name(fitted_name(path.stem, f"_{start + offset:05d}.{kind}"))
             write_bytes(one, encode(vertices, model.faces, colours))
             written.append(one)
     return written

@@ -25,6 +25,8 @@ from talkinghead.families.artalk.assets import NO_STYLE
 from talkinghead.families.artalk.avatar import MESH, HeadAvatar
 from talkinghead.families.artalk.motion.config import MOTION_DIM, MOTION_FPS
 from talkinghead.families.artalk.motion.counts import PUBLISHED_CLIP
+from talkinghead.files import make_folder, write_bytes
+from talkinghead.places import check_apart, fitted_name
 
 if TYPE_CHECKING:
     import torch
@@ -155,8 +157,8 @@ class ARTAvatarInferEngine:
         if shape_code is not None:
             drawer = drawer.with_shape(to_numpy(shape_code).reshape(1, 300))
         stages = drawer.stages(list(motion))
-        self.output_dir.mkdir(parents=True, exist_ok=True)
-        path = self.output_dir / (save_name if save_name.endswith(".mp4") else f"{save_name}.mp4")
+        make_folder(self.output_dir)
+        path = self.output_dir / fitted_name(save_name.removesuffix(".mp4"), ".mp4")
         write_video(
             path,
             _frames(run_stages(range(len(motion)), stages)),
@@ -241,6 +243,11 @@ class Rendered:
     notes: tuple[str, ...] = ()
 
 
+def _made(name: str) -> tuple[str, str]:
+    """Names of the video and of its motion."""
+    return fitted_name(name, ".mp4"), fitted_name(name, "_motions.pt")
+
+
 def run(
     engine: ARTAvatarInferEngine,
     audio: str | Path,
@@ -256,8 +263,8 @@ def run(
     """
     import torch
 
-    from talkinghead.files import write_bytes
-
+    name = f"{Path(audio).stem}_{style_id.replace('.', '_')}_{shape_id.replace('.', '_')}"
+    check_apart([engine.output_dir / made for made in _made(name)], [audio])
     clip = load_audio(audio)
     fallen: tuple[str, ...] = ()
     try:
@@ -274,7 +281,7 @@ def run(
     video = engine.rendering(clip.samples, motion, shape_id=shape_id, save_name=f"{name}.mp4", on_frame=on_frame)
     buffer = io.BytesIO()
     torch.save(motion.clone(), buffer)
-    motions = video.with_name(f"{name}_motions.pt")
+    motions = video.with_name(_made(name)[1])
     write_bytes(motions, buffer.getvalue())
     notes = tuple(str(item.message) for item in caught)
     return Rendered(video, motions, len(motion), engine.driver, (*engine.head.fallbacks, *fallen, *notes))

@@ -36,7 +36,6 @@ from talkinghead.errors import (
 )
 from talkinghead.face.detectors.options import FaceOptions
 from talkinghead.families.synctalk2d.crop import CONTOUR_LEFT, CONTOUR_RIGHT, NOSE_BRIDGE, NUM_LANDMARKS, crop_box
-from talkinghead.families.synctalk2d.export import write_whole
 from talkinghead.families.synctalk2d.template import (
     FEATURE_FILES,
     IMAGE_SUFFIXES,
@@ -49,9 +48,11 @@ from talkinghead.families.synctalk2d.template import (
     read_image,
 )
 from talkinghead.families.synctalk2d.variants import AUDIO_VARIANTS, MODES
-from talkinghead.files import text_to_paths
+from talkinghead.files import text_to_paths, write_bytes
+from talkinghead.places import check_apart
 
 BUILD = ".build"
+_SINGLE_FILES = ("aud.wav", "contact_sheet.png", *FEATURE_FILES.values())
 JPEG_QUALITY = 95
 SMOOTHING_WINDOW, SMOOTHING_ORDER = 9, 3
 """Of the Savitzky-Golay filter over time, as the ILG2021 fork's tool uses it."""
@@ -185,6 +186,11 @@ def build_template(
 
     options, faces = options or BuildOptions(), faces or FaceOptions()
     output = Path(output)
+    made = (IMAGES, LANDMARKS, PARSING, BUILD, *_SINGLE_FILES)
+    check_apart(
+        [output / name for name in made],
+        [video, faces.detector_model, options.landmark_model, options.encoder],
+    )
     source = open_frames(
         video, options=FrameOptions(fps=options.fps, start_s=options.start_s, duration_s=options.duration_s)
     )
@@ -248,12 +254,12 @@ def _begin(output: Path, state: dict[str, Any], force: bool) -> Path:
             raise OutputExists(f"{output} is {what}.", remedy="another name after -o, or --force to replace it")
         for name in (IMAGES, LANDMARKS, PARSING, BUILD):
             shutil.rmtree(output / name, ignore_errors=True)
-        for name in ("aud.wav", "contact_sheet.png", *FEATURE_FILES.values()):
+        for name in _SINGLE_FILES:
             (output / name).unlink(missing_ok=True)
     try:
         for folder in (output / IMAGES, output / LANDMARKS, build):
             folder.mkdir(parents=True, exist_ok=True)
-        write_whole(record, json.dumps(state).encode())
+        write_bytes(record, json.dumps(state).encode())
     except OSError as error:
         raise UnwritableOutput(f"{output} cannot be written: {error.strerror or error}.") from error
     return build
@@ -283,9 +289,10 @@ def _frames_and_landmarks(
         ok, data = cv2.imencode(".jpg", frame[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, options.quality])
         if not ok:
             raise UnwritableOutput(f"{image} cannot be encoded.")
-        write_whole(image, data.tobytes())
+        write_bytes(image, data.tobytes(), flush=False)
         points = landmarker.find(frame)
-        write_whole(record, npy_bytes(np.zeros((0, 2), np.float32) if points is None else points))
+        found = np.zeros((0, 2), np.float32) if points is None else points
+        write_bytes(record, npy_bytes(found), flush=False)
         return points
 
     results: list[FloatArray | None] = []
@@ -361,7 +368,7 @@ def _finish_frames(output: Path, points: NDArray[np.float64], first: int, stop: 
             (images / f"{k}.jpg").replace(images / f"{k - first}.jpg")
     for k, each in enumerate(points):
         text = landmark_text(np.rint(each).astype(np.int32))
-        write_whole(output / LANDMARKS / f"{k}.lms", text.encode("ascii"))
+        write_bytes(output / LANDMARKS / f"{k}.lms", text.encode("ascii"), flush=False)
 
 
 def _sound_and_features(
@@ -391,7 +398,7 @@ def _sound_and_features(
     if tell is not None:
         tell("listen", 0, 1)
     name = FEATURE_FILES[options.mode]
-    write_whole(output / name, npy_bytes(encode_speech(clip.samples, options.mode, options.encoder)))
+    write_bytes(output / name, npy_bytes(encode_speech(clip.samples, options.mode, options.encoder)))
     if tell is not None:
         tell("listen", 1, 1)
     return (name,)

@@ -9,7 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from talkinghead.contracts import SPEECH_RATE_HZ
+from talkinghead.files import make_folder
+from talkinghead.places import check_apart, fitted_name
 from talkinghead.terminal import console
+from talkinghead.terminal.apart import AROUND, WRITTEN
 from talkinghead.terminal.placing import Backend, Device, Precision
 from talkinghead.terminal.typers import CONTEXT
 
@@ -67,8 +70,9 @@ def run(
     head: Any = build(load)
     number = checkpoint.name.split(".")[0]
     sound = audio_path.name.split(".")[0]
-    output = Path("result") / f"{name}_{sound}_{number}.mp4"
-    output.parent.mkdir(exist_ok=True)
+    output = Path("result") / fitted_name(f"{name}_{sound}_{number}", ".mp4")
+    check_apart([output], [audio_path, features, checkpoint])
+    make_folder(output.parent)
     render = RenderOptions(encode=EncodeOptions(crf=head.variant().size.crf))
     with console.ProgressDisplay(quiet=quiet) as display:
         started = time.perf_counter()
@@ -83,12 +87,12 @@ def run(
 @app.command()
 def export(
     checkpoint: Checkpoint,
-    output: Annotated[Path, typer.Option("-o", "--output", help="ONNX file of the generator.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="ONNX file of the generator."), WRITTEN],
     mode: Mode = "auto",
     opset: Annotated[int, typer.Option(help="ONNX opset, 11 or newer.")] = 17,
     ave_encoder: Annotated[Path | None, typer.Option(help="Also export this AVE encoder.")] = None,
     ave_output: Annotated[
-        Path | None, typer.Option(help="Its ONNX file; default: ave_encoder.onnx beside the generator's.")
+        Path | None, typer.Option(help="Its ONNX file; default: ave_encoder.onnx beside the generator's."), WRITTEN
     ] = None,
     force: Force = False,
     json_output: Annotated[bool, typer.Option("--json", help="Say as JSON what was written.")] = False,
@@ -105,6 +109,7 @@ def export(
     from talkinghead.weights import read_checkpoint
 
     second = ave_output or output.with_name("ave_encoder.onnx")
+    check_apart([output, second if ave_encoder is not None else None], [checkpoint, ave_encoder])
     for path in (output, second) if ave_encoder is not None else (output,):
         if path.exists() and not force:
             raise OutputExists(f"{path} exists.", remedy="another name, or --force")
@@ -126,7 +131,7 @@ def export(
 def reference(
     checkpoint: Checkpoint,
     template: Annotated[Path, typer.Option("--template", help="Template folder.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write."), WRITTEN],
     audio: Annotated[
         Path | None, typer.Option("--audio", "-a", help="Speech; the steps to features are recorded.")
     ] = None,
@@ -169,7 +174,7 @@ def reference(
 @app.command()
 def convert(
     checkpoint: Checkpoint,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Safetensors file.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Safetensors file."), WRITTEN],
     mode: Mode = "auto",
     force: Force = False,
 ) -> None:
@@ -186,7 +191,7 @@ def convert(
 
 @app.command()
 def demo(
-    output: Annotated[Path, typer.Argument(help="Folder to make.")],
+    output: Annotated[Path, typer.Argument(help="Folder to make."), AROUND],
     frames: Annotated[int, typer.Option(min=1, help="Template frames.")] = 50,
     width: Annotated[int, typer.Option(min=64, help="Pixels.")] = 640,
     height: Annotated[int, typer.Option(min=64, help="Pixels.")] = 360,

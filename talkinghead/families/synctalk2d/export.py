@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +12,12 @@ from talkinghead.audio.encoders import ave
 from talkinghead.backends import Network, Placement, network_of, open_session
 from talkinghead.backends.onnx_export import to_onnx
 from talkinghead.contracts import FloatArray
-from talkinghead.errors import BackendError, UnwritableOutput
+from talkinghead.errors import BackendError
 from talkinghead.families.synctalk2d.folded import FoldedUNet, fold
 from talkinghead.families.synctalk2d.graphs import whole_graph
 from talkinghead.families.synctalk2d.variants import Variant
 from talkinghead.families.synctalk2d.weights import GeneratorWeights
+from talkinghead.files import write_bytes
 
 TOLERANCE = 1e-4
 """Largest allowed difference between ONNX Runtime and torch in float32 (outputs lie in 0..1, features in 0..10)."""
@@ -138,7 +137,7 @@ def _write_checked(
     difference = max(float(np.abs(found[name] - value).max()) for name, value in wanted.items())
     if not difference <= TOLERANCE:
         raise BackendError(f"ONNX Runtime differs from torch by {difference:.2g}.", accepted=f"at most {TOLERANCE:g}")
-    write_whole(path, data)
+    write_bytes(path, data)
     return Exported(
         path,
         opset,
@@ -147,23 +146,3 @@ def _write_checked(
         difference,
         len(data),
     )
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file that appears under its name only when complete; replaces an older one.
-
-    Raises:
-        UnwritableOutput: missing folder, no permission, full disk.
-    """
-    partial: str | None = None
-    try:
-        handle, partial = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.", suffix=".part")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        Path(partial).replace(path)
-        partial = None
-    except OSError as error:
-        raise UnwritableOutput(f"{path} cannot be written: {error.strerror or error}.") from error
-    finally:
-        if partial is not None:
-            Path(partial).unlink(missing_ok=True)

@@ -33,6 +33,7 @@ from talkinghead.families.synctalk2d.template import open_template, template_ord
 from talkinghead.families.synctalk2d.variants import Variant
 from talkinghead.families.synctalk2d.weights import GeneratorWeights
 from talkinghead.measure.seams import GraphFile, Seam, write_reference_folder
+from talkinghead.places import check_apart
 from talkinghead.version import __version__
 
 
@@ -60,6 +61,7 @@ def write_port_folder(
     """
     if num_sample_frames < 1:
         raise OptionError(f"num_sample_frames is {num_sample_frames}.", accepted="1 or more")
+    check_apart([output], [template_dir, features_path, ave_encoder, weights.path])
     template = open_template(template_dir)
     seams: list[Seam] = []
     graphs: list[GraphFile] = []

@@ -36,12 +36,14 @@ from talkinghead.families.synctalk2d.crop import (
     resize_filters,
 )
 from talkinghead.families.synctalk2d.engine import Engine, StateCache
-from talkinghead.families.synctalk2d.export import export_generator, write_whole
+from talkinghead.families.synctalk2d.export import export_generator
 from talkinghead.families.synctalk2d.features import features_of, load_array
 from talkinghead.families.synctalk2d.folded import fold
 from talkinghead.families.synctalk2d.template import numbered_files, read_image, read_landmarks, template_order
 from talkinghead.families.synctalk2d.variants import SIZES, SizeVariant, Variant
 from talkinghead.families.synctalk2d.weights import GeneratorWeights, read_generator
+from talkinghead.files import make_folder, unwritable, write_bytes
+from talkinghead.places import check_apart, fitted_name
 
 if TYPE_CHECKING:
     import torch
@@ -251,7 +253,8 @@ class UNetModel:
     def export_to_onnx(self, output_path: str | Path, opset_version: int = 11) -> str:
         """Write the generator as ONNX, compared with torch; returns the path."""
         path = Path(output_path)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        check_apart([path], [self.checkpoint_path])
+        make_folder(path.parent)
         return str(export_generator(self.weights, self.variant, path, opset=opset_version).path)
 
     def get_input_shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -334,7 +337,7 @@ class FrameGenerator:
     def save_frames(self, frames: Sequence[Picture], output_dir: str | Path, prefix: str = "frame") -> list[str]:
         """Write BGR frames as PREFIX_00000.jpg and so on; returns the paths."""
         folder = Path(output_dir)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         return [_write_jpeg(folder / f"{prefix}_{i:05d}.jpg", frame) for i, frame in enumerate(frames)]
 
 
@@ -387,7 +390,11 @@ class FrameGenerationPipeline:
 
         _check_inputs(audio_features_path, template_dir, audio_path)
         output = Path(output_path)
-        output.parent.mkdir(parents=True, exist_ok=True)
+        self._check_apart(output, audio_features_path, template_dir, audio_path)
+        folder = output.with_name(fitted_name(output.stem, "_frames")) if frames_dir is None else Path(frames_dir)
+        if save_frames:
+            self._check_apart(folder / "frame_00000.jpg", audio_features_path, audio_path)
+        make_folder(output.parent)
         head = self._configured(audio_features_path, start_frame, use_parsing)
         avatar = head.prepare(template_dir)
         speech = listen(audio_path)
@@ -395,8 +402,7 @@ class FrameGenerationPipeline:
         if not save_frames:
             head.render(avatar, speech, output, options)
             return str(output_path)
-        folder = Path(frames_dir) if frames_dir is not None else output.with_name(f"{output.stem}_frames")
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
 
         def saved() -> Any:
             for i, frame in enumerate(head.frames(avatar, speech, options)):
@@ -428,10 +434,11 @@ class FrameGenerationPipeline:
         from talkinghead.contracts import AudioClip, Speech
 
         _check_inputs(audio_features_path, template_dir)
+        folder = Path(output_dir)
+        self._check_apart(folder / "frame_00000.jpg", audio_features_path)
         head = self._configured(audio_features_path, start_frame, use_parsing)
         avatar = head.prepare(template_dir)
-        folder = Path(output_dir)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         silence = AudioClip(np.zeros(1, np.float32), SPEECH_RATE_HZ)  # the features are given; nothing is listened to
         frames = head.frames(avatar, Speech(silence, silence), talkinghead.engine.head.RenderOptions())
         return [_write_jpeg(folder / f"frame_{i:05d}.jpg", frame[:, :, ::-1]) for i, frame in enumerate(frames)]
@@ -454,7 +461,9 @@ class FrameGenerationPipeline:
         array = load_array(audio_features_path)
         features = features_of(array, self.unet_model.variant.audio, str(audio_features_path))
         folder, template = Path(output_dir), Path(template_dir)
-        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("metadata.json", "frame_00000.jpg"):
+            self._check_apart(folder / name, audio_features_path)
+        make_folder(folder)
         images = _numbered(template / "full_body_img", (".jpg", ".jpeg", ".png"))
         order = template_order(len(images), len(features))
         indices = np.linspace(0, len(features) - 1, num_sample_frames).astype(int).tolist()
@@ -475,8 +484,12 @@ class FrameGenerationPipeline:
             "mode": self.mode,
             "frame_size": size,
         }
-        write_whole(folder / "metadata.json", (json.dumps(metadata, indent=2) + "\n").encode())
+        write_bytes(folder / "metadata.json", (json.dumps(metadata, indent=2) + "\n").encode())
         return metadata
+
+    def _check_apart(self, output: Path, *inputs: str | Path) -> None:
+        """Refuse an output that is one of the inputs, or the checkpoint."""
+        check_apart([output], [*inputs, self.unet_model.checkpoint_path])
 
     def _fps(self, fps: int) -> Any:
         from fractions import Fraction
@@ -543,7 +556,7 @@ def _write_jpeg(path: Path, frame_bgr: Picture) -> str:
     try:
         path.write_bytes(data.tobytes())
     except OSError as error:
-        raise UnwritableOutput(f"{path} cannot be written: {error.strerror or error}.") from error
+        raise unwritable(path, error) from error
     return str(path)
 
 

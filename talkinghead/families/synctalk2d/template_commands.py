@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from talkinghead.terminal import console
+from talkinghead.terminal.apart import AROUND
 from talkinghead.terminal.typers import new_typer
 
 app = new_typer(help="Make the folder of frames and landmarks that SyncTalk_2D animates, and check one.")
@@ -16,7 +17,7 @@ app = new_typer(help="Make the folder of frames and landmarks that SyncTalk_2D a
 @app.command()
 def build(
     video: Annotated[Path, typer.Argument(help="Video of one person talking, with sound.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to make, such as dataset/NAME.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to make, such as dataset/NAME."), AROUND],
     mode: Annotated[str, typer.Option(help="Speech features it is for: ave and hubert 25, wenet 20 frames/s.")] = "ave",
     detector: Annotated[str, typer.Option(help="Face detector; scrfd is the published one.")] = "auto",
     detector_model: Annotated[Path | None, typer.Option(help="Its model file, such as scrfd_2.5g_kps.onnx.")] = None,
@@ -94,6 +95,7 @@ def check(
     picture: Annotated[
         Path | None,
         typer.Option("-o", "--picture", help="Also draw a contact sheet of frames, landmarks and squares, PNG."),
+        AROUND,
     ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Say it as JSON.")] = False,
 ) -> int:
@@ -104,7 +106,10 @@ def check(
     from dataclasses import asdict
 
     from talkinghead.families.synctalk2d.build import check_template, write_contact_sheet
+    from talkinghead.families.synctalk2d.template import FEATURE_FILES, IMAGES, LANDMARKS, PARSING
+    from talkinghead.places import check_apart
 
+    check_apart([picture], [folder / name for name in (IMAGES, LANDMARKS, PARSING, "aud.wav", *FEATURE_FILES.values())])
     found = check_template(folder)
     if picture is not None:
         write_contact_sheet(folder, picture)

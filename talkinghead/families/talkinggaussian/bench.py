@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import multiprocessing
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -41,6 +40,7 @@ from talkinghead.families.talkinggaussian.procedural.build import AU_NUMBERS, he
 from talkinghead.families.talkinggaussian.renderer import DrawnHead, SpeechCodes
 from talkinghead.families.talkinggaussian.scene import FPS
 from talkinghead.measure.cases import BenchCase, BenchSettings, BenchTable
+from talkinghead.places import temporary_folder
 from talkinghead.rendering.jit import available_threads
 from talkinghead.rendering.rasterize_cpu import composite_cpu, project_cpu, sort_by_depth, tile_lists_cpu
 
@@ -261,10 +261,10 @@ def memory_of_run(folder: Path, count: int, size: int, load: dict[str, Any]) -> 
 
     before = peak_memory_bytes()
     silence = listen(AudioClip(np.zeros(round(SPEECH_RATE_HZ * MEMORY_S), np.float32), SPEECH_RATE_HZ))
-    with tempfile.TemporaryDirectory(prefix="talkinghead-bench-") as name:
-        features = write_bench_features(Path(name) / "features.npy", MEMORY_S)
+    with temporary_folder("talkinghead-bench-") as work:
+        features = write_bench_features(work / "features.npy", MEMORY_S)
         head = _load(folder, count, available_threads(), {**load, "features": features})
-        head.render(head.prepare(_scene(folder, size)), silence, Path(name) / "out.mp4")
+        head.render(head.prepare(_scene(folder, size)), silence, work / "out.mp4")
     return before, peak_memory_bytes()
 
 

@@ -10,15 +10,16 @@ import typer
 
 from talkinghead.errors import OptionError
 from talkinghead.terminal import console
+from talkinghead.terminal.apart import WRITTEN
 
 EXPORTS = (".ply", ".safetensors")
 
 
 def inspect_gaussians(
     checkpoint: Annotated[Path, typer.Argument(help="Checkpoint, or the folder that training wrote.")],
-    picture: Annotated[Path | None, typer.Option(help="Write histograms of opacity and scale, PNG.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Write histograms of opacity and scale, PNG."), WRITTEN] = None,
     turntable: Annotated[
-        Path | None, typer.Option(help="Write a video of the head turning (.mp4, .gif), or one view (.png).")
+        Path | None, typer.Option(help="Write a video of the head turning (.mp4, .gif), or one view (.png)."), WRITTEN
     ] = None,
     swing: Annotated[
         float,
@@ -32,6 +33,7 @@ def inspect_gaussians(
             help="Convert: .safetensors (without training leftovers, loads like the checkpoint) or .ply "
             "(both clouds, for viewers)."
         ),
+        WRITTEN,
     ] = None,
     cloud: Annotated[str, typer.Option(help="For .ply: face, mouth or both.")] = "both",
     raw: Annotated[bool, typer.Option("--raw", help="For .ply: values as the published code writes them.")] = False,

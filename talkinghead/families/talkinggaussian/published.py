@@ -51,6 +51,8 @@ from talkinghead.families.talkinggaussian.scene import (
     read_poses,
     read_rgb,
 )
+from talkinghead.files import make_folder
+from talkinghead.places import check_apart
 
 if TYPE_CHECKING:
     from talkinghead.media import VideoWriter
@@ -146,8 +148,15 @@ def synthesize_fuse(
     """
     from talkinghead.backends.placement import choose_device
 
+    folder, warnings = options.source_path, list[str]()
+    target = options.model_path if options.model_path.is_dir() else options.model_path.parent
+    target = target / ("train" if options.use_train else "test") / FOLDER
+    names = _outputs(options, folder, warnings)
+    check_apart(
+        [target / name for name in names],
+        [options.audio, options.deepspeech_graph, folder, options.model_path],
+    )
     head = read_trained_head(options.model_path, extractor=options.audio_extractor, iteration=options.iteration)
-    folder = options.source_path
     if not folder.is_dir():
         raise MediaNotFound(f"{folder} is not a folder.", accepted="the dataset folder (-S)")
     train = "transforms_val.json" if options.eval else "transforms_train.json"
@@ -169,15 +178,12 @@ def synthesize_fuse(
     backdrop.check(frames)
     units = action_units_of(read_action_units(folder / "au.csv"), frames, folder / "au.csv")
     codes = renderer.codes(rows, np.array(plan.codes), positions)
-    warnings = list(head.warnings)
+    warnings = [*head.warnings, *warnings]
 
     def shot(index: int) -> Shot:
         return Shot(index, codes[index], frames[index].img_id, poses.camera(index, backdrop.size), units[index])
 
     background = WHITE if options.white_background else BLACK
-    target = options.model_path if options.model_path.is_dir() else options.model_path.parent
-    target = target / ("train" if options.use_train else "test") / FOLDER
-    names = _outputs(options, folder, warnings)
     with contextlib.ExitStack() as stack:
         sound = speech.soundtrack if speech is not None else None
         writers = {name: _writer(stack, target / name, backdrop.size, sound, len(frames)) for name in names}
@@ -232,7 +238,7 @@ def _writer(
 ) -> VideoWriter:
     from talkinghead.media import EncodeOptions, VideoWriter
 
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     fps = Fraction(FPS)
     options = EncodeOptions(codec="libx264", crf=CRF, pixel_format="yuv420p", even="pad")
     return stack.enter_context(

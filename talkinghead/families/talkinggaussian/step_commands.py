@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from talkinghead.terminal.apart import WRITTEN
 from talkinghead.terminal.placing import Device, Precision
 from talkinghead.terminal.steps import Force, Report, show_step
 from talkinghead.terminal.typers import new_typer
@@ -29,7 +30,7 @@ Zoom = Annotated[float, typer.Option("--zoom", help="2 halves the distance.")]
 def features(
     audio: Audio,
     checkpoint: Checkpoint,
-    out: Annotated[Path, typer.Option("--out", help="Speech features, .npy [T, positions, width].")],
+    out: Annotated[Path, typer.Option("--out", help="Speech features, .npy [T, positions, width]."), WRITTEN],
     audio_features: Annotated[
         str, typer.Option("--audio-features", help="trained, or phones: an approximation without a speech network.")
     ] = "trained",
@@ -54,7 +55,7 @@ def motion(
     features: Annotated[Path, typer.Option("--features", help="Speech features, from the step features, .npy.")],
     scene: Scene,
     checkpoint: Checkpoint,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the deformed Gaussians, one .npz per frame.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the deformed Gaussians, one .npz per frame."), WRITTEN],
     poses: Poses = "train",
     expression: Expression = "source",
     num_frames: Annotated[
@@ -88,7 +89,7 @@ def render(
     motion: Annotated[Path, typer.Option("--motion", help="Deformed Gaussians, from the step motion.")],
     scene: Scene,
     checkpoint: Checkpoint,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the drawn clouds, one .npz per frame.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the drawn clouds, one .npz per frame."), WRITTEN],
     poses: Poses = "train",
     yaw: Yaw = 0.0,
     pitch: Pitch = 0.0,
@@ -108,7 +109,7 @@ def render(
 def compose(
     render: Annotated[Path, typer.Option("--render", help="Drawn clouds, from the step render.")],
     scene: Scene,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the pictures, PNG.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the pictures, PNG."), WRITTEN],
     poses: Poses = "train",
     torso: Annotated[
         bool, typer.Option("--torso/--no-torso", help="Lay the torso pictures over the background.")
@@ -129,7 +130,7 @@ def compose(
 def encode(
     frames: Annotated[Path, typer.Option("--frames", help="Folder of pictures, from the step compose.")],
     audio: Audio,
-    out: Annotated[Path, typer.Option("--out", help="Video.")],
+    out: Annotated[Path, typer.Option("--out", help="Video."), WRITTEN],
     report: Report = None,
     force: Force = False,
 ) -> None:

@@ -60,7 +60,7 @@ def extract_features(
     from talkinghead.engine.speech_input import listen
     from talkinghead.families.talkinggaussian.checkpoint import read_trained_head
 
-    check_free(out, force=force)
+    check_free(out, force=force, inputs=(audio, checkpoint, config.deepspeech_graph))
     watch = Stopwatch()
     trained = read_trained_head(checkpoint, extractor=config.audio_extractor, iteration=config.iteration)
     source = feature_source(trained.extractor, config, choose_device(device))
@@ -90,7 +90,7 @@ def write_motion(
     """
     from talkinghead.contracts import AudioClip, Speech
 
-    check_free(out, force=force)
+    check_free(out, force=force, inputs=(features, scene, checkpoint, *_files(config)), folder=True)
     watch = Stopwatch()
     head, avatar = _load(scene, checkpoint, _with_features(config, features), precision)
     known = read_record(features)
@@ -125,7 +125,7 @@ def render_motion(
     force: bool = False,
 ) -> StageReport:
     """Deformed Gaussians to both clouds as seen from the frame's camera, on black."""
-    check_free(out, force=force)
+    check_free(out, force=force, inputs=(motion, scene, checkpoint, *_files(config)), folder=True)
     watch = Stopwatch()
     head, avatar = _load(scene, checkpoint, config, "parity")
     count = _count(motion, "deformed Gaussians")
@@ -156,7 +156,7 @@ def compose_frames(
     from talkinghead.families.talkinggaussian.scene import read_poses
     from talkinghead.media import write_png
 
-    check_free(out, force=force)
+    check_free(out, force=force, inputs=(rasters, scene, *_files(config)), folder=True)
     watch = Stopwatch()
     count = _count(rasters, "drawn clouds")
     folder = scene_folder(scene)
@@ -199,6 +199,12 @@ def _load(
 
 def _plan(avatar: SceneAvatar, count: int) -> FramePlan:
     return FramePlan(fps=Fraction(FPS), indices=source_indices(avatar.num_frames, count, "pingpong"))
+
+
+def _files(config: TalkingGaussianConfig) -> tuple[Path, ...]:
+    """Files that a configuration names; some of its choices may be one."""
+    named = (config.poses, config.expression, config.background, config.features)
+    return tuple(Path(value) for value in named if value is not None and Path(value).is_file())
 
 
 def _options(config: TalkingGaussianConfig) -> dict[str, Any]:

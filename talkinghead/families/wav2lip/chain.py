@@ -11,8 +11,10 @@ from typing import Any
 
 from talkinghead.engine.picture_steps import PICTURE_FPS, encode_video
 from talkinghead.engine.steps import StageReport, is_current, picture_paths, read_record, record_path
-from talkinghead.errors import MediaNotFound, OptionError, UnwritableOutput, choices
+from talkinghead.errors import MediaNotFound, OptionError, choices
 from talkinghead.families.wav2lip import steps
+from talkinghead.files import make_folder
+from talkinghead.places import check_apart
 
 FILES = {
     "extract-mel": "mel.npy",
@@ -71,10 +73,8 @@ def run_chain(
     for path in (options.face, options.audio, options.checkpoint):
         if path is not None and not path.is_file():
             raise MediaNotFound(f"There is no file {path}.")
-    try:
-        options.workdir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UnwritableOutput(f"{options.workdir} cannot be made: {error.strerror or error}.") from error
+    check_chain_apart(options, until)
+    make_folder(options.workdir)
     done: list[ChainStep] = []
     # The rate of the frames decides how the sound is cut, so a video's rate is looked up first.
     rate = _rate(options)
@@ -84,6 +84,19 @@ def run_chain(
         if told is not None:
             told(step)
     return done
+
+
+def check_chain_apart(options: ChainOptions, until: str, *beside: Path | None) -> None:
+    """Refuse a folder in which a result would replace what is read.
+
+    Args:
+        beside: what else is written.
+    Raises:
+        OptionError
+    """
+    made = steps.NAMES[: steps.NAMES.index(until) + 1] if until in steps.NAMES else ()
+    outputs = [*(options.workdir / FILES[name] for name in made), *beside]
+    check_apart(outputs, [options.face, options.audio, options.checkpoint, options.faces.detector_model])
 
 
 def _rate(options: ChainOptions) -> Fraction:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from talkinghead.terminal import console
+from talkinghead.terminal.apart import AROUND, WRITTEN
 from talkinghead.terminal.placing import Backend, Device, Precision
 from talkinghead.terminal.steps import Force, Report, show_step, write_report
 
@@ -38,7 +39,7 @@ BatchSize = Annotated[
 
 def extract_mel(
     audio: Audio,
-    out: Annotated[Path, typer.Option("--out", help="Mel spectrogram, .npy [80, T].")],
+    out: Annotated[Path, typer.Option("--out", help="Mel spectrogram, .npy [80, T]."), WRITTEN],
     mel_padding: MelPadding = "zeros",
     report: Report = None,
     force: Force = False,
@@ -51,7 +52,7 @@ def extract_mel(
 
 def chunk_mel(
     mel: Annotated[Path, typer.Option("--mel", help="Mel spectrogram, from extract-mel.")],
-    out: Annotated[Path, typer.Option("--out", help="Windows, .npy [N, 80, 16].")],
+    out: Annotated[Path, typer.Option("--out", help="Windows, .npy [N, 80, 16]."), WRITTEN],
     fps: Annotated[str, typer.Option("--fps", help="Frame rate of the video: 25, 29.97, 30000/1001.")] = "25",
     step: Annotated[int, typer.Option("--step", help="Columns per window.")] = 16,
     report: Report = None,
@@ -65,7 +66,7 @@ def chunk_mel(
 
 def load_frames(
     face: FaceFile,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the frames, PNG.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the frames, PNG."), WRITTEN],
     fps: Annotated[
         str | None, typer.Option("--fps", help="Frame rate to read at; default: the video's own, 25 for a picture.")
     ] = None,
@@ -86,7 +87,7 @@ def load_frames(
 
 def detect_faces(
     frames: Frames,
-    out: Annotated[Path, typer.Option("--out", help="Boxes, .npy [n, 4]: y1, y2, x1, x2.")],
+    out: Annotated[Path, typer.Option("--out", help="Boxes, .npy [n, 4]: y1, y2, x1, x2."), WRITTEN],
     pads: Pads = (0, 10, 0, 0),
     nosmooth: NoSmooth = False,
     box: Box = None,
@@ -116,7 +117,7 @@ def run_wav2lip(
     frames: Frames,
     mel_chunks: Annotated[Path, typer.Option("--mel_chunks", "--mel-chunks", help="Windows, from chunk-mel.")],
     coords: Coords,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the generated faces, PNG, one per window.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the generated faces, PNG, one per window."), WRITTEN],
     batch_size: BatchSize = 0,
     static: Static = False,
     device: Device = "auto",
@@ -139,7 +140,7 @@ def paste_patches(
     frames: Frames,
     patches: Annotated[Path, typer.Option("--patches", help="Folder of generated faces, from run-wav2lip.")],
     coords: Coords,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the finished frames, PNG.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the finished frames, PNG."), WRITTEN],
     static: Static = False,
     report: Report = None,
     force: Force = False,
@@ -153,7 +154,7 @@ def paste_patches(
 def encode_video(
     frames: Frames,
     audio: Audio,
-    out: Annotated[Path, typer.Option("--out", help="Video.")],
+    out: Annotated[Path, typer.Option("--out", help="Video."), WRITTEN],
     fps: Annotated[str | None, typer.Option("--fps", help="Frame rate; default: that of the frames, else 25.")] = None,
     report: Report = None,
     force: Force = False,
@@ -167,7 +168,7 @@ def encode_video(
 def run(
     face: FaceFile,
     audio: Audio,
-    workdir: Annotated[Path, typer.Option("--workdir", help="Folder for the files of all stages.")],
+    workdir: Annotated[Path, typer.Option("--workdir", help="Folder for the files of all stages."), AROUND],
     until: Annotated[str, typer.Option("--until", help="Last stage to run.")] = "encode-video",
     checkpoint: Annotated[Path | None, typer.Option("--checkpoint", help="Weights of the generator.")] = None,
     fps: Annotated[str | None, typer.Option("--fps", help="Frame rate; default: the video's own.")] = None,
@@ -190,7 +191,7 @@ def run(
     """All steps, or those up to --until, in one folder. What is there and unchanged is not made again."""
     from talkinghead.engine.picture_steps import parse_fps
     from talkinghead.families.wav2lip import steps
-    from talkinghead.families.wav2lip.chain import ChainOptions, run_chain
+    from talkinghead.families.wav2lip.chain import ChainOptions, check_chain_apart, run_chain
 
     options = ChainOptions(
         face=face,
@@ -206,6 +207,8 @@ def run(
         faces=steps.FaceChoice(pads, nosmooth, box, detector, detector_model),
         network=steps.NetworkChoice(batch_size, device, precision, backend),
     )
+
+    check_chain_apart(options, until, report)
 
     def told(step: Any) -> None:
         console.say(f"{step.report.stage}: unchanged, kept" if step.skipped else step.report.text())

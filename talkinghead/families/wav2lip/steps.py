@@ -52,7 +52,7 @@ def extract_mel(audio: Path, out: Path, *, mel_padding: str = "zeros", force: bo
 
     if mel_padding not in ("zeros", "reflect"):
         raise OptionError(f"mel padding is {mel_padding!r}.", accepted="zeros or reflect")
-    check_free(out, force=force)
+    check_free(out, force=force, inputs=(audio,))
     watch = Stopwatch()
     settings = MelSettings(padding="reflect" if mel_padding == "reflect" else "zeros")
     notes: list[str] = []
@@ -68,7 +68,7 @@ def chunk_mel(
     """Mel spectrogram to one window per video frame, [N, 80, step] float32. `step` is the width of a window."""
     from talkinghead.audio.mel import mel_windows, published_window_starts
 
-    check_free(out, force=force)
+    check_free(out, force=force, inputs=(mel,))
     rate = parse_fps(fps)
     assert rate is not None
     if step < 1:
@@ -95,7 +95,7 @@ def load_frames(
     """Picture or video to numbered PNG files, after resizing, rotating and cropping in this order."""
     from talkinghead.media import FrameOptions, open_frames
 
-    check_free(out, force=force)
+    check_free(out, force=force, inputs=(face,), folder=True)
     rate = parse_fps(fps)
     watch = Stopwatch()
     options = FrameOptions(fps=rate, resize_factor=resize_factor, crop=crop, rotate=rotate)
@@ -145,8 +145,8 @@ def detect_faces(
     from talkinghead.families.wav2lip.preprocess import to_coords
     from talkinghead.families.wav2lip.tracking import published_track
 
-    check_free(out, force=force)
     choice = choice or FaceChoice()
+    check_free(out, force=force, inputs=(frames, mel_chunks, choice.detector_model))
     watch = Stopwatch()
     source = PictureFolder(frames)
     stop = len(source)
@@ -210,7 +210,7 @@ def run_wav2lip(
     from talkinghead.engine.head import LoadOptions
     from talkinghead.families.wav2lip.pipeline import Wav2LipHead
 
-    check_free(out, force=force)
+    check_free(out, force=force, inputs=(checkpoint, frames, mel_chunks, coords), folder=True)
     network = network or NetworkChoice()
     watch = Stopwatch()
     windows = read_array(mel_chunks, (None, 80, 16), "mel windows").astype(np.float32)
@@ -249,7 +249,7 @@ def paste_patches(
     """Each patch resized to its box and put into a copy of its frame; frames start again when they end."""
     from talkinghead.families.wav2lip.postprocess import paste_box
 
-    check_free(out, force=force)
+    check_free(out, force=force, inputs=(frames, patches, coords), folder=True)
     watch = Stopwatch()
     source, boxes = _frames_and_boxes(frames, coords)
     check_made_from(patches, "frames", frames)
