@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from importlib.resources import as_file, files
 
 import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.audio.energy import frame_rms, speech_levels_db, to_db
 from talkinghead.contracts import SPEECH_RATE_HZ, FloatArray
+from talkinghead.reading import read_npz
 
 HOP_SAMPLES = 160
 HOP_S = HOP_SAMPLES / SPEECH_RATE_HZ
@@ -68,19 +69,17 @@ class Tables:
 @cache
 def tables() -> Tables:
     """The fitted numbers, read once."""
-    with (
-        (files("talkinghead.assets") / "articulation.npz").open("rb") as file,
-        np.load(file, allow_pickle=False) as data,
-    ):
-        layers = range(len([name for name in data.files if name.startswith("weight")]))
-        return Tables(
-            typical=data["typical"].astype(np.float32),
-            weights=tuple(data[f"weight{k}"].astype(np.float32) * data[f"scale{k}"] for k in layers),
-            biases=tuple(data[f"bias{k}"].astype(np.float32) for k in layers),
-            log_prior=data["log_prior"].astype(np.float32),
-            log_recognised=data["log_recognised"].astype(np.float32),
-            log_follows=data["log_follows"].astype(np.float32),
-        )
+    with as_file(files("talkinghead.assets") / "articulation.npz") as path:
+        data = read_npz(path)
+    layers = range(len([name for name in data if name.startswith("weight")]))
+    return Tables(
+        typical=data["typical"].astype(np.float32),
+        weights=tuple(data[f"weight{k}"].astype(np.float32) * data[f"scale{k}"] for k in layers),
+        biases=tuple(data[f"bias{k}"].astype(np.float32) for k in layers),
+        log_prior=data["log_prior"].astype(np.float32),
+        log_recognised=data["log_recognised"].astype(np.float32),
+        log_follows=data["log_follows"].astype(np.float32),
+    )
 
 
 def phone_posteriors(samples: FloatArray) -> NDArray[np.float16]:

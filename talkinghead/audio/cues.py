@@ -24,6 +24,7 @@ from talkinghead.audio.visemes import SILENCE, is_vowel
 from talkinghead.contracts import MouthCue, Phone, Speech
 from talkinghead.errors import MediaNotFound, OptionError, UnreadableMedia, choices
 from talkinghead.places import check_apart
+from talkinghead.reading import parse_json, read_text, reading, reason, shown
 
 FORMATS = ("json", "tsv", "xml", "srt", "dat")
 _NOT_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
@@ -377,24 +378,27 @@ def read_cues(path: Path, format: str | None = None, *, dat_fps: float = 24.0) -
     if not path.is_file():
         raise MediaNotFound(f"There is no file {path}.", accepted="a cue file")
     try:
-        return parse_cues(path.read_text(encoding="utf-8-sig"), wanted, dat_fps=dat_fps)
-    except (UnicodeDecodeError, UnreadableMedia) as error:
-        what = error.what if isinstance(error, UnreadableMedia) else str(error)
+        text = read_text(path, error=UnreadableMedia, max_bytes=MAX_CUE_BYTES)
+        return parse_cues(text, wanted, dat_fps=dat_fps)
+    except UnreadableMedia as error:
         raise UnreadableMedia(
-            f"{path.name} is not a {wanted} cue file: {what}", remedy="compare with one made by `talkinghead cues`"
+            f"{path.name} is not a {wanted} cue file: {error.what}",
+            remedy="compare with one made by `talkinghead cues`",
         ) from error
 
 
 def parse_cues(text: str, format: str, *, dat_fps: float = 24.0) -> tuple[MouthCue, ...]:
     """Cues of a cue file's text; see `read_cues`."""
     readers = {"json": _parse_json, "tsv": _parse_tsv, "xml": _parse_xml, "srt": _parse_srt}
-    if format == "dat":
-        spans = _parse_dat(text, dat_fps)
-    elif format in readers:
-        spans = readers[format](text)
-    else:
+    if format not in FORMATS:
         raise OptionError(f"There is no cue format {format!r}.", accepted=choices(FORMATS))
-    return _checked(spans)
+    with reading("the text", UnreadableMedia, what="holds no mouth cues"):
+        return _checked(_parse_dat(text, dat_fps) if format == "dat" else readers[format](text))
+
+
+MAX_CUE_BYTES = 16 * 1024 * 1024
+MAX_S = 360_000
+"""Longest time of a cue: a hundred hours."""
 
 
 def _checked(spans: Sequence[tuple[float, float, str]]) -> tuple[MouthCue, ...]:
@@ -403,9 +407,11 @@ def _checked(spans: Sequence[tuple[float, float, str]]) -> tuple[MouthCue, ...]:
     time = 0.0
     for start, end, shape in spans:
         if shape not in SHAPES or len(shape) != 1:
-            raise UnreadableMedia(f"unknown shape {shape!r}", accepted=choices(tuple(SHAPES)))
+            raise UnreadableMedia(f"unknown shape {shown(shape)}", accepted=choices(tuple(SHAPES)))
         if not (math.isfinite(start) and math.isfinite(end)) or start < time - 0.011 or end < start:
             raise UnreadableMedia(f"times do not ascend at {start:g} to {end:g} s")
+        if end > MAX_S:
+            raise UnreadableMedia(f"a cue that ends at {end:g} s", accepted=f"at most {MAX_S} s")
         start = max(start, time)
         if start > time + 1e-9:
             out.append(MouthCue(time, start, "X"))
@@ -416,11 +422,9 @@ def _checked(spans: Sequence[tuple[float, float, str]]) -> tuple[MouthCue, ...]:
 
 
 def _parse_json(text: str) -> list[tuple[float, float, str]]:
-    try:
-        rows = json.loads(text)["mouthCues"]
-        return [(float(row["start"]), float(row["end"]), str(row["value"])) for row in rows]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UnreadableMedia(f"no list of mouthCues with start, end and value ({error})") from error
+    data = parse_json(text, "the text", error=UnreadableMedia)
+    with reading("the text", UnreadableMedia, what="has no list of mouthCues with start, end and value"):
+        return [(float(row["start"]), float(row["end"]), str(row["value"])) for row in data["mouthCues"]]
 
 
 def _until_next(starts: Sequence[tuple[float, str]]) -> list[tuple[float, float, str]]:
@@ -442,7 +446,7 @@ def _parse_tsv(text: str) -> list[tuple[float, float, str]]:
     return _until_next(starts)
 
 
-CUE_ELEMENT = re.compile(r'<mouthCue\s+start="([^"]*)"\s+end="([^"]*)"\s*>\s*([^<]*?)\s*</mouthCue>')
+CUE_ELEMENT = re.compile(r'<mouthCue\s+start="([^"]*)"\s+end="([^"]*)"\s*>([^<]*)</mouthCue>')
 
 
 def _parse_xml(text: str) -> list[tuple[float, float, str]]:
@@ -450,13 +454,14 @@ def _parse_xml(text: str) -> list[tuple[float, float, str]]:
     if "<rhubarbResult" not in text:
         raise UnreadableMedia("no element rhubarbResult")
     try:
-        return [(float(start), float(end), shape) for start, end, shape in CUE_ELEMENT.findall(text)]
+        return [(float(start), float(end), shape.strip()) for start, end, shape in CUE_ELEMENT.findall(text)]
     except ValueError as error:
-        raise UnreadableMedia(str(error)) from error
+        raise UnreadableMedia(reason(error)) from error
 
 
 SRT_BLOCK = re.compile(
-    r"(\d+):(\d\d):(\d\d)[,.](\d{1,3})\s*-->\s*(\d+):(\d\d):(\d\d)[,.](\d{1,3})[^\n]*\n\s*(\S+)", re.MULTILINE
+    r"(?<!\d)(\d{1,4}):(\d\d):(\d\d)[,.](\d{1,3})\s*-->\s*(\d{1,4}):(\d\d):(\d\d)[,.](\d{1,3})[^\n]*\n\s*(\S+)",
+    re.MULTILINE,
 )
 
 

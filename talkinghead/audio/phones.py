@@ -14,7 +14,6 @@ spectrum and level remain; the result says so.
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from talkinghead.audio.articulation import HOP_S, LABELS, Tables, phone_posterio
 from talkinghead.audio.energy import frame_level_db, runs, voice_activity
 from talkinghead.contracts import SPEECH_RATE_HZ, AudioClip, FloatArray, Phone
 from talkinghead.errors import MediaNotFound, OptionError, UnreadableMedia
+from talkinghead.reading import read_json, reading, shown
 
 if TYPE_CHECKING:
     from talkinghead.audio.recogniser import Heard
@@ -372,10 +372,22 @@ def read_phones(path: Path) -> tuple[Phone, ...]:
     """
     if not path.is_file():
         raise MediaNotFound(f"There is no file {path}.")
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        return tuple(Phone(float(start), float(end), str(label)) for start, end, label in data["phones"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise UnreadableMedia(
-            f"{path.name} holds no phones: {error}", accepted='{"phones": [[start_s, end_s, "AA"], ...]}'
-        ) from error
+    accepted = '{"phones": [[start_s, end_s, "AA"], ...]}'
+    data = read_json(path, error=UnreadableMedia, accepted=accepted)
+    with reading(path, UnreadableMedia, what="holds no phones", accepted=accepted):
+        return tuple(_phone(*row) for row in data["phones"])
+
+
+MAX_S = 360_000
+"""Longest time of a phone: a hundred hours."""
+
+
+def _phone(start: Any, end: Any, label: Any) -> Phone:
+    """A row of a file as a phone.
+
+    Raises:
+        ValueError, TypeError: it is none.
+    """
+    if not (isinstance(label, str) and len(label) <= 16 and 0 <= float(start) <= float(end) <= MAX_S):
+        raise ValueError(f"{shown(label)} from {shown(start)} to {shown(end)} s")
+    return Phone(float(start), float(end), label)

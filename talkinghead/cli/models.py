@@ -30,7 +30,8 @@ def convert(
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
     """Convert a checkpoint to safetensors. No code of the file is run; optimiser states are left out."""
-    from talkinghead.errors import OptionError
+    from talkinghead.errors import OptionError, WrongCheckpoint
+    from talkinghead.reading import reading
     from talkinghead.weights import read_checkpoint, write_safetensors
 
     if output.suffix != ".safetensors":
@@ -43,7 +44,8 @@ def convert(
         from talkinghead.service.models import tensors_of_export
 
         tensors = tensors_of_export(checkpoint) or tensors
-    write_safetensors(tensors, output, metadata=metadata, overwrite=force)
+    with reading(source, WrongCheckpoint, what="cannot be kept as safetensors"):
+        write_safetensors(tensors, output, metadata=metadata, overwrite=force)
     size = sum(value.nbytes for value in tensors.values())
     console.say(
         f"{output}: {len(tensors)} tensors, {console.size_text(size)} "

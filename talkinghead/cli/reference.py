@@ -129,17 +129,11 @@ def read_arrays(path: Path) -> dict[str, Any]:
     Raises:
         MediaNotFound: no such file. InputError: not an .npz of plain arrays.
     """
-    import zipfile
-
-    import numpy as np
+    from talkinghead.reading import read_npz
 
     if not path.is_file():
         raise MediaNotFound(f"There is no file {path}.", accepted="an .npz file of named arrays")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        raise InputError(f"{path} is not an .npz file of plain arrays ({error}).") from error
+    return read_npz(path)
 
 
 def read_weights(path: Path) -> Mapping[str, Any]:
@@ -160,14 +154,11 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises:
         MediaNotFound: no such file. InputError: not a JSON object.
     """
-    import json
+    from talkinghead.reading import read_json
 
     if not path.is_file():
         raise MediaNotFound(f"There is no file {path}.", accepted="a .json file")
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not JSON ({error}).") from error
+    value = read_json(path)
     if not isinstance(value, dict):
         raise InputError(f"{path} holds a {type(value).__name__}.", accepted="a JSON object")
     return value

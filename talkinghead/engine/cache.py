@@ -12,14 +12,12 @@ variable `TALKINGHEAD_CACHE`, else the user's cache folder of the platform.
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import re
 import tempfile
 import time
 import warnings
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,8 +25,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from talkinghead.errors import InputError
 from talkinghead.files import unwritable
 from talkinghead.places import given_folder, user_folder
+from talkinghead.reading import read_npz
+from talkinghead.reading.bounds import ROOM_BYTES
 
 DEFAULT_MAX_BYTES = 2 * 1024**3
 """Size above which the least recently used entries are removed."""
@@ -40,16 +41,7 @@ _KEY = re.compile(r"[0-9a-f]{64}")
 _PARTIAL = ".partial-"
 _PARTIAL_MAX_AGE_S = 3600.0
 _MARK = "__talkinghead_key__"
-_READ_ERRORS = (
-    OSError,
-    ValueError,
-    EOFError,
-    KeyError,
-    NotImplementedError,
-    RuntimeError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+_READ_ERRORS = (OSError, ValueError, InputError)
 """What reading a damaged or foreign file raises."""
 
 
@@ -247,24 +239,26 @@ class NullCache(Cache):
 
 
 def _write(file: Any, key: str, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write an .npz: like np.savez_compressed, but any array name is allowed and no object is pickled."""
+    """Write an .npz: like np.savez_compressed, but any array name is allowed and no object is pickled.
+
+    What could take more memory than a compressed file may (`reading.unpacked_limit`) is stored plainly.
+    """
     mark = np.frombuffer(key.encode("ascii"), np.uint8)
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, allowZip64=True, compresslevel=1) as archive:
+    small = sum(array.nbytes for array in arrays.values()) < ROOM_BYTES
+    packing = zipfile.ZIP_DEFLATED if small else zipfile.ZIP_STORED
+    with zipfile.ZipFile(file, "w", packing, allowZip64=True, compresslevel=1) as archive:
         for name, array in [(_MARK, mark), *arrays.items()]:
             # A fixed date: equal arrays give equal files.
             entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
-            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.compress_type = packing
             with archive.open(entry, "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
 
 
 def _read(path: Path, key: str) -> dict[str, NDArray[Any]]:
     """Read what `_write` wrote."""
-    with zipfile.ZipFile(path) as archive:
-        arrays: dict[str, NDArray[Any]] = {}
-        for name in archive.namelist():
-            member = io.BytesIO(archive.read(name))  # the whole member first: its CRC is checked before it is parsed
-            arrays[name.removesuffix(".npy")] = np.lib.format.read_array(member, allow_pickle=False)
+    path.stat()  # an entry that is not there is no damage
+    arrays = read_npz(path)
     mark = arrays.pop(_MARK, np.empty(0, np.uint8))
     if mark.dtype != np.uint8 or mark.tobytes() != key.encode("ascii"):
         raise ValueError("it belongs to another key")

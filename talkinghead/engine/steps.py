@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from talkinghead.errors import InputError, MediaNotFound, OutputExists, StaleStage, UnwritableOutput
 from talkinghead.files import PendingOutput, check_target, unwritable, write_bytes
 from talkinghead.places import STAGE_RECORD, check_apart, fitted_name, partial_name
+from talkinghead.reading import read_json, read_npy
 
 VERSION = 1
 _EDGE = 64 * 1024
@@ -113,9 +114,10 @@ def record_path(output: Path) -> Path:
 def read_record(output: Path) -> Record | None:
     """The record of a stage's output, or None if there is none or the output was changed since."""
     try:
-        data = json.loads(record_path(output).read_text(encoding="utf-8"))
-        record = Record(**data)
-    except (OSError, ValueError, TypeError):
+        record = Record(**read_json(record_path(output)))
+    except (InputError, TypeError):
+        return None
+    if not (isinstance(record.options, dict) and isinstance(record.inputs, dict) and isinstance(record.facts, dict)):
         return None
     if record.version != VERSION or record.output != identity(output):
         return None
@@ -241,22 +243,14 @@ def read_array(path: Path, shape: tuple[int | None, ...], what: str) -> NDArray[
     accepted = f"{what}: [{', '.join('n' if size is None else str(size) for size in shape)}] numbers, .npy"
     if not path.is_file():
         raise MediaNotFound(f"There is no file {path}.", accepted=accepted)
-    try:
-        array: NDArray[Any] = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:  # NumPy's own words advise to load pickles
-        raise InputError(
-            f"{path} is not a .npy file of numbers, or it is damaged.",
-            accepted=accepted,
-            remedy="run the stage that writes it again",
-        ) from error
+    array = read_npy(path, accepted=accepted, remedy="run the stage that writes it again")
     fits = (
-        isinstance(array, np.ndarray)
-        and array.ndim == len(shape)
+        array.ndim == len(shape)
         and all(wanted in (None, size) for wanted, size in zip(shape, array.shape, strict=True))
         and array.dtype.kind in "fiu"
     )
     if not fits:
-        raise InputError(f"{path} holds {list(getattr(array, 'shape', []))} {array.dtype}.", accepted=accepted)
+        raise InputError(f"{path} holds {list(array.shape)} {array.dtype}.", accepted=accepted)
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise InputError(f"{path} holds values that are not numbers.")
     return array

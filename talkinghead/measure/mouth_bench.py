@@ -37,6 +37,7 @@ from talkinghead.audio.visemes import BILABIAL, SILENCE, is_vowel, vowel_height
 from talkinghead.contracts import SPEECH_RATE_HZ, AudioClip, MouthMotion, Phone
 from talkinghead.errors import InputError, MediaNotFound
 from talkinghead.measure.sync import audio_video_offset
+from talkinghead.reading import read_json, reading
 
 SEALED = 0.05
 """A gap between the lips of at most this counts as closed; the widest vowel is 1."""
@@ -157,9 +158,10 @@ def read_corpus(folder: Path) -> list[Utterance]:
         sound = next((p for p in (facts_path.with_suffix(s) for s in (".flac", ".wav")) if p.exists()), None)
         if sound is None:
             continue
-        facts = json.loads(facts_path.read_text(encoding="utf-8"))
-        phones = tuple(Phone(float(a), float(b), str(label)) for a, b, label in facts["phones"])
-        group = f"{facts.get('engine', '')} {facts.get('voice', '')}".strip()
+        facts = read_json(facts_path)
+        with reading(facts_path, what="holds no phones"):
+            phones = tuple(Phone(float(a), float(b), str(label)) for a, b, label in facts["phones"])
+            group = f"{facts.get('engine', '')} {facts.get('voice', '')}".strip()
         out.append(Utterance(facts_path.stem, read_audio(sound, SPEECH_RATE_HZ), phones, group))
     if not out:
         raise MediaNotFound(

@@ -130,12 +130,14 @@ class Lpips:
     @classmethod
     def read(cls, paths: Sequence[Path], device: str = "cpu") -> Lpips:
         """Read the weights from one file that holds both parts, or from two."""
+        from talkinghead.reading import reading
         from talkinghead.weights import read_checkpoint
 
         tensors: dict[str, NDArray[Any]] = {}
         for path in paths:
             tensors.update(read_checkpoint(path).tensors)
-        return cls(tensors, device)
+        with reading(paths[0], WrongCheckpoint, what="does not hold the weights of LPIPS"):
+            return cls(tensors, device)
 
     def __call__(self, a: Frame, b: Frame) -> float:
         """Distance of two uint8 RGB frames, 0 for equal ones."""

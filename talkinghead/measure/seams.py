@@ -15,7 +15,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from talkinghead.errors import InputError, MediaNotFound, OutputExists
 from talkinghead.files import make_folder, unwritable
 from talkinghead.places import partial_name
+from talkinghead.reading import read_json, read_npy, reading, shown
 
 Array = NDArray[Any]
 FORMAT = "talkinghead-reference 1"
@@ -144,13 +145,38 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     path = Path(folder) / "manifest.json"
     if not path.is_file():
         raise MediaNotFound(f"{folder} has no manifest.json.", accepted="a folder of reference outputs")
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not JSON: {error}.") from error
+    manifest = read_json(path)
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise InputError(f"{path} is not of the format {FORMAT!r}.")
+    with reading(path, what="is not a manifest of reference outputs"):
+        for kind, wanted in _ROW_FIELDS.items():
+            for row in manifest[kind]:
+                _check_row(row, wanted)
+        names = {row["name"] for row in manifest["seams"]}
+        strange = [seam for graph in manifest["graphs"] for seam in _seams_of(graph) if seam not in names]
+        if strange:
+            raise ValueError(f"a graph names the seam {shown(strange[0])}, which it does not list")
     return manifest
+
+
+_ROW_FIELDS: Mapping[str, Mapping[str, type | tuple[type, ...]]] = {
+    "seams": {"name": str, "file": str, "sha256": str, "tolerance": (int, float)},
+    "graphs": {"file": str, "sha256": str, "inputs": dict, "outputs": dict},
+}
+"""What is used of a manifest's rows."""
+
+
+def _check_row(row: Any, wanted: Mapping[str, type | tuple[type, ...]]) -> None:
+    for name, kinds in wanted.items():
+        if not isinstance(row, dict) or not isinstance(row.get(name), kinds):
+            raise ValueError(f"{name} of a row is {shown(row.get(name) if isinstance(row, dict) else row)}")
+    inside = PurePosixPath(row["file"])
+    if inside.is_absolute() or ".." in inside.parts or "\\" in row["file"]:
+        raise ValueError(f"{shown(row['file'])} is not a file of its folder")
+
+
+def _seams_of(graph: Mapping[str, Any]) -> list[Any]:
+    return [*graph["inputs"].values(), *graph["outputs"].values()]
 
 
 def check_folder(folder: str | Path) -> list[Comparison]:
@@ -181,8 +207,10 @@ def check_folder(folder: str | Path) -> list[Comparison]:
 def _run_graph(folder: Path, graph: Mapping[str, Any], seams: Mapping[str, Any]) -> list[Comparison]:
     """A graph on the recorded inputs, one item of the batch at a time where its batch is 1."""
     from talkinghead.backends.onnx_runtime import open_onnx
+    from talkinghead.reading.onnx_file import check_onnx_file
 
     path = folder / graph["file"]
+    check_onnx_file(path)
     session = open_onnx(path, name=str(path), purpose="Checking the graphs of a reference folder")
     outputs = [entry.name for entry in session.get_outputs()]
 
@@ -253,10 +281,4 @@ def compare(name: str, found: Array, wanted: Array, tolerance: float) -> Compari
 
 
 def _load(path: Path) -> Array:
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"{path} is not a .npy file of plain numbers ({error}).") from error
-    if not isinstance(array, np.ndarray):
-        raise InputError(f"{path} holds several arrays.", accepted="a .npy file")
-    return array
+    return read_npy(path)

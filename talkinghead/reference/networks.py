@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from talkinghead.engine.manifest import Manifest
 from talkinghead.engine.networks import Arrays, ReferenceNetwork, ReferenceOptions
 from talkinghead.errors import BrokenFamily, InputError, OptionError
+from talkinghead.reading import reading
 from talkinghead.registry import FAMILIES, named
 
 
@@ -80,5 +81,6 @@ def run_network(
             f"The inputs of {name} lack {', '.join(missing)}; given: {', '.join(sorted(named)) or 'nothing'}.",
             accepted=", ".join(f"{key} {text}" for key, text in network.inputs.items()),
         )
-    outputs = network.run(weights, named, config or {}, options or ReferenceOptions())
+    with reading(f"The weights, inputs or config of {name}", what="do not fit the network"):
+        outputs = network.run(weights, named, config or {}, options or ReferenceOptions())
     return {key: np.asarray(value) for key, value in outputs.items()}

@@ -10,6 +10,8 @@ import numpy as np
 
 from talkinghead.contracts import AudioClip
 from talkinghead.errors import BackendError, OptionError, TalkingHeadError
+from talkinghead.reading import read_json
+from talkinghead.reading.onnx_file import check_onnx_file
 from talkinghead.speech.voice import Spoken
 
 
@@ -44,6 +46,8 @@ class PiperVoice:
             raise TalkingHeadError(
                 "A Piper voice needs the package 'piper', which is not installed.", remedy="pip install piper-tts"
             ) from error
+        check_onnx_file(path, error=OptionError, accepted="a voice of Piper")
+        read_json(config, error=OptionError, accepted="the settings of a voice of Piper")
         try:
             self._voice: Any = module.PiperVoice.load(str(path))
             self._config: Any = module.SynthesisConfig(length_scale=1.0 / speed) if speed != 1.0 else None

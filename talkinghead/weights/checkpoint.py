@@ -17,9 +17,6 @@ from __future__ import annotations
 
 import io
 import mmap
-import struct
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -29,9 +26,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from talkinghead.errors import CheckpointError, MissingDependency, UnsafeCheckpoint, WrongCheckpoint
+from talkinghead.errors import MissingDependency, UnsafeCheckpoint, WrongCheckpoint
 from talkinghead.files import file_sha256
-from talkinghead.weights.pickled import STORAGE_DTYPES, PickleReader, Record, Storage, Symbol, element_type
+from talkinghead.reading.archive import Archive, open_archive
+from talkinghead.reading.arrays import PickledObjects, read_npz
+from talkinghead.reading.bounds import Budget, reading, shortened, shown
+from talkinghead.reading.onnx_file import read_onnx
+from talkinghead.weights.pickled import STORAGE_DTYPES, PickleReader, Record, Storage, Symbol, element_type, whole
 from talkinghead.weights.safetensors import aligned, read_safetensors
 
 Array = NDArray[Any]
@@ -44,6 +45,15 @@ PREFIXES = ("module.", "_orig_mod.")
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 """First pickle of a `torch.save` file before the zip container."""
+
+MAX_NODES = 200_000
+MAX_NAMES = 1 << 25
+"""Values of a tree and characters of their dotted names; what holds one thing many times over can have more."""
+MAX_DEPTH = 64
+MAX_KEY = 200
+"""Characters of the key of a storage."""
+NUMBERS = "fiubc"
+"""Kinds of arrays that are tensors."""
 
 READABLE = "a state dict of torch.save (zip or legacy), a TorchScript archive, safetensors, ONNX or npz"
 
@@ -80,15 +90,20 @@ def read_checkpoint(path: str | Path, *, key: str | None = None, keep_classes: t
     Returns:
         The tensors as views of the file.
     Raises:
-        WrongCheckpoint: not a checkpoint, damaged, cut short, or no such key.
+        WrongCheckpoint: not a checkpoint, damaged, cut short, no such key, or more tensors than the file's size allows.
         UnsafeCheckpoint: loading it the usual way would run code.
     """
     path = Path(path)
-    container, tree, metadata = _read_container(path, keep_classes)
-    node, found = _unwrap(path, tree, key)
-    metadata = {**metadata, **found}
-    tensors = {strip_prefixes(name): value for name, value in flatten(node)}
-    return Checkpoint(path, container, tensors, metadata, tree)
+    with reading(path, WrongCheckpoint, what="is damaged or not a checkpoint", accepted=READABLE):
+        container, tree, metadata = _read_container(path, keep_classes)
+        node, found = _unwrap(path, tree, key)
+        budget = Budget(path, path.stat().st_size, WrongCheckpoint)
+        tensors: dict[str, Array] = {}
+        for name, value in flatten(node):
+            if value.dtype.kind in NUMBERS:
+                budget.take(value.nbytes)
+                tensors[strip_prefixes(name)] = value
+    return Checkpoint(path, container, tensors, {**metadata, **found}, tree)
 
 
 def strip_prefixes(name: str) -> str:
@@ -99,24 +114,37 @@ def strip_prefixes(name: str) -> str:
 
 
 def flatten(tree: Any, prefix: str = "") -> Iterator[tuple[str, Array]]:
-    """Arrays of a tree with their dotted names, in the file's order."""
+    """Arrays of a tree with their dotted names, in the file's order.
+
+    Raises:
+        ValueError: it is nested too deeply, or holds the same parts over and over.
+    """
     stack: list[tuple[str, Any, int]] = [(prefix, tree, 0)]
+    nodes = characters = 0
     while stack:
         name, node, depth = stack.pop()
-        if depth > 64:
-            raise WrongCheckpoint("The checkpoint nests its data more than 64 levels deep.")
         if isinstance(node, np.ndarray):
             yield name, node
             continue
         if isinstance(node, Record):
             node = node.attributes()
         if isinstance(node, Mapping):
-            items = [(str(key), value) for key, value in node.items()]
+            items = [(str(key), value) for key, value in node.items() if _is_branch(value)]
         elif isinstance(node, list | tuple):
-            items = [(str(index), value) for index, value in enumerate(node)]
+            items = [(str(index), value) for index, value in enumerate(node) if _is_branch(value)]
         else:
             continue
+        if items and depth == MAX_DEPTH:
+            raise ValueError(f"its data is nested more than {MAX_DEPTH} levels deep")
+        nodes += len(items)
+        characters += sum(len(name) + 1 + len(key) for key, _ in items)
+        if nodes > MAX_NODES or characters > MAX_NAMES:
+            raise ValueError(f"it holds more than {MAX_NODES} values, or the same values over and over")
         stack.extend((f"{name}.{key}" if name else key, value, depth + 1) for key, value in reversed(items))
+
+
+def _is_branch(value: Any) -> bool:
+    return isinstance(value, np.ndarray | Record | Mapping | list | tuple)
 
 
 # Containers ---------------------------------------------------------------------------------------------------------
@@ -141,7 +169,7 @@ def _read_container(path: Path, keep_classes: tuple[str, ...]) -> tuple[str, Any
         )
     memory: Array = np.memmap(path, dtype=np.uint8, mode="c")
     if head[:4] == b"PK\x03\x04":
-        return _read_zip(path, memory, keep_classes)
+        return _read_zip(path, keep_classes)
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size:
         tensors, metadata = read_safetensors(path, memory)
         return "safetensors", tensors, dict(metadata)
@@ -156,81 +184,71 @@ def _read_container(path: Path, keep_classes: tuple[str, ...]) -> tuple[str, Any
     )
 
 
-def _read_zip(path: Path, memory: Array, keep_classes: tuple[str, ...]) -> tuple[str, Any, dict[str, Any]]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = {info.filename: info for info in archive.infolist()}
-            pickles = [name for name in entries if name.endswith("/data.pkl") and name.count("/") == 1]
-            if not pickles:
-                if any(name.endswith(".npy") for name in entries):
-                    return _read_npz(path)
-                raise WrongCheckpoint(f"{path} is a zip archive without weights.", accepted=READABLE)
-            root = pickles[0].removesuffix("data.pkl")
-            is_script = any(name.startswith(f"{root}code/") for name in entries)
-            order = entries.get(f"{root}byteorder")
-            if order is not None and archive.read(order).strip() == b"big":
-                raise WrongCheckpoint(f"{path} was saved on a big-endian machine.", remedy="convert it there")
-            opened: dict[str, Array] = {}
+def _read_zip(path: Path, keep_classes: tuple[str, ...]) -> tuple[str, Any, dict[str, Any]]:
+    with open_archive(path, error=WrongCheckpoint, remedy="download the file again and compare its size") as archive:
+        pickles = [name for name in archive.entries if name.endswith("/data.pkl") and name.count("/") == 1]
+        if pickles:
+            return _read_torch_zip(path, archive, pickles[0], keep_classes)
+        if not any(name.endswith(".npy") for name in archive.entries):
+            raise WrongCheckpoint(f"{path} is a zip archive without weights.", accepted=READABLE)
+    return _read_npz(path)
 
-            def storage_bytes(key: str, size: int) -> Array:
-                if key not in opened:
-                    opened[key] = _entry_bytes(path, memory, archive, entries[f"{root}data/{key}"])
-                raw = opened[key]
-                if len(raw) < size:
-                    raise ValueError(f"storage {key} holds {len(raw)} bytes and should hold {size}")
-                return raw[:size]
 
-            reader = PickleReader(
-                str(path),
-                persistent=lambda identity: _storage(identity, storage_bytes),
-                keep_classes=(*keep_classes, "__torch__.") if is_script else keep_classes,
-            )
-            _check_expansion(entries[pickles[0]])
-            tree = reader.read(io.BytesIO(archive.read(pickles[0])))
-    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, ValueError) as error:
-        raise WrongCheckpoint(
-            f"{path} is damaged or cut short: {error}.", remedy="download the file again and compare its size"
-        ) from error
+def _read_torch_zip(
+    path: Path, archive: Archive, program: str, keep_classes: tuple[str, ...]
+) -> tuple[str, Any, dict[str, Any]]:
+    root = program.removesuffix("data.pkl")
+    is_script = any(name.startswith(f"{root}code/") for name in archive.entries)
+    order = f"{root}byteorder"
+    if order in archive.entries and archive.member(order)[:16].tobytes().strip() == b"big":
+        raise WrongCheckpoint(f"{path} was saved on a big-endian machine.", remedy="convert it there")
+    opened: dict[str, Array] = {}
+
+    def storage_bytes(key: str, size: int, element: np.dtype[Any]) -> Array:
+        if key not in opened:
+            opened[key] = aligned(archive.member(f"{root}data/{key}"), element, whole_elements=False)
+        raw = opened[key]
+        if len(raw) < size:
+            raise ValueError(f"storage {key} holds {len(raw)} bytes and should hold {size}")
+        return raw[:size]
+
+    reader = PickleReader(
+        str(path),
+        Budget(path, len(archive), WrongCheckpoint),
+        persistent=lambda identity: _storage(identity, storage_bytes),
+        keep_classes=(*keep_classes, "__torch__.") if is_script else keep_classes,
+    )
+    tree = reader.read(io.BytesIO(archive.member(program).data))
     return ("torchscript" if is_script else "torch-zip"), tree, {}
 
 
-def _entry_bytes(path: Path, memory: Array, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Array:
-    """One entry of a zip: a view of the file where it is stored plainly, as torch writes it."""
-    if info.compress_type != zipfile.ZIP_STORED:
-        _check_expansion(info)
-        return np.frombuffer(bytearray(archive.read(info)), np.uint8)
-    start = info.header_offset
-    local = memory[start : start + 30].tobytes()
-    if local[:4] != b"PK\x03\x04":
-        raise ValueError(f"entry {info.filename} has no header")
-    begin = start + 30 + int.from_bytes(local[26:28], "little") + int.from_bytes(local[28:30], "little")
-    if begin + info.file_size > len(memory):
-        raise ValueError(f"entry {info.filename} of {path.name} is cut short")
-    return memory[begin : begin + info.file_size]
-
-
-def _check_expansion(info: zipfile.ZipInfo) -> None:
-    if info.file_size > 100 * max(info.compress_size, 1) + (1 << 20):
-        raise ValueError(f"entry {info.filename} expands absurdly")
-
-
-def _storage(identity: Any, storage_bytes: Callable[[str, int], Array]) -> Storage:
+def _storage(identity: Any, storage_bytes: Callable[[str, int, np.dtype[Any]], Array]) -> Storage:
     """A torch storage from its persistent id: ("storage", class, key, device, elements)."""
-    if not (isinstance(identity, tuple) and len(identity) >= 5 and identity[0] == "storage"):
-        raise ValueError("an unknown kind of reference")
-    dtype = _storage_dtype(identity[1])
-    key, count = str(identity[2]), int(identity[4])
+    dtype, key, count = _identity(identity)
     element = element_type(dtype)
+    return Storage(lambda: storage_bytes(key, count * element.itemsize, element).view(element), dtype)
 
-    def read() -> Array:
-        return aligned(storage_bytes(key, count * element.itemsize), element)
 
-    return Storage(read, dtype)
+def _identity(identity: Any) -> tuple[str, str, int]:
+    """Element type, key and number of elements of a storage, from its persistent id."""
+    if not (
+        isinstance(identity, tuple) and len(identity) >= 5 and isinstance(identity[0], str) and identity[0] == "storage"
+    ):
+        raise ValueError("an unknown kind of reference")
+    key = identity[2]
+    if not isinstance(key, str | int) or len(str(key)) > MAX_KEY:
+        raise ValueError(f"the key of a storage is {shown(key)}")
+    return _storage_dtype(identity[1]), str(key), whole(identity[4], "the size of a storage")
+
+
+def _is_text(value: Any, text: str) -> bool:
+    """Whether a value of the file, which may be anything, is this text."""
+    return isinstance(value, str) and value == text
 
 
 def _storage_dtype(symbol: Any) -> str:
     if not isinstance(symbol, Symbol) or symbol.name not in STORAGE_DTYPES:
-        raise ValueError(f"storage of type {symbol}")
+        raise ValueError(f"a storage of type {shortened(str(symbol)) if isinstance(symbol, Symbol) else shown(symbol)}")
     return STORAGE_DTYPES[symbol.name]
 
 
@@ -238,50 +256,60 @@ def _read_pickles(path: Path, memory: Array, keep_classes: tuple[str, ...]) -> t
     """The legacy torch container, or one bare pickle."""
     # A map, not a file: told a damaged length, a file would set that much memory aside before it reads.
     with path.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as file:
-        first = PickleReader(str(path)).read(file) if _is_torch_legacy(file) else None
-        if first != LEGACY_MAGIC:
+
+        def read(**options: Any) -> Any:
+            return PickleReader(str(path), Budget(path, len(memory), WrongCheckpoint), **options).read(file)
+
+        first = read() if _is_torch_legacy(file) else None
+        if not isinstance(first, int) or first != LEGACY_MAGIC:
             file.seek(0)
-            return "pickle", PickleReader(str(path), keep_classes=keep_classes).read(file), {}
-        PickleReader(str(path)).read(file)  # protocol version
-        PickleReader(str(path)).read(file)  # sizes of C types
+            return "pickle", read(keep_classes=keep_classes), {}
+        read()  # protocol version
+        read()  # sizes of C types
         start = file.tell()
         used: dict[str, tuple[str, int]] = {}
 
         def measure(identity: Any) -> Storage:
             dtype, key, count = _legacy_identity(identity)
-            element = element_type(dtype)
-            if count < 0 or count * element.itemsize > len(memory):
-                raise ValueError(f"storage {key} of {count} elements does not fit into the file")
             used[key] = (dtype, count)
-            return _legacy_view(identity, Storage(lambda: np.zeros(count, element), dtype))
+            return Storage(lambda: np.empty(0, element_type(dtype)), dtype)
 
-        PickleReader(str(path), persistent=measure, keep_classes=keep_classes).read(file)
-        keys = PickleReader(str(path)).read(file)
-        raw: dict[str, Array] = {}
-        offset = file.tell()
-        for key in [str(item) for item in keys]:
-            if key not in used:
-                raise WrongCheckpoint(f"{path} is damaged: its storages do not match its tensors.")
-            dtype, count = used[key]
-            element = element_type(dtype)
-            stored = int.from_bytes(memory[offset : offset + 8].tobytes(), "little", signed=True)
-            offset += 8
-            if stored != count or offset + count * element.itemsize > len(memory):
-                raise WrongCheckpoint(
-                    f"{path} is cut short: storage {key} should hold {count} elements.",
-                    remedy="download the file again and compare its size",
-                )
-            raw[key] = memory[offset : offset + count * element.itemsize]
-            offset += count * element.itemsize
+        read(persistent=measure, keep_classes=keep_classes, skim=True)
+        raw = _legacy_storages(path, memory, used, read(), file.tell())
 
         def load(identity: Any) -> Storage:
             dtype, key, _ = _legacy_identity(identity)
-            element = element_type(dtype)
-            return _legacy_view(identity, Storage(lambda: aligned(raw[key], element), dtype))
+            return _legacy_view(identity, Storage(lambda: raw[key].view(element_type(dtype)), dtype))
 
         file.seek(start)
-        tree = PickleReader(str(path), persistent=load, keep_classes=keep_classes).read(file)
+        tree = read(persistent=load, keep_classes=keep_classes)
     return "torch-legacy", tree, {}
+
+
+def _legacy_storages(
+    path: Path, memory: Array, used: Mapping[str, tuple[str, int]], keys: Any, offset: int
+) -> dict[str, Array]:
+    """The bytes of each storage, which lie one behind the other in the order of the keys."""
+    raw: dict[str, Array] = {}
+    if not isinstance(keys, list):
+        raise ValueError(f"its list of storages is {shown(keys)}")
+    for item in keys:
+        key = str(item) if isinstance(item, str | int) else ""
+        if key not in used or key in raw:
+            raise WrongCheckpoint(f"{path} is damaged: its storages do not match its tensors.")
+        dtype, count = used[key]
+        element = element_type(dtype)
+        num_bytes = count * element.itemsize
+        stored = int.from_bytes(memory[offset : offset + 8].tobytes(), "little", signed=True)
+        offset += 8
+        if stored != count or offset + num_bytes > len(memory):
+            raise WrongCheckpoint(
+                f"{path} is cut short: storage {shortened(key, 60)} should hold {count} elements.",
+                remedy="download the file again and compare its size",
+            )
+        raw[key] = aligned(memory[offset : offset + num_bytes], element, whole_elements=False)
+        offset += num_bytes
+    return raw
 
 
 def _is_torch_legacy(file: Any) -> bool:
@@ -293,13 +321,13 @@ def _is_torch_legacy(file: Any) -> bool:
 
 
 def _legacy_identity(identity: Any) -> tuple[str, str, int]:
-    if not (isinstance(identity, tuple) and identity and identity[0] == "storage"):
+    if isinstance(identity, tuple) and identity and _is_text(identity[0], "module"):
         raise UnsafeCheckpoint(
             "The checkpoint holds a whole pickled module, not a state dict.",
             accepted=READABLE,
             remedy="save model.state_dict() instead",
         )
-    return _storage_dtype(identity[1]), str(identity[2]), int(identity[4])
+    return _identity(identity)
 
 
 def _legacy_view(identity: Any, root: Storage) -> Storage:
@@ -307,40 +335,34 @@ def _legacy_view(identity: Any, root: Storage) -> Storage:
     if len(identity) < 6 or identity[5] is None:
         return root
     _, offset, size = identity[5]
-    return Storage(lambda: root.read()[int(offset) : int(offset) + int(size)], root.dtype)
+    start = whole(offset, "where a storage begins")
+    stop = start + whole(size, "the size of a storage")
+    return Storage(lambda: root.read()[start:stop], root.dtype)
 
 
 def _read_npz(path: Path) -> tuple[str, Any, dict[str, Any]]:
     try:
-        with np.load(path, allow_pickle=False) as data:
-            return "numpy", {name: data[name] for name in data.files}, {}
-    except ValueError as error:
-        if "allow_pickle" in str(error):
+        return "numpy", read_npz(path, error=WrongCheckpoint), {}
+    except WrongCheckpoint as error:
+        if isinstance(error.__cause__, PickledObjects):
             raise UnsafeCheckpoint(f"{path} holds pickled Python objects.", accepted="plain arrays") from error
-        raise WrongCheckpoint(f"{path} is damaged: {error}.") from error
+        raise
 
 
 def _read_onnx(path: Path) -> tuple[str, Any, dict[str, Any]]:
     try:
-        import onnx
         from onnx import numpy_helper
     except ImportError as error:
         raise MissingDependency("onnx", extra="models", purpose="Reading ONNX files") from error
-    try:
-        model = onnx.load(str(path))
-    except CheckpointError:
-        raise
-    except Exception as error:  # protobuf and the checker raise types of their own
-        raise WrongCheckpoint(f"{path} is not a readable ONNX file: {error}.", accepted=READABLE) from error
-    tensors = {item.name: _from_onnx(numpy_helper.to_array(item)) for item in model.graph.initializer}
-    if not model.graph.node:
-        raise WrongCheckpoint(f"{path} is not an ONNX model: it holds no operators.", accepted=READABLE)
+    model = read_onnx(path, error=WrongCheckpoint, accepted=READABLE)
+    with reading(path, WrongCheckpoint, what="is not a readable ONNX file", accepted=READABLE):
+        tensors = {item.name: _from_onnx(numpy_helper.to_array(item)) for item in model.graph.initializer}
     return "onnx", tensors, {str(item.key): str(item.value) for item in model.metadata_props}
 
 
 def _from_onnx(value: Array) -> Array:
-    """bfloat16 (an extension type) as float32."""
-    return value if value.dtype.kind in "fiubc" else value.astype(np.float32)
+    """bfloat16 (an extension type) as float32; text stays what it is and is no tensor."""
+    return value if value.dtype.kind in f"{NUMBERS}OSU" else value.astype(np.float32)
 
 
 # Wrappers -----------------------------------------------------------------------------------------------------------
@@ -355,7 +377,7 @@ def _unwrap(path: Path, tree: Any, key: str | None) -> tuple[Any, dict[str, Any]
             if not isinstance(node, Mapping) or part not in node:
                 raise WrongCheckpoint(
                     f"{path} has nothing under {key!r}.",
-                    accepted=", ".join(map(str, node)) if isinstance(node, Mapping) else None,
+                    accepted=_names(node) if isinstance(node, Mapping) else None,
                 )
             facts.update(_facts(node))
             node = node[part]
@@ -372,6 +394,12 @@ def _unwrap(path: Path, tree: Any, key: str | None) -> tuple[Any, dict[str, Any]
     if next(flatten(node), None) is None:
         raise WrongCheckpoint(f"{path} holds no tensors.", accepted=READABLE)
     return node, facts
+
+
+def _names(node: Mapping[Any, Any]) -> str:
+    """Some of the keys, for a message."""
+    names = [shortened(str(key), 60) for key in list(node)[:20]]
+    return ", ".join(names) + (", ..." if len(node) > 20 else "")
 
 
 def _facts(node: Mapping[Any, Any]) -> dict[str, Any]:

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from talkinghead.errors import BackendError, UnwritableOutput, WrongCheckpoint
+from talkinghead.errors import BackendError, InputError, UnwritableOutput, WrongCheckpoint
 from talkinghead.files import unwritable
 from talkinghead.places import given_folder
+from talkinghead.reading import read_json, reading
 from talkinghead.weights.offline import offline_reason
 
 Progress = Callable[[int, int | None], None]
@@ -286,13 +287,11 @@ def _resumable(part: Path, url: str, verified: bool) -> tuple[int, str]:
     Something must tell whether what follows belongs to the same file: a known hash of the whole, which also lets
     another mirror go on, or the tag of the server. Else the file is fetched again from its beginning.
     """
-    try:
-        origin = json.loads(_origin(part).read_text(encoding="utf-8"))
+    with contextlib.suppress(InputError), reading(part):
+        origin = read_json(_origin(part))
         tag = str(origin["etag"]) if origin["url"] == url else ""
         if part.is_file() and (tag or verified):
             return part.stat().st_size, tag
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
     return 0, ""
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from talkinghead.errors import TalkingHeadError, WrongCheckpoint, choices
+from talkinghead.errors import InputError, TalkingHeadError, WrongCheckpoint, choices
+from talkinghead.reading import read_json, read_text, reading
+from talkinghead.reading.bounds import shortened
 from talkinghead.weights.checkpoint import Checkpoint, read_checkpoint
 
 TEXT = (".json", ".txt")
@@ -49,8 +50,9 @@ def recognise(path: Path, kinds: Sequence[Kind]) -> str:
     told = [kind for kind in kinds if kind.is_file is not None and suffix in kind.suffixes]
     if path.is_file():
         for kind in told:
-            if kind.is_file is not None and kind.is_file(path):
-                return kind.name
+            with reading(path, WrongCheckpoint):
+                if kind.is_file is not None and kind.is_file(path):
+                    return kind.name
         if suffix in NO_CHECKPOINTS:
             what = "text" if suffix in TEXT else suffix
             raise WrongCheckpoint(
@@ -60,9 +62,10 @@ def recognise(path: Path, kinds: Sequence[Kind]) -> str:
     checkpoint = read_checkpoint(path, keep_classes=("chumpy.", "scipy.sparse."))
     for inner in (checkpoint, *_below(checkpoint, kinds)):
         for kind in kinds:
-            if kind.holds is not None and kind.holds(inner):
-                return kind.name
-    held = ", ".join(list(checkpoint.tensors)[:3]) or "no tensors"
+            with reading(path, WrongCheckpoint):
+                if kind.holds is not None and kind.holds(inner):
+                    return kind.name
+    held = ", ".join(shortened(name, 60) for name in list(checkpoint.tensors)[:3]) or "no tensors"
     raise WrongCheckpoint(
         f"{path} is not a model file that this package knows; it holds {len(checkpoint.tensors)} tensors ({held}).",
         accepted=choices([kind.title for kind in kinds]),
@@ -79,7 +82,8 @@ def _below(checkpoint: Checkpoint, kinds: Sequence[Kind]) -> list[Checkpoint]:
 def accepted_by(check: Callable[[Mapping[str, Any], str], object], checkpoint: Checkpoint) -> bool:
     """Whether a function that checks (tensors, source) accepts a checkpoint."""
     try:
-        check(checkpoint.tensors, str(checkpoint.path))
+        with reading(checkpoint.path):
+            check(checkpoint.tensors, str(checkpoint.path))
     except TalkingHeadError:
         return False
     return True
@@ -93,15 +97,15 @@ def graph_bytes(path: Path) -> bytes:
 def text_of(path: Path) -> str:
     """The content of a small text file; nothing of one that is none."""
     try:
-        return path.read_text(encoding="utf-8") if path.stat().st_size < MAX_TEXT_BYTES else ""
-    except ValueError:  # not UTF-8
+        return read_text(path, max_bytes=MAX_TEXT_BYTES)
+    except InputError:
         return ""
 
 
 def json_of(path: Path) -> Mapping[str, Any]:
     """The object of a small JSON file; an empty one where there is none."""
     try:
-        found = json.loads(text_of(path))
-    except ValueError:
+        found = read_json(path, max_bytes=MAX_TEXT_BYTES)
+    except InputError:
         return {}
     return found if isinstance(found, dict) else {}

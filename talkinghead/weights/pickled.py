@@ -5,10 +5,15 @@ opcodes that build plain data, imports nothing and calls nothing. A global becom
 constructors that tensors need are interpreted here, by name; anything else that the program tries to call is refused.
 So a hostile file can at worst describe wrong data. (`torch.load(weights_only=True)` follows the same idea, with a
 longer list of callables that it does call; this reader also reads TorchScript archives and needs no torch.)
+
+A few bytes can also describe data without end: tuples that hold one another twice, tensors that repeat one element.
+So keys are plain values, nothing here looks deeper than one level into what the program made, and every object,
+element and byte is counted against bounds that follow from the sizes of pickle and file.
 """
 
 from __future__ import annotations
 
+import math
 import mmap
 import pickletools
 from collections.abc import Callable, Mapping
@@ -19,15 +24,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.errors import UnsafeCheckpoint, WrongCheckpoint
+from talkinghead.reading.bounds import DAMAGE, Budget, reason, shortened, shown
 
 Array = NDArray[Any]
 
-MAX_OPCODES = 20_000_000
-"""Far more than any checkpoint has; ends hostile programs that only grow."""
+MAX_OBJECTS = 2_000_000
+"""Operations, objects and elements of containers of one pickle: far more than any checkpoint has."""
+MAX_NUMBER_BYTES = 64
+"""Of a whole number; random generators keep numbers of 128 bits."""
+MAX_DIMENSIONS = 32
+MAX_NAME = 1000
+"""Characters of a key, and of the name of a class."""
 
-
-MAX_EXPANDED_ELEMENTS = 1 << 24
-"""Elements that a tensor with repeated (stride 0) memory may have."""
+_OBJECT, _SET, _ARRAY = 2, 4, 6
+"""What these count for, in operations: their share of memory."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +51,7 @@ class Symbol:
         return f"{self.module}.{self.name}"
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Record:
     """An object of a class that is not needed: its name and its state."""
 
@@ -121,49 +131,85 @@ class PickleReader:
 
     Args:
         file_name: for messages.
+        budget: what arrays and text of the file may take in memory.
         persistent: turns a persistent id into a value (torch keeps its storages there).
         keep_classes: prefixes of qualified names whose classes become inert records besides `PLAIN_CLASSES`
             (TorchScript names its own under `__torch__.`).
+        skim: follow the program and build no tensors; their places hold None.
     """
 
     file_name: str
+    budget: Budget
     persistent: Callable[[Any], Any] | None = None
     keep_classes: tuple[str, ...] = ()
+    skim: bool = False
     _stack: list[Any] = field(default_factory=list)
     _memo: dict[int, Any] = field(default_factory=dict)
     _slots: dict[int, tuple[Record, list[int]]] = field(default_factory=dict)
     """Arrays that are not built yet, by `id`, and where the memo has them; kept here, so that no other takes the id."""
+    _left: int = MAX_OBJECTS
 
     def read(self, stream: IO[bytes] | mmap.mmap) -> Any:
         """Read one pickle from the stream's position; the stream is left behind its STOP.
 
         Raises:
             UnsafeCheckpoint: the program calls something that plain weights do not need.
-            WrongCheckpoint: not a pickle, or cut short.
+            WrongCheckpoint: not a pickle, cut short, or it describes more than it can hold.
         """
-        self._stack, self._memo, self._slots = [], {}, {}
+        self._stack, self._memo, self._slots, self._left = [], {}, {}, MAX_OBJECTS
+        operations = {code: self._operation(opcode) for code, opcode in _OPCODES.items()}
         try:
-            for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):  # type: ignore[arg-type]
-                if count > MAX_OPCODES:
-                    raise WrongCheckpoint(f"{self.file_name} holds an absurdly long pickle.")
-                if opcode.name == "STOP":
+            while code := stream.read(1):
+                if code == b".":
                     return self._stack.pop()
-                handler = getattr(self, f"_op_{opcode.name.lower()}", None)
-                if handler is not None:
-                    handler(argument)
-                elif opcode.name in _PUSH:
-                    self._stack.append(argument)
-                elif opcode.name not in _IGNORED:
-                    raise UnsafeCheckpoint(
-                        f"{self.file_name} uses the pickle operation {opcode.name}, which weights do not need.",
-                        accepted="a state dict saved by torch.save, a TorchScript archive, safetensors or ONNX",
-                    )
-        except (ValueError, LookupError, AttributeError, TypeError, OverflowError) as error:
+                operation = operations.get(code)
+                if operation is None:
+                    raise ValueError(f"{code!r} is no operation of a pickle")
+                read_argument, work = operation
+                self._left -= 1
+                if self._left < 0:
+                    self.count(0)
+                work(None if read_argument is None else read_argument(stream))
+        except DAMAGE as error:
             raise WrongCheckpoint(
-                f"{self.file_name} is damaged or not a checkpoint: {error}.",
+                f"{self.file_name} is damaged or not a checkpoint: {reason(error)}.",
                 remedy="download the file again and compare its size and SHA-256",
             ) from error
         raise WrongCheckpoint(f"{self.file_name} ends in the middle of its data.", remedy="download the file again")
+
+    def _operation(self, opcode: pickletools.OpcodeInfo) -> tuple[Callable[[Any], Any] | None, Callable[[Any], None]]:
+        """How the argument of an opcode is read, and what is done with it."""
+        read_argument = None if opcode.arg is None else opcode.arg.reader
+        if opcode.name in _TEXT:
+            return read_argument, self._push_text
+        if opcode.name in _WHOLE:
+            return read_argument, self._push_whole
+        if opcode.name in _PUSH:
+            return read_argument, self._push
+        if opcode.name in _IGNORED:
+            return read_argument, lambda _: None
+        handler = getattr(self, f"_op_{opcode.name.lower()}", None)
+        return (read_argument, handler) if handler is not None else (None, lambda _: self._refuse(opcode.name))
+
+    def _refuse(self, name: str) -> None:
+        raise UnsafeCheckpoint(
+            f"{self.file_name} uses the pickle operation {name}, which weights do not need.",
+            accepted="a state dict saved by torch.save, a TorchScript archive, safetensors or ONNX",
+        )
+
+    def count(self, objects: int) -> None:
+        """Count what was made besides the operations themselves.
+
+        Raises:
+            WrongCheckpoint: more than any checkpoint holds.
+        """
+        self._left -= objects
+        if self._left < 0:
+            raise WrongCheckpoint(
+                f"{self.file_name} holds an absurd number of objects.",
+                accepted=f"a pickle of at most {MAX_OBJECTS} operations and elements",
+                remedy="save the arrays themselves, not lists of numbers",
+            )
 
     # Stack and memo -------------------------------------------------------------------------------------------------
 
@@ -203,6 +249,18 @@ class PickleReader:
 
     # Plain values ---------------------------------------------------------------------------------------------------
 
+    def _push(self, value: Any) -> None:
+        self._stack.append(value)
+
+    def _push_text(self, value: str | bytes) -> None:
+        self.budget.take(len(value))
+        self._stack.append(value)
+
+    def _push_whole(self, value: int) -> None:
+        if value.bit_length() > 8 * MAX_NUMBER_BYTES:
+            raise ValueError(f"a number of {value.bit_length()} bits")
+        self._stack.append(value)
+
     def _op_none(self, _: Any) -> None:
         self._stack.append(None)
 
@@ -216,12 +274,15 @@ class PickleReader:
         self._stack.append(())
 
     def _op_tuple(self, _: Any) -> None:
-        self._stack.append(tuple(self._pop_mark()))
+        items = self._pop_mark()
+        self.count(_OBJECT + len(items))
+        self._stack.append(tuple(items))
 
     def _tuple_of(self, size: int) -> None:
         items = tuple(self._stack[-size:])
         if len(items) != size:
             raise IndexError("tuple without its items")
+        self.count(_OBJECT)
         del self._stack[-size:]
         self._stack.append(items)
 
@@ -235,9 +296,11 @@ class PickleReader:
         self._tuple_of(3)
 
     def _op_empty_list(self, _: Any) -> None:
+        self.count(_OBJECT)
         self._stack.append([])
 
     def _op_list(self, _: Any) -> None:
+        self.count(_OBJECT)
         self._stack.append(self._pop_mark())
 
     def _op_append(self, _: Any) -> None:
@@ -249,29 +312,39 @@ class PickleReader:
         _items(self._stack[-1], list).extend(values)
 
     def _op_empty_set(self, _: Any) -> None:
+        self.count(_SET)
         self._stack.append(set())
 
     def _op_additems(self, _: Any) -> None:
         values = self._pop_mark()
-        _items(self._stack[-1], set).update(values)
+        self.count(_SET * len(values))
+        _items(self._stack[-1], set).update(map(_key, values))
 
     def _op_frozenset(self, _: Any) -> None:
-        self._stack.append(frozenset(self._pop_mark()))
+        values = self._pop_mark()
+        self.count(_SET + _SET * len(values))
+        self._stack.append(frozenset(map(_key, values)))
 
     def _op_empty_dict(self, _: Any) -> None:
+        self.count(_OBJECT)
         self._stack.append({})
 
     def _op_dict(self, _: Any) -> None:
-        values = self._pop_mark()
-        self._stack.append(dict(zip(values[::2], values[1::2], strict=True)))
+        made: dict[Any, Any] = {}
+        self.count(_OBJECT)
+        self._fill(made, self._pop_mark())
+        self._stack.append(made)
 
     def _op_setitem(self, _: Any) -> None:
         value, key = self._stack.pop(), self._stack.pop()
-        _mapping(self._stack[-1])[_key(key)] = value
+        self._fill(_mapping(self._stack[-1]), [key, value])
 
     def _op_setitems(self, _: Any) -> None:
         values = self._pop_mark()
-        target = _mapping(self._stack[-1])
+        self._fill(_mapping(self._stack[-1]), values)
+
+    def _fill(self, target: dict[Any, Any], values: list[Any]) -> None:
+        self.count(len(values))
         for key, value in zip(values[::2], values[1::2], strict=True):
             target[_key(key)] = value
 
@@ -279,13 +352,19 @@ class PickleReader:
 
     def _op_global(self, argument: str) -> None:
         module, _, name = argument.partition(" ")
-        self._stack.append(Symbol(module, name))
+        self._stack.append(self._symbol(module, name))
 
     def _op_stack_global(self, _: Any) -> None:
         name, module = self._stack.pop(), self._stack.pop()
         if not (isinstance(name, str) and isinstance(module, str)):
             raise TypeError("a global whose name is not text")
-        self._stack.append(Symbol(module, name))
+        self._stack.append(self._symbol(module, name))
+
+    def _symbol(self, module: str, name: str) -> Symbol:
+        if len(module) + len(name) > MAX_NAME:
+            raise ValueError(f"a class whose name has {len(module) + len(name)} characters")
+        self.count(_OBJECT)
+        return Symbol(module, name)
 
     def _op_persid(self, argument: str) -> None:
         self._stack.append(self._load_persistent(argument))
@@ -300,11 +379,11 @@ class PickleReader:
 
     def _op_reduce(self, _: Any) -> None:
         args, function = self._stack.pop(), self._stack.pop()
-        self._stack.append(self._call(function, tuple(args)))
+        self._stack.append(self._call(function, _as_tuple(args)))
 
     def _op_newobj(self, _: Any) -> None:
         args, symbol = self._stack.pop(), self._stack.pop()
-        self._stack.append(self._call(symbol, tuple(args)))
+        self._stack.append(self._call(symbol, _as_tuple(args)))
 
     def _op_newobj_ex(self, _: Any) -> None:
         self._stack.pop()
@@ -314,7 +393,7 @@ class PickleReader:
         state, target = self._stack.pop(), self._stack[-1]
         if isinstance(target, Record):
             if str(target.symbol) in _NUMPY_ARRAYS:
-                array = self._stack[-1] = _numpy_array(state)
+                array = self._stack[-1] = _numpy_array(self, state)
                 _, indices = self._slots.pop(id(target), (target, []))
                 for index in indices:
                     if self._memo[index] is target:
@@ -327,30 +406,39 @@ class PickleReader:
         if not isinstance(symbol, Symbol):
             raise TypeError("a call of something that is not a name")
         name = str(symbol)
+        self.count(_ARRAY)
         if name in _RECONSTRUCTORS:
             return self._call(args[0], ())
         known = _CONSTRUCTORS.get(name)
         if known is not None:
-            return known(*args)
+            return None if self.skim and known in _TENSORS else known(self, *args)
         if name in _NUMPY_ARRAYS or name in PLAIN_CLASSES or name.startswith(self.keep_classes):
             return Record(symbol, args)
         raise UnsafeCheckpoint(
-            f"{self.file_name} would call {name} when loaded.",
+            f"{self.file_name} would call {shortened(name)} when loaded.",
             accepted="tensors, numbers, text, lists and dicts",
             remedy="get the checkpoint as a state dict or as safetensors from a source you trust; "
             "nothing of this file was run",
         )
 
 
-_PUSH = frozenset(
+_TEXT = frozenset(
     (
-        *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
         *("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
         *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
     )
 )
-"""Opcodes whose argument is the value."""
+_WHOLE = frozenset(("INT", "LONG", "LONG1", "LONG4"))
+_PUSH = frozenset(("BININT", "BININT1", "BININT2", "FLOAT", "BINFLOAT"))
+"""Opcodes whose argument is the value; of the first two kinds it can be of any length."""
 _IGNORED = frozenset({"PROTO", "FRAME"})
+_OPCODES = {opcode.code.encode("latin1"): opcode for opcode in pickletools.opcodes}
+
+
+def _as_tuple(args: Any) -> tuple[Any, ...]:
+    if not isinstance(args, tuple):
+        raise TypeError(f"a call with {shown(args)}")
+    return args
 
 
 def _items(value: Any, kind: type) -> Any:
@@ -370,37 +458,95 @@ def _mapping(value: Any) -> dict[Any, Any]:
 
 
 def _key(value: Any) -> Any:
-    """Keys of dicts: plain and hashable (optimiser states use numbers)."""
-    if isinstance(value, np.ndarray):
-        return value.item()
-    return value
+    """Keys of dicts and members of sets: plain values, whose hash and text cost nothing."""
+    if isinstance(value, np.ndarray | np.generic) and value.size == 1:
+        value = value.item()
+    if value is None or isinstance(value, bool | int | float | Symbol):
+        return value
+    if isinstance(value, str | bytes) and len(value) <= MAX_NAME:
+        return value
+    raise ValueError(f"{shown(value)} as a key, which has to be a number or a short text")
 
 
 # The constructors that weights need, interpreted ------------------------------------------------------------------
 
 
-def _ordered_dict(*args: Any) -> dict[Any, Any]:
-    return dict(args[0]) if args else {}
+def _ordered_dict(reader: PickleReader, *args: Any) -> dict[Any, Any]:
+    made: dict[Any, Any] = {}
+    if args:
+        pairs = args[0].items() if isinstance(args[0], dict) else _sequence(args[0])
+        reader.count(2 * len(pairs))
+        for pair in pairs:
+            key, value = _sequence(pair)
+            made[_key(key)] = value
+    return made
 
 
-def _default_dict(*_: Any) -> dict[Any, Any]:
+def _default_dict(_reader: PickleReader, *_: Any) -> dict[Any, Any]:
     return {}
 
 
-def _rebuild_tensor(storage: Storage, offset: int, size: Any, stride: Any, *_: Any) -> Array:
-    return strided_view(storage, int(offset), tuple(size), tuple(stride))
+def _sequence(value: Any) -> Any:
+    if not isinstance(value, list | tuple | set | frozenset):
+        raise TypeError(f"{shown(value)} where items are expected")
+    return value
+
+
+def _list(reader: PickleReader, items: Any = ()) -> list[Any]:
+    reader.count(len(_sequence(items)))
+    return list(items)
+
+
+def _tuple(reader: PickleReader, items: Any = ()) -> tuple[Any, ...]:
+    reader.count(len(_sequence(items)))
+    return tuple(items)
+
+
+def _set(reader: PickleReader, items: Any = ()) -> set[Any]:
+    reader.count(_SET * len(_sequence(items)))
+    return set(map(_key, items))
+
+
+def _device(_reader: PickleReader, *args: Any) -> str:
+    return ":".join(str(_key(arg)) for arg in args[:2])
+
+
+def whole(value: Any, what: str) -> int:
+    """A whole number from 0 that fits into 63 bits.
+
+    Raises:
+        ValueError: anything else.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 63:
+        raise ValueError(f"{what} is {shown(value)}")
+    return value
+
+
+def _sizes(value: Any) -> tuple[int, ...]:
+    """Sizes or strides of a tensor."""
+    if len(_sequence(value)) > MAX_DIMENSIONS:
+        raise ValueError(f"a tensor of {len(value)} dimensions")
+    return tuple(whole(item, "a size or stride of a tensor") for item in value)
+
+
+def _rebuild_tensor(reader: PickleReader, storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Array:
+    if not isinstance(storage, Storage):
+        raise TypeError(f"a tensor in {shown(storage)}")
+    return strided_view(storage, whole(offset, "where a tensor begins"), _sizes(size), _sizes(stride), reader.budget)
 
 
 def _rebuild_tensor_with_dtype(
-    storage: Storage, offset: int, size: Any, stride: Any, _grad: Any, dtype: Any, *_: Any
+    reader: PickleReader, storage: Any, offset: Any, size: Any, stride: Any, _grad: Any, dtype: Any, *_: Any
 ) -> Array:
-    name = TORCH_DTYPES[dtype.name if isinstance(dtype, Symbol) else str(dtype)]
+    if not isinstance(storage, Storage):
+        raise TypeError(f"a tensor in {shown(storage)}")
+    name = TORCH_DTYPES[dtype.name if isinstance(dtype, Symbol) else str(_key(dtype))]
     raw = storage.read().view(element_type(name))
     view = Storage(read=lambda: raw, dtype=name)
-    return strided_view(view, int(offset), tuple(size), tuple(stride))
+    return strided_view(view, whole(offset, "where a tensor begins"), _sizes(size), _sizes(stride), reader.budget)
 
 
-def _rebuild_parameter(data: Array, *_: Any) -> Array:
+def _rebuild_parameter(_reader: PickleReader, data: Any, *_: Any) -> Any:
     return data
 
 
@@ -424,70 +570,91 @@ TORCH_DTYPES: Mapping[str, str] = {
 }
 
 
-def strided_view(storage: Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...]) -> Array:
-    """The tensor that a storage, an offset, a size and strides (in elements) describe, checked against the storage."""
+def strided_view(
+    storage: Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...], budget: Budget
+) -> Array:
+    """The tensor that a storage, an offset, a size and strides (in elements) describe, checked against the storage.
+
+    A tensor may repeat its elements (stride 0); what it takes once it is written out counts against the budget.
+    """
     raw = storage.read()
     if len(size) != len(stride) or offset < 0 or any(n < 0 for n in size) or any(s < 0 for s in stride):
         raise ValueError(f"a tensor of size {list(size)} and stride {list(stride)} at {offset}")
-    count = int(np.prod(size, dtype=np.int64))
-    if count:
-        last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
-        if last >= len(raw):
-            raise ValueError(f"a tensor of size {list(size)} reaches beyond its {len(raw)} stored elements")
-        if count > max(len(raw), MAX_EXPANDED_ELEMENTS):
-            raise ValueError(f"a tensor of size {list(size)} repeats its {len(raw)} stored elements")
-    else:
+    count = math.prod(size)
+    if not count:
         return np.zeros(size, np.float32 if storage.dtype == "bfloat16" else storage.dtype)
+    last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
+    if last >= len(raw):
+        raise ValueError(f"a tensor of size {list(size)} reaches beyond its {len(raw)} stored elements")
+    budget.take(count * (4 if storage.dtype == "bfloat16" else raw.itemsize))
     step = raw.itemsize
     view = np.lib.stride_tricks.as_strided(raw[offset:], shape=size, strides=tuple(s * step for s in stride))
     return decode_elements(view, storage.dtype)
 
 
-def _numpy_reconstruct(*_: Any) -> Record:
+def _numpy_reconstruct(_reader: PickleReader, *_: Any) -> Record:
     return Record(Symbol("numpy", "ndarray"))
 
 
-def _numpy_dtype(code: Any, *_: Any) -> Record:
-    text = code.decode("ascii") if isinstance(code, bytes) else str(code)
-    if text.lstrip("<>|=") not in _NUMPY_DTYPES:
-        raise ValueError(f"an array of type {text!r}")
+def _numpy_dtype(_reader: PickleReader, code: Any, *_: Any) -> Record:
+    text = code.decode("ascii") if isinstance(code, bytes) else code
+    if not isinstance(text, str) or text.lstrip("<>|=") not in _NUMPY_DTYPES:
+        raise ValueError(f"an array of type {shown(text)}")
     return Record(Symbol("numpy", "dtype"), (text,))
 
 
-def _dtype_of(record: Record) -> np.dtype[Any]:
+def _dtype_of(record: Any) -> np.dtype[Any]:
+    if not isinstance(record, Record) or str(record.symbol) != "numpy.dtype":
+        raise TypeError(f"an array of the type {shown(record)}")
     order = record.state[1] if isinstance(record.state, tuple) and len(record.state) > 1 else "<"
-    text = str(record.args[0])
-    return np.dtype(text).newbyteorder(">" if order == ">" else "<")
+    return np.dtype(str(record.args[0])).newbyteorder(">" if isinstance(order, str) and order == ">" else "<")
 
 
-def _raw_bytes(data: Any) -> bytes:
-    return data.encode("latin1") if isinstance(data, str) else bytes(data)
+def _raw_bytes(data: Any) -> bytes | bytearray:
+    if isinstance(data, str):
+        return data.encode("latin1")
+    if isinstance(data, bytes | bytearray):
+        return data
+    raise TypeError(f"an array whose content is {shown(data)}")
 
 
-def _numpy_scalar(dtype: Record, data: Any = b"") -> Any:
-    return np.frombuffer(_raw_bytes(data), dtype=_dtype_of(dtype))[0].item()
+def _numpy_scalar(reader: PickleReader, dtype: Any, data: Any = b"") -> Any:
+    kind, raw = _dtype_of(dtype), _raw_bytes(data)
+    reader.budget.take(len(raw))
+    return np.frombuffer(raw, dtype=kind)[0].item()
 
 
-def _numpy_array(state: Any) -> Array:
-    _version, shape, dtype, fortran, data = state
+def _numpy_array(reader: PickleReader, state: Any) -> Array:
+    _version, shape, dtype, fortran, data = _sequence(state)
+    return _filled(reader, data, dtype, shape, fortran=fortran is True or fortran == 1)
+
+
+def _numpy_frombuffer(reader: PickleReader, data: Any, dtype: Any, shape: Any, order: Any) -> Array:
+    return _filled(reader, data, dtype, shape, fortran=isinstance(order, str) and order == "F")
+
+
+def _filled(reader: PickleReader, data: Any, dtype: Any, shape: Any, *, fortran: bool) -> Array:
+    """An array with a content of its own."""
     if isinstance(data, list):
         raise ValueError("an array of Python objects")
-    flat = np.frombuffer(bytearray(_raw_bytes(data)), dtype=_dtype_of(dtype))
-    return flat.reshape(tuple(shape), order="F" if fortran else "C")
+    raw = _raw_bytes(data)
+    reader.budget.take(len(raw))
+    flat = np.frombuffer(bytearray(raw), dtype=_dtype_of(dtype))
+    return flat.reshape(_sizes(shape), order="F" if fortran else "C")
 
 
-def _numpy_frombuffer(data: Any, dtype: Record, shape: Any, order: str) -> Array:
-    flat = np.frombuffer(bytearray(_raw_bytes(data)), dtype=_dtype_of(dtype))
-    return flat.reshape(tuple(shape), order="F" if order == "F" else "C")
-
-
-def _encode(text: str, encoding: str = "latin1") -> bytes:
-    if encoding not in ("latin1", "utf-8", "ascii"):
-        raise ValueError(f"text in {encoding!r}")
+def _encode(reader: PickleReader, text: Any = "", encoding: Any = "latin1") -> bytes:
+    if not isinstance(text, str) or not isinstance(encoding, str) or encoding not in ("latin1", "utf-8", "ascii"):
+        raise ValueError(f"{shown(text)} in {shown(encoding)}")
+    reader.budget.take(len(text))
     return text.encode(encoding)
 
 
-def _same(value: Any = None, *_: Any) -> Any:
+def _bytearray(reader: PickleReader, *args: Any) -> bytearray:
+    return bytearray(_encode(reader, *args)) if args else bytearray()
+
+
+def _same(_reader: PickleReader, value: Any = None, *_: Any) -> Any:
     return value
 
 
@@ -496,29 +663,31 @@ _NUMPY_ARRAYS = frozenset({"numpy.ndarray"})
 _RECONSTRUCTORS = frozenset({"copy_reg._reconstructor", "copyreg._reconstructor"})
 """How protocols 0 and 1 build an object: (class, base, state of base)."""
 
+_TENSORS = (_rebuild_tensor, _rebuild_tensor_with_dtype)
+
 _CONSTRUCTORS: Mapping[str, Callable[..., Any]] = {
     "collections.OrderedDict": _ordered_dict,
     "collections.defaultdict": _default_dict,
     "builtins.dict": _ordered_dict,
     "__builtin__.dict": _ordered_dict,
-    "builtins.set": lambda items=(): set(items),
-    "__builtin__.set": lambda items=(): set(items),
-    "builtins.list": lambda items=(): list(items),
+    "builtins.set": _set,
+    "__builtin__.set": _set,
+    "builtins.list": _list,
     "torch._utils._rebuild_tensor": _rebuild_tensor,
     "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
     "torch._utils._rebuild_tensor_v3": _rebuild_tensor_with_dtype,
     "torch._utils._rebuild_parameter": _rebuild_parameter,
     "torch._utils._rebuild_parameter_with_state": _rebuild_parameter,
-    "torch.Size": lambda items=(): tuple(items),
-    "torch.device": lambda *args: ":".join(str(arg) for arg in args),
+    "torch.Size": _tuple,
+    "torch.device": _device,
     "torch.serialization._get_layout": _same,
-    "torch.jit._pickle.build_intlist": lambda items: list(items),
-    "torch.jit._pickle.build_doublelist": lambda items: list(items),
-    "torch.jit._pickle.build_boollist": lambda items: list(items),
-    "torch.jit._pickle.build_tensorlist": lambda items: list(items),
+    "torch.jit._pickle.build_intlist": _list,
+    "torch.jit._pickle.build_doublelist": _list,
+    "torch.jit._pickle.build_boollist": _list,
+    "torch.jit._pickle.build_tensorlist": _list,
     "torch.jit._pickle.restore_type_tag": _same,
     "_codecs.encode": _encode,
-    "builtins.bytearray": lambda *args: bytearray(_encode(*args)) if args else bytearray(),
+    "builtins.bytearray": _bytearray,
     "numpy.core.multiarray._reconstruct": _numpy_reconstruct,
     "numpy._core.multiarray._reconstruct": _numpy_reconstruct,
     "numpy.core.multiarray.scalar": _numpy_scalar,
@@ -527,4 +696,4 @@ _CONSTRUCTORS: Mapping[str, Callable[..., Any]] = {
     "numpy._core.numeric._frombuffer": _numpy_frombuffer,
     "numpy.dtype": _numpy_dtype,
 }
-"""The whole allow-list: containers, torch tensors, NumPy arrays and scalars."""
+"""The whole allow-list: containers, torch tensors, NumPy arrays and scalars. Each takes the reader first."""

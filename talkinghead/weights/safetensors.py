@@ -7,6 +7,7 @@ then the data. See https://github.com/huggingface/safetensors.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from numpy.typing import NDArray
 
 from talkinghead.errors import OutputExists, WrongCheckpoint
 from talkinghead.files import PendingOutput
-from talkinghead.weights.pickled import decode_elements, element_type
+from talkinghead.reading.bounds import reading, shortened, shown
+from talkinghead.reading.text import parse_json
+from talkinghead.weights.pickled import MAX_DIMENSIONS, decode_elements, element_type, whole
 
 Array = NDArray[Any]
 
@@ -37,8 +40,8 @@ _DTYPES = {
 }
 _NAMES = {np.dtype(name): code for code, name in _DTYPES.items() if name != "bfloat16"}
 
-MAX_HEADER_BYTES = 100_000_000
-"""The limit of the format."""
+MAX_HEADER_BYTES = 16 * 1024 * 1024
+"""A tenth of what the format allows; a header of 100,000 tensors takes less."""
 
 
 def read_safetensors(path: Path, memory: Array) -> tuple[dict[str, Array], dict[str, str]]:
@@ -50,30 +53,47 @@ def read_safetensors(path: Path, memory: Array) -> tuple[dict[str, Array], dict[
     Returns:
         Tensors as views of the memory (bfloat16 as float32), and `__metadata__`.
     Raises:
-        WrongCheckpoint: damaged, cut short or inconsistent.
+        WrongCheckpoint: damaged, cut short or inconsistent, or tensors that share bytes.
     """
-    try:
+    with reading(path, WrongCheckpoint, what="is damaged or not a safetensors file", remedy="download the file again"):
         length = int.from_bytes(memory[:8].tobytes(), "little")
         if len(memory) < 8 or length > MAX_HEADER_BYTES or 8 + length > len(memory):
             raise ValueError("its header is longer than the file")
-        header = json.loads(memory[8 : 8 + length].tobytes())
+        header = parse_json(memory[8 : 8 + length].tobytes(), f"The header of {path}", error=WrongCheckpoint)
         data = memory[8 + length :]
         metadata = header.pop("__metadata__", {})
-        tensors: dict[str, Array] = {}
+        if not isinstance(metadata, dict):
+            raise TypeError(f"its metadata is {shown(metadata)}")
+        places: dict[str, tuple[str, tuple[int, ...], int, int]] = {}
         for name, entry in header.items():
+            if not isinstance(entry, dict) or not isinstance(entry.get("dtype"), str) or entry["dtype"] not in _DTYPES:
+                raise ValueError(f"tensor {shortened(name, 60)!r} is of no known type")
             dtype = _DTYPES[entry["dtype"]]
-            shape = tuple(int(n) for n in entry["shape"])
-            start, stop = (int(n) for n in entry["data_offsets"])
-            size = int(np.prod(shape, dtype=np.int64)) * element_type(dtype).itemsize
-            if min((*shape, start, 0)) < 0 or stop - start != size or stop > len(data):
-                raise ValueError(f"tensor {name!r} does not lie inside the file")
-            raw = aligned(data[start:stop], element_type(dtype)).reshape(shape)
-            tensors[name] = decode_elements(raw, dtype)
-    except (ValueError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
-        raise WrongCheckpoint(
-            f"{path} is damaged or not a safetensors file: {error}.", remedy="download the file again"
-        ) from error
+            shape, (start, stop) = _sizes(entry["shape"], name), _sizes(entry["data_offsets"], name)
+            if stop - start != math.prod(shape) * element_type(dtype).itemsize or stop > len(data):
+                raise ValueError(f"tensor {shortened(name, 60)!r} does not lie inside the file")
+            places[name] = (dtype, shape, start, stop)
+        _check_apart([(start, stop, name) for name, (_, _, start, stop) in places.items()])
+        tensors = {
+            name: decode_elements(aligned(data[start:stop], element_type(dtype)).reshape(shape), dtype)
+            for name, (dtype, shape, start, stop) in places.items()
+        }
     return tensors, {str(key): str(value) for key, value in metadata.items()}
+
+
+def _sizes(values: Any, name: str) -> tuple[int, ...]:
+    if not isinstance(values, list) or len(values) > MAX_DIMENSIONS:
+        raise ValueError(f"tensor {shortened(name, 60)!r} has a shape or place that is {shown(values)}")
+    return tuple(whole(value, f"a size or place of tensor {shortened(name, 60)!r}") for value in values)
+
+
+def _check_apart(spans: list[tuple[int, int, str]]) -> None:
+    """Each byte belongs to one tensor."""
+    end = 0
+    for start, stop, name in sorted(spans):
+        if start < end and stop > start:
+            raise ValueError(f"tensor {shortened(name, 60)!r} shares bytes with another")
+        end = max(end, stop)
 
 
 def write_safetensors(
@@ -117,8 +137,12 @@ def write_safetensors(
         pending.commit()
 
 
-def aligned(raw: Array, dtype: np.dtype[Any]) -> Array:
-    """Bytes as elements: a view where the address allows it, else a copy."""
+def aligned(raw: Array, dtype: np.dtype[Any], *, whole_elements: bool = True) -> Array:
+    """Bytes as elements: a view where the address allows it, else a copy.
+
+    Args:
+        whole_elements: False leaves them bytes, at an address where elements of the type may lie.
+    """
     if raw.ctypes.data % max(1, dtype.itemsize):
         raw = raw.copy()
-    return raw.view(dtype)
+    return raw.view(dtype) if whole_elements else raw

@@ -19,7 +19,6 @@ import shutil
 import sys
 import time
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -29,6 +28,7 @@ from typing import Any
 
 from talkinghead.errors import (
     CheckpointError,
+    InputError,
     MissingWeights,
     OptionError,
     OutputExists,
@@ -37,6 +37,8 @@ from talkinghead.errors import (
     choices,
 )
 from talkinghead.files import file_sha256, unwritable, write_bytes
+from talkinghead.reading import read_json, reading, unpacked_limit
+from talkinghead.reading.archive import open_archive
 from talkinghead.weights.catalogue import CatalogueEntry, Licence
 from talkinghead.weights.checkpoint import read_checkpoint
 from talkinghead.weights.download import DownloadOptions, Progress, download
@@ -90,11 +92,12 @@ def records() -> dict[str, Installed]:
 
 def _read_record(path: Path) -> Installed | None:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        record = Installed(**{**data, "notes": tuple(data.get("notes", ()))})
-        _check_name(record.name)
-        _check_relative(record.path)
-    except (OSError, ValueError, TypeError, OptionError):
+        with reading(path):
+            data = read_json(path)
+            record = Installed(**{**data, "notes": tuple(data.get("notes", ()))})
+            _check_name(record.name)
+            _check_relative(record.path)
+    except InputError:
         return None
     return record
 
@@ -422,8 +425,8 @@ class ModelStore:
         """The row whose archive this is; of several that it holds the one of that name."""
         if not zipfile.is_zipfile(source):
             return None
-        with contextlib.suppress(zipfile.BadZipFile, OSError), zipfile.ZipFile(source) as opened:
-            names = set(opened.namelist())
+        with contextlib.suppress(InputError), open_archive(source) as opened:
+            names = opened.entries
             held = [row for row in self.catalogue.values() if row.archive_member and row.archive_member in names]
             return next((row for row in held if row.name == name), held[0] if held else None)
         return None
@@ -453,34 +456,32 @@ def unpack_member(archive: Path, member: str, target: Path, *, sha1: str = "", l
     """
     digest = hashlib.sha1(usedforsecurity=False)
     try:
-        with zipfile.ZipFile(archive) as opened:
-            found = [info for info in opened.infolist() if info.filename == member]
-            if len(found) != 1 or found[0].is_dir() or (found[0].external_attr >> 16) & 0o170000 == 0o120000:
+        with open_archive(archive, error=WrongCheckpoint, remedy="download it again") as opened:
+            info = opened.entries.get(member)
+            if info is None or info.is_dir() or (info.external_attr >> 16) & 0o170000 == 0o120000:
                 raise WrongCheckpoint(
                     f"{archive.name} does not hold exactly one file {member!r}.", remedy="download it again"
                 )
-            if found[0].file_size > limit:
-                raise WrongCheckpoint(f"{member} in {archive.name} would be {found[0].file_size} bytes.")
-            written = 0
-            with opened.open(found[0]) as source, target.open("wb") as file:
-                while block := source.read(1 << 20):
-                    written += len(block)
-                    if written > min(limit, found[0].file_size):
-                        raise WrongCheckpoint(f"{member} in {archive.name} is larger than it says.")
-                    digest.update(block)
-                    file.write(block)
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
-        target.unlink(missing_ok=True)
-        raise WrongCheckpoint(f"{archive.name} is not a readable zip archive: {error}.") from error
-    except OSError as error:
-        target.unlink(missing_ok=True)
-        raise unwritable(target, error) from error
-    except WrongCheckpoint:
+            if info.file_size > min(limit, unpacked_limit(len(opened))):
+                raise WrongCheckpoint(f"{member} in {archive.name} would be {info.file_size} bytes.")
+            _write_blocks(target, opened.blocks(member), digest)
+    except (WrongCheckpoint, UnwritableOutput):
         target.unlink(missing_ok=True)
         raise
     if sha1 and digest.hexdigest() != sha1:
         target.unlink(missing_ok=True)
         raise WrongCheckpoint(f"{member} has the SHA-1 {digest.hexdigest()}.", accepted=sha1)
+
+
+def _write_blocks(target: Path, blocks: Iterable[bytes], digest: Any) -> None:
+    """Write what comes and hash it; faults of the disk are told apart from those of the source."""
+    try:
+        with target.open("wb") as file:
+            for block in blocks:
+                digest.update(block)
+                file.write(block)
+    except OSError as error:
+        raise unwritable(target, error) from error
 
 
 _OWN = Licence("your own file", "Its own terms apply.")
@@ -532,7 +533,8 @@ def _converted(arrived: Path, source_sha256: str) -> Path:
     checkpoint = read_checkpoint(arrived)
     target = arrived.with_suffix(".safetensors")
     metadata = {"source_sha256": source_sha256, "source_container": checkpoint.container}
-    write_safetensors(checkpoint.tensors, target, metadata=metadata, overwrite=True)
+    with reading(arrived, WrongCheckpoint, what="cannot be kept as safetensors"):
+        write_safetensors(checkpoint.tensors, target, metadata=metadata, overwrite=True)
     del checkpoint
     arrived.unlink()
     return target
@@ -551,10 +553,10 @@ def _check_relative(path: str) -> None:
 
 def _first_hashes() -> Mapping[str, str]:
     try:
-        data = json.loads((model_folder() / ".records" / "hashes.json").read_text(encoding="utf-8"))
-        return {str(key): str(value) for key, value in data.items()}
-    except (OSError, ValueError, AttributeError):
+        data = read_json(model_folder() / ".records" / "hashes.json")
+    except InputError:
         return {}
+    return {str(key): str(value) for key, value in data.items()} if isinstance(data, dict) else {}
 
 
 def _remember_hash(name: str, sha256: str) -> None:

@@ -15,6 +15,7 @@ from talkinghead.errors import InputError, MissingDependency, MissingWeights, Op
 from talkinghead.face import FaceOptions, available_detectors, load_detector
 from talkinghead.face.detectors import DETECTORS, Detector, catalogue
 from talkinghead.face.identity import overlap
+from talkinghead.reading.trial import failure_apart
 from talkinghead.weights.folder import HOME_VARIABLE
 
 
@@ -381,6 +382,56 @@ def test_a_truncated_model_is_refused(tmp_path: Path, name: str, tiny_models) ->
     path.write_bytes(tiny_models[name].read_bytes()[:-700])
     with pytest.raises(WrongCheckpoint):
         load_detector(FaceOptions(detector=name, detector_model=path))
+
+
+def onnx_with(**facts: object) -> bytes:
+    """A model of one operator, made as `onnx.helper.make_node` makes it: what no checker has seen."""
+    from onnx import TensorProto, helper
+
+    node = helper.make_node(facts.pop("op"), facts.pop("inputs"), ["cls_8"], **facts)
+    shape = [1, 3, 64, 64]
+    graph = helper.make_graph(
+        [node],
+        "obj_8",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("cls_8", TensorProto.FLOAT, shape)],
+        [helper.make_tensor("w", TensorProto.FLOAT, [2], [1.0, 2.0])],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8).SerializeToString()
+
+
+DAMAGED_ONNX = {
+    "weights that nothing gives": {"op": "Conv", "inputs": ["x", "nowhere"]},
+    "weights of another rank": {"op": "Conv", "inputs": ["x", "w"]},
+    "no inputs": {"op": "Conv", "inputs": []},
+    "one input of two": {"op": "Add", "inputs": ["x"]},
+    "a kernel of nothing": {"op": "MaxPool", "inputs": ["x"], "kernel_shape": [0, 0]},
+    "groups of nothing": {"op": "Conv", "inputs": ["x", "w"], "group": 0},
+    "its own result": {"op": "Relu", "inputs": ["cls_8"]},
+    "an unknown operator": {"op": "Nothing", "inputs": ["x"]},
+    "axes outside": {"op": "Softmax", "inputs": ["x"], "axis": 99},
+    "a permutation outside": {"op": "Transpose", "inputs": ["x"], "perm": [9, 9, 9, 9]},
+    "no outputs of YuNet": {"op": "Relu", "inputs": ["x"]},
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED_ONNX)
+@pytest.mark.parametrize("detector", ["yunet", "scrfd"])
+def test_an_onnx_file_that_an_importer_trips_over_is_refused(tmp_path: Path, detector: str, name: str) -> None:
+    """OpenCV's importer ends the process over some of these; a message is the answer to all."""
+    path = tmp_path / "damaged.onnx"
+    path.write_bytes(onnx_with(**DAMAGED_ONNX[name]))
+    with pytest.raises(WrongCheckpoint, match=r"damaged\.onnx"):
+        load_detector(FaceOptions(detector=detector, detector_model=path))
+
+
+def test_what_ends_a_process_is_tried_in_another_one() -> None:
+    code = "import os, signal\nif data == b'end': os.kill(os.getpid(), signal.SIGSEGV)\nif data: sys.exit('no')"
+    assert failure_apart(code, b"") is None
+    assert failure_apart(code, b"x") == "no"
+    assert "ends the process" in str(failure_apart(code, b"end"))
+    assert "more than 0.5 seconds" in str(failure_apart("import time\ntime.sleep(60)", b"", timeout_s=0.5))
+    assert "MemoryError" in str(failure_apart("bytearray(1 << 40)", b""))
 
 
 def test_the_model_of_another_detector_is_refused(tiny_models) -> None:

@@ -249,7 +249,9 @@ def read_ave_encoder(path: str | Path, **options: Any) -> AveEncoder:
     Raises:
         CheckpointError: not this encoder, or unsafe.
     """
+    from talkinghead.reading import reading
     from talkinghead.weights import read_checkpoint
 
     checkpoint = read_checkpoint(path)
-    return AveEncoder(checkpoint.tensors, source=path, sha256=checkpoint.sha256, **options)
+    with reading(path, WrongCheckpoint, what="is not an AVE audio encoder"):
+        return AveEncoder(checkpoint.tensors, source=path, sha256=checkpoint.sha256, **options)

@@ -8,7 +8,7 @@ shape, and anything that does not fit exactly is refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,57 +19,19 @@ from numpy.typing import NDArray
 from talkinghead.audio.encoders.deepspeech import BLOCK, CHARACTERS, GRAPH, INPUTS, NetworkInput
 from talkinghead.contracts import FloatArray
 from talkinghead.errors import MissingWeights, WrongCheckpoint
+from talkinghead.reading import reading
+from talkinghead.reading.protobuf import Walker
 
 CLIP = 20.0
 FORGET_BIAS = 1.0
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _NODE = 1
 _NODE_NAME, _NODE_OP, _NODE_ATTRIBUTES = 1, 2, 5
 _ATTRIBUTE_TENSOR = 8
 _TENSOR_TYPE, _TENSOR_SHAPE, _TENSOR_CONTENT, _TENSOR_FLOATS = 1, 2, 4, 5
 _FLOAT32 = 1
+MAX_FIELDS = 2_000_000
+"""Of the whole graph; the released one has some thousands."""
 ACCEPTED = f"the frozen graph {GRAPH}"
-
-
-def _varint(data: memoryview, place: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[place]
-        place += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, place
-        shift += 7
-        if shift > 63:
-            raise ValueError("a number of more than 64 bits")
-
-
-def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """(field number, value) of a protocol buffer message: numbers, or views of length-delimited and fixed values."""
-    place = 0
-    while place < len(data):
-        key, place = _varint(data, place)
-        kind = key & 7
-        value: int | memoryview
-        if kind == _VARINT:
-            value, place = _varint(data, place)
-        else:
-            size = {_FIXED64: 8, _FIXED32: 4}.get(kind)
-            if kind == _BYTES:
-                size, place = _varint(data, place)
-            if size is None:
-                raise ValueError(f"wire type {kind}")
-            if place + size > len(data):
-                raise ValueError("cut short")
-            value = data[place : place + size]
-            place += size
-        yield key >> 3, value
-
-
-def _messages(data: memoryview, number: int) -> Iterator[memoryview]:
-    for field, value in _fields(data):
-        if field == number and isinstance(value, memoryview):
-            yield value
 
 
 def graph_constants(data: memoryview) -> dict[str, NDArray[np.float32]]:
@@ -79,10 +41,11 @@ def graph_constants(data: memoryview) -> dict[str, NDArray[np.float32]]:
         ValueError: not a protocol buffer message of this kind.
     """
     found: dict[str, NDArray[np.float32]] = {}
-    for node in _messages(data, _NODE):
+    walk = Walker(MAX_FIELDS)
+    for node in walk.messages(data, _NODE):
         name = operation = ""
         tensor: memoryview | None = None
-        for field, value in _fields(node):
+        for field, value in walk.fields(node):
             if not isinstance(value, memoryview):
                 continue
             if field == _NODE_NAME:
@@ -90,34 +53,34 @@ def graph_constants(data: memoryview) -> dict[str, NDArray[np.float32]]:
             elif field == _NODE_OP:
                 operation = bytes(value).decode("utf-8")
             elif field == _NODE_ATTRIBUTES:
-                entry = dict(_fields(value))
+                entry = dict(walk.fields(value))
                 key, content = entry.get(1), entry.get(2)
                 if isinstance(key, memoryview) and bytes(key) == b"value" and isinstance(content, memoryview):
-                    tensor = next(_messages(content, _ATTRIBUTE_TENSOR), None)
+                    tensor = next(walk.messages(content, _ATTRIBUTE_TENSOR), None)
         if operation == "Const" and tensor is not None:
-            array = _tensor(tensor)
+            array = _tensor(walk, tensor)
             if array is not None:
                 found[name] = array
     return found
 
 
-def _tensor(data: memoryview) -> NDArray[np.float32] | None:
+def _tensor(walk: Walker, data: memoryview) -> NDArray[np.float32] | None:
     shape: list[int] = []
     content: memoryview | None = None
     kind = 0
-    for field, value in _fields(data):
+    for field, value in walk.fields(data):
         if field == _TENSOR_TYPE and isinstance(value, int):
             kind = value
         elif field == _TENSOR_SHAPE and isinstance(value, memoryview):
-            for dimension in _messages(value, 2):
-                size = dict(_fields(dimension)).get(1, 0)
+            for dimension in walk.messages(value, 2):
+                size = dict(walk.fields(dimension)).get(1, 0)
                 shape.append(size if isinstance(size, int) else 0)
         elif field in (_TENSOR_CONTENT, _TENSOR_FLOATS) and isinstance(value, memoryview):
             content = value
     if kind != _FLOAT32 or content is None:
         return None
     values = np.frombuffer(content, "<f4")
-    if len(values) != int(np.prod(shape)):
+    if len(values) != math.prod(shape):
         return None  # a single repeated value or an unusual encoding; no weight of the network
     return values.reshape(shape)
 
@@ -158,12 +121,10 @@ def read_deepspeech(path: Path) -> DeepSpeech:
             accepted=ACCEPTED,
             remedy="--features FILE.npy if the features were computed before, or --audio-features phones",
         )
-    try:
+    with reading(path, WrongCheckpoint, what="is not a frozen TensorFlow graph", accepted=ACCEPTED):
         stored = np.memmap(path, np.uint8, mode="r")
         constants = {name: value.copy() for name, value in graph_constants(memoryview(stored.data)).items()}
-    except (ValueError, IndexError, OSError, UnicodeDecodeError) as error:
-        raise WrongCheckpoint(f"{path} is not a frozen TensorFlow graph: {error}.", accepted=ACCEPTED) from error
-    return build_deepspeech(constants, path)
+        return build_deepspeech(constants, path)
 
 
 def build_deepspeech(constants: dict[str, NDArray[np.float32]], path: Path) -> DeepSpeech:
@@ -175,17 +136,29 @@ def build_deepspeech(constants: dict[str, NDArray[np.float32]], path: Path) -> D
         if weight is None or bias is None or weight.ndim != 2 or bias.shape != weight.shape[1:]:
             raise WrongCheckpoint(f"{path} has no dense layer h{layer}, b{layer}.", accepted=ACCEPTED)
         dense.append((torch.from_numpy(weight.T.copy()), torch.from_numpy(bias.copy())))
+    for (before, _), (after, _), layer in ((dense[0], dense[1], 2), (dense[1], dense[2], 3), (dense[3], dense[4], 6)):
+        if before.shape[0] != after.shape[1]:
+            raise WrongCheckpoint(
+                f"{path} has a dense layer h{layer} that does not fit the one before.", accepted=ACCEPTED
+            )
     if dense[0][0].shape[1] != INPUTS or dense[4][0].shape[0] != CHARACTERS:
         raise WrongCheckpoint(
             f"{path} takes {dense[0][0].shape[1]} numbers and gives {dense[4][0].shape[0]}.",
             accepted=f"{INPUTS} and {CHARACTERS}",
         )
     cells, inputs = dense[3][0].shape[1] // 2, dense[2][0].shape[0]
+    found = {
+        direction: (
+            _lstm_constant(constants, direction, ("kernel", "weights"), (inputs + cells, 4 * cells), path),
+            _lstm_constant(constants, direction, ("bias", "biases"), (4 * cells,), path),
+        )
+        for direction in ("fw", "bw")
+    }
+    # Only now: a network of these sizes takes memory, and the constants prove that the file holds it.
     lstm = torch.nn.LSTM(inputs, cells, bidirectional=True)
     with torch.no_grad():
         for direction, suffix in (("fw", ""), ("bw", "_reverse")):
-            kernel = _lstm_constant(constants, direction, ("kernel", "weights"), (inputs + cells, 4 * cells), path)
-            bias = _lstm_constant(constants, direction, ("bias", "biases"), (4 * cells,), path)
+            kernel, bias = found[direction]
             i, j, f, o = (slice(k * cells, (k + 1) * cells) for k in range(4))
             order = np.r_[i, f, j, o]  # TensorFlow i, j, f, o; PyTorch i, f, g, o
             shifted = bias.copy()

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from talkinghead.audio.encoders.model_folder import check_model_folder
 from talkinghead.contracts import FloatArray
 from talkinghead.errors import BackendError, MissingDependency, MissingWeights, OptionError, choices
 
@@ -194,9 +195,11 @@ def read_hubert(source: str | Path = MODEL_NAME, *, device: str = "cpu", downloa
         from transformers import HubertModel
     except ImportError as error:
         raise MissingDependency("transformers", extra="models", purpose="HuBERT features") from error
+    if Path(source).is_dir():
+        check_model_folder(Path(source))
     try:
         model = HubertModel.from_pretrained(str(source), local_files_only=not download)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # the library and those below it have no common base
         raise MissingWeights(
             f"The HuBERT model {source} is not on this machine.",
             accepted="a folder with config.json and model.safetensors or pytorch_model.bin",

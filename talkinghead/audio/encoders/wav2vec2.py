@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from talkinghead.audio.encoders.model_folder import check_model_folder
 from talkinghead.contracts import FloatArray
 from talkinghead.errors import MissingDependency, MissingWeights, WrongCheckpoint
+from talkinghead.reading import reason
 
 HOP = 320
 """Samples between rows of the encoders: 50 rows per second at 16 kHz."""
@@ -121,6 +123,12 @@ def encoder_source(name: str, given: str | None) -> tuple[str, bool]:
 
 def hub_revision(name: str) -> str | None:
     """Name and commit of a model of the hub that is on this machine; None where it is not."""
+    folder = cached_folder(name)
+    return f"{name}@{folder.name}" if folder is not None else None
+
+
+def cached_folder(name: str) -> Path | None:
+    """The folder of a model of the hub that is on this machine; None where it is not."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
@@ -128,7 +136,7 @@ def hub_revision(name: str) -> str | None:
         found = try_to_load_from_cache(name, "config.json")
     except HFValidationError:
         return None
-    return f"{name}@{Path(found).parent.name}" if isinstance(found, str) else None
+    return Path(found).parent if isinstance(found, str) else None
 
 
 def load_encoder(name: str, given: str | None, device: str = "cpu") -> Any:
@@ -151,16 +159,18 @@ def load_encoder(name: str, given: str | None, device: str = "cpu") -> Any:
     source, may_download = encoder_source(name, given)
     kind = transformers.HubertModel if name == "hubert" else transformers.AutoModelForCTC
     folder = Path(source)
+    there = folder if folder.is_dir() else cached_folder(source)
+    if there is not None:
+        check_model_folder(there)
     try:
         model = kind.from_pretrained(
             source,
             local_files_only=not may_download or folder.is_dir() or os.environ.get("HF_HUB_OFFLINE") == "1",
             trust_remote_code=False,
         )
-    except (OSError, ValueError, RuntimeError) as error:
-        first_line = (str(error).strip().splitlines() or [""])[0]
+    except Exception as error:  # the library and those below it have no common base
         raise MissingWeights(
-            f"The speech encoder {source} cannot be loaded: {first_line}",
+            f"The speech encoder {source} cannot be loaded: {reason(error)}",
             accepted=f"a folder with {encoder.model} in the format of transformers, or its name to download it",
             remedy=f"talkinghead models pull {name}, --audio-model {encoder.model}, or --features FILE.npy "
             "if you have computed them before",

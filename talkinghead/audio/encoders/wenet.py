@@ -130,7 +130,9 @@ class WenetEncoder:
                 accepted="encoder.onnx as Ultralight-Digital-Human distributes it",
             )
         from talkinghead.backends.onnx_runtime import open_onnx
+        from talkinghead.reading.onnx_file import check_onnx_file
 
+        check_onnx_file(path, error=WrongCheckpoint)
         try:
             self._session = open_onnx(path, name=str(path), purpose="The WeNet encoder", threads=threads)
         except BackendError as error:

@@ -18,6 +18,7 @@ from talkinghead.contracts import Detection, FloatArray, Frame, IntArray, Networ
 from talkinghead.errors import BackendError, WrongCheckpoint
 from talkinghead.face.detectors.base import check_frame, read_model, short_hash
 from talkinghead.face.detectors.options import FaceOptions
+from talkinghead.reading.onnx_file import check_onnx
 
 STRIDES = (8, 16, 32)
 ANCHORS_PER_CELL = 2
@@ -248,6 +249,9 @@ class ScrfdDetector:
 def _session(model: bytes, source: str) -> tuple[Any, str]:
     from talkinghead.backends.onnx_runtime import open_onnx
 
+    check_onnx(
+        model, source, error=WrongCheckpoint, accepted="an SCRFD model as an ONNX file, e.g. scrfd_2.5g_kps.onnx."
+    )
     try:
         session = open_onnx(model, name=f"the model {source}", purpose="The face detector 'scrfd'")
     except BackendError as error:

@@ -5,8 +5,10 @@ Source: Wu et al. 2023 (YuNet); `cv2.FaceDetectorYN`, model files `face_detectio
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,9 @@ from talkinghead.contracts import Detection, Frame, NetworkRun
 from talkinghead.errors import BackendError, WrongCheckpoint
 from talkinghead.face.detectors.base import check_frame, read_model, reduced_size, short_hash
 from talkinghead.face.detectors.options import FaceOptions
+from talkinghead.face.model_files import CATALOGUE
+from talkinghead.reading.onnx_file import check_onnx
+from talkinghead.reading.trial import failure_apart
 
 DEFAULT_MAX_SIDE = 640
 DEFAULT_MIN_SCORE = 0.6
@@ -94,9 +99,31 @@ class YunetDetector:
         return sorted(found, key=lambda face: -face.score)
 
 
+ACCEPTED = "a YuNet model as an ONNX file, e.g. face_detection_yunet_2023mar.onnx."
+_TRIAL = f"""
+import cv2, numpy
+try:
+    model = numpy.frombuffer(data, numpy.uint8)
+    network = cv2.FaceDetectorYN.create("onnx", model, numpy.empty(0, numpy.uint8), (64, 64))
+    for side in (64, {DEFAULT_MAX_SIDE}):
+        network.setInputSize((side, side))
+        network.detect(numpy.zeros((side, side, 3), numpy.uint8))
+except cv2.error as error:
+    sys.exit(' '.join(error.err.split()))
+"""
+
+
 def _load(model: bytes, source: str, min_score: float) -> Any:
     import cv2
 
+    check_onnx(model, source, error=WrongCheckpoint, accepted=ACCEPTED)
+    failure = _failure(model)
+    if failure is not None:
+        raise WrongCheckpoint(
+            f"OpenCV cannot read the model {source}: {failure}",
+            accepted=ACCEPTED,
+            remedy="check that the file was downloaded completely.",
+        )
     try:
         network = cv2.FaceDetectorYN.create(
             framework="onnx",
@@ -112,9 +139,20 @@ def _load(model: bytes, source: str, min_score: float) -> Any:
     except cv2.error as error:
         raise WrongCheckpoint(
             f"OpenCV cannot read the model {source}: {error.err}",
-            accepted="a YuNet model as an ONNX file, e.g. face_detection_yunet_2023mar.onnx.",
+            accepted=ACCEPTED,
             remedy="check that the file was downloaded completely.",
         ) from error
+
+
+@lru_cache(maxsize=8)
+def _failure(model: bytes) -> str | None:
+    """What OpenCV's importer makes of a file, found out in another process: damaged ones can end the one it runs in.
+
+    The published file is known by its hash and needs no trial.
+    """
+    if hashlib.sha256(model).hexdigest() in {entry.sha256 for entry in CATALOGUE if entry.kind == "yunet"}:
+        return None
+    return failure_apart(_TRIAL, model)
 
 
 def build(options: FaceOptions, model: Path | None) -> YunetDetector:

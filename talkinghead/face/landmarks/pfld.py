@@ -18,6 +18,7 @@ from talkinghead.backends import Graph, GraphBuilder
 from talkinghead.backends.layers import BATCH_NORM_EPS, Conv
 from talkinghead.contracts import Backend, FloatArray, Frame, IntArray
 from talkinghead.errors import MissingWeights, WrongCheckpoint
+from talkinghead.reading import read_text, reading
 
 Array = NDArray[Any]
 
@@ -72,6 +73,11 @@ class FoldedPfld:
         return self.convs[name]
 
 
+def _check_shape(name: str, values: NDArray[Any], shape: tuple[int, ...]) -> None:
+    if values.shape != shape:
+        raise ValueError(f"{name} holds {list(values.shape)} instead of {list(shape)}")
+
+
 def fold_branches(
     tensors: Mapping[str, Array], name: str, *, width: int, kernel: int, stride: int = 1, groups: int = 1
 ) -> Conv:
@@ -84,6 +90,8 @@ def fold_branches(
     if f"{name}.reparam_conv.weight" in tensors:
         weight = np.asarray(tensors[f"{name}.reparam_conv.weight"], np.float32)
         bias = np.asarray(tensors[f"{name}.reparam_conv.bias"], np.float32)
+        _check_shape(name, weight, (width, weight.shape[1], kernel, kernel))
+        _check_shape(name, bias, (width,))
         return Conv(weight, bias, (stride, stride), padding, groups)
     in_width = width if groups > 1 else int(tensors[f"{name}.rbr_conv.0.conv.weight"].shape[1])
     total = np.zeros((width, in_width // groups, kernel, kernel))
@@ -95,6 +103,12 @@ def fold_branches(
             np.asarray(tensors[f"{norm}.{part}"], np.float64)
             for part in ("weight", "bias", "running_mean", "running_var")
         )
+        size = weight.shape[2]
+        _check_shape(name, weight, (width, in_width // groups, size, size))
+        if size > kernel or (kernel - size) % 2:
+            raise ValueError(f"a kernel of {size} in {name}")
+        for values in (gamma, beta, mean, var):
+            _check_shape(name, values, (width,))
         scale = gamma / np.sqrt(var + BATCH_NORM_EPS)
         margin = (kernel - weight.shape[2]) // 2
         padded = np.pad(weight, ((0, 0), (0, 0), (margin, margin), (margin, margin)))
@@ -127,7 +141,7 @@ def fold_pfld(tensors: Mapping[str, Array], source: str | Path) -> FoldedPfld:
             tensors, f"{name}.cheap_operation", width=half, kernel=3, groups=half
         )
 
-    try:
+    with reading(source, WrongCheckpoint, what="is not the 110-point landmark network", accepted=WANTED):
         convs["conv1"] = fold_branches(tensors, "conv1", width=32, kernel=3, stride=2)
         convs["conv2"] = fold_branches(tensors, "conv2", width=32, kernel=3, groups=32)
         for block in (*(b for stage in STAGES for b in stage), LAST):
@@ -140,8 +154,6 @@ def fold_pfld(tensors: Mapping[str, Array], source: str | Path) -> FoldedPfld:
         convs["conv8"] = Conv(np.asarray(tensors["conv8.0.weight"], np.float32), None)
         weight, bias = tensors["conv_out.weight"], tensors["conv_out.bias"]
         convs["conv_out"] = Conv(np.asarray(weight, np.float32), np.asarray(bias, np.float32))
-    except (KeyError, ValueError, IndexError) as error:
-        raise WrongCheckpoint(f"{source} is not the 110-point landmark network: {error}.", accepted=WANTED) from error
     return FoldedPfld(convs)
 
 
@@ -236,6 +248,9 @@ def points_in_frame(output: FloatArray, mean_face: FloatArray, square: FaceSquar
     return points.astype(np.int32) + np.array([square.x, square.y], np.int32)
 
 
+MAX_MEAN_FACE_BYTES = 100_000
+
+
 def read_mean_face(path: str | Path) -> FloatArray:
     """The 220 numbers of `mean_face.txt`.
 
@@ -247,10 +262,9 @@ def read_mean_face(path: str | Path) -> FloatArray:
         raise MissingWeights(
             f"There is no mean face {path}.", accepted="mean_face.txt, which lies beside the landmark checkpoint"
         )
-    try:
-        values = np.array([float(word) for word in path.read_text(encoding="ascii").split()], np.float32)
-    except (ValueError, UnicodeDecodeError) as error:
-        raise WrongCheckpoint(f"{path} is not a mean face: {error}.", accepted="220 numbers") from error
+    words = read_text(path, error=WrongCheckpoint, accepted="220 numbers", max_bytes=MAX_MEAN_FACE_BYTES).split()
+    with reading(path, WrongCheckpoint, what="is not a mean face", accepted="220 numbers"):
+        values = np.array([float(word) for word in words], np.float32)
     if values.shape != (2 * NUM_POINTS,) or not np.isfinite(values).all():
         raise WrongCheckpoint(f"{path} holds {len(values)} numbers.", accepted=f"{2 * NUM_POINTS} numbers")
     return values
@@ -291,7 +305,9 @@ class PfldLandmarks:
     ) -> None:
         from talkinghead.backends import Placement, network_of, open_session
 
-        network = network_of(pfld_graph(fold_pfld(tensors, source)))
+        folded = fold_pfld(tensors, source)
+        with reading(source, WrongCheckpoint, what="is not the 110-point landmark network", accepted=WANTED):
+            network = network_of(pfld_graph(folded))
         self._session = open_session(network, Placement("cpu", backend, "float32"), batch=1, threads=threads or None)
         self._mean_face = mean_face
 

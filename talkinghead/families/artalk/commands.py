@@ -144,14 +144,11 @@ def motion_step(
     device: Device = "auto",
 ) -> None:
     """Features or speech to motion (.npy or .pt)."""
-    import numpy as np
-
-    from talkinghead.families.artalk.steps import FPS, raw_motion, write_array
+    from talkinghead.families.artalk.steps import FPS, raw_motion, read_features, write_array
 
     if source.suffix == ".npz":
         head = _head(device, assets=assets, driver="artalk", style=style)
-        with np.load(source, allow_pickle=False) as data:
-            made = raw_motion(head, data["features"], int(data["num_samples"]))
+        made = raw_motion(head, *read_features(source))
     else:
         from talkinghead.engine.speech_input import listen
 

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from talkinghead.contracts import FloatArray, IntArray
 from talkinghead.errors import OptionError, WrongCheckpoint
+from talkinghead.reading import reading
 from talkinghead.weights.checkpoint import read_checkpoint
+from talkinghead.weights.pickled import Record
 
 NUM_SHAPE = 300
 NUM_EXPRESSION = 100
@@ -217,25 +219,34 @@ def flame_from_arrays(arrays: Mapping[str, NDArray[Any]], origin: str) -> FlameM
     missing = [key for key in _MODEL_KEYS if key not in plain]
     if missing:
         raise WrongCheckpoint(f"{origin} lacks {', '.join(missing)}.", accepted=ACCEPTED, remedy=REMEDY)
-    template = np.ascontiguousarray(plain["v_template"], dtype=np.float32)
-    vertices = len(template)
-    expected = {
-        "v_template": (vertices, 3),
-        "shapedirs": (vertices, 3, NUM_SHAPE + NUM_EXPRESSION),
-        "J_regressor": (NUM_JOINTS, vertices),
-        "weights": (vertices, NUM_JOINTS),
+    vertices = len(plain["v_template"]) if plain["v_template"].ndim else 0
+    corners = 9 * (NUM_JOINTS - 1)
+    expected: dict[str, tuple[tuple[int, ...], ...]] = {
+        "v_template": ((vertices, 3),),
+        "shapedirs": ((vertices, 3, NUM_SHAPE + NUM_EXPRESSION),),
+        "posedirs": (plain["posedirs"].shape if plain["posedirs"].size == vertices * 3 * corners else (),),
+        "J_regressor": ((NUM_JOINTS, vertices),),
+        "weights": ((vertices, NUM_JOINTS),),
+        "kintree_table": ((2, NUM_JOINTS),),
+        "f": ((plain["f"].size // 3, 3),),
     }
-    for key, shape in expected.items():
-        if plain[key].shape != shape:
+    for key, shapes in expected.items():
+        value = plain[key]
+        if value.shape not in shapes or value.dtype.kind not in "fiu" or not value.size:
             raise WrongCheckpoint(
-                f"{key} of {origin} has the shape {list(plain[key].shape)}.", accepted=str(list(shape)), remedy=REMEDY
+                f"{key} of {origin} has the shape {list(value.shape)} {value.dtype}.",
+                accepted=str(list(shapes[0])),
+                remedy=REMEDY,
             )
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise WrongCheckpoint(f"{key} of {origin} holds values that are not numbers.", remedy=REMEDY)
+    template = np.ascontiguousarray(plain["v_template"], dtype=np.float32)
     parents = plain["kintree_table"][0].astype(np.int64)[1:]
     if tuple(parents) != PARENTS[1:]:
         raise WrongCheckpoint(f"{origin} has joints of another body (parents {list(parents)}).", accepted=ACCEPTED)
     faces = plain["f"].astype(np.int32)
     layout = texture_layout(plain, len(faces))
-    if faces.ndim != 2 or faces.shape[1] != 3 or faces.min() < 0 or faces.max() >= vertices:
+    if faces.min() < 0 or faces.max() >= vertices:
         raise WrongCheckpoint(f"The faces of {origin} do not index its {vertices} vertices.", accepted=ACCEPTED)
     return FlameModel(
         faces=np.ascontiguousarray(faces),
@@ -261,8 +272,12 @@ def texture_layout(arrays: Mapping[str, NDArray[Any]], num_faces: int) -> tuple[
     points, corners = arrays.get("vt"), arrays.get("ft")
     if points is None or corners is None or points.ndim != 2 or points.shape[1] < 2:
         return None
+    if corners.shape != (num_faces, 3) or not num_faces or {points.dtype.kind, corners.dtype.kind} - set("fiu"):
+        return None
+    if not (np.isfinite(points).all() and np.isfinite(corners).all()):
+        return None
     corners = corners.astype(np.int32)
-    if corners.shape != (num_faces, 3) or corners.min() < 0 or corners.max() >= len(points):
+    if corners.min() < 0 or corners.max() >= len(points):
         return None
     return np.ascontiguousarray(points[:, :2], np.float32), np.ascontiguousarray(corners)
 
@@ -274,7 +289,8 @@ def load_flame(path: str | Path) -> FlameModel:
         WrongCheckpoint: not a FLAME file. UnsafeCheckpoint: reading it the usual way would run code.
     """
     checkpoint = read_checkpoint(path, keep_classes=("chumpy.", "scipy.sparse."))
-    return flame_from_arrays(_with_dense(checkpoint.tree, checkpoint.tensors), str(path))
+    with reading(path, WrongCheckpoint, what="does not hold a FLAME head", accepted=ACCEPTED, remedy=REMEDY):
+        return flame_from_arrays(_with_dense(checkpoint.tree, checkpoint.tensors), str(path))
 
 
 def _with_dense(tree: Any, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -283,25 +299,53 @@ def _with_dense(tree: Any, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDA
     if not isinstance(tree, Mapping):
         return arrays
     for key, value in tree.items():
-        attributes = getattr(value, "attributes", None)
-        if attributes is None:
+        if not isinstance(value, Record):
             continue
-        state = attributes()
-        if "x" in state:  # chumpy.Ch keeps its value in `x`
-            arrays[str(key)] = np.asarray(state["x"])
+        state = value.attributes()
+        if isinstance(state.get("x"), np.ndarray):  # chumpy.Ch keeps its value in `x`
+            arrays[str(key)] = state["x"]
         elif {"data", "indices", "indptr"} <= set(state):
-            arrays[str(key)] = _dense(state)
+            arrays[str(key)] = _dense(state, str(key))
     return arrays
 
 
-def _dense(state: Mapping[str, Any]) -> NDArray[Any]:
-    """A SciPy CSC or CSR matrix's state as an array; told apart by which length its pointers have."""
-    rows, columns = state.get("_shape") or state["shape"]
-    data, indices, pointers = (np.asarray(state[key]) for key in ("data", "indices", "indptr"))
+MAX_DENSE = 1 << 24
+"""Elements of a sparse matrix once it is written out; the joint regressors of published bodies have under a million."""
+
+
+def _dense(state: Mapping[str, Any], name: str) -> NDArray[Any]:
+    """A SciPy CSC or CSR matrix's state as an array; told apart by which length its pointers have.
+
+    Raises:
+        WrongCheckpoint: the parts do not describe a matrix.
+    """
+    shape = state.get("_shape") or state.get("shape")
+    parts = [state[key] for key in ("data", "indices", "indptr")]
+    if not (
+        isinstance(shape, tuple)
+        and len(shape) == 2
+        and all(isinstance(size, int) and 0 < size <= MAX_DENSE for size in shape)
+        and shape[0] * shape[1] <= MAX_DENSE
+        and all(isinstance(part, np.ndarray) and part.ndim == 1 for part in parts)
+        and parts[0].dtype.kind in "fiu"
+        and all(part.dtype.kind in "iu" for part in parts[1:])
+    ):
+        raise WrongCheckpoint(f"{name} is not a sparse matrix of at most {MAX_DENSE} elements.", accepted=ACCEPTED)
+    rows, columns = shape
+    data, indices, pointers = parts
+    by_column = len(pointers) == columns + 1
+    counts = np.diff(pointers.astype(np.int64))
+    fits = (
+        len(pointers) == (columns if by_column else rows) + 1
+        and len(data) == len(indices) == pointers[-1]
+        and pointers[0] == 0
+        and counts.min() >= 0
+        and indices.min(initial=0) >= 0
+        and indices.max(initial=0) < (rows if by_column else columns)
+    )
+    if not fits:
+        raise WrongCheckpoint(f"{name} is a sparse matrix whose parts do not fit together.", accepted=ACCEPTED)
     dense = np.zeros((rows, columns), dtype=np.float64)
-    major = np.repeat(np.arange(len(pointers) - 1), np.diff(pointers))
-    if len(pointers) == columns + 1:
-        np.add.at(dense, (indices, major), data)
-    else:
-        np.add.at(dense, (major, indices), data)
+    major = np.repeat(np.arange(len(counts)), counts)
+    np.add.at(dense, (indices, major) if by_column else (major, indices), data)
     return dense

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from talkinghead.contracts import FloatArray, Frame, IntArray
 from talkinghead.errors import OptionError, UnreadableMedia
 from talkinghead.families.artalk.flame import NUM_SHAPE, FlameModel, texture_layout
+from talkinghead.reading import is_archive, read_json, read_npy, read_npz, reading
 
 if TYPE_CHECKING:
     import torch
@@ -133,6 +133,7 @@ def backdrop(text: str, size: int, *, natural: bool) -> tuple[tuple[float, float
 
 
 TRANSPARENT = "transparent"
+MAX_SHAPE_BYTES = 1_000_000
 
 
 def read_texture(path: Path, model: FlameModel) -> MeshTexture:
@@ -150,14 +151,11 @@ def read_texture(path: Path, model: FlameModel) -> MeshTexture:
     if model.texture_points is not None and model.texture_faces is not None:
         layout = (model.texture_points, model.texture_faces)
     if path.suffix == ".npz":
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                arrays = {name: stored[name] for name in ("vt", "ft", "mean") if name in stored.files}
-        except (OSError, ValueError) as error:
-            raise OptionError(f"{path} cannot be read: {error}.", accepted="a picture, or FLAME_texture.npz") from error
+        accepted = "a picture, or FLAME_texture.npz"
+        arrays = read_npz(path, error=OptionError, accepted=accepted, names=("vt", "ft", "mean"))
         layout = texture_layout(arrays, len(model.faces)) or layout
         mean = arrays.get("mean")
-        if mean is None or mean.ndim != 3 or mean.shape[2] != 3:
+        if mean is None or mean.ndim != 3 or mean.shape[2] != 3 or not mean.size or mean.dtype.kind not in "fiu":
             raise OptionError(f"{path} holds no texture.", accepted="an array `mean` [H, W, 3] with `vt` and `ft`")
         picture = np.ascontiguousarray(np.clip(mean, 0, 255).astype(np.uint8)[..., ::-1])
     else:
@@ -178,21 +176,18 @@ def read_shape(path: Path) -> FloatArray:
     Raises:
         OptionError: not such a file.
     """
-    try:
+    accepted = "300 numbers in .npy, .npz or .json"
+    with reading(path, OptionError, what="is not a head shape", accepted=accepted):
         values: Any
         if path.suffix == ".json":
-            values = json.loads(path.read_text(encoding="utf-8"))
+            values = read_json(path, error=OptionError, accepted=accepted, max_bytes=MAX_SHAPE_BYTES)
             values = values.get("shape", []) if isinstance(values, dict) else values
+        elif is_archive(path):
+            named = read_npz(path, error=OptionError, accepted=accepted)
+            values = named["shape"] if "shape" in named else next(iter(named.values()))
         else:
-            loaded = np.load(path, allow_pickle=False)
-            values = (
-                loaded if isinstance(loaded, np.ndarray) else loaded["shape" if "shape" in loaded else loaded.files[0]]
-            )
+            values = read_npy(path, error=OptionError, accepted=accepted)
         flat = np.asarray(values, dtype=np.float32).ravel()
-    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
-        raise OptionError(
-            f"{path} is not a head shape: {error}.", accepted="300 numbers in .npy, .npz or .json"
-        ) from error
     if not 1 <= len(flat) <= NUM_SHAPE or not np.isfinite(flat).all():
         raise OptionError(f"{path} holds {len(flat)} numbers.", accepted=f"1 to {NUM_SHAPE} finite numbers")
     return np.pad(flat, (0, NUM_SHAPE - len(flat)))[None]
@@ -208,7 +203,12 @@ def read_logo(path: Path) -> torch.Tensor:
 
     from talkinghead.families.artalk.gagavatar.avatar import resize_logo
 
-    stored = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    with reading(path, UnreadableMedia):
+        data = np.fromfile(path, np.uint8)
+    try:
+        stored = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    except cv2.error as error:
+        raise UnreadableMedia(f"{path} is damaged: {error.err}.", accepted="an RGBA PNG") from error
     if stored is None or stored.ndim != 3 or stored.shape[2] != 4:
         raise UnreadableMedia(f"{path} is not a picture with transparency.", accepted="an RGBA PNG")
     rgba = np.ascontiguousarray(stored[..., [2, 1, 0, 3]].transpose(2, 0, 1), dtype=np.uint8)

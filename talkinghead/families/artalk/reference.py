@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -41,7 +41,7 @@ def _float32(inputs: Arrays, name: str, shape: tuple[int | None, ...]) -> NDArra
 
 def _plain(inputs: Arrays) -> dict[str, Array]:
     """Inputs by their names without a trailing number (`prev_motion32` is `prev_motion`)."""
-    return {re.sub(r"\d+$", "", name): value for name, value in inputs.items()}
+    return {name.rstrip("0123456789"): value for name, value in inputs.items()}
 
 
 def _known(config: Mapping[str, Any], names: tuple[str, ...]) -> None:
@@ -105,12 +105,15 @@ def _settings(config: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def run_wav2vec(weights: Arrays, inputs: Arrays, config: Mapping[str, Any], options: ReferenceOptions) -> Outputs:
     """The audio encoder; the config is that of the transformers model, default XLS-R 300M."""
+    from talkinghead.audio.encoders.model_folder import check_sizes
     from talkinghead.families.artalk.motion.audio_encoder import normalise_wave, wav2vec_encoder
     from talkinghead.families.artalk.motion.config import XLS_R_300M
     from talkinghead.families.artalk.weights import AUDIO_PREFIX, load_audio_encoder, to_tensors
 
     device = _device(options)
-    network: Any = wav2vec_encoder(dict(_settings(config)) or XLS_R_300M)
+    settings = dict(_settings(config)) or XLS_R_300M
+    check_sizes(settings, Path("the config"))
+    network: Any = wav2vec_encoder(settings)
     below = {name: value for name, value in weights.items() if name.startswith(AUDIO_PREFIX)}
     named = {name.removeprefix(AUDIO_PREFIX): value for name, value in (below or weights).items()}
     load_audio_encoder(network, to_tensors(named), "the weights")
@@ -137,6 +140,25 @@ def run_style_encoder(weights: Arrays, inputs: Arrays, config: Mapping[str, Any]
     network.to(device)
     with _exact():
         return _numpy(feat=network(_tensor(_float32(inputs, "motion", (None, None, 106)), device)))
+
+
+MAX_PICTURE, MAX_LAYERS = 8192, 64
+
+
+def _picture_size(value: Any) -> int:
+    """A side of a picture, in pixels."""
+    size = int(value)
+    if not 1 <= size <= MAX_PICTURE:
+        raise InputError(f"A picture of {size} pixels.", accepted=f"1 to {MAX_PICTURE}")
+    return size
+
+
+def _count(numbers: Iterable[str]) -> int:
+    """How many layers there are whose names hold these numbers from 0."""
+    count = 1 + max(int(number) for number in numbers)
+    if not 1 <= count <= MAX_LAYERS:
+        raise ValueError(f"{count} layers")
+    return count
 
 
 def _below(weights: Arrays, prefix: str) -> Arrays:
@@ -269,7 +291,7 @@ def run_mesh_render(
 
     _numpy_only(options)
     _known(config, ("image_size", "focal", "transform"))
-    size = int(config.get("image_size", 512))
+    size = _picture_size(config.get("image_size", 512))
     verts = np.asarray(inputs["verts"], np.float32)
     faces = np.asarray(inputs["faces"], np.int32)
     transform = inputs.get("transform", config.get("transform"))
@@ -302,7 +324,7 @@ def run_dino(weights: Arrays, inputs: Arrays, config: Mapping[str, Any], options
     image = _float32(inputs, "image", (None, 3, None, None))
     try:
         dim, heads = given["dino_model.patch_embed.proj.weight"].shape[0], int(settings.get("num_heads", 12))
-        depth = 1 + max(int(name.split(".")[2]) for name in given if name.startswith("dino_model.blocks."))
+        depth = _count(name.split(".")[2] for name in given if name.startswith("dino_model.blocks."))
         network = FeatureNetwork(
             FeatureConfig(
                 image_size=image.shape[-1],
@@ -434,7 +456,7 @@ def run_rasterize(
     _numpy_only(options)
     _known(config, ("size", "focal"))
     size = np.asarray(inputs.get("size", config.get("size", (512, 512)))).reshape(2)
-    camera = _camera(inputs, (int(size[1]), int(size[0])), inputs.get("focal", config.get("focal")))
+    camera = _camera(inputs, (_picture_size(size[1]), _picture_size(size[0])), inputs.get("focal", config.get("focal")))
     means = _float32(inputs, "xyz", (None, 3))
     colors = _float32(inputs, "colors", (len(means), None))
     cloud = GaussianCloud(
@@ -455,7 +477,7 @@ def _upsampler_config(weights: Arrays) -> UpsamplerConfig:
 
     halves = "conv_body_first.0.weight" in weights
     try:
-        levels = 1 + max(int(name.split(".")[1]) for name in weights if name.startswith("conv_body_down."))
+        levels = _count(name.split(".")[1] for name in weights if name.startswith("conv_body_down."))
         return UpsamplerConfig(
             size=4 * 2**levels,
             halves=halves,

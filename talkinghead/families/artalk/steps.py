@@ -24,8 +24,11 @@ from talkinghead.families.artalk.drivers import NetworkDriver
 from talkinghead.families.artalk.mesh_avatar import MeshDrawer
 from talkinghead.families.artalk.pipeline import ARTalkHead, build
 from talkinghead.files import write_bytes
+from talkinghead.reading import read_npy, read_npz, reading
 
 FPS = Fraction(25)
+MAX_CHUNK_SAMPLES = 1 << 20
+"""Of sound that one chunk of features may stand for; the published ones stand for 64,000."""
 
 
 def open_head(config: ARTalkConfig, checkpoint: Path | None = None, device: str = "auto") -> ARTalkHead:
@@ -54,16 +57,18 @@ def read_motion(path: Path) -> FloatArray:
     Raises:
         StaleStage: not motion.
     """
-    try:
-        if path.suffix == ".npy":
-            values = np.load(path, allow_pickle=False)
-        else:
-            from talkinghead.weights.checkpoint import read_checkpoint
+    accepted = "[T, 106] in .npy or .pt"
+    if path.suffix == ".npy":
+        values = read_npy(path, error=StaleStage, accepted=accepted)
+    else:
+        from talkinghead.weights.checkpoint import read_checkpoint
 
-            [values] = read_checkpoint(path).tensors.values()
-    except (OSError, ValueError, WrongCheckpoint) as error:
-        raise StaleStage(f"{path} is not a motion file: {error}", accepted="[T, 106] in .npy or .pt") from error
-    if values.ndim != 2 or values.shape[1] != 106 or not np.isfinite(values).all():
+        try:
+            with reading(path, StaleStage, what="is not a motion file", accepted=accepted):
+                [values] = read_checkpoint(path).tensors.values()
+        except WrongCheckpoint as error:
+            raise StaleStage(f"{path} is not a motion file: {error.what}", accepted=accepted) from error
+    if values.ndim != 2 or values.shape[1] != 106 or values.dtype.kind not in "fiu" or not np.isfinite(values).all():
         raise StaleStage(f"{path} holds an array {list(values.shape)}.", accepted="[T, 106] finite numbers")
     return np.ascontiguousarray(values, dtype=np.float32)
 
@@ -86,7 +91,8 @@ def raw_motion(head: ARTalkHead, features: FloatArray, num_samples: int) -> Floa
 
     driver = _networks(head)
     rows = (torch.from_numpy(features[index : index + 1]).to(driver.places[0].device) for index in range(len(features)))
-    return driver.model(RunContext()).generate_from(rows, num_samples, driver.style).motion
+    with reading("The features", StaleStage, what="do not fit the networks"):
+        return driver.model(RunContext()).generate_from(rows, num_samples, driver.style).motion
 
 
 def _networks(head: ARTalkHead) -> NetworkDriver:
@@ -112,18 +118,34 @@ def write_vertices(path: Path, mesh: MeshDrawer, motion: FloatArray) -> None:
     write_bytes(path, buffer.getvalue())
 
 
+def read_features(path: Path) -> tuple[FloatArray, int]:
+    """features.npz of the step before: [chunks, rows, width] float32, and the number of samples they were heard in.
+
+    Raises:
+        StaleStage: not such a file.
+    """
+    accepted = "features.npz of the step before"
+    with reading(path, StaleStage, what="holds no features", accepted=accepted):
+        data = read_npz(path, error=StaleStage, accepted=accepted, names=("features", "num_samples"))
+        features, samples = data["features"], int(data["num_samples"])
+        if features.ndim != 3 or features.dtype.kind != "f" or not 0 <= samples <= len(features) * MAX_CHUNK_SAMPLES:
+            raise ValueError(f"{list(features.shape)} {features.dtype} of {samples} samples")
+        return np.ascontiguousarray(features, np.float32), samples
+
+
 def read_vertices(path: Path) -> tuple[FloatArray, IntArray]:
     """verts [T, V, 3] and faces [F, 3].
 
     Raises:
         StaleStage: not such a file.
     """
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            verts, faces = data["verts"].astype(np.float32), data["faces"].astype(np.int32)
-    except (OSError, ValueError, KeyError) as error:
-        raise StaleStage(f"{path} holds no vertices: {error}", accepted="vertices.npz of the step before") from error
-    if verts.ndim != 3 or faces.max(initial=0) >= verts.shape[1]:
+    accepted = "vertices.npz of the step before"
+    with reading(path, StaleStage, what="holds no vertices", accepted=accepted):
+        data = read_npz(path, error=StaleStage, accepted=accepted)
+        verts, faces = data["verts"].astype(np.float32), data["faces"].astype(np.int32)
+    shaped = verts.ndim == 3 and verts.shape[2] == 3 and faces.ndim == 2 and faces.shape[1] == 3
+    indexed = faces.min(initial=0) >= 0 and faces.max(initial=0) < verts.shape[1] if shaped else False
+    if not indexed or not np.isfinite(verts).all():
         raise StaleStage(f"The vertices of {path} do not fit its faces.")
     return verts, faces
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from talkinghead.families.artalk.motion.config import MOTION_DIM, STYLE_FRAMES, 
 from talkinghead.families.artalk.motion.engine import MotionModel
 from talkinghead.families.artalk.motion.style import sinusoids
 from talkinghead.families.artalk.motion.vae import MotionVAE
+from talkinghead.reading import Budget, read_json, read_npy, reading, shown
 from talkinghead.weights.checkpoint import read_checkpoint
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -172,10 +172,7 @@ def read_motion_config(path: Path | None) -> MotionConfig:
     """
     if path is None:
         return MotionConfig()
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise WrongCheckpoint(f"{path} cannot be read as JSON: {error}.", accepted="ARTalk's config.json") from error
+    data = read_json(path, error=WrongCheckpoint, accepted="ARTalk's config.json")
     if not isinstance(data, Mapping):
         raise WrongCheckpoint(f"{path} is not a JSON object.", accepted="ARTalk's config.json")
     return read_config(data)
@@ -192,7 +189,8 @@ def load_motion_model(path: str | Path, config: Path | None = None) -> MotionMod
     path = Path(path)
     beside = path.with_name("config.json")
     settings = read_motion_config(config if config is not None else beside if beside.is_file() else None)
-    return motion_model(read_checkpoint(path).tensors, settings, origin=str(path))
+    with reading(path, WrongCheckpoint, what="does not hold ARTalk's motion networks"):
+        return motion_model(read_checkpoint(path).tensors, settings, origin=str(path))
 
 
 def load_style(path: str | Path) -> FloatArray:
@@ -207,10 +205,7 @@ def load_style(path: str | Path) -> FloatArray:
     """
     path = Path(path)
     if path.suffix == ".npy":
-        try:
-            arrays = [np.load(path, allow_pickle=False)]
-        except (OSError, ValueError) as error:
-            raise WrongCheckpoint(f"{path} cannot be read: {error}.") from error
+        arrays = [read_npy(path, error=WrongCheckpoint)]
     else:
         arrays = list(read_checkpoint(path).tensors.values())
     return check_style(arrays[0] if len(arrays) == 1 else np.zeros(0), str(path))
@@ -218,7 +213,8 @@ def load_style(path: str | Path) -> FloatArray:
 
 def check_style(style: NDArray[Any], origin: str) -> FloatArray:
     """[50, 106] float32, finite; anything else is refused."""
-    if style.shape != (STYLE_FRAMES, MOTION_DIM) or not np.isfinite(style).all():
+    fits = style.shape == (STYLE_FRAMES, MOTION_DIM) and style.dtype.kind in "fiu"
+    if not fits or not np.isfinite(style).all():
         raise WrongCheckpoint(
             f"The style of {origin} has the shape {list(style.shape)}.",
             accepted=f"[{STYLE_FRAMES}, {MOTION_DIM}] finite numbers: two seconds of motion",
@@ -252,7 +248,8 @@ def load_gagavatar(path: str | Path) -> GAGAvatar:
     Raises:
         WrongCheckpoint, UnsafeCheckpoint: as `read_checkpoint`.
     """
-    return gagavatar_model(read_checkpoint(path, key=None).tensors, origin=str(path))
+    with reading(path, WrongCheckpoint, what="does not hold GAGAvatar"):
+        return gagavatar_model(read_checkpoint(path, key=None).tensors, origin=str(path))
 
 
 TRACKED_SHAPES: Mapping[str, tuple[int, ...]] = {
@@ -276,13 +273,16 @@ def read_tracked(path: str | Path) -> dict[str, TrackedHead]:
     if not isinstance(tree, Mapping) or not tree:
         raise WrongCheckpoint(f"{path} holds no tracked heads.", accepted="tracked.pt: avatar id to arrays")
     heads: dict[str, TrackedHead] = {}
+    budget = Budget(path, Path(path).stat().st_size, WrongCheckpoint)
     for name, entry in tree.items():
         arrays: dict[str, FloatArray] = {}
         for key, shape in TRACKED_SHAPES.items():
             value = entry.get(key) if isinstance(entry, Mapping) else None
-            if not isinstance(value, np.ndarray) or value.size != int(np.prod(shape)):
+            if not isinstance(value, np.ndarray) or value.size != int(np.prod(shape)) or value.dtype.kind not in "fiu":
                 found = list(value.shape) if isinstance(value, np.ndarray) else "missing"
-                raise WrongCheckpoint(f"{key} of {name!r} in {path} is {found}.", accepted=str(list(shape)))
+                raise WrongCheckpoint(f"{key} of {shown(name)} in {path} is {found}.", accepted=str(list(shape)))
+            if not (value.flags.c_contiguous and value.dtype == np.float32):
+                budget.take(4 * value.size)
             arrays[key] = np.ascontiguousarray(value.reshape(shape), dtype=np.float32)
         heads[str(name)] = TrackedHead(arrays["image"], arrays["transform_matrix"], arrays["shapecode"])
     return heads

@@ -10,6 +10,7 @@ OUT/.build/               until it is complete: what a second run goes on from
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -50,6 +51,7 @@ from talkinghead.families.synctalk2d.template import (
 from talkinghead.families.synctalk2d.variants import AUDIO_VARIANTS, MODES
 from talkinghead.files import text_to_paths, write_bytes
 from talkinghead.places import check_apart
+from talkinghead.reading import read_json, read_npy
 
 BUILD = ".build"
 _SINGLE_FILES = ("aud.wav", "contact_sheet.png", *FEATURE_FILES.values())
@@ -244,10 +246,8 @@ def _begin(output: Path, state: dict[str, Any], force: bool) -> Path:
     record = build / "state.json"
     known = None
     if record.is_file():
-        try:
-            known = json.loads(record.read_text(encoding="utf-8"))
-        except ValueError:
-            known = None
+        with contextlib.suppress(InputError):
+            known = read_json(record)
     if output.exists() and known != state:
         if not output.is_dir() or (any(output.iterdir()) and not force):
             what = "a file" if not output.is_dir() else "unfinished work of other options" if known else "not empty"
@@ -284,8 +284,10 @@ def _frames_and_landmarks(
     def work(k: int, frame: Frame) -> FloatArray | None:
         image, record = output / IMAGES / f"{k}.jpg", build / f"{k}.npy"
         if image.is_file() and record.is_file():
-            kept: FloatArray = np.load(record)
-            return kept if kept.size else None
+            with contextlib.suppress(InputError):
+                kept: FloatArray = read_npy(record)
+                if not kept.size or kept.shape == (NUM_LANDMARKS, 2):
+                    return kept if kept.size else None
         ok, data = cv2.imencode(".jpg", frame[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, options.quality])
         if not ok:
             raise UnwritableOutput(f"{image} cannot be encoded.")
@@ -571,15 +573,16 @@ def _check_features(folder: Path, num_frames: int, report: Reporter) -> dict[str
         if not path.is_file():
             continue
         try:
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
-            shapes[name] = [int(n) for n in array.shape]
-        except (ValueError, OSError, EOFError):
+            array = read_npy(path, mapped=True)
+        except InputError:
             report("warning", f"{name} is not a .npy file of numbers", ())
             continue
-        if abs(len(array) - num_frames) > max(5, num_frames // 50):
+        shapes[name] = [int(n) for n in array.shape]
+        if array.ndim == 0 or abs(len(array) - num_frames) > max(5, num_frames // 50):
             report(
                 "warning",
-                f"{name} has {len(array)} rows for {num_frames} frames ({mode} training needs them equal)",
+                f"{name} has {len(array) if array.ndim else 0} rows for {num_frames} frames "
+                f"({mode} training needs them equal)",
                 (),
             )
     return shapes

@@ -18,6 +18,7 @@ from talkinghead.audio.encoders.hubert import smoothed
 from talkinghead.contracts import FloatArray
 from talkinghead.errors import InputError, MediaNotFound, OptionError, choices
 from talkinghead.families.synctalk2d.variants import AUDIO_VARIANTS, AudioVariant
+from talkinghead.reading import read_npy
 
 EDGES = ("zeros", "repeat")
 
@@ -141,16 +142,7 @@ def load_array(path: str | Path) -> NDArray[Any]:
     path = Path(path)
     if not path.is_file():
         raise MediaNotFound(f"There is no feature file {path}.", accepted="a .npy file")
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError(
-            f"{path} is not a .npy file of plain numbers.", accepted="an array as np.save writes it"
-        ) from error
-    if not isinstance(array, np.ndarray):
-        array.close()
-        raise InputError(f"{path} is an archive of several arrays.", accepted="a .npy file with one array")
-    return array
+    return read_npy(path)
 
 
 def load_features(path: str | Path, audio: AudioVariant) -> Features:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from talkinghead.contracts import Frame, IntArray
 from talkinghead.errors import InputError, MediaNotFound, OptionError, UnreadableMedia
 from talkinghead.families.synctalk2d.crop import NUM_LANDMARKS
+from talkinghead.reading import read_text, reading
 
 IMAGES, LANDMARKS, PARSING = "full_body_img", "landmarks", "parsing"
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -149,10 +150,16 @@ def read_image(path: Path) -> Frame:
         data = np.fromfile(path, np.uint8)
     except OSError as error:
         raise UnreadableMedia(f"{path} cannot be read: {error.strerror or error}.") from error
-    picture = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if data.size else None
+    try:
+        picture = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if data.size else None
+    except cv2.error as error:
+        raise UnreadableMedia(f"{path} is damaged: {error.err}.", accepted="JPEG or PNG") from error
     if picture is None:
         raise UnreadableMedia(f"{path} is not a picture that can be decoded.", accepted="JPEG or PNG")
     return np.ascontiguousarray(picture, np.uint8)
+
+
+MAX_LANDMARK_BYTES = 100_000
 
 
 def parse_landmarks(text: str, source: str | Path) -> IntArray:
@@ -167,10 +174,8 @@ def parse_landmarks(text: str, source: str | Path) -> IntArray:
     """
     accepted = f"{NUM_LANDMARKS} lines of two numbers, x and y in pixels"
     rows = [line.split() for line in text.splitlines() if line.strip()]
-    try:
+    with reading(source, what="does not hold landmarks", accepted=accepted):
         points = np.array([[float(value) for value in row] for row in rows], np.float32)
-    except ValueError as error:
-        raise InputError(f"{source} does not hold landmarks: {error}.", accepted=accepted) from error
     if points.shape != (NUM_LANDMARKS, 2):
         hint = " (a 68-point scheme does not fit: it numbers other points)" if len(rows) == 68 else ""
         raise InputError(
@@ -185,11 +190,7 @@ def parse_landmarks(text: str, source: str | Path) -> IntArray:
 
 def read_landmarks(path: Path) -> IntArray:
     """`parse_landmarks` of a file."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read as landmarks: {error}.") from error
-    return parse_landmarks(text, path)
+    return parse_landmarks(read_text(path, max_bytes=MAX_LANDMARK_BYTES), path)
 
 
 def landmark_text(points: NDArray[np.int32]) -> str:

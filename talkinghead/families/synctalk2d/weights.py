@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from talkinghead.errors import MissingWeights, OptionError, WrongCheckpoint, choices
 from talkinghead.families.synctalk2d.variants import AUDIO_VARIANTS, MODES, SIZES, Variant
 from talkinghead.files import file_sha256
+from talkinghead.reading import reading
 from talkinghead.weights import Checkpoint, read_checkpoint
 
 Array = NDArray[Any]
@@ -271,9 +272,10 @@ def read_generator(path: str | Path) -> GeneratorWeights:
     file = find_checkpoint(Path(path))
     checkpoint: Checkpoint = read_checkpoint(file)
     stated = checkpoint.metadata.get("mode")
-    return generator_weights(
-        checkpoint.tensors,
-        file,
-        stated_mode=stated if isinstance(stated, str) else None,
-        sha256=file_sha256(file),
-    )
+    with reading(file, WrongCheckpoint, what="does not hold a generator"):
+        return generator_weights(
+            checkpoint.tensors,
+            file,
+            stated_mode=stated if isinstance(stated, str) else None,
+            sha256=file_sha256(file),
+        )

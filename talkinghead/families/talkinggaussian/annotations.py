@@ -6,7 +6,6 @@ keep the reader complete for whoever continues training elsewhere. In a `.lms` f
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.errors import MediaNotFound, UnreadableMedia
-from talkinghead.families.talkinggaussian.scene import BLINK_MAX, PosedFrame, read_rgb
+from talkinghead.families.talkinggaussian.scene import BLINK_MAX, PosedFrame, read_columns, read_rgb
+from talkinghead.reading import read_npy, read_text, reading
 from talkinghead.rendering.cameras import world_to_camera
 
 NUM_LANDMARKS = 68
+MAX_LANDMARK_BYTES = 100_000
 NOSE_BOTTOM = slice(31, 36)
 OUTER_LIPS = slice(48, 60)
 INNER_LIPS = slice(60, 68)
@@ -37,12 +38,13 @@ def read_landmarks(path: Path) -> NDArray[np.float32]:
     """
     if not path.is_file():
         raise MediaNotFound(f"There are no landmarks {path}.", accepted="ori_imgs/<img_id>.lms of the preprocessing")
-    try:
-        points = np.loadtxt(path, dtype=np.float32, ndmin=2)
-    except ValueError as error:
-        raise UnreadableMedia(f"{path} does not hold landmarks: {error}.") from error
+    accepted = f"{NUM_LANDMARKS} lines of x y"
+    text = read_text(path, error=UnreadableMedia, accepted=accepted, max_bytes=MAX_LANDMARK_BYTES)
+    with reading(path, UnreadableMedia, what="does not hold landmarks", accepted=accepted):
+        rows = [[float(word) for word in line.partition("#")[0].split()] for line in text.splitlines()]
+        points = np.array([row for row in rows if row], np.float32)
     if points.shape != (NUM_LANDMARKS, 2) or not np.isfinite(points).all():
-        raise UnreadableMedia(f"{path} holds {list(points.shape)} numbers.", accepted=f"{NUM_LANDMARKS} lines of x y")
+        raise UnreadableMedia(f"{path} holds {list(points.shape)} numbers.", accepted=accepted)
     return points
 
 
@@ -107,10 +109,8 @@ def read_masks(folder: Path, img_id: int) -> Masks:
     path = folder / "teeth_mask" / f"{img_id}.npy"
     if not path.is_file():
         raise MediaNotFound(f"There is no teeth mask {path}.")
-    try:
-        teeth = np.load(path, allow_pickle=False).astype(bool)
-    except (ValueError, OSError, EOFError) as error:
-        raise UnreadableMedia(f"{path} is not a mask: {error}.") from error
+    with reading(path, UnreadableMedia, what="is not a mask"):
+        teeth = read_npy(path, error=UnreadableMedia).astype(bool)
     red, green, blue = (parsing[..., channel] for channel in range(3))
     if teeth.shape != red.shape:
         raise UnreadableMedia(f"{path} is {list(teeth.shape)}, the parsing {list(red.shape)}.")
@@ -134,16 +134,7 @@ def lips_part(action_unit_25: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def read_column(path: Path, name: str) -> NDArray[np.float64]:
     """One column of an OpenFace table by its name, blanks stripped."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        lines = csv.reader(file)
-        header = [item.strip() for item in next(lines, [])]
-        if name not in header:
-            raise UnreadableMedia(f"{path} has no column {name}.")
-        place = header.index(name)
-        try:
-            return np.array([float(line[place]) for line in lines if line])
-        except (IndexError, ValueError) as error:
-            raise UnreadableMedia(f"{path}: column {name} is not a column of numbers ({error}).") from error
+    return read_columns(path, (name,))[:, 0]
 
 
 def camera_radius(frames: Sequence[PosedFrame]) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.contracts import FloatArray
-from talkinghead.errors import MissingWeights, OptionError, WrongCheckpoint
+from talkinghead.errors import InputError, MissingWeights, OptionError, WrongCheckpoint
 from talkinghead.families.talkinggaussian.extractors import EXTRACTORS, extractor_of_width
 from talkinghead.families.talkinggaussian.network import FACE, MOUTH, NetworkKind, expected_shapes
 from talkinghead.files import file_sha256
+from talkinghead.reading import read_text, reading
 from talkinghead.rendering.spherical_harmonics import MAX_DEGREE, num_coefficients
 from talkinghead.weights import Checkpoint, read_checkpoint, write_safetensors
 
@@ -25,6 +27,7 @@ Array = NDArray[Any]
 LATEST = "chkpnt_fuse_latest.pth"
 FORMAT = "talkinggaussian/1"
 """`format` in the metadata of our safetensors files."""
+MAX_CFG_BYTES = 100_000
 CAPTURE_FIELDS = 13
 """Entries of the published capture of one cloud; those from OPTIMISER on describe the training."""
 INSTAG_FIELDS = 15
@@ -125,6 +128,11 @@ def read_trained_head(given: str | Path, *, extractor: str = "auto", iteration: 
     """
     path = find_checkpoint(Path(given), iteration)
     stored = read_checkpoint(path)
+    with reading(path, WrongCheckpoint, what="does not hold a TalkingGaussian head"):
+        return _trained_head(path, stored, extractor)
+
+
+def _trained_head(path: Path, stored: Checkpoint, extractor: str) -> TrainedHead:
     face, face_weights, mouth, mouth_weights = _parts(path, stored)
     width = _feature_width(path, face_weights)
     found = extractor_of_width(width)
@@ -157,8 +165,8 @@ def read_trained_head(given: str | Path, *, extractor: str = "auto", iteration: 
 def recorded_extractor(folder: Path) -> str | None:
     """The extractor named in `cfg_args`, or None. The file is text of a Python expression and is never evaluated."""
     try:
-        text = (folder / "cfg_args").read_text(encoding="utf-8", errors="replace")
-    except OSError:
+        text = read_text(folder / "cfg_args", max_bytes=MAX_CFG_BYTES)
+    except InputError:
         return None
     value = parse_cfg_args(text).get("audio_extractor")
     return extractor_named(value) if isinstance(value, str) else None
@@ -171,10 +179,10 @@ def extractor_named(text: str) -> str | None:
 
 def parse_cfg_args(text: str) -> dict[str, Any]:
     """Plain values of `Namespace(name=value, ...)`; whatever is not a literal is left out."""
-    if len(text) > 100_000:
-        return {}
     try:
-        call = ast.parse(text.strip(), mode="eval").body
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)
+            call = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return {}
     if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "Namespace"):

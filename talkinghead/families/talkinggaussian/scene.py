@@ -12,8 +12,8 @@ Everything else in such a folder (ori_imgs, parsing, teeth_mask, gt_imgs, featur
 from __future__ import annotations
 
 import csv
-import json
 import math
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from talkinghead.contracts import FloatArray, Frame
 from talkinghead.engine.lru import Lru
 from talkinghead.errors import MediaNotFound, UnreadableMedia
+from talkinghead.reading import bounded_lines, read_json, reading, reason
 from talkinghead.rendering.cameras import Camera, camera_from_pose
 from talkinghead.rendering.jit import kernel
 
@@ -76,10 +77,7 @@ def read_poses(path: Path) -> Poses:
     """
     if not path.is_file():
         raise MediaNotFound(f"There is no {path}.", accepted="a scene folder with transforms_train.json and _val.json")
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError, OSError) as error:
-        raise UnreadableMedia(f"{path} is not JSON: {error}.") from error
+    data = read_json(path, error=UnreadableMedia)
     if not isinstance(data, dict) or not isinstance(data.get("frames"), list):
         raise UnreadableMedia(f"{path} has no list of frames.", accepted='{"focal_len": ..., "frames": [...]}')
     focal = data.get("focal_len")
@@ -123,31 +121,42 @@ def read_action_units(path: Path) -> FloatArray:
     """
     if not path.is_file():
         raise MediaNotFound(f"There is no {path}.", remedy="--expression neutral needs no action units")
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = csv.reader(file)
-            header = [name.strip() for name in next(lines, [])]
-            missing = [name for name in AU_COLUMNS if name not in header]
-            if missing:
-                raise UnreadableMedia(
-                    f"{path} has no column {', '.join(missing)}.", accepted="the table that OpenFace writes (-aus)"
-                )
-            columns = [header.index(name) for name in AU_COLUMNS]
-            rows = [_au_row(path, number, line, columns) for number, line in enumerate(lines, start=2) if line]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UnreadableMedia(f"{path} cannot be read: {error}.") from error
-    if not rows:
+    table = read_columns(path, AU_COLUMNS)
+    if not len(table):
         raise UnreadableMedia(f"{path} has a header but no rows.")
-    table = np.array(rows, np.float64)
     table[:, -1] = np.clip(table[:, -1], 0, BLINK_MAX)
     return table.astype(np.float32)
+
+
+def read_columns(path: Path, names: Sequence[str]) -> NDArray[np.float64]:
+    """Some columns of an OpenFace table by their names, blanks stripped: [rows, names].
+
+    Raises:
+        UnreadableMedia: a column is missing, a line is short or not a number, or there are more than MAX_FRAMES.
+    """
+    values = array("d")
+    with reading(path, UnreadableMedia), path.open(newline="", encoding="utf-8-sig") as file:
+        lines = csv.reader(bounded_lines(file))
+        header = [name.strip() for name in next(lines, [])]
+        missing = [name for name in names if name not in header]
+        if missing:
+            raise UnreadableMedia(
+                f"{path} has no column {', '.join(missing)}.", accepted="the table that OpenFace writes (-aus)"
+            )
+        columns = [header.index(name) for name in names]
+        for number, line in enumerate(lines, start=2):
+            if number > MAX_FRAMES:
+                raise UnreadableMedia(f"{path} has more than {MAX_FRAMES} rows.")
+            if line:
+                values.extend(_au_row(path, number, line, columns))
+    return np.array(values, np.float64).reshape(-1, len(names))
 
 
 def _au_row(path: Path, number: int, line: Sequence[str], columns: Sequence[int]) -> list[float]:
     try:
         values = [float(line[column]) for column in columns]
     except (IndexError, ValueError) as error:
-        raise UnreadableMedia(f"{path}, line {number}: not a row of numbers ({error}).") from error
+        raise UnreadableMedia(f"{path}, line {number}: not a row of numbers ({reason(error)}).") from error
     if not all(math.isfinite(value) and abs(value) < 1e6 for value in values):
         raise UnreadableMedia(f"{path}, line {number}: an action unit is not finite.")
     return values

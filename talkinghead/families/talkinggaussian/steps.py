@@ -33,7 +33,7 @@ from talkinghead.engine.steps import (
     write_record,
 )
 from talkinghead.engine.timeline import FramePlan, source_indices
-from talkinghead.errors import InputError, MediaNotFound, StaleStage
+from talkinghead.errors import MediaNotFound, StaleStage
 from talkinghead.families.talkinggaussian.config import TalkingGaussianConfig
 from talkinghead.families.talkinggaussian.frames import BLACK
 from talkinghead.families.talkinggaussian.listen import feature_source
@@ -41,6 +41,7 @@ from talkinghead.families.talkinggaussian.motion import Deformed
 from talkinghead.families.talkinggaussian.pipeline import SceneAvatar, SceneCameras, TalkingGaussianHead
 from talkinghead.families.talkinggaussian.renderer import DeformedHead, DrawnHead
 from talkinghead.families.talkinggaussian.scene import FPS, Backdrop, scene_folder
+from talkinghead.reading import read_npz, reading
 from talkinghead.rendering.gaussians import Raster
 
 CLOUDS = ("face", "mouth")
@@ -133,7 +134,9 @@ def render_motion(
     cameras = SceneCameras(avatar, config, head.pivot)
     with pending_folder(out) as folder:
         for index, arrays in enumerate(_read_arrays(motion, count)):
-            drawn = head.renderer.draw(_deformed(arrays, motion), cameras(int(plan.indices[index])), BLACK)
+            deformed = _deformed(arrays, motion)
+            with reading(motion, what="does not fit this head"):
+                drawn = head.renderer.draw(deformed, cameras(int(plan.indices[index])), BLACK)
             _write_arrays(
                 folder,
                 index,
@@ -237,34 +240,47 @@ def _count(folder: Path, what: str) -> int:
 def _read_arrays(folder: Path, count: int) -> Iterator[dict[str, NDArray[np.float32]]]:
     for index in range(count):
         path = folder / f"{index:08d}.npz"
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                yield {name: archive[name] for name in archive.files}
-        except (OSError, ValueError, KeyError, EOFError) as error:
-            raise InputError(f"{path} cannot be read: {error}.") from error
+        yield read_npz(path)
 
 
 def _deformed(arrays: dict[str, NDArray[np.float32]], source: Path) -> DeformedHead:
-    try:
-        clouds = [
-            Deformed(
-                *(
-                    torch.from_numpy(arrays[f"{name}_{field}"])
-                    for field in ("means", "scales", "rotations", "opacities")
+    with reading(source, what="does not hold deformed Gaussians"):
+        clouds = []
+        for name in CLOUDS:
+            count = len(arrays[f"{name}_means"])
+            wanted = {"means": (count, 3), "scales": (count, 3), "rotations": (count, 4), "opacities": (count,)}
+            clouds.append(
+                Deformed(
+                    *(torch.from_numpy(_floats(arrays, f"{name}_{field}", shape)) for field, shape in wanted.items())
                 )
             )
-            for name in CLOUDS
-        ]
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{source} does not hold deformed Gaussians: {error}.") from error
     return DeformedHead(*clouds)
 
 
+def _floats(arrays: dict[str, NDArray[np.float32]], name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """An array of a file, if it has this shape.
+
+    Raises:
+        KeyError, ValueError: it has not.
+    """
+    value = arrays[name]
+    if value.shape != shape or value.dtype != np.float32:
+        raise ValueError(f"{name} is {list(value.shape)} {value.dtype}, not {list(shape)} float32")
+    return value
+
+
 def _drawn(arrays: dict[str, NDArray[np.float32]], source: Path) -> DrawnHead:
-    try:
+    with reading(source, what="does not hold drawn clouds"):
+        size = arrays[f"{CLOUDS[0]}_alpha"].shape
+        if len(size) != 2:
+            raise ValueError(f"{CLOUDS[0]}_alpha is {list(size)}")
         rasters = [
-            Raster(arrays[f"{name}_color"], arrays[f"{name}_alpha"], None, np.zeros(0, np.int32)) for name in CLOUDS
+            Raster(
+                _floats(arrays, f"{name}_color", (3, *size)),
+                _floats(arrays, f"{name}_alpha", size),
+                None,
+                np.zeros(0, np.int32),
+            )
+            for name in CLOUDS
         ]
-    except KeyError as error:
-        raise InputError(f"{source} does not hold drawn clouds: {error} is missing.") from error
     return DrawnHead(*rasters)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from talkinghead.contracts import FloatArray
 from talkinghead.errors import MediaNotFound, UnreadableMedia
 from talkinghead.families.talkinggaussian.extractors import Extractor, extractor_of_width
+from talkinghead.reading import read_npy
 
 ROWS_BEFORE = 4
 ROWS = 8
@@ -43,14 +44,10 @@ def read_features(path: str | Path, extractor: Extractor) -> NDArray[np.floating
     path = Path(path)
     if not path.is_file():
         raise MediaNotFound(f"There are no speech features {path}.", remedy="give a sound file instead (--audio)")
-    try:
-        stored = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise UnreadableMedia(f"{path} is not a NumPy array: {error}.") from error
     accepted = f"[T, {extractor.positions}, {extractor.width}] floats, at least {MIN_ROWS} rows"
-    if not isinstance(stored, np.ndarray) or stored.ndim != 3 or stored.dtype.kind != "f":
-        shape = list(stored.shape) if isinstance(stored, np.ndarray) else "an archive"
-        raise UnreadableMedia(f"{path} holds {shape}, not speech features.", accepted=accepted)
+    stored = read_npy(path, error=UnreadableMedia, accepted=accepted, mapped=True)
+    if stored.ndim != 3 or stored.dtype.kind != "f":
+        raise UnreadableMedia(f"{path} holds {list(stored.shape)}, not speech features.", accepted=accepted)
     if stored.shape[2] != extractor.width or stored.shape[1] < 1:
         other = extractor_of_width(stored.shape[2])
         hint = f"; these are features of {other.name}" if other is not None else ""

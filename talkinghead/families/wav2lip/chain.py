@@ -15,6 +15,7 @@ from talkinghead.errors import MediaNotFound, OptionError, choices
 from talkinghead.families.wav2lip import steps
 from talkinghead.files import make_folder
 from talkinghead.places import check_apart
+from talkinghead.reading import read_npy
 
 FILES = {
     "extract-mel": "mel.npy",
@@ -114,10 +115,9 @@ def _run(name: str, options: ChainOptions, rate: Fraction) -> ChainStep:
     checkpoint = options.checkpoint or Path()
     stop = None
     if name == "detect-faces":
-        import numpy as np
-
         count = len(picture_paths(frames, "frames"))
-        stop = 1 if options.static else min(count, len(np.load(chunks, mmap_mode="r", allow_pickle=False)))
+        heard = read_npy(chunks, mapped=True).shape[:1]
+        stop = 1 if options.static else min(count, *heard)
     faces, network = options.faces, options.network
     plans: Mapping[str, tuple[dict[str, Any], dict[str, Path], Callable[[], StageReport]]] = {
         "extract-mel": (

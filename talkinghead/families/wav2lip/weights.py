@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,10 +21,15 @@ from talkinghead.families.wav2lip.architecture import (
     recognise,
 )
 from talkinghead.families.wav2lip.graphs import FoldedWeights, fold_batch_norm
+from talkinghead.reading import reading
+from talkinghead.reading.onnx_file import read_onnx
 from talkinghead.weights import Checkpoint, read_checkpoint
 from talkinghead.weights.known_hash import FileHash
 
 Array = NDArray[Any]
+
+MAX_OPERATORS = 2000
+"""Of an ONNX model that is looked at more closely."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,10 +71,11 @@ def load_generator(path: str | Path) -> GeneratorWeights:
         WrongCheckpoint: another network, damaged or incomplete. UnsafeCheckpoint: the file would run code.
     """
     checkpoint = read_checkpoint(path)
-    if checkpoint.container == "onnx":
-        return _from_onnx(checkpoint)
-    tensors = published_names(checkpoint.tensors)
-    architecture = recognise(tensors, str(path))
+    with reading(path, WrongCheckpoint, what="does not hold a Wav2Lip generator"):
+        if checkpoint.container == "onnx":
+            return _from_onnx(checkpoint)
+        tensors = published_names(checkpoint.tensors)
+        architecture = recognise(tensors, str(path))
     return GeneratorWeights(architecture, FileHash(checkpoint.path), checkpoint.container, str(path), tensors)
 
 
@@ -84,7 +90,8 @@ def tensors_of_export(checkpoint: Checkpoint) -> Mapping[str, Array] | None:
         None where it is another network.
     """
     try:
-        generator = _from_onnx(checkpoint)
+        with reading(checkpoint.path, WrongCheckpoint):
+            generator = _from_onnx(checkpoint)
     except WrongCheckpoint:
         return None
     if generator.tensors is not None:
@@ -125,11 +132,15 @@ def _from_onnx(checkpoint: Checkpoint) -> GeneratorWeights:
         architecture = recognise(tensors, str(path))
         return GeneratorWeights(architecture, FileHash(checkpoint.path), "onnx", str(path), tensors)
     try:
-        import onnx
         from onnx import numpy_helper
     except ImportError as error:
         raise MissingDependency("onnx", extra="models", purpose="Reading ONNX files") from error
-    graph = onnx.load(str(path)).graph
+    graph = read_onnx(path, error=WrongCheckpoint).graph
+    if len(graph.node) > MAX_OPERATORS:
+        raise WrongCheckpoint(
+            f"{path} is an ONNX model of {len(graph.node)} operators, not a Wav2Lip generator.",
+            accepted=f"at most {MAX_OPERATORS}; the published generators have some 200",
+        )
     constants = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
     for node in graph.node:  # half-precision exports wrap constants in casts, others use Constant nodes
         if node.op_type == "Constant":
@@ -144,13 +155,12 @@ def _from_onnx(checkpoint: Checkpoint) -> GeneratorWeights:
                     remedy="--precision int8 quantises them",
                 )
             constants[node.output[0]] = constants[node.input[0]]
-    producer = {output: node for node in graph.node for output in node.output}
     layers = [node for node in graph.node if node.op_type in ("Conv", "ConvTranspose")]
     norms = {node.input[0]: node for node in graph.node if node.op_type == "BatchNormalization"}
     weights = [_layer(node, norms.get(node.output[0]), constants, str(path)) for node in layers]
     sizes = [str(weight.shape) for weight, _ in weights]
     architecture = _match_architecture(weights, str(path), sizes)
-    by_branch = _branches(layers, producer)
+    by_branch = _branches(graph.node)
     named: dict[str, tuple[Array, Array]] = {}
     expected: dict[str, list[Block]] = {
         "audio": list(architecture.audio_encoder),
@@ -210,31 +220,21 @@ def _match_architecture(weights: list[tuple[Array, Array]], path: str, sizes: li
     )
 
 
-def _branches(layers: list[Any], producer: Mapping[str, Any]) -> dict[str, list[int]]:
+def _branches(nodes: Sequence[Any]) -> dict[str, list[int]]:
     """Indices of the convolutions that depend on the sound, on the face, or on both, in graph order.
 
-    The input whose first convolution has a 7x7 kernel is the face.
+    The input whose first convolution has a 7x7 kernel is the face. Operators stand behind those whose results they
+    take, as the format has it.
     """
-    memo: dict[str, frozenset[str]] = {}
-
-    def depends_on(name: str) -> frozenset[str]:
-        stack = [name]
-        while stack:
-            current = stack[-1]
-            node = producer.get(current)
-            sources = [value for value in _data_inputs(node) if value] if node is not None else []
-            missing = [value for value in sources if value not in memo]
-            if current not in memo and missing:
-                stack.extend(missing)
-                continue
-            if current not in memo:
-                memo[current] = (
-                    frozenset().union(*(memo[value] for value in sources)) if sources else frozenset({current})
-                )
-            stack.pop()
-        return memo[name]
-
-    roots = [depends_on(node.input[0]) for node in layers]
+    known: dict[str, frozenset[str]] = {}
+    layers, roots = [], []
+    for node in nodes:
+        sources = [known.get(name, frozenset({name})) for name in _data_inputs(node) if name]
+        if node.op_type in ("Conv", "ConvTranspose"):
+            layers.append(node)
+            roots.append(sources[0])
+        if sources:
+            known.update(dict.fromkeys(node.output, frozenset().union(*sources)))
     faces = {root for node, root in zip(layers, roots, strict=True) if len(root) == 1 and _kernel(node) == [7, 7]}
     found: dict[str, list[int]] = {"audio": [], "face": [], "joined": []}
     for index, root in enumerate(roots):

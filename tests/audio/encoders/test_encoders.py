@@ -249,7 +249,7 @@ def test_wrong_wenet_encoders_are_refused(tmp_path: Path, ave_weights: Any) -> N
     with pytest.raises(MissingWeights):
         wenet.WenetEncoder(tmp_path / "none.onnx")
     (tmp_path / "text.onnx").write_text("hello")
-    with pytest.raises(WrongCheckpoint, match="not an ONNX model"):
+    with pytest.raises(WrongCheckpoint, match="not a readable ONNX file"):
         wenet.WenetEncoder(tmp_path / "text.onnx")
     (tmp_path / "ave.onnx").write_bytes(to_onnx(ave.encoder_graph(ave.fold_encoder(ave_weights))))
     with pytest.raises(WrongCheckpoint, match="takes mel"):

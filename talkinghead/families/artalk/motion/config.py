@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
+from talkinghead.audio.encoders.model_folder import check_sizes
 from talkinghead.contracts import SPEECH_RATE_HZ, FloatArray
 from talkinghead.errors import WrongCheckpoint
+from talkinghead.reading import shown
 
 MOTION_DIM = 106
 """100 FLAME expression values, 3 of global rotation, 3 of jaw rotation (axis-angle)."""
@@ -132,9 +135,55 @@ def read_config(data: Mapping[str, Any], wav2vec: Mapping[str, Any] | None = Non
     return MotionConfig(
         ar=_section(ARConfig, "AR_CONFIG", data["AR_CONFIG"], _AR_KEYS),
         vae=_section(VAEConfig, "VAE_CONFIG", data["VAE_CONFIG"], _VAE_KEYS),
-        wav2vec=dict(wav2vec) if wav2vec else dict(XLS_R_300M),
-        mimi=dict(data.get("mimi_config", {})),
+        wav2vec=_wav2vec(wav2vec) if wav2vec else dict(XLS_R_300M),
+        mimi=_mimi(data.get("mimi_config", {})),
     )
+
+
+_MOST = {"code_dim": 256, "depth": 64, "num_heads": 64, "width": 8192, "prev_ratio": 16}
+"""Of the sizes; the published ones are a tenth of these."""
+MAX_PATCHES, MAX_PATCH = 16, 1000
+MAX_CODEC_NUMBER, MAX_CODEC_LAYERS = 65_536, 64
+
+
+def _wav2vec(given: Any) -> dict[str, Any]:
+    """Settings of the audio encoder.
+
+    Raises:
+        WrongCheckpoint: absurd sizes.
+    """
+    if not isinstance(given, Mapping):
+        raise WrongCheckpoint(f"The settings of the audio encoder are {shown(given)}.", accepted="a JSON object")
+    check_sizes(given, Path("the settings of the audio encoder"))
+    return dict(given)
+
+
+def _mimi(given: Any) -> dict[str, Any]:
+    """Settings of the Mimi codec.
+
+    Raises:
+        WrongCheckpoint: absurd sizes.
+    """
+    if not isinstance(given, Mapping):
+        raise WrongCheckpoint(f"mimi_config is {shown(given)}.", accepted="a JSON object")
+    for name, value in given.items():
+        most = MAX_CODEC_LAYERS if "layer" in name else MAX_CODEC_NUMBER
+        numbers = value if isinstance(value, list) else [value]
+        if len(numbers) > MAX_CODEC_LAYERS or any(isinstance(n, int | float) and abs(n) > most for n in numbers):
+            raise WrongCheckpoint(f"{name} of mimi_config is {shown(value)}.", accepted=f"at most {most}")
+    return dict(given)
+
+
+def _check_value(section: str, name: str, value: Any) -> None:
+    if name == "audio_encoder":
+        fits, accepted = isinstance(value, str) and value in ("wav2vec", "mimi"), "wav2vec or mimi"
+    elif name == "patch_nums":
+        ascending = isinstance(value, tuple) and all(type(n) is int and 1 <= n <= MAX_PATCH for n in value)
+        fits, accepted = ascending and 1 <= len(value) <= MAX_PATCHES, f"up to {MAX_PATCHES} numbers to {MAX_PATCH}"
+    else:
+        fits, accepted = type(value) is int and 1 <= value <= _MOST[name], f"1 to {_MOST[name]}"
+    if not fits:
+        raise WrongCheckpoint(f"{name} of {section} is {shown(value)}.", accepted=accepted)
 
 
 def _section(kind: type[Any], name: str, data: Mapping[str, Any], keys: Mapping[str, str]) -> Any:
@@ -145,4 +194,6 @@ def _section(kind: type[Any], name: str, data: Mapping[str, Any], keys: Mapping[
         keys[key]: tuple(value) if isinstance(value, list) else value for key, value in data.items() if key in keys
     }
     assert {item.name for item in fields(kind)} >= set(values)
+    for key, value in values.items():
+        _check_value(name, key, value)
     return kind(**values)
