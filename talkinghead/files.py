@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import enum
-import errno
 import hashlib
 import json
 import os
@@ -21,7 +20,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from talkinghead.errors import MediaNotFound, OutputExists, UnreadableMedia, UnwritableOutput
-from talkinghead.places import NOWHERE, partial_name
+from talkinghead.places import DISK_FULL, NOWHERE, partial_name
 
 SEQUENCE_PICTURE = "{:06d}.png"
 SEQUENCE_SOUND = "sound.wav"
@@ -30,8 +29,6 @@ _SEQUENCE_FILE = re.compile(r"\d{6,}\.png|sound\.wav")
 
 _KEY_FORMAT = 1
 """Part of every cache key: raised when the spelling of values changes."""
-
-_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def text_to_paths(config: Any, *names: str) -> None:
@@ -156,7 +153,7 @@ def unwritable(path: Path, error: OSError) -> UnwritableOutput:
             "There is no home folder to keep files in.",
             remedy="set HOME, or TALKINGHEAD_HOME and TALKINGHEAD_CACHE to folders that can be written",
         )
-    if error.errno in _DISK_FULL:
+    if error.errno in DISK_FULL:
         return UnwritableOutput(
             f"No room left for {str(path)!r}: {error.strerror or error}.",
             remedy="free some space, or write to another disk",

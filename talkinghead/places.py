@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
 import os
 import re
@@ -29,6 +30,8 @@ _VIDEOS = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".gif"}
 """What is made, and never a part of a folder that is read."""
 
 _NO_LETTER = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 NOWHERE = Path(os.devnull, "no-home-folder")
 """Stands for the user's folder where there is no home: nothing is in it, and nothing can be written there."""
@@ -246,7 +249,7 @@ def temporary_folder(prefix: str = "talkinghead-") -> Iterator[Path]:
     """A folder for the time of the block.
 
     Raises:
-        UnwritableOutput: there is no place for one.
+        UnwritableOutput: there is no place for one, or no room in it.
     """
     try:
         made = tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)
@@ -256,4 +259,12 @@ def temporary_folder(prefix: str = "talkinghead-") -> Iterator[Path]:
             remedy="set TMPDIR to a folder that can be written",
         ) from error
     with made as name:
-        yield Path(name)
+        try:
+            yield Path(name)
+        except OSError as error:
+            if error.errno not in DISK_FULL:
+                raise
+            raise UnwritableOutput(
+                f"There is no room for temporary files in {Path(name).parent!s}: {error.strerror}.",
+                remedy="free some space, or set TMPDIR to a folder on another disk",
+            ) from error

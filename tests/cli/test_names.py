@@ -100,7 +100,7 @@ def test_every_name_in_a_cue_file(stem: str) -> None:
     named = ET.fromstring(format_cues(cues, "xml", sound_file=stem).encode()).findtext("metadata/soundFile")
     lost = any((ord(c) < 32 and c not in "\t\n\r") or 0xD800 <= ord(c) <= 0xDFFF or c in "\ufffe\uffff" for c in stem)
     assert named is not None
-    assert named == stem or (lost and "\\" in named and named.isprintable())
+    assert named == stem or (lost and "\\" in named and not any(ord(character) < 32 for character in named))
 
 
 @pytest.mark.parametrize("stem", ODD.values(), ids=list(ODD))
@@ -112,7 +112,7 @@ def test_checkpoints_and_looks(run: Run, tmp_path: Path, stem: str) -> None:
     picture = make_picture(tmp_path / "a.png").rename(tmp_path / f"{stem}.png")
     ran = run("inspect", "--no-faces", "--json", picture)
     assert ran.status == 0, ran.err
-    assert str(picture) in str(json.loads(ran.out))
+    assert json.loads(ran.out)["media"]["path"] == str(picture)
     assert set(os.listdir(tmp_path)) == {weights.name, out.name, picture.name}
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from tests.cli.conftest import Ran
 from tests.conftest import ROOT
-from tests.synthetic_media import make_picture, make_sound, make_video
+from tests.synthetic_media import make_sound, make_video
 
 pytestmark = pytest.mark.usefixtures("stripes")
 
@@ -174,7 +174,7 @@ for line in Path(sys.argv[1]).read_text().splitlines():
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(arguments.pop()), limits[1]))
     status = main(arguments)
     resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    print(json.dumps(status), flush=True)
+    print("STATUS", status, flush=True)
 """
 
 
@@ -182,7 +182,6 @@ def test_a_disk_that_is_full(tmp_path: Path) -> None:
     """One message that names the output, and nothing is left, whatever is written: a limit on the size of files."""
     noise = np.random.default_rng(0).integers(0, 255, (5, 96, 128, 3), np.uint8)
     face, sound = make_video(tmp_path / "face.mp4", frames=list(noise)), make_sound(tmp_path / "a.wav", 1.0)
-    picture = make_picture(tmp_path / "face.png", (256, 256))
     np.savez(tmp_path / "w.npz", x=np.zeros(4000, np.float32))
     out = tmp_path / "out"
     out.mkdir()
@@ -191,7 +190,7 @@ def test_a_disk_that_is_full(tmp_path: Path) -> None:
         [*base, out / "o1.mp4", 3000],
         [*base, out / "o2", "--codec", "png", 3000],
         ["stage", "extract-mel", "--audio", sound, "--out", out / "o3.npy", 3000],
-        ["stage", "load-frames", "--face", picture, "--out", out / "o4", 3000],
+        ["stage", "load-frames", "--face", face, "--out", out / "o4", 3000],
         ["cues", sound, "-o", out / "o5.json", 100],
         ["models", "convert", tmp_path / "w.npz", out / "o6.safetensors", 3000],
     ]
@@ -200,8 +199,10 @@ def test_a_disk_that_is_full(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", FULL, str(jobs)], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
     )
-    assert done.stdout.split() == ["1"] * len(kinds), done.stderr
+    assert done.stdout.count("STATUS 1\n") == len(kinds), done
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert [str(out / f"o{number}") in line for number, line in enumerate(errors, 1)] == [True] * len(kinds)
+    named = [str(out / f"o{number}") for number in range(1, len(kinds) + 1)]
+    named[4] = "temporary files"  # they are needed first
+    assert [name in line for name, line in zip(named, errors, strict=True)] == [True] * len(kinds), errors
     assert "fault" not in done.stderr
     assert os.listdir(out) == []
