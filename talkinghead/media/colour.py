@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import threading
 from functools import cache
+from typing import cast
 
 import av
 import cv2
@@ -43,6 +44,8 @@ HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 _UNSPECIFIED, _FULL_RANGE, _BT709 = 2, 2, 1
 _REPEAT_CHROMA = Interpolation.POINT | Interpolation.ACCURATE_RND
 _AVERAGE_CHROMA = Interpolation.AREA | Interpolation.ACCURATE_RND
+_PACKED = {name: name.replace("24", "") for name in ("rgb24", "bgr24", "rgba", "bgra", "argb", "abgr", "rgb0", "bgr0")}
+"""Pixel formats of 8 bits whose names tell the order of the channels."""
 _PLANAR_8_BIT = {f"yuv{j}{kind}p" for j in ("", "j") for kind in ("420", "422", "444", "440", "411", "410")}
 
 
@@ -75,16 +78,22 @@ class ToRgb:
             full = kind.name.startswith("yuvj") or frame.color_range == _FULL_RANGE
             return rgb_from_planes([_plane(plane) for plane in frame.planes], self._matrix(frame), full)
         if kind.is_rgb or kind.has_palette:
+            if kind.name in _PACKED or kind.has_palette:
+                return _from_packed(frame)
             if has_alpha(kind):
-                return _on_white(self._packed(frame, "rgba"))
+                return self._packed_on_white(frame)
             return np.ascontiguousarray(self._packed(frame, "rgb24"))
         frame = without_chroma_location(frame)
         if has_alpha(kind):
-            return _on_white(self._packed(frame, "rgba"))
+            return self._packed_on_white(frame)
         if frame.color_trc in HDR_TRANSFERS:
             return self._standard_range(frame)
         green, blue, red = (_plane(plane) for plane in self._reformat(frame, "gbrp").planes)
         return np.asarray(cv2.merge([red, green, blue]), np.uint8)
+
+    def _packed_on_white(self, frame: av.VideoFrame) -> Frame:
+        rgba = self._packed(frame, "rgba")
+        return _on_white(np.ascontiguousarray(rgba[:, :, :3]), rgba[:, :, 3:])
 
     def _packed(self, frame: av.VideoFrame, name: str) -> Frame:
         return np.asarray(self._reformat(frame, name).to_ndarray(), np.uint8)
@@ -220,15 +229,34 @@ def _plane(plane: av.video.plane.VideoPlane) -> Frame:
     return stored[: plane.height, : plane.width]
 
 
-def _on_white(rgba: Frame) -> Frame:
-    out = np.ascontiguousarray(rgba[:, :, :3])
-    rows = max(1, BAND_PIXELS // rgba.shape[1])
-    for top in range(0, len(rgba), rows):
-        band = rgba[top : top + rows]
-        alpha = band[:, :, 3:]
-        if np.all(alpha == 255):
-            continue
-        opacity = alpha.astype(np.float32) / np.float32(255)
-        mixed = band[:, :, :3].astype(np.float32) * opacity + 255 * (1 - opacity)
-        out[top : top + rows] = np.rint(mixed)
+def _from_packed(frame: av.VideoFrame) -> Frame:
+    """RGB of a frame whose channels lie side by side, or in a palette: without another copy of all of it."""
+    if frame.format.has_palette:
+        indices, palette = cast("tuple[Frame, Frame]", frame.to_ndarray())  # alpha, red, green and blue of 256 colours
+        colours = _on_white(palette[np.newaxis, :, 1:].copy(), palette[np.newaxis, :, :1])[0]
+        out: Frame = np.empty((frame.height, frame.width, 3), np.uint8)
+        rows = max(1, BAND_PIXELS // frame.width)
+        for top in range(0, frame.height, rows):
+            out[top : top + rows] = colours[indices[top : top + rows]]
+        return out
+    order = _PACKED[frame.format.name]
+    stored = np.frombuffer(memoryview(frame.planes[0]), np.uint8).reshape(-1, frame.planes[0].line_size)
+    pixels = stored[: frame.height, : frame.width * len(order)].reshape(frame.height, frame.width, len(order))
+    out = np.empty((frame.height, frame.width, 3), np.uint8)
+    for channel, name in enumerate("rgb"):
+        out[:, :, channel] = pixels[:, :, order.index(name)]
+    if "a" in order:
+        place = order.index("a")
+        _on_white(out, pixels[:, :, place : place + 1])
     return out
+
+
+def _on_white(rgb: Frame, alpha: Frame) -> Frame:
+    """Lay an RGB picture [H, W, 3] on white, in its own memory, by its alpha [H, W, 1]."""
+    rows = max(1, BAND_PIXELS // rgb.shape[1])
+    for top in range(0, len(rgb), rows):
+        band, over = rgb[top : top + rows], alpha[top : top + rows]
+        if not np.all(over == 255):
+            opacity = over.astype(np.float32) / np.float32(255)
+            band[:] = np.rint(band.astype(np.float32) * opacity + 255 * (1 - opacity))
+    return rgb

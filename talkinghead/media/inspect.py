@@ -16,6 +16,7 @@ import numpy as np
 from talkinghead.errors import MediaError, UnreadableMedia
 from talkinghead.files import existing_file
 from talkinghead.media.container import Check, open_input, packets
+from talkinghead.media.limits import MAX_PACKETS, check_sound_format
 from talkinghead.media.options import FrameOptions
 from talkinghead.media.pictures import picture_format, read_picture
 
@@ -193,16 +194,29 @@ def _probe_picture(path: Path, kind: str) -> MediaProbe:
 class _Count:
     """Packets of one stream."""
 
+    time_base: Fraction
     packets: int = 0
     keys: int = 0
     payload: int = 0
-    first: Fraction | None = None
-    end: Fraction | None = None
+    first: int | None = None
+    """Ticks of `time_base`."""
+    end: int | None = None
+
+    @property
+    def start_s(self) -> float | None:
+        return None if self.first is None else float(self.first * self.time_base)
+
+    @property
+    def duration_s(self) -> float | None:
+        return None if self.first is None or self.end is None else float((self.end - self.first) * self.time_base)
 
 
 def _probe_streams(path: Path, check: Check | None) -> MediaProbe:
     container = open_input(path)
     with container:
+        for sound in container.streams.audio:
+            if sound.codec_context is not None and sound.codec_context.sample_rate and sound.codec_context.channels:
+                check_sound_format(path, sound.codec_context.sample_rate, sound.codec_context.channels)
         counts, broken = _count(container, check)
         audio = tuple(
             AudioTrack(
@@ -212,8 +226,8 @@ def _probe_streams(path: Path, check: Check | None) -> MediaProbe:
                 num_channels=stream.codec_context.channels,
                 layout=stream.codec_context.layout.name,
                 sample_format=stream.codec_context.format.name if stream.codec_context.format else None,
-                start_s=_float(counts[stream.index].first),
-                duration_s=_float(_length(counts[stream.index])),
+                start_s=counts[stream.index].start_s,
+                duration_s=counts[stream.index].duration_s,
                 bit_rate=stream.codec_context.bit_rate or None,
                 language=stream.language,
             )
@@ -259,7 +273,7 @@ def _is_cover(stream: Any) -> bool:
 
 
 def _count(container: InputContainer, check: Check | None) -> tuple[dict[int, _Count], str]:
-    counts = {stream.index: _Count() for stream in container.streams}
+    counts = {stream.index: _Count(stream.time_base or Fraction(1, av.time_base)) for stream in container.streams}
     broken: list[str] = []
     for packet in packets(container, check=check, broken=broken):
         count = counts[packet.stream_index]
@@ -268,10 +282,12 @@ def _count(container: InputContainer, check: Check | None) -> tuple[dict[int, _C
         count.payload += packet.size
         time = packet.pts if packet.pts is not None else packet.dts
         if time is not None and not packet.is_discard:
-            start = time * packet.time_base
-            end = start + (packet.duration or 0) * packet.time_base
-            count.first = start if count.first is None else min(count.first, start)
+            end = time + (packet.duration or 0)
+            count.first = time if count.first is None else min(count.first, time)
             count.end = end if count.end is None else max(count.end, end)
+        if count.packets > MAX_PACKETS:
+            broken.append(f"more than {MAX_PACKETS} packets in one stream")
+            break
     return counts, f"The file is damaged: {broken[0]}." if broken else ""
 
 
@@ -307,8 +323,8 @@ def _video_track(
             if intervals is not None and line
             else None,
             longest_interval_s=float(int(intervals.max()) * line.time_base) if intervals is not None and line else None,
-            start_s=_float(count.first),
-            duration_s=float(line.duration_s) if line is not None else _float(_length(count)),
+            start_s=count.start_s,
+            duration_s=float(line.duration_s) if line is not None else count.duration_s,
             num_key_frames=count.keys,
             rotation_degrees=facts.turn.degrees if facts else 0,
             mirrored=facts.turn.mirror if facts else False,
@@ -322,11 +338,3 @@ def _video_track(
         ),
         notes,
     )
-
-
-def _length(count: _Count) -> Fraction | None:
-    return count.end - count.first if count.first is not None and count.end is not None else None
-
-
-def _float(value: Fraction | None) -> float | None:
-    return None if value is None else float(value)

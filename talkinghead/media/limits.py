@@ -19,6 +19,8 @@ MAX_STREAMS = 256
 """Streams of one file."""
 MAX_FRAMES = 8_000_000
 """Pictures of one video: 37 hours at 60 per second."""
+MAX_PACKETS = 20_000_000
+"""Packets of one stream that are counted."""
 MAX_SLOTS = 8_000_000
 """Frames that come out of one video when frames are repeated to fill its time."""
 MAX_GAP_S = 600
@@ -41,8 +43,8 @@ MAX_SOUND_S = 24 * 3600
 """Seconds of sound in one file, silence in its holes included."""
 FREE_SOUND_S = 3600
 """Seconds of sound that the smallest file may have."""
-SPARSE_BYTES_PER_S = 100
-"""What lasts longer has at least this many bytes for each further second; speech codecs need six times as many."""
+SPARSE_BYTES_PER_S = 500
+"""What lasts longer has at least this many bytes for each further second; even codecs of telephones need more."""
 
 
 def check_sound_format(path: Path, rate_hz: int, channels: int) -> None:

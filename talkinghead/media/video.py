@@ -24,6 +24,7 @@ from collections import deque
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, cast
 
@@ -45,7 +46,7 @@ from talkinghead.media.container import (
     unreadable,
     video_stream,
 )
-from talkinghead.media.limits import DECODER_BYTES, MAX_FRAMES, MAX_HELD_FRAMES, MAX_PIXELS, MAX_SLOTS
+from talkinghead.media.limits import DECODER_BYTES, MAX_FRAMES, MAX_HELD_FRAMES, MAX_PIXELS, MAX_SLOTS, MEGAPIXEL
 from talkinghead.media.options import FrameOptions
 from talkinghead.media.pictures import check_pixels
 from talkinghead.media.timing import USUAL_RATE, Ticks, Timeline, believable, even_timeline, timeline
@@ -60,8 +61,9 @@ if TYPE_CHECKING:
 MIN_SEGMENT_FRAMES = 24
 """Shorter groups of pictures are taken together: emptying the decoder costs a few frames each time."""
 MAX_IDLE_DECODERS = 2
-SAMPLE_FRAMES = 12
-"""Frames decoded when a file is opened, to see whether packets and frames agree."""
+SAMPLE_FRAMES, SAMPLE_PIXELS, SAMPLE_PACKETS = 12, 100 * MEGAPIXEL, 10_000
+"""Frames decoded when a file is opened, to see whether packets and frames agree; all their pixels; and the packets
+among which they are looked for."""
 MAX_DECODER_THREADS = 8
 BLANK_BYTES = 64
 GROWTH, FREE_PIXELS = 4, 3840 * 2400
@@ -475,6 +477,7 @@ class VideoSource:
         try:
             for source in sources.tolist():
                 if source != last:
+                    frame = None  # large ones are not to be there twice
                     last, frame = next(fresh)
                 assert frame is not None
                 yield frame
@@ -776,14 +779,18 @@ def _sample(path: Path, stream_index: int | None, max_pixels: int) -> tuple[av.V
     times: list[int | None] = []
     container, stream = _open(path, stream_index, max_pixels=max_pixels)
     with container:
-        for packet in _with_end(packets(container, stream)):
+        for packet in _with_end(islice(packets(container, stream), SAMPLE_PACKETS)):
             for frame in decode_packet(stream, packet)[0]:
                 first = first or frame
                 times.append(frame.pts)
-            if len(times) >= SAMPLE_FRAMES:
+            if len(times) >= SAMPLE_FRAMES or (first and len(times) * first.width * first.height > SAMPLE_PIXELS):
                 break
     if first is None:
-        raise unreadable(path, what=f"No frame of {str(path)!r} can be decoded.")
+        raise UnreadableMedia(
+            f"No frame of {str(path)!r} can be decoded: they are damaged, or have more than "
+            f"{max_pixels / MEGAPIXEL:g} megapixels.",
+            remedy="play the file to see; a higher --max-pixels allows larger frames",
+        )
     return first, times[:SAMPLE_FRAMES]
 
 
