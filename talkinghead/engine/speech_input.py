@@ -22,6 +22,7 @@ def listen(
     duration_s: float | None = None,
     phones: tuple[Phone, ...] | None = None,
     face: object = None,
+    check: Callable[[], object] | None = None,
 ) -> Speech:
     """Read speech: 16 kHz mono for the networks, and the original sound for the finished file.
 
@@ -31,6 +32,7 @@ def listen(
         phones: exact phone times, if known (text to speech knows them).
         face: the file whose pictures will be shown. Where it is the sound's own file, or a copy, pictures and sound
             stay as far apart as they begin in it; elsewhere the sound begins with its first sample.
+        check: called between blocks of the file; raises `Cancelled` when the job was stopped.
     Raises:
         MediaError: the file cannot be read, has no sound or no samples.
     """
@@ -48,7 +50,9 @@ def listen(
     kept = offset.kept if together else Fraction(0)
     lead_s, hold_s = max(kept, Fraction(0)), max(-kept, Fraction(0))
     warnings = [] if together or not (dropped := offset.dropped(path.name)) else [dropped]
-    clip = read_audio(path, SPEECH_RATE_HZ, start_s=start_s, duration_s=duration_s, lead_s=lead_s, warnings=warnings)
+    clip = read_audio(
+        path, SPEECH_RATE_HZ, start_s=start_s, duration_s=duration_s, lead_s=lead_s, warnings=warnings, check=check
+    )
     later_s = float(lead_s) - start_s
     if phones is not None and later_s > 0:
         phones = tuple(replace(phone, start_s=phone.start_s + later_s, end_s=phone.end_s + later_s) for phone in phones)

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from talkinghead.contracts import FrameSource
 from talkinghead.files import existing_file
 from talkinghead.media.options import AS_THEY_ARE, FrameOptions
 
 
-def open_frames(path: str | os.PathLike[str], *, options: FrameOptions = AS_THEY_ARE) -> FrameSource:
+def open_frames(
+    path: str | os.PathLike[str],
+    *,
+    options: FrameOptions = AS_THEY_ARE,
+    check: Callable[[], object] | None = None,
+) -> FrameSource:
     """Open a picture or a video.
 
     What the file is, its content decides, not its name. A picture is a source of one frame.
 
+    Args:
+        check: called often while the file is looked through; raises `Cancelled` when the job was stopped.
     Raises:
         MediaNotFound: no such file, or a folder.
         UnreadableMedia: not media, damaged beyond use, or larger than `options.max_pixels`.
@@ -27,4 +35,4 @@ def open_frames(path: str | os.PathLike[str], *, options: FrameOptions = AS_THEY
         return PictureSource(file, options)
     from talkinghead.media.video import VideoSource
 
-    return VideoSource(file, options)
+    return VideoSource(file, options, check=check)

@@ -55,7 +55,8 @@ def hear(
     Args:
         face: what the request shows; see `talkinghead.listen`.
     Raises:
-        MediaError: the file cannot be read, has no sound or no samples. And as `talkinghead.say`.
+        MediaError: the file cannot be read, has no sound or no samples. Cancelled: the token was used. And as
+            `talkinghead.say`.
     """
     if isinstance(speech, Speech):
         return speech
@@ -75,7 +76,14 @@ def hear(
         from talkinghead.audio.phones import read_phones
 
         phones = read_phones(speech.phones)
-    return listen(speech.path, start_s=speech.start_s, duration_s=speech.duration_s, phones=phones, face=face)
+    return listen(
+        speech.path,
+        start_s=speech.start_s,
+        duration_s=speech.duration_s,
+        phones=phones,
+        face=face,
+        check=cancel.check if cancel is not None else None,
+    )
 
 
 class _Watch:

@@ -357,6 +357,30 @@ def test_a_batch_prepares_a_face_once_and_goes_on(wanted: Request, tmp_path: Pat
     assert "load" not in [stage.name for stage in outcomes[1].result.report.stages]
 
 
+@pytest.mark.parametrize("error", [IndexError, KeyError, RuntimeError, MemoryError, UnicodeError])
+def test_a_batch_goes_on_whatever_one_job_raises(
+    error: type[Exception], wanted: Request, tmp_path: Path, monkeypatch: Any
+) -> None:
+    sounds = [SoundFile(make_sound(tmp_path / f"{name}.wav", 0.4)) for name in "ab"]
+    faces = [wanted.source, make_video(tmp_path / "other.mp4", 6)]
+    requests = [
+        replace(wanted, source=face, speech=sound, output=tmp_path / f"{number}{sound.path.stem}.mp4")
+        for number, face in enumerate(faces)
+        for sound in sounds
+    ]
+    plain = StripesHead.prepare
+
+    def prepare(self: StripesHead, source: Any, *args: Any, **settings: Any) -> Any:
+        if source == faces[0]:
+            raise error("odd")
+        return plain(self, source, *args, **settings)
+
+    monkeypatch.setattr(StripesHead, "prepare", prepare)
+    outcomes = [Batch(requests).outcome(request) for request in requests]
+    assert [type(outcome.error) for outcome in outcomes] == [error, error, type(None), type(None)]
+    assert "odd" in outcomes[0].to_dict()["error"]
+
+
 def test_a_batch_speaks_a_text_once_for_all_its_faces(wanted: Request, tmp_path: Path, monkeypatch: Any) -> None:
     import talkinghead.service.batch as module
 

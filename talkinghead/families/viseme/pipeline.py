@@ -71,7 +71,7 @@ class VisemeHead(Head[VisemeAvatar, MouthRow]):
         if isinstance(source, np.ndarray):
             frames = ArraySource([source], options=frame_options)
         else:
-            frames = open_frames(source, options=frame_options)
+            frames = open_frames(source, options=frame_options, check=run.cancel.check)
         stop = self.frames_needed(options, frames.fps)
         opened = time.perf_counter()
         faces = options.faces or FaceOptions()

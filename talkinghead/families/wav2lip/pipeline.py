@@ -115,7 +115,7 @@ class Wav2LipHead(Head[Wav2LipAvatar, Windows]):
         if isinstance(source, np.ndarray):
             frames = ArraySource([source], options=frame_options)
         else:
-            frames = open_frames(source, options=frame_options)
+            frames = open_frames(source, options=frame_options, check=run.cancel.check)
         opened_s = time.perf_counter() - started
         self.weights.file_hash.start(run.cache)
         faces = self.config.face_options(options.faces or FaceOptions())
