@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +19,7 @@ from talkinghead.media.container import decode_packet, encode, open_bytes, open_
 from talkinghead.media.formats import demuxer_of, is_text
 from talkinghead.media.limits import FREE_SOUND_S, MAX_SOUND_S, SPARSE_BYTES_PER_S, SoundBudget
 from tests.conftest import ROOT
-from tests.media.hostile import blank_png, counted_mp4
+from tests.media.hostile import blank_png, counted_mp4, muxed
 from tests.synthetic_media import coded_frame, make_sound, make_video
 
 ODD_ERRORS = (
@@ -54,6 +55,9 @@ class Breaks:
 
     encode = decode
     name = "h264"
+
+    def mux(self, _: Any) -> None:
+        """Is never reached: the encoder fails first."""
 
 
 @pytest.mark.parametrize("error", ODD_ERRORS)
@@ -96,7 +100,7 @@ def test_an_output_whose_encoder_fails_is_not_left_behind(tmp_path: Path, monkey
 
     monkeypatch.setattr(module, "encode", fails)
     with pytest.raises(OutputError, match="odd"):
-        write_video(tmp_path / "a.mp4", iter([coded_frame(0)]), 25)
+        write_video(tmp_path / "a.mp4", iter([coded_frame(0)]), fps=Fraction(25))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -118,7 +122,7 @@ def test_every_loop_over_a_file_can_be_stopped(read: Callable[..., object], tmp_
     counting = Stop(10**9)
     read(path, check=counting)
     asked = 10**9 - counting.left
-    assert asked > 20
+    assert asked > 10
     for after in (0, asked // 2, asked - 1):
         with pytest.raises(Cancelled):
             read(path, check=Stop(after))
@@ -205,11 +209,13 @@ def test_a_part_of_a_long_sound_is_read(tmp_path: Path, monkeypatch: pytest.Monk
     assert read_audio(path, duration_s=0.5).duration_s == 0.5
 
 
-@pytest.mark.parametrize("rotation", [1, 45, 89, 135, 359])
-def test_a_video_turned_by_any_angle(rotation: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("rotation", "nearest", "said"), [(1, 0, False), (89, 90, False), (30, 0, True), (60, 90, True), (200, 180, True)]
+)
+def test_a_video_turned_by_any_angle(rotation: int, nearest: int, said: bool, tmp_path: Path) -> None:
     source = open_frames(make_video(tmp_path / "a.mp4", 2, (64, 48), rotation=rotation))
-    assert source.size == ((48, 64) if 45 < rotation < 225 and rotation != 135 else source.size)
-    assert any("no quarter turn" in note for note in source.warnings)
+    assert source.info.rotation_degrees == nearest
+    assert any("no quarter turn" in note for note in source.warnings) == said
     assert len(list(source.read())) == 2
 
 
@@ -217,8 +223,8 @@ def test_a_rotation_of_one_is_no_quarter_turn() -> None:
     for wrong in (1, 2, 45, -90, 360):
         with pytest.raises(OptionError, match="is not a quarter turn"):
             FrameOptions(rotate=wrong)
-    assert FrameOptions(rotate=True).rotate_degrees == 90
-    assert FrameOptions(rotate=False).rotate_degrees == 0
+    assert FrameOptions(rotate=True).rotate == 90
+    assert FrameOptions(rotate=False).rotate == 0
 
 
 def test_a_small_header_before_a_large_picture(tmp_path: Path) -> None:
@@ -228,10 +234,6 @@ def test_a_small_header_before_a_large_picture(tmp_path: Path) -> None:
 
 
 def _png_in_mov(folder: Path, size: tuple[int, int]) -> Path:
-    from fractions import Fraction
-
-    from tests.media.hostile import muxed
-
     return muxed(folder / "a.mov", "png", [(0, blank_png(*size))], Fraction(1, 25))
 
 
