@@ -177,7 +177,8 @@ def _numbers(value: int | memoryview) -> list[int]:
     """Sizes, one by one or packed."""
     if isinstance(value, int):
         return [value]
-    found, place = [], 0
+    found: list[int] = []
+    place = 0
     while place < len(value) and len(found) <= MAX_DIMENSIONS:
         number, place = varint(value, place)
         found.append(number)

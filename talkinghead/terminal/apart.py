@@ -31,7 +31,8 @@ AROUND = Around()
 
 def written_and_read(function: Callable[..., Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names of the parameters of a command that are files: those that are written, and those that are read."""
-    written, read = [], []
+    written: list[str] = []
+    read: list[str] = []
     for parameter in inspect.signature(function, eval_str=True).parameters.values():
         kind, *marks = typing.get_args(parameter.annotation) or (parameter.annotation,)
         if not _is_path(kind) or any(isinstance(mark, Around) for mark in marks):
