@@ -32,6 +32,7 @@ from talkinghead.errors import (
     UnreadableMedia,
     choices,
 )
+from talkinghead.places import printable
 from talkinghead.service.availability import Availability, all_models, availability, sources_in
 from talkinghead.service.jobs import Job, JobQueue, Work
 from talkinghead.service.request import Request, SoundFile, SpokenText
@@ -215,7 +216,7 @@ class Studio:
     def sources(self, found: Availability) -> tuple[str, ...]:
         """Names of avatars, templates or scenes that a model can take; empty for models that take any face."""
         named = found.choices.get("source", ())
-        return (*named, *(path.name for path in sources_in(self.folders, found.facts)))
+        return (*named, *(printable(path.name) for path in sources_in(self.folders, found.facts)))
 
     def groups(self, found: Availability) -> tuple[FieldGroup, ...]:
         """The options that a model has: its own, and those of all that make sense for it."""
@@ -260,7 +261,7 @@ class Studio:
                     try:
                         thumbnail = folder / f"{len(found)}.png"
                         write_thumbnail(path, thumbnail)
-                        found.append(Face(path.stem, path, thumbnail))
+                        found.append(Face(printable(path.stem), path, thumbnail))
                     except TalkingHeadError:
                         continue  # not a picture or video, whatever its name says
         return tuple(found)
@@ -338,7 +339,7 @@ class Studio:
             name = str(given) or facts.default_source or ""
             if name in found.choices.get("source", ()):
                 return name
-            folders = {path.name: path for path in sources_in(self.folders, facts)}
+            folders = {printable(path.name): path for path in sources_in(self.folders, facts)}
             if name in folders:
                 return folders[name]
             offered = self.sources(found)
@@ -569,7 +570,7 @@ class Studio:
             shutil.copyfile(source, copied)
         who = source.stem if isinstance(source, Path) else source
         what = request.speech.text.strip()[:24] if isinstance(request.speech, SpokenText) else _stem(request.speech)
-        title = f"{facts.title}: {who}, {what}"
+        title = printable(f"{facts.title}: {who}, {what}")
         return Finished(
             number, title, result.report, result.path, poster, report_file, render.motion, render.cues, copied
         )
