@@ -83,6 +83,7 @@ def inspect_media(
     from talkinghead.errors import FaceError, MediaError
     from talkinghead.face import FaceOptions, track_faces
     from talkinghead.media import open_frames, probe, read_audio
+    from talkinghead.media.offsets import sound_offset
 
     media = probe(path)
     if not look_for_faces or media.kind == "audio":
@@ -106,16 +107,9 @@ def inspect_media(
         sync = estimate_sync(source, track, read_audio(path, SPEECH_RATE_HZ))
     except (MediaError, FaceError) as error:
         return Inspection(media, faces, None, (error.what,))
-    return Inspection(media, faces, _on_file_clock(sync, media))
-
-
-def _on_file_clock(sync: SyncEstimate, media: MediaProbe) -> SyncEstimate:
-    """Pictures and sound were both counted from their own first; add how far apart these begin in the file."""
-    video, audio = media.main_video, media.main_audio
-    if video is None or audio is None:
-        return sync
-    apart_s = (video.start_s or 0.0) - (audio.start_s or 0.0)
-    return replace(sync, lag_ms=sync.lag_ms + 1000.0 * apart_s)
+    # Pictures and sound were both counted from their own first.
+    late_s = float(sound_offset(Path(path)).seconds)
+    return Inspection(media, faces, replace(sync, lag_ms=sync.lag_ms - 1000.0 * late_s))
 
 
 def _part(progress: Callable[[str, int, int], None] | None, what: str) -> Callable[[int, int], None] | None:

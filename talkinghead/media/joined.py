@@ -19,7 +19,7 @@ from talkinghead.media.container import open_input, open_stream
 if TYPE_CHECKING:
     from av.container import InputContainer
 
-MAX_PIECES = 10_000
+MAX_PIECES = 1_000
 """More is damage that looks like beginnings; the file is then read as one."""
 
 SEARCH_BYTES = 1 << 20

@@ -7,6 +7,7 @@ import math
 import os
 import struct
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.contracts import SPEECH_RATE_HZ, AudioClip, FloatArray
-from talkinghead.errors import AudioTooShort, OptionError, UnreadableMedia
+from talkinghead.errors import AudioTooShort, MediaError, NoAudioStream, OptionError, UnreadableMedia
 from talkinghead.files import existing_file, write_bytes
 from talkinghead.media.clock import Block, OneShape, SoundClock, has_clock, silence
 from talkinghead.media.container import Check, audio_stream, sound_frames, unreadable
@@ -127,8 +128,15 @@ class SoundFile:
         yield from shape.finish()
 
     def _of_piece(self, piece: Piece | None, shape: OneShape) -> Iterator[FloatArray]:
-        with open_piece(self.path, piece) as container:
-            stream = audio_stream(container, self.path)
+        with ExitStack() as stack:
+            try:
+                container = stack.enter_context(open_piece(self.path, piece))
+                stream = audio_stream(container, self.path)
+            except (UnreadableMedia, NoAudioStream):
+                if piece is None:
+                    raise
+                self._failed += 1
+                return
             blocks: Iterator[Block] = self._timed_blocks(container, stream, stamped := has_clock(container))
             if stamped:
                 paged = has_clock(container, {"ogg"})
@@ -191,25 +199,29 @@ def open_sound(
     """
     file = existing_file(path)
     pieces = joined_pieces(file)
-    with open_piece(file, pieces[0] if pieces else None) as container:
-        stream = audio_stream(container, file)
-        for frame in sound_frames(container, stream, file, check=check):
-            if frame is None:
-                continue
-            return SoundFile(
-                file,
-                frame.sample_rate,
-                len(frame.layout.channels),
-                frame.layout.name,
-                stream.codec_context.name,
-                check=check,
-                lead_s=lead_s,
-                pieces=pieces,
-            )
-        declared = stream.codec_context
-        if declared.sample_rate and stream.duration in (None, 0):
-            raise AudioTooShort(f"The sound of {str(path)!r} has no samples.", remedy="record or export it again")
-    raise unreadable(file, what=f"The sound of {str(path)!r} cannot be decoded.")
+    problem: MediaError = unreadable(file, what=f"The sound of {str(path)!r} cannot be decoded.")
+    for piece in pieces or (None,):
+        try:
+            with open_piece(file, piece) as container:
+                stream = audio_stream(container, file)
+                frames = sound_frames(container, stream, file, check=check)
+                frame = next((frame for frame in frames if frame is not None), None)
+                if frame is None and stream.codec_context.sample_rate and not stream.duration:
+                    problem = AudioTooShort(
+                        f"The sound of {str(path)!r} has no samples.", remedy="record or export it again"
+                    )
+                if frame is None:
+                    continue
+                channels, layout = len(frame.layout.channels), frame.layout.name
+                codec = stream.codec_context.name
+                return SoundFile(
+                    file, frame.sample_rate, channels, layout, codec, check=check, lead_s=lead_s, pieces=pieces
+                )
+        except (UnreadableMedia, NoAudioStream) as error:
+            if piece is None:
+                raise
+            problem = error
+    raise problem
 
 
 def read_audio(

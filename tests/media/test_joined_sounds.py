@@ -87,3 +87,23 @@ def test_what_is_one_file_is_read_as_one(tmp_path: Path) -> None:
     assert joined_pieces(path) == ()
     (tmp_path / "short.wav").write_bytes(b"RIFF")
     assert joined_pieces(tmp_path / "short.wav") == ()
+
+
+@pytest.mark.parametrize("codec", [FLAC, OPUS, WAV])
+def test_a_piece_that_cannot_be_read_is_left_out(codec: str, tmp_path: Path) -> None:
+    """What begins like another file and goes on with noise, between two that can be read."""
+    good = one(tmp_path, codec, 48_000, 1)
+    noise = np.random.default_rng(0).integers(0, 256, 2_000, dtype=np.uint8).tobytes()
+    heads = {FLAC: b"fLaC\x00\x00\x00\x22", OPUS: good[:28], WAV: b"RIFF\x00\x00\x00\x00WAVEfmt \x10\x00\x00\x00"}
+    path = tmp_path / f"joined.{SUFFIX[codec]}"
+    path.write_bytes(good + heads[codec] + noise + good)
+    clip = read_audio(path, 16_000)
+    assert found_clicks(clip.samples, 16_000)[0] == pytest.approx(1.0, abs=0.05)
+    assert float(clip.duration_s) > 1.9
+
+
+def test_an_empty_file_before_another(tmp_path: Path) -> None:
+    samples = clicks(1.0, 24_000, (0.5,))
+    path = tmp_path / "a.wav"
+    path.write_bytes(wav_file(samples[:0], 24_000) + wav_file(samples, 24_000))
+    assert len(read_audio(path, 24_000).samples) == 24_000

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from talkinghead.media import open_frames
 from talkinghead.media.timing import STANDARD_RATES, even_timeline, timeline
+from tests.synthetic_media import make_video
 
 CLOCKS = [Fraction(1, 1000), Fraction(1, 90_000), Fraction(1, 12_800), Fraction(1, 30_000), Fraction(1, 1_000_000)]
 
@@ -143,3 +146,13 @@ def test_a_declared_rate_that_does_not_fit_is_not_believed() -> None:
     uneven = np.cumsum([0, 33, 34, 120, 33, 500, 33, 34, 33, 81])
     found, _ = timeline(uneven.astype(np.int64), clock, [Fraction(30)])
     assert (found.rate, found.constant) == (30, False)
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "flv"])
+@pytest.mark.parametrize("rate", RATES_IN_MILLISECONDS)
+@pytest.mark.parametrize("count", [2, 3, 10])
+def test_short_clips_have_the_rate_that_they_declare(suffix: str, rate: Fraction, count: int, tmp_path: Path) -> None:
+    codec = "flv" if suffix == "flv" else "libx264"
+    path = make_video(tmp_path / f"a.{suffix}", count, fps=rate, codec=codec, b_frames=0)
+    info = open_frames(path).info
+    assert (info.fps, info.num_frames, info.variable_frame_rate) == (rate, count, False)
