@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 BLOCK_SAMPLES = 1 << 15
-"""Samples of silence that are given at a time."""
+"""Samples that are made at a time, where silence is filled in or another rate resampled."""
 AGREEMENT_S = 0.25
 """Blocks that begin so soon after a block are asked whether they agree with its timestamp."""
 AGREEMENT_BLOCKS = 24
@@ -104,8 +104,8 @@ class SoundClock:
         Args:
             from_zero: what begins less than MAX_LOST_START_S after zero has lost its beginning; else the first
                 timestamp, whatever it is, is where the sound begins.
-            paged: only the end of each page of PAGE_S is stamped, as in Ogg. What is lost of a page may be anywhere
-                in it; half of it is put before the page and half behind, which is wrong by at most that half.
+            paged: only the end of each page of PAGE_S is stamped, as in Ogg. What is lost of a page may be anywhere in
+                it, and is made good little by little.
         """
         return _Pass(self, from_zero, paged).run(blocks)
 
@@ -157,7 +157,7 @@ class _Pass:
         self._waiting_s += block.duration_s
 
     def _spread(self, ahead_s: float) -> float:
-        """What a timestamp says of a block; in pages the mean of this and of a page before."""
+        """What a timestamp says of a block, as it is; in pages spread over what is one page."""
         if self._page is None:
             return ahead_s
         if not self._page and self._from_zero and ahead_s < MAX_LOST_START_S:
@@ -165,8 +165,9 @@ class _Pass:
         self._page.append((self._read_s, ahead_s))
         while len(self._page) > 1 and self._page[1][0] <= self._read_s - PAGE_S:
             self._page.popleft()
-        before_s = self._page[0][1]
-        return ahead_s if abs(ahead_s - before_s) > MAX_OVERLAP_S else (ahead_s + before_s) / 2
+        if abs(ahead_s - self._page[0][1]) > MAX_OVERLAP_S:
+            return ahead_s
+        return sum(ahead for _, ahead in self._page) / len(self._page)
 
     def _agreed(self) -> float:
         """How much later than it would be given the next block is stamped, as far as those after it say so too."""
@@ -205,9 +206,8 @@ class _Pass:
         near_first = time_s is not None and self._first_s is not None and time_s <= self._first_s + LIMIT_S
         return late_s < -MAX_OVERLAP_S or near_first
 
-    @staticmethod
-    def _is_step(late_s: float, step_s: float, duration_s: float) -> bool:
-        if abs(late_s) > LIMIT_S:
+    def _is_step(self, late_s: float, step_s: float, duration_s: float) -> bool:
+        if abs(late_s) > (LIMIT_S if self._page is None else STEP_S):
             return True
         stands_out = abs(step_s) > max(STEP_S, STANDS_OUT * duration_s) and step_s * late_s > 0
         return stands_out and abs(late_s) > STEP_S
@@ -282,9 +282,11 @@ class OneShape:
         if self._resampler is None:
             yield block.samples
             return
-        out = self._resampler.push(self._mixed(block))
-        if len(out):
-            yield out
+        step = max(1, BLOCK_SAMPLES * block.sample_rate_hz // self._rate)  # so that what comes out is no larger
+        for at in range(0, len(block.samples), step):
+            out = self._resampler.push(self._mixed(replace(block, samples=block.samples[at : at + step])))
+            if len(out):
+                yield out
 
     def finish(self) -> Iterator[FloatArray]:
         """What the resampler still holds."""

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from talkinghead.media import read_audio, read_audio_native
-from talkinghead.media.clock import Block, SoundClock
+from talkinghead.media.clock import BLOCK_SAMPLES, Block, OneShape, SoundClock
+from talkinghead.media.resampling import Resampler
 from tests.sound_files import clicks, found_clicks, write_stream
 
 RATE = 48_000
@@ -44,7 +45,8 @@ def assert_on_time(found: list[float], wanted: list[float]) -> None:
 @pytest.mark.parametrize(
     ("name", "frame_ms", "count", "every"),
     [
-        ("a.ogg", 20, 1, 13),
+        ("a.ogg", 20, 1, 10),
+        ("a.ogg", 20, 1, 23),
         ("a.ogg", 20, 3, 60),
         ("a.ogg", 40, 1, 17),
         ("a.ogg", 60, 1, 19),
@@ -60,7 +62,7 @@ def test_packets_of_opus_that_are_lost_are_silent(
     path = write_stream(tmp_path / name, SOUND, RATE, "libopus", restamp=lost(count, every), codec_options=options)
     found, duration_s, warnings = heard(path)
     assert_on_time(found, list(AT))
-    assert duration_s == pytest.approx(SECONDS, abs=0.1)
+    assert duration_s == pytest.approx(SECONDS, abs=0.12)  # Ogg does not say what its last page lost
     assert "are missing" in warnings[0]
 
 
@@ -139,3 +141,16 @@ def test_holes_longer_than_ten_minutes_are_no_holes() -> None:
     jump = [0.0 if k < 50 else 700.0 for k in range(100)]
     blocks = [Block(np.ones((480, 1), np.float32), RATE, "mono", k / 100 + jump[k]) for k in range(100)]
     assert sum(len(block.samples) for block in SoundClock().keep(blocks)) == 100 * 480
+
+
+def test_another_rate_comes_in_blocks_of_bounded_size() -> None:
+    """The whole of it equals the resampling of the whole."""
+    noise = np.random.default_rng(0).uniform(-1, 1, (30_000, 1)).astype(np.float32)
+    shape = OneShape(384_000, "mono", 1)
+    out = [*shape.push(Block(np.zeros((10, 1), np.float32), 384_000, "mono"))]
+    out += [*shape.push(Block(noise, 8_000, "mono")), *shape.finish()]
+    assert max(map(len, out)) <= 2 * BLOCK_SAMPLES
+    whole = Resampler(8_000, 384_000, 1)
+    wanted = np.concatenate([whole.push(noise), whole.finish()])
+    assert np.abs(np.concatenate(out)[10:] - wanted).max() < 1e-5
+    assert shape.changes == 1
