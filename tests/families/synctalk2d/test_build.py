@@ -26,7 +26,8 @@ from talkinghead.families.synctalk2d.build import (
     smoothed_landmarks,
 )
 from talkinghead.families.synctalk2d.template import landmark_text, open_template
-from talkinghead.media import read_picture, write_video
+from talkinghead.media import read_audio, read_picture, write_video
+from tests.sound_files import click_times, clicks, write_video_and_sound
 
 Make = Callable[[], Path]
 BOX = FaceOptions(box=(40, 10, 110, 90))
@@ -43,6 +44,26 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("video") / "a person.mp4"
     write_video(path, (np.roll(picture, k, axis=1) for k in range(12)), fps=Fraction(30), soundtrack=sound)
     return path
+
+
+@pytest.mark.parametrize(("sound_late_s", "pictures_late_s", "click_s"), [(0.4, 0.0, 0.7), (0.0, 0.2, 0.1)])
+def test_the_sound_of_the_frames_begins_where_they_do(
+    sound_late_s: float, pictures_late_s: float, click_s: float, tmp_path: Path
+) -> None:
+    """A click at 0.3 s of a sound that begins later, or earlier, than the first picture."""
+    path = write_video_and_sound(
+        tmp_path / "a.mkv",
+        25,
+        clicks(1.5, 48_000, (0.3,)),
+        48_000,
+        sound_late_s=sound_late_s,
+        pictures_late_s=pictures_late_s,
+        size=(176, 160),
+    )
+    build_template(path, tmp_path / "out", BuildOptions(), BOX)
+    assert click_times(tmp_path / "out" / "aud.wav") == pytest.approx([click_s], abs=0.04)
+    heard = read_audio(tmp_path / "out" / "aud.wav")
+    assert float(heard.duration_s) == pytest.approx(1.0, abs=0.01)
 
 
 def test_build(tmp_path: Path, video: Path, models: Path) -> None:
