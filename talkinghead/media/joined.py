@@ -1,13 +1,15 @@
 """Sound files that are several files one after the other: where each begins, and how to open one of them.
 
-FFmpeg reads MP3, ADTS and AC-3 on across a joint. It stops at the end of the first WAV, loses the second FLAC if its
-format differs, and refuses Ogg chains whose channels change; these are therefore opened piece by piece.
+FFmpeg reads ADTS and AC-3 on across a joint. It takes the tags of a second MP3 for sound, stops at the end of the first
+WAV, loses the second FLAC if its format differs, and refuses Ogg chains whose channels change; these are therefore
+opened piece by piece.
 """
 
 from __future__ import annotations
 
 import io
 import itertools
+import re
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 MAX_PIECES = 1_000
 """More is damage that looks like beginnings; the file is then read as one."""
 
-SEARCH_BYTES = 1 << 20
+SEARCH_BYTES, OVERLAP = 1 << 20, 7
 
 _OGG_HEADER = struct.Struct("<4sBBqIIIB")
 _OGG_BEGINS = 2
@@ -30,6 +32,9 @@ _UNKNOWN_SIZES = (0, 0xFFFFFFFF)
 _WAV_NAME = b"WAVEfmt "
 _FLAC_NAMES = (b"fLaC\x00\x00\x00\x22", b"fLaC\x80\x00\x00\x22")
 """How a FLAC file begins: its name and the head of STREAMINFO, which has 34 bytes."""
+_MP3_NAMES = re.compile(b"ID3|Xing|Info")
+_XING_AFTER = (13, 21, 36)
+"""Bytes from the beginning of a first frame to its name, by version and channels."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +48,16 @@ class Piece:
 
 
 def joined_pieces(path: Path) -> tuple[Piece, ...]:
-    """The files that a WAV, FLAC or Ogg file consists of; empty for one, and for all other formats."""
+    """The files that a WAV, FLAC, Ogg or MP3 file consists of; empty for one, and for all other formats."""
     with path.open("rb") as file:
         magic = file.read(4)
         size = file.seek(0, io.SEEK_END)
-        found = _FINDERS.get(magic)
-        if found is None:
+        if _begins_mp3(file, 0):
+            name, find = "mp3", _mp3_files
+        elif magic in _FINDERS:
+            name, find = _FINDERS[magic]
+        else:
             return ()
-        name, find = found
         starts = list(itertools.islice(find(file, size), MAX_PIECES + 1))
     if not 1 < len(starts) <= MAX_PIECES:
         return ()
@@ -93,8 +100,8 @@ def _wav_files(file: BinaryIO, size: int) -> Iterator[int]:
         if end is not None:
             start = next((at for at in (end, end + end % 2) if _is_wav(file, at)), None)
         else:
-            names = _places(file, _WAV_NAME, start + 20)
-            start = next((name - 8 for name in names if _is_wav(file, name - 8)), None)
+            names = _places(file, re.compile(_WAV_NAME), start + 20)
+            start = next((name - 8 for name, _ in names if _is_wav(file, name - 8)), None)
 
 
 def _is_wav(file: BinaryIO, at: int) -> bool:
@@ -120,9 +127,47 @@ def _wav_end(file: BinaryIO, start: int, size: int) -> int | None:
 
 def _flac_files(file: BinaryIO, size: int) -> Iterator[int]:  # noqa: ARG001 (all finders take it)
     yield 0
-    for at in _places(file, b"fLaC", 4):
+    for at, _ in _places(file, re.compile(b"fLaC"), 4):
         if _bytes_at(file, at, 8) in _FLAC_NAMES:
             yield at
+
+
+def _mp3_files(file: BinaryIO, size: int) -> Iterator[int]:  # noqa: ARG001 (all finders take it)
+    """Where MP3 files begin: at a tag (ID3) before sound, or at a first frame that tells of the file (Xing, Info)."""
+    last = start = 0
+    yield start
+    for at, name in _places(file, _MP3_NAMES, 0):
+        if name == b"ID3":
+            start = at if _begins_mp3(file, at) else last
+        else:
+            start = next((at - before for before in _XING_AFTER if _is_mpeg(file, at - before)), last)
+            tag = _tag_bytes(file, last)
+            if start == last + tag:  # the first frame of a file that begins with a tag
+                continue
+        if start > last:
+            last = start
+            yield start
+
+
+def _begins_mp3(file: BinaryIO, at: int) -> bool:
+    return _is_mpeg(file, at + _tag_bytes(file, at))
+
+
+def _tag_bytes(file: BinaryIO, at: int) -> int:
+    """Length of the ID3 tag that begins here; 0 if there is none."""
+    head = _bytes_at(file, at, 10)
+    if len(head) < 10 or head[:3] != b"ID3" or head[3] not in (2, 3, 4) or max(head[6:]) > 127:
+        return 0
+    return 10 + sum(byte << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
+
+
+def _is_mpeg(file: BinaryIO, at: int) -> bool:
+    """Whether a frame of MPEG audio (layer 1 to 3, not AAC) begins here."""
+    head = _bytes_at(file, at, 3) if at >= 0 else b""
+    if len(head) < 3 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
+        return False
+    version, layer, rate, bits = head[1] >> 3 & 3, head[1] >> 1 & 3, head[2] >> 2 & 3, head[2] >> 4
+    return version != 1 and layer != 0 and rate != 3 and bits != 15
 
 
 _FINDERS: dict[bytes, tuple[str, Callable[[BinaryIO, int], Iterator[int]]]] = {
@@ -137,18 +182,17 @@ def _bytes_at(file: BinaryIO, at: int, count: int) -> bytes:
     return file.read(count)
 
 
-def _places(file: BinaryIO, name: bytes, start: int) -> Iterator[int]:
-    """Where some bytes stand."""
-    overlap = len(name) - 1
+def _places(file: BinaryIO, names: re.Pattern[bytes], start: int) -> Iterator[tuple[int, bytes]]:
+    """Where some bytes stand, of at most OVERLAP + 1 each, and which."""
     while True:
         data = _bytes_at(file, start, SEARCH_BYTES)
-        at = data.find(name)
-        while at >= 0:
-            yield start + at
-            at = data.find(name, at + 1)
-        if len(data) < SEARCH_BYTES:
+        whole = len(data) < SEARCH_BYTES
+        for found in names.finditer(data):
+            if whole or found.start() < SEARCH_BYTES - OVERLAP:
+                yield start + found.start(), found.group()
+        if whole:
             return
-        start += SEARCH_BYTES - overlap
+        start += SEARCH_BYTES - OVERLAP
 
 
 class _Slice(io.RawIOBase):

@@ -65,7 +65,9 @@ class SoundFile:
         name, clock = self.path.name, self._clock
         notes = []
         if self._failed:
-            notes.append(f"{self._failed} pieces of the sound of {name} cannot be decoded and are left out.")
+            pieces = "One piece" if self._failed == 1 else f"{self._failed} pieces"
+            verbs = "cannot be decoded and is" if self._failed == 1 else "cannot be decoded and are"
+            notes.append(f"{pieces} of the sound of {name} {verbs} left out.")
         if clock.filled_s:
             notes.append(f"{clock.filled_s:.2f} s are missing within the sound of {name}; they are silent.")
         if clock.dropped_s:

@@ -107,3 +107,29 @@ def test_an_empty_file_before_another(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     path.write_bytes(wav_file(samples[:0], 24_000) + wav_file(samples, 24_000))
     assert len(read_audio(path, 24_000).samples) == 24_000
+
+
+@pytest.mark.parametrize("tags", ["3", "4", "0"])
+@pytest.mark.parametrize("xing", ["0", "1"])
+def test_mp3_files_are_told_apart_by_their_tags(tags: str, xing: str, tmp_path: Path) -> None:
+    """Then neither tags nor the padding of the codec are heard: the length is that of the sounds, to the sample."""
+    options = {"id3v2_version": tags, "write_xing": xing, "write_id3v1": "1"}
+    sounds = [(24_000, 1, 1.5), (44_100, 2, 2.25), (24_000, 1, 0.75)]
+    path = tmp_path / "a.mp3"
+    data = b""
+    for rate, channels, seconds in sounds:
+        one_file = tmp_path / "one.mp3"
+        write_stream(one_file, clicks(seconds, rate, (0.5,), channels), rate, MP3, options=options)
+        data += one_file.read_bytes()
+    path.write_bytes(data)
+    told_apart = tags != "0" or xing == "1"
+    assert len(joined_pieces(path)) == (3 if told_apart else 0)
+    warnings: list[str] = []
+    clip = read_audio(path, 24_000, warnings=warnings)
+    assert float(clip.duration_s) == pytest.approx(4.5, abs=0.001 if xing == "1" else 0.3)
+    assert found_clicks(clip.samples, 24_000) == pytest.approx([0.5, 2.0, 4.25], abs=0.01 if xing == "1" else 0.3)
+    if told_apart:
+        assert warnings == [
+            "The rate or the channels of the sound of a.mp3 change 2 times; all of it becomes 24000 Hz and mono, "
+            "as it begins."
+        ]
