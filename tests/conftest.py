@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+# Processes that share the machine keep to one thread each: more would wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -33,6 +35,17 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     base = tmp_path_factory.getbasetemp() / "home"
     monkeypatch.setenv("TALKINGHEAD_HOME", str(base / "data"))
     monkeypatch.setenv("TALKINGHEAD_CACHE", str(base / "cache"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `-n`, each process gets one long row of neighbouring tests, which share what is costly to make; whoever is
+    done first takes over a part of what is left."""
+    if config.getvalue("dist") != "load":  # asked for by name
+        return None
+    from xdist.scheduler import WorkStealingScheduling
+
+    return WorkStealingScheduling(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -167,15 +167,15 @@ def _measure(
         session.close()
 
 
-def fastest(call: Callable[[], Any], calls: int = CALLS) -> float:
+def fastest(call: Callable[[], Any]) -> float:
     """Seconds of a call: median of the fastest quarter, after one that warms up."""
     call()
     times = []
-    for _ in range(calls):
+    for _ in range(CALLS):
         started = time.perf_counter()
         call()
         times.append(time.perf_counter() - started)
-    return statistics.median(sorted(times)[: max(1, calls // 4)])
+    return statistics.median(sorted(times)[: max(1, CALLS // 4)])
 
 
 def matmul_ceiling(device: str, precision: str) -> float:

@@ -387,7 +387,7 @@ class Engine:
         place = Placement(self.placement.device, self.placement.backend, "float32")
         exact = open_session(self._network("generator"), place, batch=len(checked["audio"])).run(checked)["output"]
         found = self.session("generator", task).run(checked)["output"]
-        self.int8_psnr_db = round(min(psnr_db(found, exact, peak=1), HIGHEST_PSNR_DB), 2)
+        self.int8_psnr_db = round(min(psnr_db(found, exact, peak=1), HIGHEST_PSNR_DB), 1)
         return itertools.chain(taken, source)
 
     def _batches(

@@ -29,6 +29,7 @@ def test_random_weights_are_of_the_published_form() -> None:
 
 def test_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(bench, "CALLS", 1)
+    monkeypatch.setattr(bench, "CPU_BATCH", 2)
     monkeypatch.setattr(bench, "_placements", lambda: iter([Placement.choose("cpu", "auto", "auto")]))
     monkeypatch.setattr(bench, "matmul_ceiling", lambda *_: 1e12)
     settings = BenchSettings(seconds=1, width=64, height=64, fps=Fraction(25))

@@ -29,7 +29,6 @@ from talkinghead.families.wav2lip.frames import FaceRun  # noqa: E402
 from talkinghead.families.wav2lip.pipeline import Wav2LipHead  # noqa: E402
 from talkinghead.families.wav2lip.weights import load_generator  # noqa: E402
 from talkinghead.media.arrays import ArraySource  # noqa: E402
-from talkinghead.weights import write_safetensors  # noqa: E402
 from tests.synthetic_media import make_sound, make_video, speech_like  # noqa: E402
 
 RNG = np.random.default_rng(0)
@@ -38,10 +37,8 @@ BOX = FaceOptions(box=(10, 8, 66, 64))
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory, weights96: dict[str, np.ndarray]) -> Path:
-    path = tmp_path_factory.mktemp("weights") / "wav2lip.safetensors"
-    write_safetensors(weights96, path)
-    return path
+def checkpoint(thin_checkpoint: Path) -> Path:
+    return thin_checkpoint
 
 
 def load(checkpoint: Path, **family: Any) -> Wav2LipHead:

@@ -25,7 +25,6 @@ from talkinghead.families.wav2lip.device import (  # noqa: E402
     resize_linear,
 )
 from talkinghead.families.wav2lip.engine import Engine, EngineOptions, Request, Task  # noqa: E402
-from talkinghead.families.wav2lip.pipeline import Wav2LipHead  # noqa: E402
 from talkinghead.families.wav2lip.postprocess import (  # noqa: E402
     Finish,
     match_colours,
@@ -34,17 +33,13 @@ from talkinghead.families.wav2lip.postprocess import (  # noqa: E402
 )
 from talkinghead.families.wav2lip.preprocess import network_faces  # noqa: E402
 from talkinghead.families.wav2lip.weights import GeneratorWeights, load_generator  # noqa: E402
-from talkinghead.weights import write_safetensors  # noqa: E402
-from tests.golden_files import Golden  # noqa: E402
 
 DEVICES = ["cpu", pytest.param("cuda:0", marks=pytest.mark.gpu)]
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory, weights96: dict[str, np.ndarray]) -> GeneratorWeights:
-    path = tmp_path_factory.mktemp("weights") / "w.safetensors"
-    write_safetensors(weights96, path)
-    return load_generator(path)
+def weights(thin_checkpoint: Path) -> GeneratorWeights:
+    return load_generator(thin_checkpoint)
 
 
 @settings(max_examples=60, deadline=None)
@@ -172,29 +167,3 @@ def test_out_of_memory_halves_the_batch_and_keeps_what_is_done(
     monkeypatch.setattr(DeviceEngine, "_launch", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError()))
     with pytest.raises(OutOfMemory, match="Not even one"):
         list(engine.run(iter(requests(engine, 2, 1)), task(split)))
-
-
-def test_head_with_the_device_engine(
-    monkeypatch: pytest.MonkeyPatch, weights96: dict[str, np.ndarray], tmp_path: Path
-) -> None:
-    """The golden pipeline through the device engine, on the CPU device."""
-    from tests.families.wav2lip.test_pipeline import golden_job
-
-    path = tmp_path / "w.safetensors"
-    write_safetensors(weights96, path)
-
-    def engine(self: Any) -> Any:
-        return DeviceEngine(
-            self.weights,
-            Placement("cpu", "torch", "float32", ""),
-            EngineOptions(batch_size=3),
-            finish=Finish(self.config.paste, self.config.feather, self.config.colour_match),
-        )
-
-    monkeypatch.setattr(Wav2LipHead, "_engine", engine)
-    data = Golden("wav2lip/pipeline_generator")
-    head, avatar, speech = golden_job(data, monkeypatch, path)
-    written = np.stack(list(head.frames(avatar, speech)))[..., ::-1]
-    difference = np.abs(written.astype(int) - data["written"])
-    assert difference.max() <= 2
-    assert (difference == 0).mean() >= 0.99

@@ -23,7 +23,6 @@ from talkinghead.families.wav2lip.pipeline import Wav2LipHead  # noqa: E402
 from talkinghead.families.wav2lip.postprocess import paste_box, to_faces_bgr  # noqa: E402
 from talkinghead.families.wav2lip.preprocess import from_coords, mirror_index, network_faces  # noqa: E402
 from talkinghead.media.arrays import ArraySource  # noqa: E402
-from talkinghead.weights import write_safetensors  # noqa: E402
 from tests.families.wav2lip.test_pipeline import StandInSession, stand_in  # noqa: E402
 from tests.golden_files import Golden  # noqa: E402
 
@@ -33,10 +32,8 @@ WAVE = np.concatenate([np.zeros(6400, np.float32), RNG.uniform(-0.4, 0.4, 16_000
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory, weights96: dict[str, np.ndarray]) -> Path:
-    path = tmp_path_factory.mktemp("weights") / "w.safetensors"
-    write_safetensors(weights96, path)
-    return path
+def checkpoint(thin_checkpoint: Path) -> Path:
+    return thin_checkpoint
 
 
 @pytest.fixture

@@ -13,14 +13,17 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from talkinghead.backends import Placement  # noqa: E402
 from talkinghead.backends.placement import installed  # noqa: E402
 from talkinghead.contracts import AudioClip, Detection, Speech  # noqa: E402
 from talkinghead.engine.cache import NullCache  # noqa: E402
 from talkinghead.engine.head import LoadOptions, PrepareOptions, RenderOptions  # noqa: E402
 from talkinghead.face import FaceOptions  # noqa: E402
 from talkinghead.families.wav2lip import tracking  # noqa: E402
-from talkinghead.families.wav2lip.engine import Engine  # noqa: E402
+from talkinghead.families.wav2lip.device import DeviceEngine  # noqa: E402
+from talkinghead.families.wav2lip.engine import Engine, EngineOptions  # noqa: E402
 from talkinghead.families.wav2lip.pipeline import Wav2LipHead  # noqa: E402
+from talkinghead.families.wav2lip.postprocess import Finish  # noqa: E402
 from talkinghead.media import FrameOptions  # noqa: E402
 from talkinghead.media.arrays import ArraySource  # noqa: E402
 from talkinghead.weights import write_safetensors  # noqa: E402
@@ -154,6 +157,26 @@ def test_golden_pipeline_with_the_generator(
     monkeypatch.setattr(Wav2LipHead, "_splits", lambda *_: split)
     head, avatar, speech = golden_job(data, monkeypatch, checkpoint, backend=backend)
     assert head.placement.precision == "float32"
+    written = np.stack(list(head.frames(avatar, speech)))[..., ::-1]
+    difference = np.abs(written.astype(int) - data["written"])
+    assert difference.max() <= 2
+    assert (difference == 0).mean() >= 0.99
+
+
+def test_golden_pipeline_with_the_device_engine(monkeypatch: pytest.MonkeyPatch, checkpoint: Path) -> None:
+    """Through the engine for GPUs, on the CPU device."""
+
+    def engine(self: Any) -> Any:
+        return DeviceEngine(
+            self.weights,
+            Placement("cpu", "torch", "float32", ""),
+            EngineOptions(batch_size=3),
+            finish=Finish(self.config.paste, self.config.feather, self.config.colour_match),
+        )
+
+    monkeypatch.setattr(Wav2LipHead, "_engine", engine)
+    data = Golden("wav2lip/pipeline_generator")
+    head, avatar, speech = golden_job(data, monkeypatch, checkpoint)
     written = np.stack(list(head.frames(avatar, speech)))[..., ::-1]
     difference = np.abs(written.astype(int) - data["written"])
     assert difference.max() <= 2

@@ -29,7 +29,6 @@ from talkinghead.families.wav2lip.engine import Engine, Task  # noqa: E402
 from talkinghead.families.wav2lip.pipeline import Wav2LipHead  # noqa: E402
 from talkinghead.families.wav2lip.precision import GeneratorPlace  # noqa: E402
 from talkinghead.families.wav2lip.weights import load_generator  # noqa: E402
-from talkinghead.weights import write_safetensors  # noqa: E402
 from tests.synthetic_media import speech_like  # noqa: E402
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (72, 80, 3), dtype=np.uint8)
@@ -38,10 +37,8 @@ CLIP = AudioClip(speech_like(0.2), 16_000)
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory, weights96: dict[str, np.ndarray]) -> Path:
-    path = tmp_path_factory.mktemp("weights") / "wav2lip.safetensors"
-    write_safetensors(weights96, path)
-    return path
+def checkpoint(thin_checkpoint: Path) -> Path:
+    return thin_checkpoint
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,6 @@ from talkinghead.face import FaceOptions  # noqa: E402
 from talkinghead.families.wav2lip.config import Wav2LipConfig  # noqa: E402
 from talkinghead.families.wav2lip.pipeline import Wav2LipHead  # noqa: E402
 from talkinghead.families.wav2lip.preprocess import network_faces  # noqa: E402
-from talkinghead.weights import write_safetensors  # noqa: E402
 from tests.synthetic_media import make_video  # noqa: E402
 
 RNG = np.random.default_rng(0)
@@ -31,10 +30,8 @@ SPEECH = Speech(CLIP, CLIP)
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory, weights96: dict[str, np.ndarray]) -> Path:
-    path = tmp_path_factory.mktemp("weights") / "wav2lip.safetensors"
-    write_safetensors(weights96, path)
-    return path
+def checkpoint(thin_checkpoint: Path) -> Path:
+    return thin_checkpoint
 
 
 def load(checkpoint: Path, backend: str = "torch", precision: str = "parity", **family: Any) -> Wav2LipHead:

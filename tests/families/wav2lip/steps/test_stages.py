@@ -26,8 +26,6 @@ from talkinghead.face import FaceOptions
 from talkinghead.families.wav2lip import steps
 from talkinghead.families.wav2lip.chain import ChainOptions, run_chain
 from talkinghead.media import read_picture
-from talkinghead.weights import write_safetensors
-from tests.golden_files import network_weights
 from tests.synthetic_media import make_sound, make_video
 
 BOX = (8, 56, 16, 60)
@@ -35,12 +33,11 @@ BOX = (8, 56, 16, 60)
 
 
 @pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def inputs(tmp_path_factory: pytest.TempPathFactory, thin_checkpoint: Path) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("inputs")
     make_video(folder / "face.mp4", num_frames=7, size=(80, 64))
     make_sound(folder / "speech.wav", seconds=0.5)
-    write_safetensors(network_weights("wav2lip/wav2lip96"), folder / "wav2lip.safetensors")
-    return {"face": folder / "face.mp4", "audio": folder / "speech.wav", "checkpoint": folder / "wav2lip.safetensors"}
+    return {"face": folder / "face.mp4", "audio": folder / "speech.wav", "checkpoint": thin_checkpoint}
 
 
 @pytest.fixture(scope="module")
