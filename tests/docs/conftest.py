@@ -13,11 +13,26 @@ from typing import Any
 import pytest
 
 from tests.docs.desk import Shop
+from tests.thin import thin_generator
 
 
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     return Shop(tmp_path_factory.mktemp("shop"))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _thin() -> Iterator[None]:
+    """`wav2lip_gan.pth` has fewer channels than the published one."""
+    with thin_generator():
+        yield
+
+
+@pytest.fixture
+def short_sentence(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bundled sentence is as short as the other sounds."""
+    path = shop.make("hello.wav")
+    monkeypatch.setattr("talkinghead.assets.demo_speech_path", lambda: path)
 
 
 @pytest.fixture(scope="session")

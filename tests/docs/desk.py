@@ -63,14 +63,16 @@ class Shop:
     def person(self) -> Path:
         """A drawn person of SyncTalk_2D: model/ and template/."""
         target = self.folder / "person"
-        run_main("synctalk2d", "demo", str(target), "--frames", "6")
+        run_main(
+            "synctalk2d", "demo", str(target), "--frames", "6", "--size", "160", "--width", "320", "--height", "180"
+        )
         return target
 
     @cached_property
     def head3d(self) -> Path:
         """A constructed Gaussian head: data/ and model/."""
         target = self.folder / "head3d"
-        command = [sys.executable, str(ROOT / "scripts" / "make_gaussian_head.py"), str(target), "--detail", "0.3"]
+        command = [sys.executable, str(ROOT / "scripts" / "make_gaussian_head.py"), str(target), "--detail", "0.1"]
         subprocess.run([*command, "--size", "160"], check=True, capture_output=True, cwd=ROOT, timeout=300)
         return target
 
@@ -105,13 +107,12 @@ def words(_: Shop, path: Path) -> None:
 
 
 def wav2lip(_: Shop, path: Path) -> None:
-    """A generator with random weights, as training saves it."""
+    """A thin generator with random weights, as training saves it."""
     import torch
 
-    from talkinghead.families.wav2lip.architecture import GENERATOR_96
-    from talkinghead.families.wav2lip.bench import random_weights
+    from tests.thin import thin_weights
 
-    state = {f"module.{name}": torch.from_numpy(value) for name, value in random_weights(GENERATOR_96).items()}
+    state = {f"module.{name}": torch.from_numpy(value) for name, value in thin_weights().items()}
     torch.save({"state_dict": state, "optimizer": None, "global_step": 1}, path)
 
 
@@ -166,7 +167,7 @@ def ported(shop: Shop, path: Path) -> None:
     run_main(
         "synctalk2d", "reference", "--checkpoint", str(shop.make("output/may.pth")), "--mode", "ave", "--template",
         str(shop.make("dataset/May")), "--audio", str(shop.make("hello.wav")), "-o", str(made),
-        "--ave-encoder", str(shop.make("audio_visual_encoder.pth")),
+        "--ave-encoder", str(shop.make("audio_visual_encoder.pth")), "--frames", "1",
     )  # fmt: skip
     path.mkdir()
     for file in made.rglob("*.npy"):

@@ -16,7 +16,6 @@ import talkinghead as th
 import talkinghead.cli.generate as command
 import talkinghead.families
 from talkinghead import registry
-from talkinghead.assets import demo_speech_path
 from talkinghead.cli.main import main
 from talkinghead.errors import OptionError
 from talkinghead.media import open_frames
@@ -68,9 +67,20 @@ def test_the_page_builds_a_model(glow, shop, tmp_path, monkeypatch, capfd):
         th.load("glow", gain=9)
 
 
+SEVERAL = """
+import json, sys
+from talkinghead.cli.main import main
+for words in json.loads(sys.argv[1]):
+    status = main(words)
+    print(end="\\0", flush=True)
+    if status:
+        sys.exit(status)
+"""
+
+
 @pytest.fixture
 def outside(tmp_path):
-    """Run `talkinghead ARGUMENTS` where a package of one's own brings the model; returns what it said."""
+    """Run commands, one after the other, where a package of one's own brings the model; returns what each said."""
     site = tmp_path / "site"
     write_family(site / "glow", "glow")
     info = site / "glow_models-1.0.dist-info"
@@ -82,11 +92,12 @@ def outside(tmp_path):
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), str(ROOT)])}
     env |= {"TALKINGHEAD_HOME": str(tmp_path / "home"), "COLUMNS": "200"}
 
-    def run(*arguments: object) -> str:
-        words = [sys.executable, "-m", "talkinghead", *map(str, arguments)]
+    def run(*commands: str) -> list[str]:
+        lines = json.dumps([command.split() for command in commands])
+        words = [sys.executable, "-c", SEVERAL, lines]
         done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, done.stderr
-        return done.stdout
+        return done.stdout.split("\0")[:-1]
 
     return run
 
@@ -94,28 +105,34 @@ def outside(tmp_path):
 def test_a_package_of_ones_own_brings_it(outside, shop, tmp_path):
     (text,) = blocks(PAGE, "text")
     shop.furnish(tmp_path, text)
-    assert "glow-lamp" in outside("--help")
-    assert "Steps of Glow" in outside("stage", "--help")
-    outside("glow-lamp", "candle.safetensors", "--green", "0", "--blue", "0")
-    outside("stage", "glow-loudness", "--audio", demo_speech_path(), "--out", "loud.npy")
+    np.savez(tmp_path / "i.npz", frame=np.full((2, 2, 3), 10, np.float32), loudness=np.float32(1))
+    said = outside(
+        "--help",
+        "stage --help",
+        "glow-lamp candle.safetensors --green 0 --blue 0",
+        "stage glow-loudness --audio hello.wav --out loud.npy",
+        "models list",
+        "models import candle.safetensors --name glow-candle",
+        "models list --json",
+        "reference list",
+        "reference run glow.light --weights candle.safetensors --inputs i.npz -o o.npz",
+        "bench glow --seconds 0.4 --size 64x48 --repeats 1",
+    )
+    assert "glow-lamp" in said[0]
+    assert "Steps of Glow" in said[1]
     assert np.load(tmp_path / "loud.npy").max() > 0.1
 
-    assert "glow-candle" in outside("models", "list")
-    said = outside("models", "import", "candle.safetensors", "--name", "glow-candle")
-    assert "is glow-lamp" in said
-    assert "`--model glow` needs no path" in said
-    [row] = [row for row in json.loads(outside("models", "list", "--json")) if row["name"] == "glow"]
+    assert "glow-candle" in said[4]
+    assert "is glow-lamp" in said[5]
+    assert "`--model glow` needs no path" in said[5]
+    [row] = [row for row in json.loads(said[6]) if row["name"] == "glow"]
     assert row["installed"] == ["glow-candle"]
 
-    assert "glow.light" in outside("reference", "list")
-    np.savez(tmp_path / "i.npz", frame=np.full((2, 2, 3), 10, np.float32), loudness=np.float32(1))
-    outside("reference", "run", "glow.light", "--weights", "candle.safetensors", "--inputs", "i.npz", "-o", "o.npz")
+    assert "glow.light" in said[7]
     assert np.load(tmp_path / "o.npz")["lit"][0, 0].tolist() == [20, 10, 10]
+    assert "night (a dark picture)" in said[9]
 
-    size = ("--seconds", "0.4", "--size", "64x48", "--repeats", "1")
-    assert "night (a dark picture)" in outside("bench", "glow", *size)
-
-    outside(*words_of(text.strip()), "--checkpoint", "glow-candle")
+    outside(" ".join([*words_of(text.strip()), "--checkpoint", "glow-candle"]))
     frame = max(open_frames(tmp_path / "out.mp4").read(), key=lambda frame: frame[..., 0].mean())
     before = next(open_frames(tmp_path / "me.jpg").read())
     assert frame[..., 0].mean() > 1.2 * before[..., 0].mean()

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,8 @@ README = PAGES["README.md"]
 EVERY_PAGE = pytest.mark.parametrize("name", sorted(PAGES))
 LESS = {
     "bench": ["--seconds", "0.4", "--size", "320x180", "--repeats", "1"],
-    "synctalk2d demo": ["--frames", "6"],
+    "synctalk2d reference": ["--frames", "1"],
+    "synctalk2d demo": ["--frames", "6", "--size", "160", "--width", "320", "--height", "180"],
 }
 """Appended to a command of the pages, so that it does the same with less."""
 
@@ -34,6 +36,7 @@ def pages_with(find) -> pytest.MarkDecorator:
 
 
 @pages_with(to_run)
+@pytest.mark.usefixtures("short_sentence")
 def test_the_commands_of_a_page_run(name, tmp_path, shop, monkeypatch, request, capfd):
     """One after the other in one folder, as a reader would."""
     text = PAGES[name]
@@ -85,7 +88,7 @@ def run_other(line: str, desk: Path) -> None:
         pass
     elif words[0] == "python" and words[1].startswith("scripts/"):
         script = str(ROOT / words[1])
-        less = ["--size", "160", "--detail", "0.3"] if "make_gaussian_head" in script else []
+        less = ["--size", "160", "--detail", "0.1"] if "make_gaussian_head" in script else []
         done = subprocess.run(
             [sys.executable, script, *words[2:], *less], cwd=desk, capture_output=True, text=True, timeout=300,
             env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False,
@@ -163,6 +166,7 @@ def test_links_lead_somewhere(name):
             assert (ROOT / name).parent.joinpath(target).exists(), target
 
 
+@cache
 def flags() -> set[str]:
     """Every option of every command."""
     found: set[str] = {"--help", "--debug", "--version"}

@@ -71,8 +71,9 @@ def test_golden_frames(tmp_path: Path, models: Path, case: str, backend: str) ->
     check_golden_frames(case, list(head.frames(avatar, speech)))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def head160(models: Path) -> Any:
+    """One for all tests: a head keeps nothing of its last job."""
     return th.load("synctalk2d", checkpoint=models / "160.pth", mode="ave", precision="parity")
 
 
