@@ -46,7 +46,7 @@ LIMIT_S = 0.04
 """No difference grows larger: silence is put in, or sound left out, wherever it is."""
 MAX_LOST_START_S = 1.0
 """What begins later was cut out of a longer recording."""
-PAGE_S = 1.0
+PAGE_S, PAGE_BLOCKS = 1.0, 400
 FIRST_HOLE_S = 0.1
 MAX_OVERLAP_S = 0.5
 """A longer step back is no overlap: the timestamps begin again."""
@@ -98,7 +98,9 @@ class SoundClock:
         self.stretched_s = 0.0
         """By how much blocks were made longer and shorter, added up."""
 
-    def keep(self, blocks: Iterable[Block], *, from_zero: bool = False, paged: bool = False) -> Iterator[Block]:
+    def keep(
+        self, blocks: Iterable[Block], *, from_zero: bool = False, paged: bool = False, end_s: float | None = None
+    ) -> Iterator[Block]:
         """The blocks, with silence between them, cut and stretched where need be. For one piece of a file.
 
         Args:
@@ -106,16 +108,19 @@ class SoundClock:
                 timestamp, whatever it is, is where the sound begins.
             paged: only the end of each page of PAGE_S is stamped, as in Ogg. What is lost of a page may be anywhere in
                 it, and is made good little by little.
+            end_s: when the last page ends, by the file.
         """
-        return _Pass(self, from_zero, paged).run(blocks)
+        return _Pass(self, from_zero, paged, end_s).run(blocks)
 
 
 class _Pass:
     """One piece of a file on the clock."""
 
-    def __init__(self, clock: SoundClock, from_zero: bool, paged: bool) -> None:
+    def __init__(self, clock: SoundClock, from_zero: bool, paged: bool, end_s: float | None) -> None:
         self._clock = clock
         self._from_zero = from_zero
+        self._end_s = end_s
+        self._ask_s, self._ask_blocks = (PAGE_S, PAGE_BLOCKS) if paged else (AGREEMENT_S, AGREEMENT_BLOCKS)
         self._page: deque[tuple[float, float]] | None = deque() if paged else None
         """(`_read_s`, `ahead_s`) of the last blocks that have timestamps, one page of them."""
         self._waiting: deque[_Waiting] = deque()
@@ -134,10 +139,11 @@ class _Pass:
     def run(self, blocks: Iterable[Block]) -> Iterator[Block]:
         for block in blocks:
             self._take(block)
-            while self._waiting_s > AGREEMENT_S + self._waiting[0].block.duration_s and len(self._waiting) > 1:
+            while self._waiting_s > self._ask_s + self._waiting[0].block.duration_s and len(self._waiting) > 1:
                 yield from self._give()
-            if len(self._waiting) > AGREEMENT_BLOCKS:
+            if len(self._waiting) > self._ask_blocks:
                 yield from self._give()
+        self._reach_the_end()
         while self._waiting:
             yield from self._give()
 
@@ -155,6 +161,17 @@ class _Pass:
         self._waiting.append(_Waiting(block, ahead_s))
         self._read_s += block.duration_s
         self._waiting_s += block.duration_s
+
+    def _reach_the_end(self) -> None:
+        """Spread what the last page lost over the blocks that are left: only the file's end tells of it."""
+        if self._end_s is None or not self._waiting or self._waiting[0].ahead_s is None:
+            return
+        first_s = self._waiting[0].ahead_s
+        lost_s = self._end_s - self._read_s - first_s
+        if STEP_S < lost_s < MAX_OVERLAP_S:
+            count = len(self._waiting)
+            for place, waiting in enumerate(self._waiting):
+                self._waiting[place] = waiting._replace(ahead_s=first_s + lost_s * (place + 1) / count)
 
     def _spread(self, ahead_s: float) -> float:
         """What a timestamp says of a block, as it is; in pages spread over what is one page."""
@@ -232,7 +249,7 @@ class _Pass:
         most = min(abs(late_s), min(part, FIRMEST) * block.duration_s)
         count = len(block.samples)
         more = round(np.copysign(most, late_s) * block.sample_rate_hz)
-        if more == 0 or count < 2:
+        if more == 0 or not 2 <= count <= block.sample_rate_hz:
             return block
         self._clock.stretched_s += abs(more) / block.sample_rate_hz
         self._moved_s += more / block.sample_rate_hz

@@ -142,7 +142,12 @@ class SoundFile:
             blocks: Iterator[Block] = self._timed_blocks(container, stream, stamped := has_clock(container))
             if stamped:
                 paged = has_clock(container, {"ogg"})
-                blocks = self._clock.keep(blocks, from_zero=paged and not container.streams.video, paged=paged)
+                blocks = self._clock.keep(
+                    blocks,
+                    from_zero=paged and not container.streams.video,
+                    paged=paged,
+                    end_s=_last_page_s(stream) if paged else None,
+                )
             samples = itertools.chain.from_iterable(map(shape.push, blocks))
             yield from _without_padding(samples, _declared_samples(container, stream, self.sample_rate_hz))
 
@@ -172,6 +177,15 @@ def _declared_samples(container: InputContainer, stream: AudioStream, rate: int)
     if "mp4" not in container.format.name or not stream.duration or stream.time_base is None:
         return None
     return round(stream.duration * stream.time_base * rate)
+
+
+def _last_page_s(stream: AudioStream) -> float | None:
+    """When an Ogg stream ends by its last page, less the silence that Opus begins with and that is not given."""
+    if not stream.duration or stream.time_base is None:
+        return None
+    end_s = float(stream.duration * stream.time_base)  # of Ogg, counted from zero, wherever it starts
+    head = bytes(stream.codec_context.extradata or b"")
+    return end_s - int.from_bytes(head[10:12], "little") / 48_000 if head.startswith(b"OpusHead") else end_s
 
 
 def _without_padding(blocks: Iterator[FloatArray], declared: int | None) -> Iterator[FloatArray]:
