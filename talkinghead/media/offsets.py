@@ -13,17 +13,21 @@ from talkinghead.media.clock import CLOCKED, FROM_ZERO, begins_later, has_clock
 from talkinghead.media.container import (
     audio_stream,
     decode_packet,
+    limit_decoder,
     open_input,
     packets,
     sound_frames,
     video_stream,
 )
+from talkinghead.media.limits import MAX_GAP_S
 
 if TYPE_CHECKING:
     from av.container import InputContainer
 
 NOTICEABLE_S = Fraction(1, 10)
 """A smaller offset is not worth a sentence where it is dropped."""
+MAX_FIRST_PACKETS = 10_000
+"""Among so many packets the first picture is looked for."""
 KEPT_FROM_S = Fraction(1, 50)
 """A smaller offset is not kept: half a frame, and what containers leave of a codec's delay."""
 
@@ -39,8 +43,8 @@ class SoundOffset:
 
     @property
     def kept(self) -> Fraction:
-        """The seconds that count where pictures and sound of the file are shown together."""
-        return self.seconds if self.pictures and abs(self.seconds) >= KEPT_FROM_S else Fraction(0)
+        """The seconds that count where pictures and sound of the file are shown together; none if they cannot be."""
+        return self.seconds if self.pictures and KEPT_FROM_S <= abs(self.seconds) <= MAX_GAP_S else Fraction(0)
 
     def dropped(self, name: str) -> str:
         """A sentence about the offset where the sound is used alone; empty if nobody would notice."""
@@ -98,7 +102,8 @@ def _first_picture(path: Path) -> Fraction | None:
 
 def _pictures(container: InputContainer, path: Path) -> Any:
     stream = video_stream(container, path)
-    for packet in itertools.chain(packets(container, stream), (None,)):
+    limit_decoder(stream, threads=1)
+    for packet in itertools.chain(itertools.islice(packets(container, stream), MAX_FIRST_PACKETS), (None,)):
         yield from decode_packet(stream, packet)[0]
 
 

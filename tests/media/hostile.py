@@ -371,6 +371,35 @@ def _h264(folder: Path, container: str, macroblocks: int) -> Path:
                  size=(64, 48), container={"ts": "mpegts"}.get(container))  # fmt: skip
 
 
+def _late_sound(folder: Path, later_s: int) -> Path:
+    """Pictures at zero, and sound that is stamped far later."""
+    path = folder / "a.mkv"
+    with av.open(str(path), "w") as out:
+        pictures, voice = out.add_stream("mpeg4", rate=25), out.add_stream("pcm_s16le", rate=16_000)
+        pictures.width, pictures.height, pictures.pix_fmt = 64, 48, "yuv420p"
+        voice.codec_context.layout = "mono"
+        for index in range(5):
+            picture = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")
+            picture.pts, picture.time_base = index, Fraction(1, 25)
+            out.mux(pictures.encode(picture))
+        out.mux(pictures.encode(None))
+        for index in range(50):
+            packet = av.Packet(bytes(640))
+            packet.stream, packet.time_base = voice, Fraction(1, 1000)
+            packet.pts = packet.dts = 1000 * later_s + 20 * index
+            out.mux(packet)
+    return path
+
+
+def face_and_sound(path: Path) -> None:
+    """The same file as both."""
+    import talkinghead
+
+    speech = talkinghead.listen(path, face=path)
+    assert speech.clip.duration_s < 3600
+    frames(path)
+
+
 NO_SOUND, CLAIMS, LONG, PIXELS = "has no sound", "that are not in it", "does not end after", "megapixels"
 
 SOUND: Mapping[str, Case] = {
@@ -400,6 +429,10 @@ SOUND: Mapping[str, Case] = {
         _bytes("a.wav", lambda: wav_file(np.zeros((100, 1000), np.float32), 16_000)), sound, "cannot be decoded"
     ),
     "two silent hours in half a megabyte": Case(partial(_silent_flac, hours=2), heard, LONG),
+    **{
+        f"sound that begins after {later_s} s": Case(partial(_late_sound, later_s=later_s), face_and_sound)
+        for later_s in (500, 700, 1_000_000)
+    },
     "sound that is only counted": Case(
         _bytes("a.m4a", lambda: counted_mp4(sound_chunks=500, per_chunk=2_000_000_000)), sound, CLAIMS
     ),
