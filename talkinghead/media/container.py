@@ -146,6 +146,9 @@ def _open_late(path: Path, known: str | None, max_pixels: int) -> InputContainer
 
 def _open(source: str | io.RawIOBase | io.BytesIO, demuxer: str | None, options: dict[str, str]) -> InputContainer:
     container: InputContainer = av.open(source, "r", format=demuxer, options=options, metadata_errors="replace")
+    for stream in container.streams:
+        if stream.codec_context is not None:
+            limit_decoder(stream, max_pixels=int(options["max_pixels"]))
     return container
 
 
@@ -265,7 +268,7 @@ def encode(container: OutputContainer, stream: Any, frame: Any | None) -> None:
 
 
 def limit_decoder(stream: Any, *, max_pixels: int = MAX_PIXELS, threads: int | None = None) -> None:
-    """Give the decoder of a stream its limits, before it is used."""
+    """Give the decoder of a stream its limits, before it is used; whatever is opened here has the usual ones."""
     context = stream.codec_context
     context.options = {**context.options, "max_pixels": str(max_pixels), "max_samples": str(MAX_BLOCK_VALUES)}
     if threads is not None:
@@ -281,7 +284,6 @@ def sound_frames(
     Raises:
         UnreadableMedia: a rate or a number of channels that no recording has.
     """
-    limit_decoder(stream)
     end = av.Packet()  # empty: makes the decoder give up the rest
     if stream.time_base is not None:
         end.time_base = stream.time_base
