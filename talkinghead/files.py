@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import stat
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from fractions import Fraction
@@ -402,3 +403,38 @@ def _sync_folder(path: Path) -> None:
         pass  # some network file systems refuse; the rename itself has happened
     finally:
         os.close(descriptor)
+
+
+# Locks between processes ----------------------------------------------------------------------------------------------
+
+if sys.platform != "win32":
+    import fcntl
+
+    def try_lock(descriptor: int) -> bool:
+        """Lock an open file for this process; False where another has it. The system lets go when the process ends."""
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def unlock(descriptor: int) -> None:
+        """Let go of a lock."""
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+else:
+    import msvcrt
+
+    def try_lock(descriptor: int) -> bool:
+        """Lock an open file for this process; False where another has it. The system lets go when the process ends."""
+        try:
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+    def unlock(descriptor: int) -> None:
+        """Let go of a lock."""
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)

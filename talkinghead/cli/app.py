@@ -10,17 +10,18 @@ import typer
 from talkinghead.engine.options import build_config, option_fields
 from talkinghead.registry import DEFAULT_FAMILY
 from talkinghead.terminal import console
-from talkinghead.webui.options import DEFAULT_PORT, AppOptions
+from talkinghead.terminal.flags import Given, Group, declared_flags, make_flags, with_flags
+from talkinghead.webui.options import AppOptions
 
 if TYPE_CHECKING:
     from talkinghead.webui import RunningApp
 
+PAGE = Group("page", AppOptions, "Options", leave_out=frozenset({"auth", "share"}))
 _HELP = {field.name: field.help for field in option_fields(AppOptions)}
 
 
 def app(
-    host: Annotated[str, typer.Option(help=_HELP["host"])] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help=_HELP["port"])] = DEFAULT_PORT,
+    given: Given,
     auth: Annotated[
         str | None, typer.Option(metavar="USER:PASSWORD", envvar="TALKINGHEAD_APP_AUTH", help=_HELP["auth"])
     ] = None,
@@ -32,11 +33,6 @@ def app(
             help="Folder of faces (pictures, videos), template folders and scenes to offer. Several are allowed."
         ),
     ] = None,
-    at_once: Annotated[int, typer.Option(help=_HELP["at_once"])] = 1,
-    max_waiting: Annotated[int, typer.Option(help=_HELP["max_waiting"])] = 20,
-    max_upload_mb: Annotated[int, typer.Option(help=_HELP["max_upload_mb"])] = 200,
-    max_minutes: Annotated[float, typer.Option(help=_HELP["max_minutes"])] = 10.0,
-    keep_hours: Annotated[float, typer.Option(help=_HELP["keep_hours"])] = 3.0,
     browser: Annotated[bool, typer.Option("--browser", help="Open the page in the browser.")] = False,
 ) -> None:
     """Serve the web page on this machine; stop it with Ctrl-C.
@@ -44,10 +40,7 @@ def app(
     Nothing is sent to or fetched from anywhere else, and files of a visitor are removed when the page is closed. Needs
     the extra `web`.
     """
-    values: dict[str, Any] = {
-        "host": host, "port": port, "auth": auth, "share": share, "at_once": at_once, "max_waiting": max_waiting,
-        "max_upload_mb": max_upload_mb, "max_minutes": max_minutes, "keep_hours": keep_hours,
-    }  # fmt: skip
+    values: dict[str, Any] = {"auth": auth, "share": share, **given.of(PAGE.owner)}
     options = build_config(AppOptions, values, owner="The web page")
     run_page(options, model=model, folders=gallery or [], browser=browser)
 
@@ -75,3 +68,6 @@ def run_page(
             webbrowser.open(running.url)
 
     serve(options, model=model, folders=folders or [], fixed=fixed, on_ready=ready)
+
+
+command = with_flags(app, make_flags([PAGE], taken=declared_flags(app)))

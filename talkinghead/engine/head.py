@@ -16,10 +16,11 @@ from contextlib import closing
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar, get_args
 
 import numpy as np
 
+from talkinghead.bounds import FRAME_RATES, check_fields
 from talkinghead.contracts import (
     STAGES,
     FaceStatus,
@@ -62,6 +63,12 @@ DEFAULT_FPS = Fraction(25)
 STREAM_HOURS = 24
 """How long `Head.stream` goes on at most."""
 
+
+def usable_fps(source_fps: Fraction | None) -> Fraction:
+    """The frame rate of an output whose source has this one: its own, and 25 for a picture or a show of slides."""
+    return source_fps if source_fps is not None and source_fps >= FRAME_RATES.least else DEFAULT_FPS
+
+
 AvatarT = TypeVar("AvatarT", bound="Avatar")
 
 
@@ -90,7 +97,8 @@ class LoadOptions:
 
     def __post_init__(self) -> None:
         text_to_paths(self, "checkpoint")
-        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
+        check_fields(self)
+        if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", self.device):
             raise OptionError(f"There is no device {self.device!r}.", accepted="auto, cpu, cuda or cuda:N")
         for name, kind in (("precision", PrecisionChoice), ("backend", BackendChoice)):
             if getattr(self, name) not in get_args(kind):
@@ -108,8 +116,8 @@ class LoadOptions:
 class RenderOptions:
     """How a video is made from a prepared face and a sound."""
 
-    fps: Fraction | None = None
-    """Frame rate; default: the model's, else the face's, else 25."""
+    fps: Annotated[Fraction | None, FRAME_RATES] = None
+    """Frame rate; default: the model's, else the face's, else 25 (also where the face's is less than 1/10)."""
     loop: LoopPolicy = "pingpong"
     """When the video is shorter than the sound: play it forwards and backwards, start again, hold the last frame, or
     end with it."""
@@ -127,8 +135,7 @@ class RenderOptions:
 
     def __post_init__(self) -> None:
         text_to_paths(self, "motion", "cues")
-        if self.fps is not None and not 0 < self.fps <= 1000:
-            raise OptionError(f"--fps is {str(self.fps)!r}.", accepted="more than 0, at most 1000 frames per second")
+        check_fields(self)
         if self.loop not in LOOP_POLICIES:
             raise OptionError(f"There is no loop policy {self.loop!r}.", accepted=choices(LOOP_POLICIES))
 
@@ -236,7 +243,7 @@ class Head(ABC, Generic[AvatarT, WindowT]):
 
     def output_fps(self, avatar: AvatarT, options: RenderOptions) -> Fraction:
         """Frame rate of the output."""
-        return self.facts.fps or options.fps or avatar.fps or DEFAULT_FPS
+        return self.facts.fps or options.fps or usable_fps(avatar.fps)
 
     def num_output_frames(self, speech: Speech, fps: Fraction) -> int:
         """Frames that the sound asks for; a family may differ under `compat`."""
@@ -312,7 +319,7 @@ class Head(ABC, Generic[AvatarT, WindowT]):
         """Source frames that can be shown at all, or None when the speech is not known while preparing."""
         if options.speech is None:
             return None
-        fps = self.facts.fps or (options.render or RenderOptions()).fps or source_fps or DEFAULT_FPS
+        fps = self.facts.fps or (options.render or RenderOptions()).fps or usable_fps(source_fps)
         return max(1, source_frames_needed(self.num_output_frames(options.speech, fps), fps, source_fps))
 
     def hear(

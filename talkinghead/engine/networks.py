@@ -8,6 +8,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from talkinghead.bounds import check_fields
+
 Arrays = Mapping[str, NDArray[Any]]
 
 
@@ -18,6 +20,9 @@ class ReferenceOptions:
     device: str = "cpu"
     precision: str = "float32"
     backend: str = "torch"
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass(frozen=True)

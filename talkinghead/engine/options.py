@@ -9,13 +9,12 @@ import ast
 import dataclasses
 import inspect
 import itertools
-import math
 import os
 import re
 import textwrap
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fractions import Fraction
@@ -25,9 +24,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from talkinghead.assets import help_texts
+from talkinghead.bounds import Between, Bound, FieldBounds, check_value, decimal, field_bounds, ratio, shown, whole
 from talkinghead.errors import OptionError, choices
 
 C = TypeVar("C")
+_READ: Mapping[Any, Callable[[str], Any]] = {int: whole, float: decimal, Fraction: ratio, str: str, Path: Path}
+"""How a value of a type is read from text."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class OptionField:
     default: Any
     help: str
     choices: tuple[str, ...] = ()
+    bound: Bound | None = None
+    """Numbers that it takes, or how long its text may be."""
 
     @property
     def flag(self) -> str:
@@ -58,16 +62,24 @@ class OptionField:
         spellings: dict[Any, str] = {Fraction: "25 or 30000/1001", Path: "path", str: "text"}
         return spellings.get(self.type) or str(self.type.__name__)
 
+    @property
+    def range(self) -> str:
+        """The numbers that it takes, in words; empty where it takes no numbers."""
+        return str(self.bound) if isinstance(self.bound, Between) else ""
+
     def parse(self, text: str) -> Any:
         """Read a value as it is written on a command line.
 
         Raises:
-            OptionError: the text is not of this field's type.
+            OptionError: the text is not of this field's type, or outside its bounds.
         """
         try:
-            return self._parse(text.strip())
-        except (ValueError, ZeroDivisionError):
-            raise OptionError(f"{self.flag} is {text!r}.", accepted=self.spelling) from None
+            value = self._parse(text.strip())
+        except ValueError:
+            accepted = f"{self.spelling}, {self.range}" if self.range else self.spelling
+            raise OptionError(f"{self.flag} is {shown(text)}.", accepted=accepted) from None
+        check_value(self.flag, value, FieldBounds(self.type, self.bound))
+        return value
 
     def _parse(self, text: str) -> Any:
         if self.choices:
@@ -79,10 +91,8 @@ class OptionField:
         if typing.get_origin(self.type) is tuple:
             parts = re.split(r"[,\s]+", text)
             kinds = typing.get_args(self.type)
-            return tuple(kind(part) for kind, part in zip(kinds, parts, strict=True))
-        if self.type is float and not math.isfinite(float(text)):
-            raise ValueError(text)
-        return self.type(text)
+            return tuple(_READ[kind](part) for kind, part in zip(kinds, parts, strict=True))
+        return _READ[self.type](text)
 
 
 def config_class(reference: str) -> type[Any]:
@@ -100,6 +110,7 @@ def option_fields(config: type[Any]) -> tuple[OptionField, ...]:
     """
     help_texts = _field_docs(config)
     hints = typing.get_type_hints(config)
+    bounds = field_bounds(config)
     found = []
     for item in dataclasses.fields(config):
         kind, optional = _plain(hints[item.name])
@@ -109,7 +120,11 @@ def option_fields(config: type[Any]) -> tuple[OptionField, ...]:
         elif not (kind in (bool, int, float, str, Path, Fraction) or _is_number_tuple(kind)):
             continue
         default = item.default if item.default is not dataclasses.MISSING else None
-        found.append(OptionField(item.name, kind, optional, default, help_texts.get(item.name, ""), values))
+        found.append(
+            OptionField(
+                item.name, kind, optional, default, help_texts.get(item.name, ""), values, bounds[item.name].bound
+            )
+        )
     return tuple(found)
 
 

@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from talkinghead.bounds import FRAME_RATES, FieldBounds, check_value, ratio, shown
 from talkinghead.contracts import Frame
 from talkinghead.engine.steps import StageReport, Stopwatch, check_free, picture_paths, read_record, write_record
 from talkinghead.errors import OptionError, StaleStage
@@ -24,11 +25,10 @@ def parse_fps(text: str | Fraction | None) -> Fraction | None:
     if text is None or isinstance(text, Fraction):
         return text
     try:
-        fps = Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        fps = Fraction(0)
-    if not 0 < fps <= 1000:
-        raise OptionError(f"The frame rate is {text!r}.", accepted="25, 29.97 or 30000/1001")
+        fps = ratio(text)
+    except ValueError:
+        raise OptionError(f"The frame rate is {shown(text)}.", accepted="25, 29.97 or 30000/1001") from None
+    check_value("The frame rate", fps, FieldBounds(Fraction, FRAME_RATES))
     return fps
 
 

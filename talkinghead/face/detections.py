@@ -143,7 +143,7 @@ def detect_faces(
 
     Args:
         stop: frames from here on are left out.
-        progress: called with (frames done, frames in all); what it raises ends the run.
+        progress: called with (frames done, frames in all), at every frame that is read; what it raises ends the run.
     """
     total = len(source) if stop is None else min(stop, len(source))
     if not detector.looks_at_pixels:
@@ -152,22 +152,43 @@ def detect_faces(
             progress(total, total)
         return make_log([(number, 0, faces[0]) for number in range(total if faces else 0)], total, source.size)
 
+    tell = _Told(progress, total)
     looks: list[_Look] = []
-    for look in _look(source, detector, range(0, total, every)):
+    for look in _look(source, detector, range(0, total, every), tell.read):
         looks.append(look)
-        done = min(look.number + every, total)
-        if progress is not None and (len(looks) % detector.batch_size == 0 or done == total):
-            progress(done, total)
+        tell.done(min(look.number + every, total))
     if looks and every > 1:
         if looks[-1].number < total - 1:
             # Together with the one before, to see whether there is a cut between.
-            looks.extend(_look(source, detector, range(looks[-1].number, total, total - 1 - looks[-1].number), skip=1))
-        looks = _refine_cuts(source, detector, looks)
-    if progress is not None and looks and looks[-1].number + every < total:
-        progress(total, total)  # a damaged source that ended early
+            last = range(looks[-1].number, total, total - 1 - looks[-1].number)
+            looks.extend(_look(source, detector, last, tell.again, skip=1))
+        looks = _refine_cuts(source, detector, looks, tell.again)
+    if looks:
+        tell.done(total)  # also of a damaged source that ended early
     shots = np.cumsum([look.is_after_cut for look in looks])
     found = [(look.number, int(shot), look.faces) for look, shot in zip(looks, shots, strict=True)]
     return make_log(found, total, source.size)
+
+
+class _Told:
+    """Tells how far a run is: each number of frames once, in order."""
+
+    def __init__(self, progress: Callable[[int, int], None] | None, total: int) -> None:
+        self._progress, self._total, self._last = progress, total, -1
+
+    def done(self, number: int) -> None:
+        if number > self._last and self._progress is not None:
+            self._last = number
+            self._progress(number, self._total)
+
+    def read(self, number: int) -> None:
+        """A frame was read; those before it are done, or at hand."""
+        self.done(number)
+
+    def again(self, number: int) -> None:  # noqa: ARG002
+        """A frame was read once more: nothing new is done, but the run may be stopped."""
+        if self._progress is not None:
+            self._progress(max(0, self._last), self._total)
 
 
 @dataclass(frozen=True)
@@ -178,11 +199,17 @@ class _Look:
     """Another shot than the look before it."""
 
 
-def _look(source: FrameSource, detector: Detector, numbers: range, *, skip: int = 0) -> Iterator[_Look]:
-    """Detect in the frames of a range, batch by batch; the first `skip` frames are only compared with the next."""
+def _look(
+    source: FrameSource, detector: Detector, numbers: range, told: Callable[[int], None], *, skip: int = 0
+) -> Iterator[_Look]:
+    """Detect in the frames of a range, batch by batch; the first `skip` frames are only compared with the next.
+
+    Args:
+        told: called with the number of each frame that is read.
+    """
     frames = source.read(numbers.start, numbers.stop, numbers.step)
     before: FloatArray | None = None
-    for batch in _batches(zip(numbers, frames, strict=False), detector.batch_size):
+    for batch in _batches(zip(numbers, frames, strict=False), detector.batch_size, told):
         wanted = batch[skip:] if batch[0][0] == numbers.start else batch
         faces = iter(detector.detect([frame for _, frame in wanted]))
         for number, frame in batch:
@@ -194,10 +221,13 @@ def _look(source: FrameSource, detector: Detector, numbers: range, *, skip: int 
         del batch, wanted, frame  # let go before the next batch is read
 
 
-def _batches(frames: Iterable[tuple[int, Frame]], size: int) -> Iterator[list[tuple[int, Frame]]]:
+def _batches(
+    frames: Iterable[tuple[int, Frame]], size: int, told: Callable[[int], None]
+) -> Iterator[list[tuple[int, Frame]]]:
     """Lists of at most `size` frames and at most `BATCH_BYTES`, at least one frame each."""
     batch: list[tuple[int, Frame]] = []
     for number, frame in frames:
+        told(number)
         batch.append((number, frame))
         if len(batch) >= size or (len(batch) + 1) * frame.nbytes > BATCH_BYTES:
             yield batch
@@ -206,13 +236,15 @@ def _batches(frames: Iterable[tuple[int, Frame]], size: int) -> Iterator[list[tu
         yield batch
 
 
-def _refine_cuts(source: FrameSource, detector: Detector, looks: list[_Look]) -> list[_Look]:
+def _refine_cuts(
+    source: FrameSource, detector: Detector, looks: list[_Look], told: Callable[[int], None]
+) -> list[_Look]:
     """Look at the skipped frames wherever the two around them are of different shots."""
     refined: list[_Look] = []
     for look in looks:
         if refined and look.is_after_cut and look.number - refined[-1].number > 1:
             start = refined[-1].number
-            between = list(_look(source, detector, range(start, look.number + 1), skip=1))
+            between = list(_look(source, detector, range(start, look.number + 1), told, skip=1))
             # The last of them is `look` again, now compared with its neighbour.
             refined.extend(between)
         else:

@@ -10,28 +10,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
+from talkinghead.bounds import FRAME_RATES, Between, check_fields
 from talkinghead.contracts import SPEECH_RATE_HZ, AudioClip, Frame
-from talkinghead.errors import OptionError
 
 if TYPE_CHECKING:
     from talkinghead.face import FaceOptions
+
+SIDES = Between(16, 8_192)
 
 
 @dataclass(frozen=True)
 class BenchSettings:
     """What is measured."""
 
-    seconds: float = 10.0
+    seconds: Annotated[float, Between(0, 3_600, above=True)] = 10.0
     """Length of the speech."""
-    width: int = 1280
-    height: int = 720
-    fps: Fraction = Fraction(25)
+    width: Annotated[int, SIDES] = 1280
+    height: Annotated[int, SIDES] = 720
+    fps: Annotated[Fraction, FRAME_RATES] = Fraction(25)
     """Frame rate."""
-    repeats: int = 3
+    repeats: Annotated[int, Between(1, 1_000)] = 3
     """Warm runs of each case; the median is shown."""
     source: Path | None = None
     """Measure this input instead of made ones."""
@@ -41,16 +43,7 @@ class BenchSettings:
     """Arguments for `talkinghead.load`, besides the model's name."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.seconds <= 3600:
-            raise OptionError(f"{self.seconds} seconds cannot be measured.", accepted="more than 0, at most 3600")
-        if not (16 <= self.width <= 8192 and 16 <= self.height <= 8192):
-            raise OptionError(
-                f"A size of {self.width}x{self.height} cannot be measured.", accepted="16x16 to 8192x8192"
-            )
-        if not 0 < self.fps <= 1000:
-            raise OptionError(f"{self.fps} frames per second cannot be measured.", accepted="more than 0, at most 1000")
-        if self.repeats < 1:
-            raise OptionError(f"{self.repeats} warm runs cannot be measured.", accepted="1 or more")
+        check_fields(self)
 
 
 @dataclass(frozen=True, eq=False)

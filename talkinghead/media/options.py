@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
+from talkinghead.bounds import FRAME_RATES, LENGTHS_S, MOMENTS_S, THREADS, Between, check_fields
 from talkinghead.errors import OptionError, choices
 from talkinghead.media.limits import MAX_PIXELS
 
 Matrix = Literal["auto", "bt601", "bt709"]
 EvenPolicy = Literal["crop", "pad"]
+RESIZE_FACTORS = Between(1, 64)
+CROPS = Between(-1, 65_536)
 
 
 @dataclass(frozen=True)
@@ -22,44 +24,37 @@ class FrameOptions:
     `rotate`, `crop`. The last three in the order of Wav2Lip's `inference.py`; unlike there they also apply to pictures.
     """
 
-    fps: Fraction | None = None
+    fps: Annotated[Fraction | None, FRAME_RATES] = None
     """Frames per second that come out: frames are repeated or left out by their timestamps. None keeps the file's."""
-    crop: tuple[int, int, int, int] | None = None
+    crop: Annotated[tuple[int, int, int, int] | None, CROPS] = None
     """(top, bottom, left, right) in pixels after resizing and rotating; -1 as bottom or right means the edge."""
-    resize_factor: int = 1
+    resize_factor: Annotated[int, RESIZE_FACTORS] = 1
     """Integer that width and height are divided by (fractions dropped), bilinear."""
-    rotate: int = 0
+    rotate: Annotated[int, Between(0, 270)] = 0
     """Degrees clockwise: 0, 90, 180 or 270. True, the published flag, becomes 90."""
-    start_s: float = 0.0
+    start_s: Annotated[float, MOMENTS_S] = 0.0
     """Seconds from the first frame of a video where reading begins."""
-    duration_s: float | None = None
+    duration_s: Annotated[float | None, LENGTHS_S] = None
     """Seconds to read; None reads to the end."""
-    max_pixels: int = MAX_PIXELS
+    max_pixels: Annotated[int, Between(1, 2_000_000_000)] = MAX_PIXELS
     """Larger pictures are refused before they are decoded."""
     square_pixels: bool = True
     """Stretch the width of videos whose pixels are not square, so that faces keep their shape."""
     untagged_matrix: Matrix = "auto"
     """Colour matrix of videos that do not name theirs: "bt601", "bt709", or "auto", which does as players do:
     BT.709 if wider than 1279 or higher than 576 pixels."""
-    cache_bytes: int = 256 * 1024 * 1024
+    cache_bytes: Annotated[int, Between(0, 2**40)] = 256 * 1024 * 1024
     """A video whose frames all fit in this many bytes is decoded once and kept; also bounds reading backwards."""
 
     def __post_init__(self) -> None:
-        if self.fps is not None and not 0 < self.fps <= 1000:
-            raise OptionError(f"Frame rate {self.fps} is out of range.", accepted="more than 0, at most 1000")
-        if self.resize_factor < 1 or isinstance(self.resize_factor, bool):
-            raise OptionError(f"resize_factor {self.resize_factor} is out of range.", accepted="whole numbers from 1")
+        check_fields(self)
+        if isinstance(self.resize_factor, bool):
+            raise OptionError(f"resize_factor is {self.resize_factor}.", accepted="a whole number, 1 to 64")
         if not isinstance(self.rotate, bool) and self.rotate not in (0, 90, 180, 270):  # 1 equals True, and is none
             raise OptionError(f"rotate {self.rotate!r} is not a quarter turn.", accepted="0, 90, 180 or 270 degrees")
         object.__setattr__(self, "rotate", 90 if self.rotate is True else int(self.rotate))
         if self.untagged_matrix not in get_args(Matrix):
             raise OptionError(f"Unknown colour matrix {self.untagged_matrix!r}.", accepted=choices(get_args(Matrix)))
-        if not (math.isfinite(self.start_s) and self.start_s >= 0):
-            raise OptionError(f"start_s {self.start_s} is out of range.", accepted="seconds from 0")
-        if self.duration_s is not None and not (math.isfinite(self.duration_s) and self.duration_s > 0):
-            raise OptionError(f"duration_s {self.duration_s} is out of range.", accepted="more than 0 seconds")
-        if self.max_pixels < 1 or self.cache_bytes < 0:
-            raise OptionError("max_pixels must be at least 1 and cache_bytes at least 0.")
         if self.crop is not None:
             self._check_crop(self.crop)
 
@@ -85,7 +80,7 @@ class EncodeOptions:
     codec: str = "auto"
     """"auto" goes by the file name: .mp4 .m4v .mov .mkv H.264, .webm VP9, .gif GIF, no suffix a folder of PNG files.
     Or one of the names that `talkinghead doctor` lists, such as "h264", "libx264", "h264_nvenc", "vp9", "prores"."""
-    crf: int | None = None
+    crf: Annotated[int | None, Between(0, 63)] = None
     """Constant quality on the codec's own scale, lower is better (H.264 0-51, VP9 and AV1 0-63); None: its default."""
     preset: str | None = None
     """Speed against size, by the encoder's own names; None: the encoder's default."""
@@ -96,26 +91,19 @@ class EncodeOptions:
     "pad" repeats it."""
     audio_codec: str = "auto"
     """"auto", or one that the container takes: "aac", "opus", "pcm_s16le", "flac", "mp3", or "none" for no sound."""
-    audio_bitrate: int | None = None
+    audio_bitrate: Annotated[int | None, Between(6_000, 1_000_000)] = None
     """Bits per second of the sound; None: 96 000 per channel, less at low sample rates."""
-    gop_s: float = 2.0
+    gop_s: Annotated[float, Between(0, 3_600, above=True)] = 2.0
     """Seconds between key frames at most: how exactly players can seek."""
-    threads: int = 0
+    threads: Annotated[int, THREADS] = 0
     """Threads of the encoder; 0 lets it choose."""
     label: bool = True
     """Say in the file's metadata (the comment) that it is synthetic; nothing is drawn into the picture."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.even not in get_args(EvenPolicy):
             raise OptionError(f"Unknown way to make sizes even: {self.even!r}.", accepted=choices(get_args(EvenPolicy)))
-        if self.crf is not None and not 0 <= self.crf <= 63:
-            raise OptionError(f"crf {self.crf} is out of range.", accepted="0 to 51 for H.264, 0 to 63 for VP9 and AV1")
-        if self.audio_bitrate is not None and self.audio_bitrate < 6000:
-            raise OptionError(f"audio_bitrate {self.audio_bitrate} is too low.", accepted="bits per second, from 6000")
-        if not self.gop_s > 0:
-            raise OptionError(f"gop_s {self.gop_s} is out of range.", accepted="more than 0 seconds")
-        if self.threads < 0:
-            raise OptionError(f"threads {self.threads} is out of range.", accepted="0 or more")
 
 
 GOOD_QUALITY = EncodeOptions()

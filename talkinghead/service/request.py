@@ -12,8 +12,9 @@ import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from talkinghead.bounds import LENGTHS_S, MOMENTS_S, Length, check_fields, shown
 from talkinghead.contracts import AudioClip, Frame, Speech
 from talkinghead.engine.cache import Cache, NullCache
 from talkinghead.engine.head import LoadOptions, PrepareOptions, RenderOptions
@@ -24,7 +25,7 @@ from talkinghead.files import text_to_paths
 from talkinghead.media.options import FrameOptions
 from talkinghead.registry import DEFAULT_FAMILY, family
 from talkinghead.service.rows import as_declared, from_row, known_keys, plain, to_row, typed_values
-from talkinghead.speech.options import SpeechOptions
+from talkinghead.speech.options import MAX_CHARACTERS, SpeechOptions
 
 
 @dataclass(frozen=True)
@@ -33,26 +34,23 @@ class SoundFile:
 
     path: Path
     """Any audio or video file."""
-    start_s: float = 0.0
+    start_s: Annotated[float, MOMENTS_S] = 0.0
     """Seconds of the sound to leave out at its beginning."""
-    duration_s: float | None = None
+    duration_s: Annotated[float | None, LENGTHS_S] = None
     """Seconds of the sound to use; default: all."""
     phones: Path | None = None
     """Exact times of its phones, as `talkinghead say --phones` writes them."""
 
     def __post_init__(self) -> None:
         text_to_paths(self, "path", "phones")
-        if self.start_s < 0:
-            raise OptionError(f"--start is {self.start_s:g}.", accepted="seconds from 0")
-        if self.duration_s is not None and self.duration_s <= 0:
-            raise OptionError(f"--duration is {self.duration_s:g}.", accepted="more than 0 seconds")
+        check_fields(self)
 
 
 @dataclass(frozen=True)
 class SpokenText:
     """Speech from a text."""
 
-    text: str
+    text: Annotated[str, Length(MAX_CHARACTERS)]
     """What to say."""
     options: SpeechOptions = field(default_factory=SpeechOptions)
     """Who says it, and how."""
@@ -60,6 +58,7 @@ class SpokenText:
     def __post_init__(self) -> None:
         from talkinghead.speech.sentences import clean_text
 
+        check_fields(self)
         clean_text(self.text)
 
 
@@ -88,13 +87,14 @@ class Request:
     """How the video is made; what is written beside it. Its frame rate is that of the whole job."""
     report: Path | None = None
     """Also write what ran, and where the time went, into this file, JSON."""
-    max_speech_s: float | None = None
+    max_speech_s: Annotated[float | None, LENGTHS_S] = None
     """Longer speech is refused, seconds; None: any length."""
     make_folder: bool = False
     """Make the folder of the video where it is missing."""
 
     def __post_init__(self) -> None:
         text_to_paths(self, "output", "report")
+        check_fields(self)
         if self.prepare.speech is not None or self.prepare.render is not None:
             raise OptionError("The speech and the rendering of a request stand in the request itself.")
         frames = self.prepare.frames
@@ -205,7 +205,7 @@ class Request:
             values["report"] = _path(rest, "report")
         if (limit := rest.get("max_speech_s")) is not None:
             if isinstance(limit, bool) or not isinstance(limit, int | float):
-                raise OptionError(f"max_speech_s is {limit!r}.", accepted="a number of seconds")
+                raise OptionError(f"max_speech_s is {shown(limit)}.", accepted="a number of seconds")
             values["max_speech_s"] = float(limit)
         if not isinstance(rest.get("make_folder", False), bool):
             raise OptionError(f"make_folder is {rest['make_folder']!r}.", accepted="true or false")
@@ -247,7 +247,7 @@ def check_family_options(facts: Manifest, values: Mapping[str, Any]) -> None:
     build_config(config, values, owner=f"The model {facts.name}")
     for item in option_fields(config):  # type: ignore[arg-type]
         if item.choices and values.get(item.name) is not None and values[item.name] not in item.choices:
-            raise OptionError(f"{item.name} is {values[item.name]!r}.", accepted=choices(item.choices))
+            raise OptionError(f"{item.name} is {shown(values[item.name])}.", accepted=choices(item.choices))
 
 
 def _source_row(source: Any) -> str | None:
@@ -279,7 +279,7 @@ def _read_speech(row: Any) -> SoundFile | SpokenText:
     kind: type[SoundFile] | type[SpokenText]
     kind = SpokenText if isinstance(row, Mapping) and "text" in row else SoundFile
     if kind is SoundFile and (not isinstance(row, Mapping) or "path" not in row):
-        raise OptionError(f"The speech is {row!r}.", accepted='{"path": "hello.wav"} or {"text": "Hello."}')
+        raise OptionError(f"The speech is {shown(row)}.", accepted='{"path": "hello.wav"} or {"text": "Hello."}')
     return from_row(kind, row, "speech")
 
 
@@ -296,7 +296,7 @@ def _read_prepare(row: Any) -> PrepareOptions:
     rest = known_keys(row, ("frames", "faces", "cache"), "prepare")
     cache = rest.get("cache", True)
     if not isinstance(cache, bool | str):
-        raise OptionError(f"cache is {cache!r}.", accepted="true, false, or a folder")
+        raise OptionError(f"cache is {shown(cache)}.", accepted="true, false, or a folder")
     return PrepareOptions(
         frames=from_row(FrameOptions, rest["frames"], "frames") if rest.get("frames") is not None else None,
         faces=from_row(FaceOptions, rest["faces"], "faces") if rest.get("faces") is not None else None,
@@ -306,11 +306,11 @@ def _read_prepare(row: Any) -> PrepareOptions:
 
 def _text(value: Any, name: str) -> str | None:
     if value is not None and not isinstance(value, str):
-        raise OptionError(f"{name} is {value!r}.", accepted="text")
+        raise OptionError(f"{name} is {shown(value)}.", accepted="text")
     return value
 
 
 def _path(row: Mapping[str, Any], name: str) -> Path:
     if not isinstance(row[name], str) or not row[name]:
-        raise OptionError(f"{name} is {row[name]!r}.", accepted="the name of a file")
+        raise OptionError(f"{name} is {shown(row[name])}.", accepted="the name of a file")
     return Path(row[name])

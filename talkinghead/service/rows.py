@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import numbers
+import sys
 import types
 import typing
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
 
+from talkinghead.bounds import ratio, shown
 from talkinghead.errors import OptionError, choices
 
 C = TypeVar("C")
@@ -90,12 +92,12 @@ def known_keys(row: Any, names: typing.Collection[str], owner: str) -> Mapping[s
         OptionError: it is no mapping, or has one.
     """
     if not isinstance(row, Mapping):
-        raise OptionError(f"{owner} is {row!r}.", accepted="an object with names and values")
+        raise OptionError(f"{owner} is {shown(row)}.", accepted="an object with names and values")
     for name in row:
         if name not in names:
             near = get_close_matches(str(name), names, n=1)
             raise OptionError(
-                f"{owner} has no option {name!r}.",
+                f"{owner} has no option {shown(name)}.",
                 accepted=choices(sorted(names)) if names else "no options",
                 remedy=f"{near[0]!r}" if near else None,
             )
@@ -134,15 +136,15 @@ def _read(hint: Any, value: Any, what: str) -> Any:
         return _read_any(parts, value, what)
     if origin is typing.Literal:
         if value not in parts:
-            raise OptionError(f"{what} is {value!r}.", accepted=choices(parts))
+            raise OptionError(f"{what} is {shown(value)}.", accepted=choices(parts))
         return value
     if origin is tuple:
         if not isinstance(value, list | tuple) or len(value) != len(parts):
-            raise OptionError(f"{what} is {value!r}.", accepted=f"{len(parts)} values")
+            raise OptionError(f"{what} is {shown(value)}.", accepted=f"{len(parts)} values")
         return tuple(_read(part, item, what) for part, item in zip(parts, value, strict=True))
     if origin is not None and issubclass(origin, Mapping):
         if not isinstance(value, Mapping):
-            raise OptionError(f"{what} is {value!r}.", accepted="an object with names and values")
+            raise OptionError(f"{what} is {shown(value)}.", accepted="an object with names and values")
         return dict(value)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return from_row(hint, value, what)
@@ -167,7 +169,7 @@ def _scalar(kind: Any, value: Any, what: str) -> Any:
         return value
     if kind is int and is_number and isinstance(value, int):
         return value
-    if kind is float and is_number and math.isfinite(value):
+    if kind is float and is_number and abs(value) <= sys.float_info.max:
         return float(value)
     if kind is str and isinstance(value, str):
         return value
@@ -175,8 +177,8 @@ def _scalar(kind: Any, value: Any, what: str) -> Any:
         return Path(value)
     if kind is Fraction and ((is_number and isinstance(value, int)) or isinstance(value, str)):
         try:
-            return Fraction(value)
-        except (ValueError, ZeroDivisionError):
+            return Fraction(value) if isinstance(value, int) else ratio(value)
+        except ValueError:
             pass
     accepted = {bool: "true or false", int: "a whole number", float: "a number", Fraction: "25 or 30000/1001"}
-    raise OptionError(f"{what} is {value!r}.", accepted=accepted.get(kind, "text"))
+    raise OptionError(f"{what} is {shown(value)}.", accepted=accepted.get(kind, "text"))

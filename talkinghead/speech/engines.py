@@ -125,6 +125,8 @@ def speak(
 def _speak(voice: Voice, sentences: list[str], progress: Progress | None) -> Iterator[Spoken]:
     rate: int | None = None
     for index, sentence in enumerate(sentences):
+        if progress is not None and index == 0:
+            progress(0, len(sentences))
         piece = voice.speak(sentence)
         if rate is None:
             rate = piece.clip.sample_rate_hz

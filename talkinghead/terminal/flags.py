@@ -12,9 +12,12 @@ from typing import Annotated, Any
 import typer
 from typer.models import ParameterInfo
 
+from talkinghead.bounds import Length, shown
 from talkinghead.engine.options import OptionField, option_fields
 from talkinghead.errors import OptionError, choices
 
+_ANY_TEXT = Length(1_000_000)
+"""The fields have lengths of their own."""
 GIVEN = "given"
 """Parameter through which a command function receives what was given."""
 
@@ -100,7 +103,7 @@ def _parse(flag: Flag, item: OptionField, value: str | bool) -> Any:
     try:
         return item.parse(value)
     except OptionError as error:
-        raise OptionError(f"{flag.flag} is {value!r}.", accepted=error.accepted) from None
+        raise OptionError(f"{flag.flag} is {shown(value)}.", accepted=error.accepted) from None
 
 
 def make_flags(groups: Sequence[Group], shared: Sequence[Group] = (), taken: Sequence[str] = ()) -> tuple[Flag, ...]:
@@ -183,7 +186,7 @@ def _annotation(flag: Flag) -> Any:
     if item.choices:
         settings["autocompletion"] = lambda: list(item.choices)
     names = [flag.flag, flag.short] if flag.short else [flag.flag]
-    return Annotated[str | None, typer.Option(*names, metavar=item.spelling, **settings)]
+    return Annotated[str | None, _ANY_TEXT, typer.Option(*names, metavar=item.spelling, **settings)]
 
 
 def _named(group: Group) -> list[tuple[str, OptionField]]:
@@ -201,6 +204,8 @@ def _alike(a: OptionField, b: OptionField) -> bool:
 
 def _help(item: OptionField) -> str:
     text = item.help if not item.help or item.help.endswith((".", ")")) else item.help + "."
+    if item.range:
+        text = f"{text} {item.range[:1].upper()}{item.range[1:]}."
     if item.default is None or item.default == "":
         return text
     if item.type is bool:

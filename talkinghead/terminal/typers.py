@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -11,9 +13,12 @@ from typer.core import TyperGroup
 from typer.models import CommandInfo, TyperInfo
 
 from talkinghead.assets import help_texts
+from talkinghead.bounds import MAX_PATH, FieldBounds, Length, bounds_of, check_value
 from talkinghead.terminal.apart import keep_apart
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
+_BOUNDED = "holds_bounds"
+"""Attribute of a command that `bounded` made."""
 
 
 def new_typer(help: str | None = None, cls: type[TyperGroup] | None = None) -> typer.Typer:
@@ -34,7 +39,9 @@ def build_command(name: str, function: Callable[..., Any]) -> Any:
     give_docstring(function)
     function = keep_apart(function)
     text = paragraphs(function.__doc__ or "")
-    single.command(name, help=text, context_settings=CONTEXT, cls=getattr(function, "command_class", None))(function)
+    single.command(name, help=text, context_settings=CONTEXT, cls=getattr(function, "command_class", None))(
+        bounded(function)
+    )
     return typer.main.get_command(single)
 
 
@@ -57,10 +64,42 @@ def build_group(name: str, group: typer.Typer) -> Any:
     for info in infos_of(group):
         if info.callback is not None:
             give_docstring(info.callback)
-            info.callback = keep_apart(info.callback)
+            info.callback = bounded(keep_apart(info.callback))
     built = typer.main.get_command(group)
     built.name = name
     return built
+
+
+def bounded(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A command whose parameters hold the bounds that stand in their annotations; the same if none has any.
+
+    `size: Annotated[int, Between(16, 4096), typer.Option()]`: Typer parses, and here is what it may be.
+    """
+    if hasattr(function, _BOUNDED):
+        return function
+    known = parameter_bounds(function)
+
+    @functools.wraps(function)
+    def command(*arguments: Any, **values: Any) -> Any:
+        for name, (flag, bounds) in known.items():
+            if values.get(name) is not None:
+                check_value(flag, values[name], bounds)
+        return function(*arguments, **values)
+
+    setattr(command, _BOUNDED, True)
+    return command
+
+
+def parameter_bounds(function: Callable[..., Any]) -> Mapping[str, tuple[str, FieldBounds]]:
+    """Parameter to its flag and its bounds, for those of a command that take numbers or texts."""
+    found = {}
+    for parameter in inspect.signature(function, eval_str=True).parameters.values():
+        bounds = bounds_of(parameter.annotation)
+        if bounds.bound is None and bounds.kind is str:
+            bounds = FieldBounds(str, Length(MAX_PATH))
+        if bounds.bound is not None or bounds.kind in (int, float, str, Path):
+            found[parameter.name] = ("--" + parameter.name.replace("_", "-"), bounds)
+    return found
 
 
 def infos_of(group: typer.Typer) -> Iterator[TyperInfo | CommandInfo]:

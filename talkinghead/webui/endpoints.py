@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 import gradio as gr
 
 from talkinghead.contracts import STAGES
-from talkinghead.errors import TalkingHeadError
 from talkinghead.registry import DEFAULT_FAMILY
 from talkinghead.service.preview import LAYERS, SHAPES
 from talkinghead.webui.studio import Order, Studio, said
@@ -62,7 +61,7 @@ class _Endpoints:
     def _tried(self, action: Callable[[], T]) -> T:
         try:
             return action()
-        except TalkingHeadError as error:
+        except Exception as error:
             raise gr.Error(self.studio.sentence(error), print_exception=False) from error
 
     def generate(
@@ -123,9 +122,9 @@ class _Endpoints:
     ) -> tuple[str, str]:
         """Show one frame with a mouth shape (X, A to H) and layers (box, landmarks, mask)."""
         key = request.session_hash
-        order = Order(model, None, Path(face) if face else source, checkpoint or None, options or {})
 
         def work() -> tuple[str, str]:
+            order = Order(model, None, Path(face) if face else source, checkpoint or None, options or {})
             seen = self.studio.preview(key, order, shape=shape or SHAPES[0], at_s=at_s or 0.0)
             return str(self.studio.write_preview(key, seen, layers or [], close_up)), seen.sentence(layers or [])
 
@@ -142,10 +141,17 @@ class _Endpoints:
     ) -> str:
         """Speak a text into a WAV file."""
         key = request.session_hash
-        return self._tried(lambda: str(self.studio.write_speech(key, said(text, lang, voice, engine, speed))))
+
+        def work() -> str:
+            return str(self.studio.start_speech(key, said(text, lang, voice, engine, speed)).result())
+
+        return self._tried(work)
 
     def models(self) -> list[dict[str, Any]]:
         """The models: what each takes, whether it is ready, how to get it, its sources and its options."""
+        return self._tried(self._models)
+
+    def _models(self) -> list[dict[str, Any]]:
         rows = []
         for found in self.studio.models():
             facts = found.facts
@@ -166,6 +172,7 @@ class _Endpoints:
                             offered.field.name: {
                                 "default": offered.shown_default,
                                 "choices": list(offered.names) or None,
+                                "range": offered.field.range or None,
                                 "help": offered.field.help,
                             }
                             for offered in group.offered
@@ -178,4 +185,4 @@ class _Endpoints:
 
     def cancel(self, request: gr.Request) -> int:
         """Stop what this client has under way; gives the number of jobs."""
-        return self.studio.cancel(request.session_hash)
+        return self._tried(lambda: self.studio.cancel(request.session_hash))

@@ -13,6 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from talkinghead.bounds import shown
 from talkinghead.engine.manifest import Manifest
 from talkinghead.engine.options import OptionField, config_class, option_fields
 from talkinghead.errors import OptionError, choices
@@ -62,11 +63,11 @@ class Offered:
         """
         if self.kind == "choice":
             if str(value) not in self.names:
-                raise OptionError(f"{self.label} is {value!r}.", accepted=choices(self.names))
+                raise OptionError(f"{self.label} is {shown(value)}.", accepted=choices(self.names))
             return str(value)
         if self.kind == "switch":
             if not isinstance(value, bool):
-                raise OptionError(f"{self.label} is {value!r}.", accepted="true or false")
+                raise OptionError(f"{self.label} is {shown(value)}.", accepted="true or false")
             return value
         if self.kind == "number" and self.field.type is int and isinstance(value, float) and value.is_integer():
             value = int(value)
@@ -74,7 +75,7 @@ class Offered:
         try:
             return self.field.parse(text)
         except OptionError as error:
-            raise OptionError(f"{self.label} is {value!r}.", accepted=error.accepted) from None
+            raise OptionError(f"{self.label} is {shown(value)}.", accepted=error.accepted) from None
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class FieldGroup:
         for name, value in values.items():
             if name not in known:
                 raise OptionError(
-                    f"{self.title} has no option {name!r} here.",
+                    f"{self.title} has no option {shown(name)} here.",
                     accepted=choices(sorted(known)) if known else "no options",
                 )
             if value is None or value == "":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from talkinghead.errors import Cancelled, OptionError
-from talkinghead.registry import DEFAULT_FAMILY, FAMILIES
+from talkinghead.registry import DEFAULT_FAMILY, FAMILIES, family
 from talkinghead.service.availability import Availability
 from talkinghead.service.preview import LAYERS, SHAPES
 from talkinghead.service.request import SpokenText
@@ -21,7 +20,6 @@ from talkinghead.webui.fields import FieldGroup, Offered
 from talkinghead.webui.languages import language_choices
 from talkinghead.webui.studio import PORTRAIT, Finished, Order, Studio, said
 
-LOG = logging.getLogger("talkinghead.webui")
 TITLE = "talkinghead"
 UPLOAD, MICROPHONE, TEXT = "Upload", "Microphone", "Text"
 PICTURE, VIDEO, GALLERY = "Picture", "Video", "Gallery"
@@ -80,7 +78,7 @@ class Inputs:
         for slot, value in zip(self.slots, values[len(self.named) :], strict=True):
             if slot.model in (None, model):
                 options.setdefault(slot.group, {})[slot.offered.field.name] = value
-        if FAMILIES[model].kind == "scene":
+        if family(model).kind == "scene":
             options = {key: value for key, value in options.items() if key not in ("reading", "finding")}
         return Order(
             model=model,
@@ -98,26 +96,42 @@ def _sound(given: Mapping[str, Any]) -> Path | SpokenText:
             str(given["lang"] or "en"),
             given["voice"] or None,
             str(given["engine"] or "auto"),
-            float(given["speed"] or 1.0),
+            _number(given["speed"], 1.0),
         )
-    path = given["recording"] if given["sound_from"] == MICROPHONE else given["sound"]
-    if not path:
+    path = _path(given["recording"] if given["sound_from"] == MICROPHONE else given["sound"])
+    if path is None:
         raise OptionError(
             "There is no speech yet.", accepted="a sound file, a recording, or a text", remedy="an example above"
         )
-    return Path(path)
+    return path
+
+
+def _number(value: Any, usual: float) -> float:
+    return float(value) if isinstance(value, int | float) else usual
+
+
+def _path(value: Any) -> Path | None:
+    """The file of an input as it came; None where there is none."""
+    if isinstance(value, Mapping) and isinstance(value.get("video"), Mapping):
+        value = value["video"]
+    path = value.get("path") if isinstance(value, Mapping) else None
+    return Path(path) if isinstance(path, str) and path else None
 
 
 def _source(given: Mapping[str, Any]) -> Path | str:
-    facts = FAMILIES[str(given["model"])]
+    facts = family(str(given["model"]))
     if facts.source_marks or not facts.source_is_path:
         return str(given["source"] or "")
-    chosen = {PICTURE: given["picture"], VIDEO: given["video"]}.get(given["face_from"], given["gallery"])
+    chosen: Path | str | None
+    if given["face_from"] == GALLERY:
+        chosen = str(given["gallery"] or "")
+    else:
+        chosen = _path(given["video"] if given["face_from"] == VIDEO else given["picture"])
     if not chosen:
         raise OptionError(
             "There is no face yet.", accepted="a picture or a video of a face", remedy="the portrait in the gallery"
         )
-    return str(chosen) if given["face_from"] == GALLERY else Path(chosen)
+    return chosen
 
 
 def build_page(studio: Studio, *, model: str = DEFAULT_FAMILY) -> Any:
@@ -141,7 +155,7 @@ def build_page(studio: Studio, *, model: str = DEFAULT_FAMILY) -> Any:
             page.refresh, page.inputs.named["model"], page.refreshed, show_progress="hidden", api_visibility="private"
         )
         blocks.load(None, js=SHORTCUT)
-        blocks.unload(page.leave)
+        blocks.unload(lambda: None)  # only for that do pages and clients keep a connection open (see `Guard`)
     blocks.queue(default_concurrency_limit=None, max_size=None)
     return blocks
 
@@ -276,7 +290,9 @@ class _Page:
                 elem_id="gallery",
                 buttons=[],
             )
-            named["gallery"] = gr.State(self.studio.faces[0].title if self.studio.faces else "")
+            named["gallery"] = gr.Textbox(
+                self.studio.faces[0].title if self.studio.faces else "", visible="hidden", elem_id="gallery-face"
+            )
         sources = self.studio.sources(found)
         named["source"] = gr.Dropdown(
             list(sources),
@@ -320,7 +336,8 @@ class _Page:
 
     def _slot(self, model: str | None, group: str, offered: Offered, *, visible: bool = True) -> None:
         item = offered.field
-        common: dict[str, Any] = {"label": offered.label, "info": item.help, "visible": visible}
+        info = f"{item.help} {item.range[:1].upper()}{item.range[1:]}." if item.range else item.help
+        common: dict[str, Any] = {"label": offered.label, "info": info, "visible": visible}
         if offered.kind == "switch":
             component = gr.Checkbox(value=offered.shown_default, **common)
         elif offered.kind == "choice":
@@ -413,6 +430,8 @@ class _Page:
     def _connect(self) -> None:
         named = self.inputs.named
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        # Of what takes files, or all inputs: gradio would open the files itself; what may be given is checked here.
+        raw: dict[str, Any] = {**quiet, "preprocess": False}
         named["sound_from"].change(
             lambda way: [gr.update(visible=way == UPLOAD), gr.update(visible=way == MICROPHONE),
                          gr.update(visible=way == TEXT)],
@@ -431,9 +450,9 @@ class _Page:
         ]  # fmt: skip
         named["model"].change(self.refresh, named["model"], self.refreshed, **quiet)
         for path, error in ((named["sound"], self.voice_error), (named["recording"], self.voice_error)):
-            path.change(self.check_sound, path, error, **quiet)
+            path.change(self.check_sound, path, error, **raw)
         for path in (named["picture"], named["video"]):
-            path.change(self.check_face, path, self.face_error, **quiet)
+            path.change(self.check_face, path, self.face_error, **raw)
         named["sound_from"].change(lambda: "", None, self.voice_error, **quiet)
         named["face_from"].change(lambda: "", None, self.face_error, **quiet)
         self.speak.click(
@@ -448,18 +467,18 @@ class _Page:
             self.history_note, self.history,
         ]  # fmt: skip
         self.go.click(
-            self.generate, self.inputs.components, self.results, concurrency_limit=None, trigger_mode="once", **quiet
+            self.generate, self.inputs.components, self.results, concurrency_limit=None, trigger_mode="once", **raw
         )
         self.stop.click(self.cancel, None, self.stop, **quiet)
         self.history.select(self.show_again, None, self.results, **quiet)
         self.play_both.click(None, None, None, js=PLAY_BOTH)
         seen = [self.preview_status, self.preview_picture]
         looked = [self.shape, self.layers, self.close_up, self.at_s, *self.inputs.components]
-        self.look.click(self.preview, looked, seen, concurrency_limit=None, **quiet)
+        self.look.click(self.preview, looked, seen, concurrency_limit=None, **raw)
         for component in (self.shape, self.layers, self.close_up):
             component.change(
                 self.preview_again, [self.preview_picture, *looked], seen, concurrency_limit=None,
-                trigger_mode="always_last", **quiet,
+                trigger_mode="always_last", **raw,
             )  # fmt: skip
         self._connect_examples(quiet)
 
@@ -522,11 +541,13 @@ class _Page:
     def choose_face(self, event: gr.SelectData) -> str:
         return str(self.studio.faces[event.index].title)
 
-    def check_sound(self, path: str | None) -> str:
-        return self._said(lambda: self.studio.check_sound(Path(path))) if path else ""
+    def check_sound(self, value: Any, request: gr.Request) -> str:
+        key, path = request.session_hash, _path(value)
+        return self._said(lambda: self.studio.check_sound(self.studio.own_file(key, path))) if path is not None else ""
 
-    def check_face(self, path: str | None) -> str:
-        return self._said(lambda: self.studio.check_face(Path(path))) if path else ""
+    def check_face(self, value: Any, request: gr.Request) -> str:
+        key, path = request.session_hash, _path(value)
+        return self._said(lambda: self.studio.check_face(self.studio.own_file(key, path))) if path is not None else ""
 
     def _said(self, check: Any) -> str:
         """The error of a check as HTML; empty when all is well."""
@@ -537,16 +558,13 @@ class _Page:
         return ""
 
     def _error(self, error: BaseException) -> str:
-        """Any error of a handler as HTML: a visitor reads a sentence, and what nobody expected is logged whole."""
-        from talkinghead.errors import TalkingHeadError
-
-        if not isinstance(error, TalkingHeadError):
-            LOG.exception("a handler of the web page failed", exc_info=error)
+        """Any error of a handler as HTML: a visitor reads a sentence."""
         return show.error_html(self.studio.sentence(error))
 
     def listen(self, text: str, lang: str, voice: str, engine: str, speed: float, request: gr.Request) -> list[Any]:
         try:
-            path = self.studio.write_speech(request.session_hash, said(text or "", lang, voice, engine, float(speed)))
+            asked = said(text or "", lang, voice, engine, float(speed))
+            path = self.studio.start_speech(request.session_hash, asked).result()
         except Exception as error:  # noqa: BLE001 (see `_error`)
             return [gr.update(visible=False), self._error(error)]
         return [gr.update(value=str(path), visible=True), ""]
@@ -644,10 +662,6 @@ class _Page:
         """The preview with other settings, where there is one already."""
         if picture is not None:
             yield from self.preview(request, *values)
-
-    def leave(self, request: gr.Request) -> None:
-        """The page was closed."""
-        self.studio.end_session(request.session_hash)
 
 
 def _takes_any_face(found: Availability) -> bool:

@@ -3,70 +3,27 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from talkinghead.errors import MissingDependency, OptionError
 from talkinghead.registry import DEFAULT_FAMILY, family
+from talkinghead.webui.folders import server_folder, sweep
+from talkinghead.webui.hosts import Hosts, host_names
+from talkinghead.webui.logins import Logins
 from talkinghead.webui.options import AppOptions
 
-POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; "
-    "worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
-)
-"""Content-Security-Policy: the browser itself refuses every request to another place."""
-ROBOTS = b"User-agent: *\nDisallow: /\n"
+if TYPE_CHECKING:
+    from talkinghead.webui.studio import Studio
+
 HOUSEKEEPING_S = 60.0
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-
-class Guard:
-    """ASGI middleware: headers that keep the page at home, no fetching of other addresses for visitors, no robots."""
-
-    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        path = str(scope.get("path", ""))
-        if "/file=http" in path or "/proxy=" in path:
-            await _say(send, 403, b"Files of other places are not fetched.\n")
-            return
-        if path == "/robots.txt":
-            await _say(send, 200, ROBOTS)
-            return
-
-        async def with_headers(message: MutableMapping[str, Any]) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [
-                    *message.get("headers", []),
-                    (b"content-security-policy", POLICY.encode()),
-                    (b"x-content-type-options", b"nosniff"),
-                    (b"referrer-policy", b"no-referrer"),
-                ]
-            await send(message)
-
-        await self._app(scope, receive, with_headers)
-
-
-async def _say(send: Send, status: int, text: bytes) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"text/plain")]})
-    await send({"type": "http.response.body", "body": text})
 
 
 @dataclass(frozen=True)
@@ -101,33 +58,43 @@ def open_app(
     """
     options = options or AppOptions()
     family(model)
-    temporary = Path(tempfile.mkdtemp(prefix="talkinghead-app-"))
-    try:
-        with _environment(temporary):
-            gr = _gradio()
-            from talkinghead.webui.page import build_page
-            from talkinghead.webui.studio import Studio
+    sweep()
+    with server_folder() as temporary, _environment(temporary):
+        gr = _gradio()
+        from talkinghead.webui.page import build_page
+        from talkinghead.webui.studio import Studio
 
-            studio = Studio(temporary, options, folders=folders, fixed=fixed)
-            stopped = threading.Event()
+        studio = Studio(temporary, options, folders=folders, fixed=fixed)
+        stopped = threading.Event()
+        hosts = Hosts(options.host, host_names(options.allow_host))
+        try:
+            blocks = build_page(studio, model=model)
             try:
-                blocks = build_page(studio, model=model)
-                try:
-                    running = _launch(gr, blocks, options, studio, stopped)
-                    with _published(options, running.port, blocks.share_token) as share_url:
-                        yield replace(running, share_url=share_url)
-                finally:
-                    stopped.set()
-                    studio.jobs.close()
-                    blocks.close(verbose=False)
+                running = _launch(gr, blocks, options, studio, hosts, stopped)
+                with _published(options, running.port, blocks.share_token, hosts) as share_url:
+                    yield replace(running, share_url=share_url)
             finally:
-                studio.close()
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+                stopped.set()
+                studio.jobs.close()
+                blocks.close(verbose=False)
+        finally:
+            studio.close()
 
 
-def _launch(gr: Any, blocks: Any, options: AppOptions, studio: Any, stopped: threading.Event) -> RunningApp:
-    from starlette.middleware import Middleware
+def _launch(
+    gr: Any, blocks: Any, options: AppOptions, studio: Studio, hosts: Hosts, stopped: threading.Event
+) -> RunningApp:
+    from talkinghead.webui.guard import Guard
+    from talkinghead.webui.studio import MAX_SESSIONS
+
+    logins = Logins(options.logins) if options.logins else None
+
+    @asynccontextmanager
+    async def guarded(framework: Any) -> AsyncIterator[None]:
+        """Stand before everything that the framework has; begins before the first request is taken."""
+        framework.middleware_stack = Guard(framework.middleware_stack, framework, studio, hosts, logins)
+        studio.forget = lambda key: _forget(framework, key)
+        yield
 
     port = options.port or _free_port(options.host)
     _check_port(options.host, port)
@@ -136,13 +103,14 @@ def _launch(gr: Any, blocks: Any, options: AppOptions, studio: Any, stopped: thr
         server_name=options.host,
         server_port=port,
         share=False,  # see _published
-        auth=options.logins or None,
+        auth=logins.check if logins is not None else None,
         prevent_thread_lock=True,
         quiet=True,
         inbrowser=False,
-        show_error=True,
+        show_error=False,  # what is ours says what went wrong by itself
         max_threads=200,
         max_file_size=f"{options.max_upload_mb}mb",
+        state_session_capacity=MAX_SESSIONS,
         footer_links=["api"],
         run_history=False,
         enable_monitoring=False,
@@ -152,14 +120,22 @@ def _launch(gr: Any, blocks: Any, options: AppOptions, studio: Any, stopped: thr
         allowed_paths=[],
         theme=page_theme(gr),
         head=f"<style>{style}</style>",  # gradio would rewrite the selectors of its own parameter for this
-        app_kwargs={"middleware": [Middleware(Guard)], "docs_url": None, "redoc_url": None},
+        app_kwargs={"lifespan": guarded, "docs_url": None, "redoc_url": None},
     )
     threading.Thread(target=_keep_house, args=(studio, stopped), name="webui-housekeeping", daemon=True).start()
     return RunningApp(url.rstrip("/") + "/", None, port)
 
 
+def _forget(framework: Any, key: str) -> None:
+    """Let gradio forget a session that ended: it would keep its copy of the page's settings."""
+    holder = framework.state_holder
+    with holder.lock:
+        holder.session_data.pop(key, None)
+        holder.time_last_used.pop(key, None)
+
+
 @contextmanager
-def _published(options: AppOptions, port: int, token: str) -> Iterator[str | None]:
+def _published(options: AppOptions, port: int, token: str, hosts: Hosts) -> Iterator[str | None]:
     """The page's public address while the block runs, if that was asked for.
 
     The tunnel is gradio's own. Gradio's `launch(share=True)` would also serve another page, whose program comes from a
@@ -187,6 +163,7 @@ def _published(options: AppOptions, port: int, token: str) -> Iterator[str | Non
                 f"The page cannot be published: {str(error).strip() or type(error).__name__}",
                 remedy="the connection to the internet; or leave out --share",
             ) from error
+        hosts.add(address.partition("://")[2].partition("/")[0])
         yield "https://" + address.partition("://")[2]
     finally:
         for tunnel in tunneling.CURRENT_TUNNELS:
@@ -234,6 +211,8 @@ def _environment(temporary: Path) -> Iterator[None]:
         "GRADIO_TEMP_DIR": str(temporary),
         "GRADIO_ANALYTICS_ENABLED": "False",
         "GRADIO_ANALYTICS_CACHE_FREQUENCY": str(10**9),  # no statistics of the queue: nobody looks at them
+        # whoever serves behind a proxy of their own names it here; else nobody says for others where they come from
+        "FORWARDED_ALLOW_IPS": os.environ.get("FORWARDED_ALLOW_IPS", ""),
         "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY", ""), "127.0.0.1", "localhost"])),
     }
     before = {name: os.environ.get(name) for name in wanted}

@@ -5,18 +5,22 @@ What is asked for becomes a `Request`, and `service.run` does it; here is only w
 
 from __future__ import annotations
 
+import logging
+import os
 import re
 import secrets
 import shutil
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from talkinghead.contracts import Report, Result, Speech
+from talkinghead.bounds import MAX_PATH, Between, FieldBounds, check_value, shown
+from talkinghead.contracts import Report, Result
 from talkinghead.engine.context import CancelToken, Progress
 from talkinghead.engine.head import LoadOptions, PrepareOptions, RenderOptions
 from talkinghead.engine.manifest import Manifest
@@ -34,12 +38,13 @@ from talkinghead.errors import (
 )
 from talkinghead.places import printable
 from talkinghead.service.availability import Availability, all_models, availability, sources_in
-from talkinghead.service.jobs import Job, JobQueue, Work
+from talkinghead.service.jobs import Job, JobQueue, QueueFull, Work
 from talkinghead.service.request import Request, SoundFile, SpokenText
 from talkinghead.service.run import HeadPool, hear, run, with_stages
 from talkinghead.speech.options import SpeechOptions
 from talkinghead.webui.fields import FieldGroup, Offered, model_group, shared_groups
 from talkinghead.webui.options import AppOptions
+from talkinghead.webui.uploads import Uploads
 from talkinghead.weights.folder import model_folder
 
 if TYPE_CHECKING:
@@ -48,13 +53,32 @@ if TYPE_CHECKING:
     from talkinghead.speech import EngineStatus
 
 T = TypeVar("T")
+LOG = logging.getLogger("talkinghead.webui")
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif")
 VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
 MAX_GALLERY = 60
 PREVIEW_S = 0.6
 """Seconds of a video that are looked at for a preview."""
+PREVIEW_AT_S = Between(0, 36_000)
 JOBS_PER_SESSION = 4
 MAX_FPS = 120
+MAX_SESSIONS = 200
+"""Visitors at the same time."""
+RESTING_S = 60.0
+"""A session without an open page may be ended after this long where another needs its place."""
+CALLED_S = 600.0
+"""Seconds for which the results of somebody without an open page are kept: of single calls of the API."""
+RESULTS_KEPT, SPEECHES_KEPT = 30, 10
+"""Videos, and spoken texts, of one session; older ones are removed."""
+CHECKS_AT_ONCE = 2
+"""Files that are looked at, at the same time, before they become work."""
+CHECK_S = 20.0
+"""Seconds for which a file is looked at before it becomes work."""
+MAX_PIXELS = 40_000_000
+"""Of a picture or a frame that a visitor sends: more than a telephone makes by itself."""
+SPEECH_LANE = "speech"
+MAX_LINE = 600
+"""Of what is told, characters: it may repeat what was given."""
 PORTRAIT = "Portrait"
 
 
@@ -75,11 +99,20 @@ class Order:
     sound: Path | SpokenText | None
     """A file, or a text; None for a look at the face."""
     source: Path | str
-    """A file of a face; or the name of an avatar, template or scene that the model offers."""
+    """A face: a file that the visitor sent; or, as a text, the name of one of the gallery, or of an avatar, template
+    or scene that the model offers. A text is never taken for a path."""
     checkpoint: str | None = None
     """Name in the model store; None takes the first."""
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Values by `FieldGroup.key` and field name."""
+
+    def __post_init__(self) -> None:
+        for name in ("model", "source", "checkpoint"):
+            check_value(f"The {name}", getattr(self, name), FieldBounds(str, None))
+        if not isinstance(self.options, Mapping) or not all(
+            isinstance(part, Mapping) for part in self.options.values()
+        ):
+            raise OptionError("The options are of another form.", accepted='{"model": {"strength": 1.2}}')
 
 
 def said(text: str, lang: str = "en", voice: str | None = None, engine: str = "auto", speed: float = 1.0) -> SpokenText:
@@ -88,7 +121,7 @@ def said(text: str, lang: str = "en", voice: str | None = None, engine: str = "a
     Raises:
         InputError: no text, or too much of it. OptionError: no such language, engine or pace.
     """
-    if not text.strip():
+    if not isinstance(text, str) or not text.strip():
         raise InputError("There is no text to speak.", accepted="a sentence or more")
     values = {"lang": lang, "voice": voice or None, "engine": engine, "speed": speed}
     return SpokenText(text, build_config(SpeechOptions, values, owner="Speech"))
@@ -123,6 +156,11 @@ class Session:
     count: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
+    @property
+    def is_busy(self) -> bool:
+        """A job is under way."""
+        return any(not job.state().ended for job in self.jobs)
+
 
 class Studio:
     """One web page's sessions and models.
@@ -150,6 +188,12 @@ class Studio:
             if not path.is_dir():
                 raise MediaNotFound(f"There is no folder {str(path)!r}.", accepted="--gallery FOLDER")
         self.jobs = JobQueue(self.options.at_once, self.options.max_waiting)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.uploads = Uploads(self.folder / "uploads", self.options)
+        self.forget: Callable[[str], None] = lambda _: None
+        """Called with the key of a session that ended."""
+        self._pages: Counter[str] = Counter()
+        self._checks = threading.BoundedSemaphore(CHECKS_AT_ONCE)
         self._heads = HeadPool()
         self._sessions: dict[str, Session] = {}
         self._lock = threading.Lock()
@@ -161,37 +205,81 @@ class Studio:
     # Sessions
 
     def session(self, key: str | None) -> Session:
-        """The visitor's session; made at the first call. Its folder's name cannot be guessed."""
+        """The visitor's session; made at the first call. Its folder's name cannot be guessed.
+
+        Raises:
+            QueueFull: there are too many visitors.
+        """
+        name = key or f"once-{secrets.token_hex(16)}"  # somebody without a session shares none with others
+        while True:
+            with self._lock:
+                found = self._sessions.get(name)
+                if found is None and len(self._sessions) < MAX_SESSIONS:
+                    folder = self.folder / f"session-{secrets.token_hex(16)}"
+                    folder.mkdir(mode=0o700, parents=True)
+                    found = self._sessions[name] = Session(folder)
+                if found is not None:
+                    found.last_used_s = time.monotonic()
+                    return found
+                resting = self._resting(RESTING_S)
+            if not resting:
+                raise QueueFull("There are too many visitors now.", remedy="wait for a few minutes, then try again")
+            self.end_session(resting[0])
+
+    def _resting(self, seconds: float) -> list[str]:
+        """Sessions without an open page and without work that were not used for so long, the oldest first; the lock is
+        held.
+        """
+        limit = time.monotonic() - seconds
+        found = [
+            (session.last_used_s, key)
+            for key, session in self._sessions.items()
+            if session.last_used_s < limit and not self._pages[key] and not session.is_busy
+        ]
+        return [key for _, key in sorted(found)]
+
+    def page_opened(self, key: str) -> None:
+        """Somebody keeps a page, or a client, open."""
         with self._lock:
-            name = key or ""
-            if name not in self._sessions:
-                folder = self.folder / f"session-{secrets.token_hex(16)}"
-                folder.mkdir(mode=0o700, parents=True)
-                self._sessions[name] = Session(folder)
-            found = self._sessions[name]
-            found.last_used_s = time.monotonic()
-            return found
+            self._pages[key] += 1
+
+    def page_closed(self, key: str) -> None:
+        """Nobody does any more: the session ends."""
+        with self._lock:
+            self._pages[key] -= 1
+            still = self._pages[key] > 0
+            if not still:
+                del self._pages[key]
+        if not still:
+            self.end_session(key)
 
     def end_session(self, key: str | None) -> None:
-        """Cancel the visitor's jobs and remove the files."""
+        """Cancel the visitor's jobs and remove the files: what was sent, and what was made of it."""
+        name = key or ""
         with self._lock:
-            found = self._sessions.pop(key or "", None)
+            found = self._sessions.pop(name, None)
         if found is not None:
             for job in found.jobs:
                 job.cancel()
             shutil.rmtree(found.folder, ignore_errors=True)
+        self.uploads.end(name)
+        self.forget(name)
 
     def end_old_sessions(self) -> int:
-        """End those that were not used for `keep_hours`; returns how many."""
+        """End those not used for `keep_hours`, or for `CALLED_S` without an open page; remove what was sent
+        and not used. Returns how many sessions.
+        """
         limit = time.monotonic() - 3600 * self.options.keep_hours
         with self._lock:
-            old = [
+            old = self._resting(CALLED_S)
+            old += [
                 key
                 for key, session in self._sessions.items()
-                if session.last_used_s < limit and not any(not job.state().ended for job in session.jobs)
+                if session.last_used_s < limit and not session.is_busy and key not in old
             ]
         for key in old:
             self.end_session(key)
+        self.uploads.sweep()
         return len(old)
 
     def close(self) -> None:
@@ -268,6 +356,22 @@ class Studio:
 
     # Checking what was given
 
+    def may_be_named(self, path: str) -> bool:
+        """Whether a path is one that this server gave to a visitor: of what was sent, made, or offered to all."""
+        if len(path) > MAX_PATH or "\0" in path or path != os.path.realpath(path):
+            return False
+        return self.folder.resolve() in Path(path).parents and Path(path).is_file()
+
+    def own_file(self, key: str | None, path: Path) -> Path:
+        """A file that this visitor sent, or that everybody is offered.
+
+        Raises:
+            OptionError: any other.
+        """
+        if path == self.example_sound:
+            return path
+        return self.uploads.claim(str(path), key or "")
+
     def check_face(self, path: Path) -> Path:
         """A picture or video, by its content.
 
@@ -277,7 +381,8 @@ class Studio:
         from talkinghead.media import FrameOptions, open_frames
 
         self._check_size(path)
-        open_frames(path, options=FrameOptions(cache_bytes=0))
+        with self._checks:
+            open_frames(path, options=FrameOptions(cache_bytes=0, max_pixels=MAX_PIXELS), check=_within(CHECK_S))
         return path
 
     def check_sound(self, path: Path) -> Path:
@@ -287,9 +392,11 @@ class Studio:
             MediaError: it has no sound, is damaged, or too large or long.
         """
         from talkinghead.media import probe
+        from talkinghead.media.pictures import picture_format
 
         self._check_size(path)
-        track = probe(path).main_audio
+        with self._checks:
+            track = probe(path, check=_within(CHECK_S)).main_audio if picture_format(path) is None else None
         if track is None:
             raise NoAudioStream(f"{path.name!r} has no sound.", accepted="a sound file, or a video with a sound track")
         self._check_length(track.duration_s or 0.0)
@@ -312,28 +419,17 @@ class Studio:
                 remedy="a shorter part of it",
             )
 
-    def speak(self, text: SpokenText) -> Speech:
-        """Speak a text.
-
-        Raises:
-            InputError: too long, or an unknown language or voice. MissingDependency: no engine.
-        """
-        self._check_text(text)
-        speech = hear(text)
-        self._check_length(float(speech.clip.duration_s))
-        return speech
-
     def _check_text(self, text: SpokenText) -> None:
         """Refuse what need not be tried."""
         voice = text.options.voice
         if voice is not None:
             known = {name for engine in self.engines() for name in engine.variants}
             if voice not in known:  # a path to a voice file, among others
-                raise OptionError(f"There is no voice {voice!r}.", remedy="leave the voice out")
+                raise OptionError(f"There is no voice {shown(voice)}.", remedy="leave the voice out")
         if len(text.text) > 40 * 60 * self.options.max_minutes:  # no voice speaks as fast
             self._check_length(len(text.text) / 15)
 
-    def _source(self, found: Availability, given: Path | str) -> Path | str:
+    def _source(self, found: Availability, given: Path | str, key: str | None) -> Path | str:
         facts = found.facts
         if facts.source_marks or not facts.source_is_path:
             name = str(given) or facts.default_source or ""
@@ -344,15 +440,24 @@ class Studio:
                 return folders[name]
             offered = self.sources(found)
             raise OptionError(
-                f"There is no {facts.source_option.lstrip('-')} {name!r}." if name
+                f"There is no {facts.source_option.lstrip('-')} {shown(name)}." if name
                 else f"No {facts.source_option.lstrip('-')} is chosen.",
                 accepted=choices(offered) if offered else facts.face_source,
                 remedy=None if offered else "talkinghead app --gallery FOLDER, with such a folder in it",
             )  # fmt: skip
-        if not str(given):
+        if isinstance(given, Path):
+            return self.check_face(self.own_file(key, given))
+        if not given:
             raise MediaNotFound("No face is given.", accepted=facts.face_source)
-        named = next((face.path for face in self.faces if face.title == str(given)), None)
-        return named if named is not None else self.check_face(Path(given))
+        named = next((face.path for face in self.faces if face.title == given), None)
+        if named is None:
+            titles = [face.title for face in self.faces]
+            raise OptionError(
+                f"There is no face {shown(given)} in the gallery.",
+                accepted=choices(titles) if titles else "a file that is uploaded",
+                remedy="upload a picture or a video" if titles else None,
+            )
+        return named
 
     # Working
 
@@ -365,7 +470,7 @@ class Studio:
         """
         session = self.session(key)
         found = self._ready(order)
-        asked = self._request(found, order, session)
+        asked = self._request(found, order, session, key)
         with session.lock:
             number = session.count + 1
             folder = session.folder / f"result-{number}"
@@ -388,15 +493,20 @@ class Studio:
         with session.lock:
             if all(known.number != finished.number for known in session.finished):
                 session.finished.insert(0, finished)
+            for old in session.finished[RESULTS_KEPT:]:
+                shutil.rmtree(old.video.parent, ignore_errors=True)
+            del session.finished[RESULTS_KEPT:]
             return tuple(session.finished)
 
     def history(self, key: str | None) -> tuple[Finished, ...]:
         """What the session made, newest first."""
-        return tuple(self.session(key).finished)
+        found = self._sessions.get(key or "")
+        return tuple(found.finished) if found is not None else ()
 
     def cancel(self, key: str | None) -> int:
         """Stop what the session has under way; returns how many jobs."""
-        jobs = [job for job in self.session(key).jobs if not job.state().ended]
+        found = self._sessions.get(key or "")
+        jobs = [job for job in found.jobs if not job.state().ended] if found is not None else []
         for job in jobs:
             job.cancel()
         return len(jobs)
@@ -415,7 +525,9 @@ class Studio:
         """
         session = self.session(key)
         found = self._ready(order)
-        request = self._request(found, replace(order, sound=None), session)
+        if not (isinstance(at_s, int | float) and PREVIEW_AT_S.holds(at_s)):
+            raise OptionError(f"The moment is {shown(at_s)}.", accepted=f"{PREVIEW_AT_S} seconds")
+        request = self._request(found, replace(order, sound=None), session, key)
 
         def work(progress: Progress, cancel: CancelToken) -> Preview:
             from talkinghead.service.preview import preview
@@ -449,16 +561,32 @@ class Studio:
         session.jobs.append(job)
         return job
 
-    def write_speech(self, key: str | None, text: SpokenText) -> Path:
-        """Speak a text into a sound file of the session."""
-        from talkinghead.contracts import AudioClip
-        from talkinghead.media import write_wav
+    def start_speech(self, key: str | None, text: SpokenText) -> Job[Path]:
+        """Hand in a text that is to become a sound file of the session; it waits for its turn like any job.
 
-        speech = self.speak(text)
-        assert isinstance(speech.soundtrack, AudioClip)
-        path = self.session(key).folder / f"speech-{secrets.token_hex(4)}.wav"
-        write_wav(path, speech.soundtrack)
-        return path
+        Raises:
+            InputError: too long, or an unknown language or voice. QueueFull: too many wait.
+        """
+        self._check_text(text)
+        session = self.session(key)
+
+        def work(progress: Progress, cancel: CancelToken) -> Path:
+            from talkinghead.contracts import AudioClip
+            from talkinghead.media import write_wav
+
+            speech = hear(text, progress=progress, cancel=cancel)
+            self._check_length(float(speech.clip.duration_s))
+            assert isinstance(speech.soundtrack, AudioClip)
+            for old in sorted(session.folder.glob("speech-*.wav"), key=lambda file: file.stat().st_mtime)[
+                : -SPEECHES_KEPT + 1
+            ]:
+                old.unlink(missing_ok=True)
+            path = session.folder / f"speech-{secrets.token_hex(4)}.wav"
+            write_wav(path, speech.soundtrack)
+            return path
+
+        with session.lock:
+            return self._submit(session, work, SPEECH_LANE)
 
     def write_preview(self, key: str | None, seen: Preview, layers: Sequence[str], close_up: bool) -> Path:
         """Write a preview as a picture of the session; the one before is removed."""
@@ -477,12 +605,12 @@ class Studio:
             raise MissingWeights(found.why_not, remedy=found.remedy)
         if order.checkpoint is not None and order.checkpoint not in found.checkpoints:
             raise OptionError(
-                f"There is no checkpoint {order.checkpoint!r} of {found.facts.title}.",
+                f"There is no checkpoint {shown(order.checkpoint)} of {found.facts.title}.",
                 accepted=choices(found.checkpoints) if found.checkpoints else "none: the model has no checkpoints here",
             )
         return found
 
-    def _request(self, found: Availability, order: Order, session: Session) -> Request:
+    def _request(self, found: Availability, order: Order, session: Session, key: str | None) -> Request:
         """The request of an order; its output is named when its turn in the session is known.
 
         Raises:
@@ -492,13 +620,13 @@ class Studio:
         from talkinghead.face.detectors.options import FaceOptions
         from talkinghead.media.options import EncodeOptions, FrameOptions
 
-        speech = self._speech(order.sound)
-        source = self._source(found, order.source)
+        speech = self._speech(order.sound, key)
+        source = self._source(found, order.source, key)
         groups = {group.key: group for group in self.groups(found)}
-        for key in order.options:
-            if key not in groups:
-                raise OptionError(f"There are no options {key!r} here.", accepted=choices(list(groups)))
-        values = {key: group.read(order.options.get(key, {})) for key, group in groups.items()}
+        for name in order.options:
+            if name not in groups:
+                raise OptionError(f"There are no options {shown(name)} here.", accepted=choices(list(groups)))
+        values = {name: group.read(order.options.get(name, {})) for name, group in groups.items()}
         encode = build_config(EncodeOptions, values.get("encoding", {}), owner="Encoding")
         render = RenderOptions(**values.get("video", {}), encode=encode)
         if render.fps is not None and render.fps > MAX_FPS:
@@ -516,7 +644,9 @@ class Studio:
             model=order.model,
             load=build_config(LoadOptions, load, owner="Loading"),
             prepare=PrepareOptions(
-                frames=build_config(FrameOptions, values.get("reading", {}), owner="Reading the face"),
+                frames=build_config(
+                    FrameOptions, {"max_pixels": MAX_PIXELS, **values.get("reading", {})}, owner="Reading the face"
+                ),
                 faces=build_config(FaceOptions, values.get("finding", {}), owner="Finding the face"),
                 cache=Cache(session.folder / "cache"),
             ),
@@ -524,13 +654,13 @@ class Studio:
             max_speech_s=60 * self.options.max_minutes,
         )
 
-    def _speech(self, sound: Path | SpokenText | None) -> SoundFile | SpokenText:
+    def _speech(self, sound: Path | SpokenText | None, key: str | None) -> SoundFile | SpokenText:
         if isinstance(sound, SpokenText):
             self._check_text(sound)
             return sound
         if sound is None:
             return SoundFile(self.example_sound)
-        return SoundFile(self.check_sound(sound), phones=_bundled_phones(sound))
+        return SoundFile(self.check_sound(self.own_file(key, sound)), phones=_bundled_phones(sound))
 
     def _make(
         self, facts: Manifest, request: Request, number: int, progress: Progress, cancel: CancelToken
@@ -576,14 +706,17 @@ class Studio:
         )
 
     def sentence(self, error: BaseException) -> str:
-        """What to tell the visitor: the package's own words without the server's folders, options by the names that
-        they have on the page; nothing of other errors.
+        """What to tell the visitor: the package's own words without the folders of this machine, options by the names
+        that they have on the page. Of any other error nothing but a number, under which the log has all of it.
         """
         if isinstance(error, TalkingHeadError):
-            return _OPTION.sub(self._option_on_page, self._without_folders(str(error)))
+            told = _OPTION.sub(self._option_on_page, self._without_folders(str(error)))
+            return "\n".join(line if len(line) <= MAX_LINE else f"{line[:MAX_LINE]}..." for line in told.splitlines())
+        number = secrets.token_hex(4)
+        LOG.error("error %s of the web page", number, exc_info=error)
         if isinstance(error, MemoryError):
-            return "There is not enough memory.\nTry: a smaller picture or a shorter video"
-        return f"Something went wrong inside ({type(error).__name__}). Whoever serves this page finds it in the log."
+            return f"There is not enough memory (number {number}).\nTry: a smaller picture or a shorter video"
+        return f"Something went wrong inside. Whoever serves this page finds it in the log under the number {number}."
 
     def _option_on_page(self, match: re.Match[str]) -> str:
         """`--audio-features phones` as: the option "Audio features": phones. What is not on the page stays."""
@@ -603,7 +736,7 @@ class Studio:
         text = re.sub(rf"{re.escape(str(self.folder))}[^\s'\"]*/", "", text)
         for place in (*self.folders, *(place.absolute() for place in self.folders), model_folder().absolute()):
             text = text.replace(f"{place}/", "")
-        return text
+        return _FOLDERS.sub("", text)
 
     def _public(self, value: Any) -> Any:
         """A value of a report without the folders of the machine that serves."""
@@ -614,8 +747,21 @@ class Studio:
         return [self._public(item) for item in value] if isinstance(value, list | tuple) else value
 
 
+_FOLDERS = re.compile(r"(?<![\w.:/~-])(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\'\"<>|,;]+[/\\])+")
+"""The folders before a name, in a text: of "/home/anna/faces/me.png" all but the last part."""
 _OPTION = re.compile(r"(?:the option )?(?<![\w-])--(?P<name>[a-z][a-z0-9-]*)(?: (?P<value>[\w.]+))?")
 """An option of the command line in a text."""
+
+
+def _within(seconds: float) -> Callable[[], None]:
+    """What a long look at a file calls now and then: it may last so long."""
+    end = time.monotonic() + seconds
+
+    def check() -> None:
+        if time.monotonic() > end:
+            raise UnreadableMedia("The file takes too long to look at.", remedy="a shorter part of it")
+
+    return check
 
 
 def _stem(speech: object) -> str:

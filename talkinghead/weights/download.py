@@ -15,8 +15,9 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Annotated, Any, BinaryIO
 
+from talkinghead.bounds import Between, check_fields
 from talkinghead.errors import BackendError, InputError, UnwritableOutput, WrongCheckpoint
 from talkinghead.files import unwritable
 from talkinghead.places import given_folder
@@ -35,14 +36,17 @@ MAX_REDIRECTS = 5
 class DownloadOptions:
     """How patient a download is."""
 
-    timeout_s: float = 30.0
+    timeout_s: Annotated[float, Between(0, 86_400, above=True)] = 30.0
     """Seconds without a single byte after which a connection counts as lost."""
-    attempts: int = 3
+    attempts: Annotated[int, Between(1, 1_000)] = 3
     """Tries per mirror; each goes on where the last one ended."""
-    pause_s: float = 1.0
+    pause_s: Annotated[float, Between(0, 3_600)] = 1.0
     """Rest before a further try; doubles each time."""
-    max_bytes: int = 20_000_000_000
+    max_bytes: Annotated[int, Between(1, 10**15)] = 20_000_000_000
     """Largest file that is taken where its size is not known."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 class DownloadFailed(BackendError):

@@ -16,7 +16,6 @@ import json
 import os
 import re
 import shutil
-import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -36,7 +35,7 @@ from talkinghead.errors import (
     WrongCheckpoint,
     choices,
 )
-from talkinghead.files import file_sha256, unwritable, write_bytes
+from talkinghead.files import file_sha256, try_lock, unlock, unwritable, write_bytes
 from talkinghead.reading import read_json, reading, unpacked_limit
 from talkinghead.reading.archive import open_archive
 from talkinghead.weights.catalogue import CatalogueEntry, Licence
@@ -584,7 +583,7 @@ def _incoming(name: str, waiting: Callable[[], None] | None) -> Iterator[Path]:
         raise unwritable(base, error) from error
     with lock:
         told = False
-        while not _try_lock(lock.fileno()):
+        while not try_lock(lock.fileno()):
             if not told and waiting is not None:
                 waiting()
             told = True
@@ -595,33 +594,4 @@ def _incoming(name: str, waiting: Callable[[], None] | None) -> Iterator[Path]:
         finally:
             with contextlib.suppress(OSError):
                 folder.rmdir()  # only if it is empty
-            _unlock(lock.fileno())
-
-
-if sys.platform != "win32":
-    import fcntl
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    def _unlock(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
-
-else:
-    import msvcrt
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            os.lseek(descriptor, 0, os.SEEK_SET)
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-    def _unlock(descriptor: int) -> None:
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+            unlock(lock.fileno())

@@ -154,7 +154,7 @@ def test_an_input_is_never_overwritten(run, place, name):
         (["--crop", "40,20,0,10"], 2, ["rows"]),
         (["--crop", "0,9999,0,10"], 2, ["crop"]),
         (["--rotate", "45"], 2, ["45"]),
-        (["--resize-factor", "0"], 2, ["resize_factor"]),
+        (["--resize-factor", "0"], 2, ["--resize-factor", "1 to 64"]),
         (["--detector", "eyes"], 2, ["eyes", "haar"]),
         (["--no-face", "cry"], 2, ["cry"]),
         (["--duration", "0"], 2, ["--duration"]),

@@ -56,7 +56,7 @@ ANY = Request("me.jpg", SoundFile(Path("hello.wav")), Path("out.mp4"))
         (lambda: replace(ANY, load=LoadOptions(backend="tf")), "no backend 'tf'"),  # type: ignore[arg-type]
         (lambda: replace(ANY, load=LoadOptions(precision="half")), "no precision 'half'"),  # type: ignore[arg-type]
         (lambda: replace(ANY, render=RenderOptions(loop="bounce")), "loop policy 'bounce'"),  # type: ignore[arg-type]
-        (lambda: replace(ANY, render=RenderOptions(fps=Fraction(0))), "--fps is '0'"),
+        (lambda: replace(ANY, render=RenderOptions(fps=Fraction(0))), "fps is 0"),
         (lambda: replace(ANY, render=RenderOptions(motion=Path("m.txt"))), r"motion file is 'm\.txt'"),
         (lambda: replace(ANY, render=RenderOptions(cues=Path("c.doc"))), r"cue file is 'c\.doc'"),
         (lambda: replace(ANY, prepare=PrepareOptions(render=RenderOptions())), "in the request itself"),
@@ -68,8 +68,8 @@ ANY = Request("me.jpg", SoundFile(Path("hello.wav")), Path("out.mp4"))
             ),
             "Two frame rates",
         ),
-        (lambda: SoundFile(Path("a.wav"), start_s=-1), "--start is -1"),
-        (lambda: SoundFile(Path("a.wav"), duration_s=0), "--duration is 0"),
+        (lambda: SoundFile(Path("a.wav"), start_s=-1), "start_s is -1"),
+        (lambda: SoundFile(Path("a.wav"), duration_s=0), "duration_s is 0"),
         (lambda: SpokenText(" \n"), "The text is empty"),
         (lambda: SpokenText("Hi", SpeechOptions(speed=9)), "speed is 9"),
     ],

@@ -161,7 +161,7 @@ def test_unknown_language_and_voice() -> None:
         say("Hello.", SpeechOptions(lang="qq"))
     with pytest.raises(OptionError, match="no voice 'nobody'"):
         say("Hello.", SpeechOptions(voice="nobody"))
-    with pytest.raises(ValueError, match="speed"):
+    with pytest.raises(OptionError, match="speed"):
         SpeechOptions(speed=9)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,9 +28,16 @@ def studio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
     made.close()
 
 
+def sent(studio: Studio, path: Path) -> Path:
+    """A file as if a visitor had uploaded it."""
+    with studio.uploads.room("127.0.0.1", path.stat().st_size) as folder:
+        return studio.uploads.keep("127.0.0.1", Path(shutil.copyfile(path, folder / path.name)))
+
+
 @pytest.fixture
-def order(tmp_path: Path) -> Order:
-    return Order("stripes", make_sound(tmp_path / "hello.wav", 1.0), make_video(tmp_path / "me.mp4", 30))
+def order(studio: Studio, tmp_path: Path) -> Order:
+    sound, face = make_sound(tmp_path / "hello.wav", 1.0), make_video(tmp_path / "me.mp4", 30)
+    return Order("stripes", sent(studio, sound), sent(studio, face))
 
 
 def test_a_video_with_everything_that_belongs_to_it(studio: Studio, order: Order) -> None:
@@ -107,7 +117,7 @@ def test_previews_that_were_seen_are_let_go(studio: Studio, order: Order) -> Non
         ({"options": {"model": {"fail_at": "x"}}}, "Fail at is 'x'"),
         ({"options": {"model": {"nose": 1}}}, "no option 'nose'"),
         ({"options": {"nose": {}}}, "no options 'nose'"),
-        ({"options": {"encoding": {"crf": 90}}}, "crf 90"),
+        ({"options": {"encoding": {"crf": 90}}}, "Crf is 90"),
         ({"options": {"reading": {"cache_bytes": 1}}}, "no option 'cache_bytes'"),
         ({"options": {"machine": {"device": "tpu"}}}, "Device is 'tpu'"),
     ],
@@ -135,12 +145,14 @@ def test_files_are_judged_by_content_size_and_length(studio: Studio, order: Orde
     with pytest.raises(InputError, match="minutes"):
         studio.check_sound(make_sound(tmp_path / "long.wav", 8.0))
     with pytest.raises(InputError, match="minutes"):
-        studio.speak(said("word " * 3000))
+        studio.start_speech("anna", said("word " * 3000))
 
 
-def test_a_voice_cannot_name_a_file(studio: Studio) -> None:
-    with pytest.raises(OptionError, match="no voice"):
-        studio.speak(said("Hello.", voice="/etc/passwd.onnx"))
+@pytest.mark.parametrize("voice", ["/etc/passwd.onnx", "file:///etc/passwd", "../voice.onnx", "x" * 900])
+def test_a_voice_cannot_name_a_file(studio: Studio, voice: str) -> None:
+    with pytest.raises(OptionError, match="no voice") as caught:
+        studio.start_speech("anna", said("Hello.", voice=voice))
+    assert len(str(caught.value)) < 200
 
 
 @pytest.mark.parametrize(
@@ -156,16 +168,25 @@ def test_texts_that_cannot_be_spoken(values: tuple[Any, ...], message: str) -> N
         said(*values)
 
 
-def test_sentences_name_no_folders_of_the_server(studio: Studio) -> None:
+def test_sentences_name_no_folders_of_the_server(studio: Studio, caplog: pytest.LogCaptureFixture) -> None:
     path = studio.session("anna").folder / "deep" / "me.png"
     with pytest.raises(MediaError) as caught:
         studio.check_face(path)
     assert "me.png" in studio.sentence(caught.value)
     assert str(studio.folder) not in studio.sentence(caught.value)
-    assert "secret" not in studio.sentence(RuntimeError("secret"))
+    told = studio.sentence(RuntimeError("secret"))
+    assert "secret" not in told
+    number = re.search(r"number ([0-9a-f]{8})", told)
+    assert number is not None
+    assert number[1] in caplog.text
+    assert "secret" in caplog.text
+    named = TalkingHeadError(
+        "/home/anna/faces/me.png and ~/x/y.npz: 25 frames/s, 30000/1001", remedy="see https://a.org/b/c"
+    )
+    assert studio.sentence(named) == "me.png and y.npz: 25 frames/s, 30000/1001\nTry: see https://a.org/b/c"
 
 
-def test_a_gallery_offers_faces_and_folders(tmp_path: Path, order: Order) -> None:
+def test_a_gallery_offers_faces_and_folders(tmp_path: Path) -> None:
     gallery = tmp_path / "gallery"
     gallery.mkdir()
     make_video(gallery / "anna.mp4", 5)
@@ -176,9 +197,9 @@ def test_a_gallery_offers_faces_and_folders(tmp_path: Path, order: Order) -> Non
     try:
         assert [face.title for face in studio.faces][-1] == "anna"
         assert studio.sources(studio.availability("synctalk2d")) in ((), ("May",))
-        assert studio._source(studio.availability("viseme"), "anna") == gallery / "anna.mp4"
+        assert studio._source(studio.availability("viseme"), "anna", "key") == gallery / "anna.mp4"
         with pytest.raises(OptionError, match="template"):
-            studio._source(studio.availability("synctalk2d"), "../May")
+            studio._source(studio.availability("synctalk2d"), "../May", "key")
     finally:
         studio.close()
     with pytest.raises(MediaError):
@@ -213,3 +234,122 @@ def test_missing_models_are_refused_with_the_command_that_gets_them(studio: Stud
     with pytest.raises(MissingWeights) as caught:
         studio.start("anna", Order("wav2lip", order.sound, order.source))
     assert "talkinghead models pull wav2lip-gan" in str(caught.value)
+
+
+PLACES = ["/etc/passwd", "file:///etc/passwd", "../../etc/passwd", "http://127.0.0.1:1/a.png", "C:\\x.png", "\0", "."]
+
+
+@pytest.mark.parametrize("text", PLACES)
+@pytest.mark.parametrize("field", ["source", "checkpoint", "model"])
+def test_texts_name_what_is_offered_and_never_a_file(studio: Studio, order: Order, field: str, text: str) -> None:
+    from dataclasses import replace
+
+    with pytest.raises(TalkingHeadError) as caught:
+        studio.start("anna", replace(order, **{field: text}))
+    assert "no such file" not in str(caught.value).lower()
+
+
+def test_a_picture_of_the_server_is_not_given_away(studio: Studio, order: Order, face: Path) -> None:
+    from dataclasses import replace
+
+    told = []
+    for source in (
+        face,
+        str(face),
+        face.with_name("absent.png"),
+        str(face.with_name("absent.png")),
+        Path("/etc/passwd"),
+    ):
+        for action in (studio.start, studio.start_preview):
+            with pytest.raises(OptionError) as caught:
+                action("anna", replace(order, source=source))
+            told.append(re.sub(r"'.*?'", "", studio.sentence(caught.value)))
+    for sound in (order.source, Path("/etc/passwd"), studio.folder / "absent.wav"):
+        with pytest.raises((OptionError, MediaError)):
+            studio.start("anna", replace(order, sound=sound))
+    assert len(set(told)) == 2  # what is there and what is not sound alike; a name and a file do not
+
+
+def test_files_belong_to_the_session_that_used_them_first(studio: Studio, order: Order) -> None:
+    studio.start("anna", order).result()
+    with pytest.raises(OptionError, match="no file that you have sent"):
+        studio.start("berta", order)
+    assert isinstance(order.source, Path)
+    assert order.source.is_file()
+    studio.end_session("anna")
+    assert not order.source.exists()
+    assert list(studio.uploads.folder.glob("*")) == []
+
+
+def test_nobody_shares_a_session_by_having_none(studio: Studio) -> None:
+    assert studio.session(None) is not studio.session(None)
+    assert studio.session("") is not studio.session("")
+
+
+def test_visitors_are_bounded_and_resting_ones_make_room(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    import talkinghead.webui.studio as module
+    from talkinghead.service.jobs import QueueFull
+
+    monkeypatch.setattr(module, "MAX_SESSIONS", 3)
+    forgotten: list[str] = []
+    studio.forget = forgotten.append
+    for name in ("anna", "berta", "clara"):
+        studio.session(name)
+    with pytest.raises(QueueFull, match="too many visitors"):
+        studio.session("dora")
+    studio.page_opened("anna")
+    for name in ("anna", "berta"):
+        studio.session(name).last_used_s -= 100
+    studio.session("dora")
+    assert forgotten == ["berta"]
+    with pytest.raises(QueueFull, match="too many visitors"):
+        studio.session("emma")
+    studio.page_closed("anna")
+    assert forgotten == ["berta", "anna"]
+    assert studio.session("emma").folder.is_dir()
+
+
+def test_results_of_single_calls_go_after_minutes_and_open_pages_stay(studio: Studio) -> None:
+    for name in ("anna", "berta"):
+        studio.session(name).last_used_s -= 700
+    studio.page_opened("anna")
+    assert studio.end_old_sessions() == 1
+    assert "anna" in studio._sessions
+    assert "berta" not in studio._sessions
+
+
+def test_old_results_of_a_session_make_room_for_new_ones(
+    studio: Studio, order: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import talkinghead.webui.studio as module
+
+    monkeypatch.setattr(module, "RESULTS_KEPT", 2)
+    made = [studio.start("anna", order).result() for _ in range(3)]
+    for finished in made:
+        studio.keep("anna", finished)
+    assert [finished.number for finished in studio.history("anna")] == [3, 2]
+    assert [finished.video.exists() for finished in made] == [False, True, True]
+
+
+@pytest.mark.parametrize("at_s", [float("nan"), float("inf"), -1.0, 1e9, "1", None])
+def test_the_moment_of_a_preview_has_bounds(studio: Studio, order: Order, at_s: Any) -> None:
+    with pytest.raises(OptionError, match="moment"):
+        studio.start_preview("anna", order, at_s=at_s)
+
+
+def test_texts_are_spoken_in_turn_and_can_be_stopped(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    import talkinghead.webui.studio as module
+
+    def slow(*_: Any, cancel: Any, **__: Any) -> Any:
+        while True:
+            cancel.check()
+            time.sleep(0.01)
+
+    monkeypatch.setattr(module, "hear", slow)
+    jobs = [studio.start_speech("anna", said("Hello.")) for _ in range(4)]
+    with pytest.raises(InputError, match="under way"):
+        studio.start_speech("anna", said("Hello."))
+    assert studio.cancel("anna") == 4
+    for job in jobs:
+        with pytest.raises(Cancelled):
+            job.result()

@@ -6,7 +6,9 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+from talkinghead.bounds import PIXELS, Between, check_fields, shown
 from talkinghead.errors import OptionError, choices
 from talkinghead.files import text_to_paths
 
@@ -33,30 +35,31 @@ class FaceOptions:
     """Name of a detector (see `available_detectors`), or "auto": the lightest good one that is installed."""
     detector_model: Path | None = None
     """Model file of the detector; default: the `models` folder of the user's data folder is searched."""
-    box: tuple[int, int, int, int] | None = None
+    box: Annotated[tuple[int, int, int, int] | None, PIXELS] = None
     """Fixed box (x1, y1, x2, y2) in pixels, half open: nothing is detected, the face is there in every frame."""
     select: str = "largest"
     """Which face: "largest"; "index:K", the K-th from the left in the first frame with faces, from 0;
     "nearest:X,Y", nearest to a point in pixels; "only", an error if there are several. The one chosen is
     followed over time by overlap."""
-    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    padding: Annotated[tuple[int, int, int, int], PIXELS] = (0, 0, 0, 0)
     """Pixels added to the box at the top, bottom, left and right; negative ones shrink it."""
-    smoothing: int = 11
+    smoothing: Annotated[int, Between(0, 251)] = 11
     """Length in frames of the centred window over which boxes and key points are smoothed; 0 or 1: not at all."""
-    every: int | None = None
+    every: Annotated[int | None, Between(1, 250)] = None
     """Look for faces in every k-th frame only and interpolate between; 1 looks at each. By default each, or fewer
     where the model follows the face by itself."""
     no_face: str = "hold"
     """Frames without a face: "hold" uses the last box again, "pass" leaves the frame alone, "fail" stops the job."""
-    min_score: float | None = None
-    """Least confidence in [0, 1] of a detection; None for the detector's own."""
-    max_side: int | None = None
+    min_score: Annotated[float | None, Between(0, 1)] = None
+    """Least confidence of a detection; None for the detector's own."""
+    max_side: Annotated[int | None, Between(32, 8_192)] = None
     """Frames are reduced to this length of the longer side for detection; None for the detector's own."""
 
     def __post_init__(self) -> None:
         from talkinghead.face.detectors import DETECTORS
 
         text_to_paths(self, "detector_model")
+        check_fields(self)
         if self.detector != "auto" and self.detector not in DETECTORS:
             raise OptionError(
                 f"There is no face detector {self.detector!r}.", accepted=choices(("auto", *DETECTORS)) + "."
@@ -78,23 +81,15 @@ class FaceOptions:
                     + ".",
                 )
         parse_selection(self.select)
-        if len(self.padding) != 4 or any(not isinstance(side, int) for side in self.padding):
+        if len(self.padding) != 4:
             raise OptionError(
-                f"Padding is {self.padding!r}.", accepted="four whole numbers of pixels: top, bottom, left, right."
+                f"padding is {self.padding!r}.", accepted="four whole numbers of pixels: top, bottom, left, right."
             )
-        if self.smoothing < 0:
-            raise OptionError(f"Smoothing is {self.smoothing}.", accepted="0 (off) or a window in frames.")
-        if self.every is not None and self.every < 1:
-            raise OptionError(f"Detection on every {self.every}-th frame was asked for.", accepted="1 or more.")
         if self.no_face not in NO_FACE_POLICIES:
             raise OptionError(
                 f"There is no policy {self.no_face!r} for frames without a face.",
                 accepted=choices(NO_FACE_POLICIES) + ".",
             )
-        if self.min_score is not None and not 0.0 <= self.min_score <= 1.0:
-            raise OptionError(f"The least score is {self.min_score}.", accepted="a number from 0 to 1.")
-        if self.max_side is not None and self.max_side < 32:
-            raise OptionError(f"Detection at {self.max_side} pixels was asked for.", accepted="32 or more.")
 
     def _check_box(self, box: tuple[int, int, int, int]) -> None:
         if self.detector not in ("auto", "box"):
@@ -133,6 +128,6 @@ def parse_selection(text: str) -> Selection:
         assert math.isfinite(y)
         return Selection("nearest", point_xy=(x, y))
     raise OptionError(
-        f"{text!r} does not name a face.",
+        f"{shown(text)} does not name a face.",
         accepted="largest, only, index:K (K-th from the left, from 0) or nearest:X,Y (pixels).",
     )

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from talkinghead.bounds import Between
 from talkinghead.errors import OptionError
+from talkinghead.families.artalk.config import ANTIALIAS, CLIP_LENGTHS, IMAGE_SIZES, PITCHES, YAWS, ZOOMS
 from talkinghead.terminal import console
 from talkinghead.terminal.apart import AROUND, WRITTEN
 from talkinghead.terminal.placing import Device
@@ -24,7 +26,9 @@ def artalk(
     context: typer.Context,
     audio_path: Annotated[Path | None, typer.Option("-a", "--audio_path", "--audio-path", help="Speech.")] = None,
     clip_length: Annotated[
-        int, typer.Option("-l", "--clip_length", "--clip-length", min=1, help="Frames (25 a second) at most.")
+        int,
+        Between(1, CLIP_LENGTHS.most),
+        typer.Option("-l", "--clip_length", "--clip-length", help="Frames (25 a second) at most."),
     ] = 750,
     shape_id: Annotated[
         str, typer.Option("-i", "--shape_id", "--shape-id", help='"mesh", or the id of a tracked avatar.')
@@ -163,7 +167,7 @@ def motion_step(
 def smooth_step(
     motion: Source,
     output: Target,
-    clip_length: Annotated[int, typer.Option(min=0, help="Frames to keep; 0 keeps all.")] = 0,
+    clip_length: Annotated[int, CLIP_LENGTHS, typer.Option(help="Frames to keep; 0 keeps all.")] = 0,
     fix_pose: Annotated[bool, typer.Option("--fix-pose", help="Keep the head still.")] = False,
 ) -> None:
     """Smooth raw motion as published."""
@@ -198,13 +202,13 @@ def render_step(
     audio: Annotated[Path | None, typer.Option(help="Sound for the video.")] = None,
     flame: Flame = None,
     assets: Annotated[Path | None, ASSETS] = None,
-    image_size: Annotated[int, typer.Option(help="Pixels per side.")] = 512,
+    image_size: Annotated[int, IMAGE_SIZES, typer.Option(help="Pixels per side.")] = 512,
     look: Annotated[str, typer.Option(help="auto, plain or natural.")] = "auto",
-    antialias: Annotated[int, typer.Option(help="Samples per pixel along each side.")] = 2,
+    antialias: Annotated[int, ANTIALIAS, typer.Option(help="Samples per pixel along each side.")] = 2,
     background: Annotated[str, typer.Option(help="A colour or a picture.")] = "auto",
-    yaw: Annotated[float, typer.Option(help="Degrees.")] = 0.0,
-    pitch: Annotated[float, typer.Option(help="Degrees.")] = 0.0,
-    zoom: Annotated[float, typer.Option(help="Factor.")] = 1.0,
+    yaw: Annotated[float, YAWS, typer.Option(help="Degrees.")] = 0.0,
+    pitch: Annotated[float, PITCHES, typer.Option(help="Degrees.")] = 0.0,
+    zoom: Annotated[float, ZOOMS, typer.Option(help="Factor.")] = 1.0,
 ) -> None:
     """Vertices to a video (rendered and encoded), or to PNG files for `talkinghead stage encode-video`."""
     from talkinghead.families.artalk.steps import draw, read_vertices

@@ -19,11 +19,12 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from talkinghead.bounds import LENGTHS_S, MOMENTS_S, THREADS, Between, check_fields
 from talkinghead.contracts import SPEECH_RATE_HZ, Detection, FloatArray, Frame
 from talkinghead.errors import (
     InputError,
@@ -79,25 +80,22 @@ class BuildOptions:
     model store; without any a standard face is placed on the detected one."""
     encoder: Path | None = None
     """Speech encoder of the mode: AVE checkpoint, HuBERT folder or WeNet encoder.onnx; without it, no features."""
-    workers: int = 0
+    workers: Annotated[int, THREADS] = 0
     """Threads; 0 takes one per core."""
-    quality: int = JPEG_QUALITY
+    quality: Annotated[int, Between(1, 100)] = JPEG_QUALITY
     """JPEG quality of the frames."""
-    start_s: float = 0.0
+    start_s: Annotated[float, MOMENTS_S] = 0.0
     """Seconds of the video to leave out at its beginning."""
-    duration_s: float | None = None
+    duration_s: Annotated[float | None, LENGTHS_S] = None
     """Seconds of the video to use; default: all."""
 
     def __post_init__(self) -> None:
         text_to_paths(self, "landmark_model", "encoder")
+        check_fields(self)
         if self.no_face not in ("hold", "trim"):
             raise OptionError(
                 f"There is no policy {self.no_face!r} for frames without a face.", accepted="hold or trim"
             )
-        if not 1 <= self.quality <= 100:
-            raise OptionError(f"quality {self.quality} is out of range.", accepted="1 to 100")
-        if self.workers < 0:
-            raise OptionError(f"workers {self.workers} is negative.", accepted="0 or more")
         if self.mode not in MODES:
             raise OptionError(f"There is no mode {self.mode!r}.", accepted=choices(MODES))
 

@@ -8,7 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from talkinghead.bounds import LENGTHS_S, Between
 from talkinghead.contracts import SPEECH_RATE_HZ
+from talkinghead.families.synctalk2d.config import START_FRAMES
 from talkinghead.files import make_folder
 from talkinghead.places import check_apart, fitted_name
 from talkinghead.terminal import console
@@ -20,6 +22,7 @@ app = typer.Typer(
     add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich", context_settings=CONTEXT
 )
 
+OPSETS = Between(11, 25)
 Checkpoint = Annotated[Path, typer.Option("--checkpoint", help="Generator: a file, or a folder of numbered files.")]
 Mode = Annotated[str, typer.Option("--mode", help="ave, hubert or wenet; auto goes by the checkpoint.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
@@ -35,7 +38,9 @@ def run(
     audio_path: Annotated[Path, typer.Option("--audio_path", "--audio-path", help="Speech.")] = Path(
         "demo/talk_hb.wav"
     ),
-    start_frame: Annotated[int, typer.Option("--start_frame", "--start-frame", help="First template used.")] = 0,
+    start_frame: Annotated[
+        int, START_FRAMES, typer.Option("--start_frame", "--start-frame", help="First template used.")
+    ] = 0,
     parsing: Annotated[
         bool, typer.Option("--parsing/--no-parsing", help="Keep torso and background by the parsing pictures.")
     ] = False,
@@ -89,7 +94,7 @@ def export(
     checkpoint: Checkpoint,
     output: Annotated[Path, typer.Option("-o", "--output", help="ONNX file of the generator."), WRITTEN],
     mode: Mode = "auto",
-    opset: Annotated[int, typer.Option(help="ONNX opset, 11 or newer.")] = 17,
+    opset: Annotated[int, OPSETS, typer.Option(help="ONNX opset.")] = 17,
     ave_encoder: Annotated[Path | None, typer.Option(help="Also export this AVE encoder.")] = None,
     ave_output: Annotated[
         Path | None, typer.Option(help="Its ONNX file; default: ave_encoder.onnx beside the generator's."), WRITTEN
@@ -138,9 +143,13 @@ def reference(
     features: Annotated[Path | None, typer.Option(help="Features as .npy instead of a sound.")] = None,
     mode: Mode = "auto",
     ave_encoder: Annotated[Path | None, typer.Option(help="AVE encoder; default: beside the checkpoint.")] = None,
-    frames: Annotated[int, typer.Option(min=1, help="Output frames that are recorded, evenly spread.")] = 5,
-    opset: Annotated[int, typer.Option(help="ONNX opset, 11 or newer.")] = 17,
-    duration: Annotated[float | None, typer.Option(min=0.0, help="Seconds of the sound to use; default: all.")] = None,
+    frames: Annotated[
+        int, Between(1, 10_000), typer.Option(help="Output frames that are recorded, evenly spread.")
+    ] = 5,
+    opset: Annotated[int, OPSETS, typer.Option(help="ONNX opset.")] = 17,
+    duration: Annotated[
+        float | None, LENGTHS_S, typer.Option(help="Seconds of the sound to use; default: all.")
+    ] = None,
     force: Force = False,
 ) -> None:
     """Write a folder for a port in another language: ONNX files and the arrays at every seam of a real run.
@@ -192,9 +201,9 @@ def convert(
 @app.command()
 def demo(
     output: Annotated[Path, typer.Argument(help="Folder to make."), AROUND],
-    frames: Annotated[int, typer.Option(min=1, help="Template frames.")] = 50,
-    width: Annotated[int, typer.Option(min=64, help="Pixels.")] = 640,
-    height: Annotated[int, typer.Option(min=64, help="Pixels.")] = 360,
+    frames: Annotated[int, Between(1, 10_000), typer.Option(help="Template frames.")] = 50,
+    width: Annotated[int, Between(64, 8_192), typer.Option(help="Pixels.")] = 640,
+    height: Annotated[int, Between(64, 8_192), typer.Option(help="Pixels.")] = 360,
     size: Annotated[str, typer.Option(help="Network: 328 or 160.")] = "328",
     force: Force = False,
 ) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from talkinghead.errors import OptionError
+from talkinghead.bounds import THREADS, Between, check_fields
+
+START_FRAMES = Between(0, 1_000_000_000)
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,7 @@ class SyncTalk2DConfig:
     mode: Literal["auto", "ave", "hubert", "wenet"] = "auto"
     """Speech features that the network was trained with. "auto" goes by the checkpoint; ave and hubert have the same
     weights, so there the features in the template folder decide."""
-    start_frame: int = 0
+    start_frame: Annotated[int, START_FRAMES] = 0
     """Templates before this one are not used."""
     parsing: bool = False
     """Keep torso and background of the template where its parsing pictures (red and white) say so."""
@@ -38,15 +40,10 @@ class SyncTalk2DConfig:
     """How crops are resized; "area" fits networks trained with the later tools of Ultralight-Digital-Human."""
     save_frames: Path | None = None
     """Also write every frame into this folder, as frame_00000.png and so on."""
-    cache_mb: int = 1024
+    cache_mb: Annotated[int, Between(0, 1_000_000)] = 1024
     """Megabytes of memory for decoded templates and what the network knows of them."""
-    threads: int = 0
+    threads: Annotated[int, THREADS] = 0
     """Processor threads of the network; 0 takes all cores."""
 
     def __post_init__(self) -> None:
-        if self.start_frame < 0:
-            raise OptionError(f"start_frame {self.start_frame} is negative.", accepted="0 or more")
-        if self.cache_mb < 0:
-            raise OptionError(f"cache_mb {self.cache_mb} is negative.", accepted="0 or more megabytes")
-        if self.threads < 0:
-            raise OptionError(f"threads {self.threads} is negative.", accepted="0 or more")
+        check_fields(self)

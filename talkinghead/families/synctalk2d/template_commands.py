@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from talkinghead.bounds import LENGTHS_S, MOMENTS_S, THREADS, Between
 from talkinghead.terminal import console
 from talkinghead.terminal.apart import AROUND
 from talkinghead.terminal.typers import new_typer
@@ -29,7 +30,7 @@ def build(
         ),
     ] = None,
     min_score: Annotated[
-        float | None, typer.Option(min=0.0, max=1.0, help="Least confidence of a face; published: 0.1.")
+        float | None, Between(0, 1), typer.Option(help="Least confidence of a face; published: 0.1.")
     ] = None,
     encoder: Annotated[
         Path | None,
@@ -41,10 +42,12 @@ def build(
         str, typer.Option(help="Frames without a face: hold (use the landmarks before) or trim (longest stretch only).")
     ] = "hold",
     smooth: Annotated[bool, typer.Option("--smooth/--no-smooth", help="Smooth the landmarks over time.")] = False,
-    workers: Annotated[int, typer.Option(min=0, help="Threads; 0 takes one per core.")] = 0,
-    quality: Annotated[int, typer.Option(min=1, max=100, help="JPEG quality of the frames.")] = 95,
-    start: Annotated[float, typer.Option(min=0.0, help="Seconds of the video to leave out at its beginning.")] = 0.0,
-    duration: Annotated[float | None, typer.Option(min=0.0, help="Seconds of the video to use; default: all.")] = None,
+    workers: Annotated[int, THREADS, typer.Option(help="Threads; 0 takes one per core.")] = 0,
+    quality: Annotated[int, Between(1, 100), typer.Option(help="JPEG quality of the frames.")] = 95,
+    start: Annotated[float, MOMENTS_S, typer.Option(help="Seconds of the video to leave out at its beginning.")] = 0.0,
+    duration: Annotated[
+        float | None, LENGTHS_S, typer.Option(help="Seconds of the video to use; default: all.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a template folder that is there.")] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Say as JSON what was made.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,

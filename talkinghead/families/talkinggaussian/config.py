@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
+from talkinghead.bounds import MAX_PATH, THREADS, Between, Length, check_fields
 from talkinghead.errors import OptionError
 
 AudioExtractor = Literal["auto", "deepspeech", "hubert", "esperanto"]
 AudioFeatures = Literal["trained", "phones"]
+ANGLES = Between(-90, 90)
+ZOOMS = Between(0.2, 5)
+ITERATIONS = Between(-1, 1_000_000_000)
 
 
 @dataclass(frozen=True)
 class TalkingGaussianConfig:
     """How a trained Gaussian head is driven and seen."""
 
-    poses: str = "train"
+    poses: Annotated[str, Length(MAX_PATH)] = "train"
     """Camera poses to play: "train" or "val" of the scene, or a transforms JSON file. They go forwards and backwards
     while the sound lasts."""
-    expression: str = "source"
+    expression: Annotated[str, Length(MAX_PATH)] = "source"
     """Action units (brows, eyes, blinks): "source" takes those of the recording, "neutral" none, or an OpenFace CSV
     file with one row per frame."""
-    yaw: float = 0.0
-    """Degrees that the camera moves around the head; positive to the right. In [-90, 90]."""
-    pitch: float = 0.0
-    """Degrees that the camera moves over the head; positive upwards. In [-90, 90]."""
-    zoom: float = 1.0
-    """2 halves the distance of the camera to the head. In [0.2, 5]. The torso picture stays as it was filmed."""
+    yaw: Annotated[float, ANGLES] = 0.0
+    """Degrees that the camera moves around the head; positive to the right."""
+    pitch: Annotated[float, ANGLES] = 0.0
+    """Degrees that the camera moves over the head; positive upwards."""
+    zoom: Annotated[float, ZOOMS] = 1.0
+    """2 halves the distance of the camera to the head. The torso picture stays as it was filmed."""
     torso: bool = True
     """Lay the torso pictures of the scene over the background."""
     background: Path | None = None
@@ -39,29 +42,20 @@ class TalkingGaussianConfig:
     """Speech features computed before (.npy); the sound is then only heard. Must belong to the same sound."""
     audio_extractor: AudioExtractor = "auto"
     """Speech features that the head was trained with; auto reads it from the checkpoint."""
-    audio_model: str | None = None
+    audio_model: Annotated[str | None, Length(MAX_PATH)] = None
     """Speech encoder for HuBERT and Esperanto heads: a folder in the format of transformers, or its name on the Hugging
     Face hub, which may download it. Default: the published one, if it is on this machine."""
     deepspeech_graph: Path | None = None
     """For DeepSpeech heads: the released frozen graph deepspeech-0_1_0-b90017e8.pb."""
     audio_features: AudioFeatures = "trained"
     """"phones" approximates DeepSpeech features from recognised phones, without any speech network."""
-    iteration: int = -1
+    iteration: Annotated[int, ITERATIONS] = -1
     """Which chkpnt_fuse_N.pth of a checkpoint folder; -1 is the latest."""
-    threads: int = 0
+    threads: Annotated[int, THREADS] = 0
     """Threads of the rasteriser; 0 uses every core. The pictures are the same."""
 
     def __post_init__(self) -> None:
-        for name in ("yaw", "pitch"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and -90 <= value <= 90):
-                raise OptionError(f"{name} is {value}.", accepted="degrees from -90 to 90")
-        if not 0.2 <= self.zoom <= 5:
-            raise OptionError(f"zoom is {self.zoom}.", accepted="0.2 to 5")
-        if self.iteration < -1:
-            raise OptionError(f"iteration is {self.iteration}.", accepted="-1 for the latest, or a number from 0")
-        if self.threads < 0:
-            raise OptionError(f"threads is {self.threads}.", accepted="0 for every core, or a number")
+        check_fields(self)
         if self.audio_features == "phones" and self.features is not None:
             raise OptionError("audio_features phones and a file of features exclude each other.")
 

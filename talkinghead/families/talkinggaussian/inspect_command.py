@@ -8,7 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from talkinghead.bounds import Between
 from talkinghead.errors import OptionError
+from talkinghead.families.talkinggaussian.config import ITERATIONS
 from talkinghead.terminal import console
 from talkinghead.terminal.apart import WRITTEN
 
@@ -23,10 +25,11 @@ def inspect_gaussians(
     ] = None,
     swing: Annotated[
         float,
-        typer.Option(min=0.0, max=180.0, help="Degrees to turn to either side; 180: all round. Heads have no back."),
+        Between(0, 180),
+        typer.Option(help="Degrees to turn to either side; 180: all round. Heads have no back."),
     ] = 45.0,
-    size: Annotated[int, typer.Option(min=16, max=4096, help="Side of the turntable's pictures in pixels.")] = 512,
-    frames: Annotated[int, typer.Option(min=1, max=10_000, help="Frames of the turntable, 25 per second.")] = 75,
+    size: Annotated[int, Between(16, 4_096), typer.Option(help="Side of the turntable's pictures in pixels.")] = 512,
+    frames: Annotated[int, Between(1, 10_000), typer.Option(help="Frames of the turntable, 25 per second.")] = 75,
     export: Annotated[
         Path | None,
         typer.Option(
@@ -37,7 +40,9 @@ def inspect_gaussians(
     ] = None,
     cloud: Annotated[str, typer.Option(help="For .ply: face, mouth or both.")] = "both",
     raw: Annotated[bool, typer.Option("--raw", help="For .ply: values as the published code writes them.")] = False,
-    iteration: Annotated[int, typer.Option(help="For a folder: which chkpnt_fuse_N.pth; -1 is the latest.")] = -1,
+    iteration: Annotated[
+        int, ITERATIONS, typer.Option(help="For a folder: which chkpnt_fuse_N.pth; -1 is the latest.")
+    ] = -1,
     overwrite: Annotated[bool, typer.Option("--overwrite/--no-overwrite", help="Replace files that exist.")] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Show it as JSON.")] = False,
 ) -> None:

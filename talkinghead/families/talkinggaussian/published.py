@@ -19,17 +19,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
+from talkinghead.bounds import MAX_PATH, THREADS, Length, check_fields
 from talkinghead.contracts import SPEECH_RATE_HZ, AudioClip, FloatArray, Frame, Speech, StageTime
 from talkinghead.engine.cache import Cache
 from talkinghead.engine.context import CancelToken
 from talkinghead.engine.runner import run_stages
 from talkinghead.errors import InputError, MediaNotFound, UnreadableMedia
 from talkinghead.families.talkinggaussian.checkpoint import read_trained_head
-from talkinghead.families.talkinggaussian.config import AudioExtractor, TalkingGaussianConfig
+from talkinghead.families.talkinggaussian.config import ITERATIONS, AudioExtractor, TalkingGaussianConfig
 from talkinghead.families.talkinggaussian.extractors import EXTRACTORS
 from talkinghead.families.talkinggaussian.frames import (
     BLACK,
@@ -86,16 +87,19 @@ class FuseOptions:
     """Widen the mouth's cut-out of the background."""
     white_background: bool = False
     """White behind the single clouds."""
-    iteration: int = -1
+    iteration: Annotated[int, ITERATIONS] = -1
     """Which chkpnt_fuse_N.pth; -1 is the latest."""
-    audio_model: str | None = None
+    audio_model: Annotated[str | None, Length(MAX_PATH)] = None
     """Speech encoder for a sound file and HuBERT or Esperanto heads."""
     deepspeech_graph: Path | None = None
     """DeepSpeech graph for a sound file and DeepSpeech heads."""
     approximate_features: bool = False
     """DeepSpeech features of a sound file from recognised phones."""
     device: str = "auto"
-    threads: int = 0
+    threads: Annotated[int, THREADS] = 0
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass(frozen=True)

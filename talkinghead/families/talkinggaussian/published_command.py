@@ -7,11 +7,14 @@ from typing import Annotated
 
 import typer
 
+from talkinghead.bounds import THREADS, Between
 from talkinghead.errors import OptionError, choices
+from talkinghead.families.talkinggaussian.config import ITERATIONS
 from talkinghead.terminal import console
 from talkinghead.terminal.placing import Device
 
 _IGNORED = "Accepted for compatibility; has no effect, as in the original."
+ANY = Between(-(2**63), 2**63 - 1)
 
 
 def synthesize_fuse(
@@ -49,7 +52,7 @@ def synthesize_fuse(
         bool,
         typer.Option("--white_background", "--white-background", "-w", "-W", help="White behind the single clouds."),
     ] = False,
-    iteration: Annotated[int, typer.Option(help="Which chkpnt_fuse_N.pth; -1 is the latest.")] = -1,
+    iteration: Annotated[int, ITERATIONS, typer.Option(help="Which chkpnt_fuse_N.pth; -1 is the latest.")] = -1,
     audio_model: Annotated[
         str | None,
         typer.Option(
@@ -63,12 +66,12 @@ def synthesize_fuse(
         bool, typer.Option("--phones", help="For a sound file: approximate DeepSpeech features from recognised phones.")
     ] = False,
     device: Device = "auto",
-    threads: Annotated[int, typer.Option(min=0, help="Threads of the rasteriser; 0 uses every core.")] = 0,
-    sh_degree: Annotated[int, typer.Option("--sh_degree", help=_IGNORED, hidden=True)] = 2,
+    threads: Annotated[int, THREADS, typer.Option(help="Threads of the rasteriser; 0 uses every core.")] = 0,
+    sh_degree: Annotated[int, ANY, typer.Option("--sh_degree", help=_IGNORED, hidden=True)] = 2,
     images: Annotated[str, typer.Option("--images", "-i", "-I", help=_IGNORED, hidden=True)] = "images",
-    resolution: Annotated[int, typer.Option("--resolution", "-r", "-R", help=_IGNORED, hidden=True)] = -1,
+    resolution: Annotated[int, ANY, typer.Option("--resolution", "-r", "-R", help=_IGNORED, hidden=True)] = -1,
     data_device: Annotated[str, typer.Option("--data_device", help=_IGNORED, hidden=True)] = "cpu",
-    init_num: Annotated[int, typer.Option("--init_num", help=_IGNORED, hidden=True)] = 10_000,
+    init_num: Annotated[int, ANY, typer.Option("--init_num", help=_IGNORED, hidden=True)] = 10_000,
     convert_shs: Annotated[bool, typer.Option("--convert_SHs_python", help=_IGNORED, hidden=True)] = False,
     compute_cov: Annotated[bool, typer.Option("--compute_cov3D_python", help=_IGNORED, hidden=True)] = False,
     debug: Annotated[bool, typer.Option("--debug", help=_IGNORED, hidden=True)] = False,

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from talkinghead.bounds import THREADS, Between
+from talkinghead.families.talkinggaussian.config import ANGLES, ZOOMS
 from talkinghead.terminal.apart import WRITTEN
 from talkinghead.terminal.placing import Device, Precision
 from talkinghead.terminal.steps import Force, Report, show_step
@@ -21,9 +23,9 @@ Scene = Annotated[Path, typer.Option("--scene", help="Dataset folder.")]
 Audio = Annotated[Path, typer.Option("--audio", help="Speech: any audio or video file.")]
 Poses = Annotated[str, typer.Option("--poses", help='"train", "val", or a transforms JSON file.')]
 Expression = Annotated[str, typer.Option("--expression", help="source, neutral, or an OpenFace CSV file.")]
-Yaw = Annotated[float, typer.Option("--yaw", help="Degrees that the camera moves to the right.")]
-Pitch = Annotated[float, typer.Option("--pitch", help="Degrees that the camera moves up.")]
-Zoom = Annotated[float, typer.Option("--zoom", help="2 halves the distance.")]
+Yaw = Annotated[float, ANGLES, typer.Option("--yaw", help="Degrees that the camera moves to the right.")]
+Pitch = Annotated[float, ANGLES, typer.Option("--pitch", help="Degrees that the camera moves up.")]
+Zoom = Annotated[float, ZOOMS, typer.Option("--zoom", help="2 halves the distance.")]
 
 
 @app.command("features")
@@ -59,7 +61,7 @@ def motion(
     poses: Poses = "train",
     expression: Expression = "source",
     num_frames: Annotated[
-        int, typer.Option("--num-frames", min=0, help="Frames to make; 0: as long as the sound.")
+        int, Between(0, 10_000_000), typer.Option("--num-frames", help="Frames to make; 0: as long as the sound.")
     ] = 0,
     precision: Precision = "auto",
     report: Report = None,
@@ -94,7 +96,7 @@ def render(
     yaw: Yaw = 0.0,
     pitch: Pitch = 0.0,
     zoom: Zoom = 1.0,
-    threads: Annotated[int, typer.Option("--threads", min=0, help="0 uses every core.")] = 0,
+    threads: Annotated[int, THREADS, typer.Option("--threads", help="0 uses every core.")] = 0,
     report: Report = None,
     force: Force = False,
 ) -> None:

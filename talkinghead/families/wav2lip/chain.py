@@ -7,13 +7,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from talkinghead.bounds import FRAME_RATES, check_fields
 from talkinghead.engine.picture_steps import PICTURE_FPS, encode_video
 from talkinghead.engine.steps import StageReport, is_current, picture_paths, read_record, record_path
 from talkinghead.errors import MediaNotFound, OptionError, choices
 from talkinghead.families.wav2lip import steps
 from talkinghead.files import make_folder
+from talkinghead.media.options import CROPS, RESIZE_FACTORS
 from talkinghead.places import check_apart
 from talkinghead.reading import read_npy
 
@@ -38,15 +40,18 @@ class ChainOptions:
     workdir: Path
     checkpoint: Path | None = None
     """Needed from run-wav2lip on."""
-    fps: Fraction | None = None
+    fps: Annotated[Fraction | None, FRAME_RATES] = None
     """None takes the video's own, 25 for a picture."""
-    resize_factor: int = 1
-    crop: tuple[int, int, int, int] | None = None
+    resize_factor: Annotated[int, RESIZE_FACTORS] = 1
+    crop: Annotated[tuple[int, int, int, int] | None, CROPS] = None
     rotate: bool = False
     static: bool = False
     mel_padding: str = "zeros"
     faces: steps.FaceChoice = field(default_factory=steps.FaceChoice)
     network: steps.NetworkChoice = field(default_factory=steps.NetworkChoice)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass(frozen=True)

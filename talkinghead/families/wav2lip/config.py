@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from talkinghead.bounds import MAX_PATH, PIXELS, THREADS, Between, Length, check_fields, shown
 from talkinghead.errors import OptionError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ PUBLISHED_PADS = (0, 10, 0, 0)
 class Wav2LipConfig:
     """Options of the family. `published()` gives the values of the published script (`--compat`)."""
 
-    pads: tuple[int, int, int, int] = PUBLISHED_PADS
+    pads: Annotated[tuple[int, int, int, int], PIXELS] = PUBLISHED_PADS
     """Pixels added to the face box at the top, bottom, left and right, so that the chin is inside; the published name
     of `padding`."""
     align: Literal["training", "published"] = "training"
@@ -28,8 +29,8 @@ class Wav2LipConfig:
     begins at its time, as the published script does (the lips then come one frame late)."""
     paste: Literal["lower", "box"] = "lower"
     """What is replaced: "lower" the lower face with soft borders, "box" the whole box with hard ones, as published."""
-    feather: float = 0.12
-    """Width of the soft border of the paste as a share of the box, from 0 to 0.4."""
+    feather: Annotated[float, Between(0, 0.4)] = 0.12
+    """Width of the soft border of the paste as a share of the box."""
     colour_match: bool = True
     """Bring the generated face to the colours of the frame, judged by the upper half that both show."""
     silence_gate: bool = True
@@ -39,11 +40,11 @@ class Wav2LipConfig:
     windows: Literal["sound", "livetalking"] = "sound"
     """How the sound is cut: "sound" into windows of one spectrogram; "livetalking" in steps, as LiveTalking does for
     live speech at 25 frames per second (`align` and `mel_padding` do not matter then)."""
-    step_frames: int = 16
+    step_frames: Annotated[int, Between(1, 1_000)] = 16
     """Video frames per step of "livetalking"."""
-    map: str = ""
+    map: Annotated[str, Length(MAX_PATH)] = ""
     """Several faces with a sound each: "0=a.wav,1=b.wav"; faces are numbered from the left in the first frame."""
-    face_index: int | None = None
+    face_index: Annotated[int | None, Between(0, 9_999)] = None
     """Which face, numbered from the left in the first frame; default: the largest. The same as selecting it by
     index."""
     static: bool = False
@@ -59,7 +60,7 @@ class Wav2LipConfig:
     keep_features: Literal["pictures", "loops", "never"] = "pictures"
     """Keep what the network computes of the source faces in the cache folder for the next run, on CPUs: of "pictures",
     where it saves a quarter of a second; of short "loops" too, where it saves nothing; "never"."""
-    threads: int = 0
+    threads: Annotated[int, THREADS] = 0
     """Threads of the network on the CPU; 0 takes every core."""
     compile: bool = False
     """Compile the network with torch.compile, where it runs on PyTorch; needs a C++ compiler on CPUs."""
@@ -67,20 +68,13 @@ class Wav2LipConfig:
     """Write a trace of every stage and operator for chrome://tracing or ui.perfetto.dev, .json."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if len(self.pads) != 4:
             raise OptionError(f"pads are {self.pads}.", accepted="four whole numbers: top, bottom, left, right")
-        if not 0 <= self.feather <= 0.4:
-            raise OptionError(f"feather is {self.feather}.", accepted="0 to 0.4")
-        if self.threads < 0:
-            raise OptionError(f"threads is {self.threads}.", accepted="0 to choose, or more")
-        if str(self.batch_size) != "auto" and (not str(self.batch_size).isdigit() or int(self.batch_size) < 1):
-            raise OptionError(f"batch_size is {self.batch_size!r}.", accepted="auto, or a number from 1")
-        if self.face_index is not None and self.face_index < 0:
-            raise OptionError(f"face_index is {self.face_index}.", accepted="0 or more")
+        if not re.fullmatch(r"auto|[1-9][0-9]{0,3}", str(self.batch_size)):
+            raise OptionError(f"batch_size is {shown(self.batch_size)}.", accepted="auto, or a number from 1 to 9999")
         if self.map and self.face_index is not None:
             raise OptionError("face_index and map were both given.", remedy="leave one of them out")
-        if self.step_frames < 1:
-            raise OptionError(f"step_frames is {self.step_frames}.", accepted="1 or more")
         if self.map and self.windows != "sound":
             raise OptionError(
                 f"map was given with windows {self.windows!r}: live speech has one face.",

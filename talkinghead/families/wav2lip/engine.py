@@ -17,7 +17,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ from talkinghead.backends.base import OperatorTime
 from talkinghead.backends.gate import exact_place, psnr_db
 from talkinghead.backends.placement import HIGHEST_PSNR_DB
 from talkinghead.backends.processor import available_cores
+from talkinghead.bounds import THREADS, Between, check_fields
 from talkinghead.contracts import FloatArray, Frame
 from talkinghead.engine.cache import NullCache
 from talkinghead.engine.context import RunContext
@@ -89,11 +90,14 @@ class Request:
 class EngineOptions:
     """How the engine works; see `Wav2LipConfig` for what users choose."""
 
-    batch_size: int = 0
+    batch_size: Annotated[int, Between(0, 9_999)] = 0
     latency: bool = False
-    threads: int = 0
+    threads: Annotated[int, THREADS] = 0
     profile: bool = False
     compile: bool = False
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     def batch(self, device: str) -> int:
         """Frames per call."""

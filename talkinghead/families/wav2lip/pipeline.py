@@ -26,7 +26,15 @@ from talkinghead.contracts import (
 )
 from talkinghead.engine.cache import NullCache
 from talkinghead.engine.context import RunContext
-from talkinghead.engine.head import DEFAULT_FPS, Description, Head, LoadOptions, PrepareOptions, RenderOptions
+from talkinghead.engine.head import (
+    DEFAULT_FPS,
+    Description,
+    Head,
+    LoadOptions,
+    PrepareOptions,
+    RenderOptions,
+    usable_fps,
+)
 from talkinghead.engine.listener import Heard, Listener, WholeSound, hear_all
 from talkinghead.engine.options import build_config
 from talkinghead.engine.runner import Stage
@@ -171,9 +179,9 @@ class Wav2LipHead(Head[Wav2LipAvatar, Windows]):
                     remedy="leave the rate out, or the windows",
                 )
             return Fraction(LIVE_FPS)
-        if self.compat:
-            return avatar.fps or options.fps or DEFAULT_FPS
-        return options.fps or avatar.fps or DEFAULT_FPS
+        if self.compat and avatar.fps is not None:
+            return usable_fps(avatar.fps)
+        return options.fps or usable_fps(avatar.fps)
 
     def frames_needed(self, options: PrepareOptions, source_fps: Fraction | None) -> int | None:
         """Under `compat` a video keeps its own rate, whatever is asked for."""

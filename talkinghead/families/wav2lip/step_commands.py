@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from talkinghead.bounds import PIXELS, Between
+from talkinghead.media.options import CROPS, RESIZE_FACTORS
 from talkinghead.terminal import console
 from talkinghead.terminal.apart import AROUND, WRITTEN
 from talkinghead.terminal.placing import Backend, Device, Precision
@@ -22,18 +24,24 @@ Static = Annotated[bool, typer.Option("--static", help="Use the first frame only
 MelPadding = Annotated[
     str, typer.Option("--mel-padding", help="zeros (as librosa since 0.9) or reflect (as before), at both ends.")
 ]
-Resize = Annotated[int, typer.Option("--resize_factor", "--resize-factor", help="Divide width and height by this.")]
+Resize = Annotated[
+    int, RESIZE_FACTORS, typer.Option("--resize_factor", "--resize-factor", help="Divide width and height by this.")
+]
 Crop = Annotated[
-    Four | None, typer.Option("--crop", help="top bottom left right after resizing and rotating; -1: the edge.")
+    Four | None, CROPS, typer.Option("--crop", help="top bottom left right after resizing and rotating; -1: the edge.")
 ]
 Rotate = Annotated[bool, typer.Option("--rotate", help="Turn by 90 degrees clockwise.")]
-Pads = Annotated[Four, typer.Option("--pads", help="Pixels added to the box: top bottom left right.")]
+Pads = Annotated[Four, PIXELS, typer.Option("--pads", help="Pixels added to the box: top bottom left right.")]
 NoSmooth = Annotated[bool, typer.Option("--nosmooth", help="Do not smooth the boxes over time.")]
-Box = Annotated[Four | None, typer.Option("--box", help="Fixed box, top bottom left right; nothing is detected.")]
+Box = Annotated[
+    Four | None, PIXELS, typer.Option("--box", help="Fixed box, top bottom left right; nothing is detected.")
+]
 DetectorName = Annotated[str, typer.Option("--detector", help="Face detector; s3fd is the published one.")]
 DetectorModel = Annotated[Path | None, typer.Option("--detector-model", help="Its weights, such as s3fd.pth.")]
 BatchSize = Annotated[
-    int, typer.Option("--batch_size", "--batch-size", help="Faces per call of the network; 0 chooses.")
+    int,
+    Between(0, 9_999),
+    typer.Option("--batch_size", "--batch-size", help="Faces per call of the network; 0 chooses."),
 ]
 
 
@@ -54,7 +62,7 @@ def chunk_mel(
     mel: Annotated[Path, typer.Option("--mel", help="Mel spectrogram, from extract-mel.")],
     out: Annotated[Path, typer.Option("--out", help="Windows, .npy [N, 80, 16]."), WRITTEN],
     fps: Annotated[str, typer.Option("--fps", help="Frame rate of the video: 25, 29.97, 30000/1001.")] = "25",
-    step: Annotated[int, typer.Option("--step", help="Columns per window.")] = 16,
+    step: Annotated[int, Between(1, 10_000), typer.Option("--step", help="Columns per window.")] = 16,
     report: Report = None,
     force: Force = False,
 ) -> None:

@@ -9,12 +9,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from talkinghead.bounds import SEEDS, Between, check_fields
 from talkinghead.contracts import SPEECH_RATE_HZ, Frame, Phone
 from talkinghead.families.talkinggaussian.checkpoint import (
     CanonicalCloud,
@@ -50,19 +51,16 @@ Values = NDArray[np.float64]
 class ProceduralConfig:
     """What is built."""
 
-    size: int = 512
+    size: Annotated[int, Between(32, 4_096)] = 512
     """Side of the pictures in pixels."""
-    detail: float = 1.0
+    detail: Annotated[float, Between(0.1, 4)] = 1.0
     """1 gives about 60 000 Gaussians; their number grows with the square."""
-    num_frames: int = 0
+    num_frames: Annotated[int, Between(0, 1_000_000)] = 0
     """Frames of the recording; 0: as long as the sentence."""
-    seed: int = 0
+    seed: Annotated[int, SEEDS] = 0
 
     def __post_init__(self) -> None:
-        if not 32 <= self.size <= 4096:
-            raise ValueError(f"size is {self.size}, not 32 to 4096")
-        if not 0.1 <= self.detail <= 4:
-            raise ValueError(f"detail is {self.detail}, not 0.1 to 4")
+        check_fields(self)
 
 
 def quaternions(tangents: Values, normals: Values) -> Values:
