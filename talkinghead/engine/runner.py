@@ -21,6 +21,8 @@ from talkinghead.engine.context import CancelToken
 
 T = TypeVar("T")
 
+QUEUE_BYTES = 256 * 1024 * 1024
+"""Frames that may wait between two stages, where that is fewer than the stage's `queue_size`; one always may."""
 _POLL_S = 0.1
 """How often a blocked stage looks whether the run was stopped."""
 
@@ -156,7 +158,11 @@ class Run:
             return
 
     def _put(self, channel: queue.Queue[Any], value: Any) -> None:
+        room = max(1, QUEUE_BYTES // max(1, _bytes_of(value)))
         while not self._stop.is_set():
+            if channel.qsize() >= room:  # nobody else puts: it cannot fill meanwhile
+                time.sleep(_POLL_S / 10)
+                continue
             try:
                 channel.put(value, timeout=_POLL_S)
                 return
@@ -178,6 +184,14 @@ class Run:
             if isinstance(value, _Failure):
                 raise value.error
             yield value
+
+
+def _bytes_of(value: Any) -> int:
+    """Bytes of an array, or of the arrays of a frame's record."""
+    own = getattr(value, "nbytes", None)
+    if isinstance(own, int):
+        return own
+    return sum(int(getattr(part, "nbytes", 0)) for part in vars(value).values()) if hasattr(value, "__dict__") else 0
 
 
 def _timed_input(values: Iterator[T], clock: _Clock) -> Iterator[T]:

@@ -48,6 +48,17 @@ class EncoderFacts:
     """Four letters that some players insist on."""
 
 
+MAX_LEVEL_MACROBLOCKS = 36_864
+"""Blocks of 16 x 16 pixels in a frame of H.264 level 5.2, the highest that players decode in hardware."""
+LARGE_X264 = {"x264-params": "rc-lookahead=0:sync-lookahead=0:mbtree=0:bframes=0:ref=1:sliced-threads=1"}
+"""For larger frames: each one that the encoder holds takes hundreds of megabytes."""
+
+
+def macroblocks(width: int, height: int) -> int:
+    """Blocks of 16 x 16 pixels that cover a frame."""
+    return -(-width // 16) * -(-height // 16)
+
+
 _VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
 
 ENCODERS: tuple[EncoderFacts, ...] = (
@@ -239,7 +250,8 @@ def set_up(
     context.pix_fmt = options.pixel_format or facts.pixel_format
     context.framerate = fps
     context.time_base = 1 / fps
-    context.options = encoder_options(facts, options)
+    large = macroblocks(width, height) > MAX_LEVEL_MACROBLOCKS
+    context.options = encoder_options(facts, options) | (LARGE_X264 if large and facts.name == "libx264" else {})
     if facts.codec == "av1":
         os.environ.setdefault("SVT_LOG", "1")  # errors only: SVT-AV1 writes to the terminal past FFmpeg's own log
     if facts.tag:
@@ -249,8 +261,8 @@ def set_up(
         context.color_range = av.video.reformatter.ColorRange.MPEG
         context.colorspace = context.color_primaries = context.color_trc = 1  # BT.709
     if facts.name == "libx264":
-        # As FFmpeg's own program does; PyAV's default, slices, compresses a little worse.
-        context.thread_type = "FRAME"
+        # Frames as FFmpeg's own program does; PyAV's default, slices, compresses a little worse and holds less.
+        context.thread_type = "SLICE" if large else "FRAME"
     if options.threads:
         context.thread_count = options.threads
     with priorities_kept():

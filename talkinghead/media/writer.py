@@ -27,9 +27,11 @@ from talkinghead.files import (
 from talkinghead.media.colour import FromRgb
 from talkinghead.media.container import encode, open_input, video_stream
 from talkinghead.media.encoders import (
+    MAX_LEVEL_MACROBLOCKS,
     EncoderFacts,
     candidates,
     encoder_status,
+    macroblocks,
     open_encoder,
     set_up,
     transparent_encoder,
@@ -225,6 +227,7 @@ class VideoWriter:
                     self._sink = _PngSink(self._pending.temporary, self._size, fps, sound, encoders[0].pixel_format)
                 else:
                     facts = _pick_encoder(encoders, options, *self._size, fps, self._notes)
+                    self._notes.extend(_too_large_for_players(facts, width, height))
                     self._sink = _FileSink(
                         self._pending.temporary,
                         suffix,
@@ -547,6 +550,18 @@ def _pick_encoder(
         f"No encoder for {options.codec!r} works here ({'; '.join(failures)}).",
         remedy="check --preset, --crf and the size, or choose another codec; `talkinghead doctor` lists what works",
     )
+
+
+def _too_large_for_players(facts: EncoderFacts, width: int, height: int) -> list[str]:
+    blocks = macroblocks(width, height)
+    if facts.codec != "h264" or blocks <= MAX_LEVEL_MACROBLOCKS:
+        return []
+    factor = next(k for k in range(2, 100) if macroblocks(width // k, height // k) <= MAX_LEVEL_MACROBLOCKS)
+    return [
+        f"Frames of {width}x{height} pixels are beyond H.264 level 5.2 ({blocks} macroblocks; it ends at "
+        f"{MAX_LEVEL_MACROBLOCKS}): most players cannot show this video, and it takes long to make. "
+        f"--resize-factor {factor} makes one of {width // factor}x{height // factor}."
+    ]
 
 
 def _knows_preset(facts: EncoderFacts, preset: str) -> bool:

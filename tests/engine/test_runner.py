@@ -14,8 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from talkinghead.engine import runner
 from talkinghead.engine.context import CancelToken
 from talkinghead.engine.runner import Stage, run_stages
+from talkinghead.engine.timeline import PlannedFrame
 from talkinghead.errors import Cancelled
 
 BOTH = pytest.mark.parametrize("overlap", [True, False], ids=["overlapped", "sequential"])
@@ -311,3 +313,21 @@ def test_a_slow_consumer_bounds_what_is_in_flight():
     time.sleep(0.3)
     assert made <= 1 + 3 + 3 + 2 + 1  # taken, queued, one in each stage's hands, one read ahead
     run.close()
+
+
+def test_large_frames_are_bounded_by_their_bytes(monkeypatch):
+    monkeypatch.setattr(runner, "QUEUE_BYTES", 3 * 2**20)
+    frames = (PlannedFrame(i, i, np.zeros((2**20,), np.uint8)) for i in range(40))
+    made = 0
+
+    def counted(values):
+        nonlocal made
+        for value in values:
+            made += 1
+            yield value
+
+    run = iter(run_stages(frames, [Stage("a", counted, 8), Stage("b", each(lambda x: x.frame), 8)]))
+    assert next(run) is not None
+    time.sleep(0.3)
+    assert made <= 1 + 3 + 3 + 2 + 1  # as above, with 3 MB of frames in each queue
+    assert len(list(run)) == 39

@@ -685,3 +685,25 @@ def test_every_error_is_ours(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="uint8"):
         write_video(tmp_path / "a.mp4", [np.zeros((10, 10, 3), np.float32)], fps=Fraction(25))  # type: ignore[list-item]
     assert only_file(tmp_path) == []
+
+
+@pytest.mark.parametrize(("size", "factor"), [((4096, 2304), None), ((4096, 2320), 2), ((12000, 9000), 4)])
+def test_frames_beyond_what_players_show_are_said(size: tuple[int, int], factor: int | None, tmp_path: Path) -> None:
+    """H.264 level 5.2 ends at 36,864 blocks of 16 x 16 pixels."""
+    width, height = size
+    writer = VideoWriter(tmp_path / "a.mp4", width=width, height=height, fps=Fraction(25))
+    if size[0] < 5000:
+        writer.write(np.zeros((height, width, 3), np.uint8))
+        notes = writer.close().notes
+    else:
+        notes = tuple(writer._notes)
+        writer.abort()
+    if factor is None:
+        assert notes == ()
+    else:
+        assert len(notes) == 1
+        assert "level 5.2" in notes[0]
+        assert f"--resize-factor {factor}" in notes[0]
+    other = VideoWriter(tmp_path / "b.mkv", width=width, height=height, fps=Fraction(25), options=EncodeOptions("vp9"))
+    other.abort()
+    assert other._notes == []
