@@ -20,6 +20,7 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoRef
 from numpy.typing import NDArray
 
 from talkinghead.contracts import Frame
+from talkinghead.media.srgb import HDR_TRANSFERS
 
 BAND_PIXELS = 1 << 22
 """Larger frames are converted in bands of rows, so that what lies between takes little memory."""
@@ -38,10 +39,7 @@ RED_BLUE_WEIGHTS = {
 MATRIX_NAMES = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
 """Matrices by their number in H.273, which is FFmpeg's."""
 
-HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
-"""Transfer functions of high dynamic range, by their number in H.273."""
-
-_UNSPECIFIED, _FULL_RANGE, _BT709 = 2, 2, 1
+_UNSPECIFIED, _FULL_RANGE, _BT709, _BT2020 = 2, 2, 1, 9
 _REPEAT_CHROMA = Interpolation.POINT | Interpolation.ACCURATE_RND
 _AVERAGE_CHROMA = Interpolation.AREA | Interpolation.ACCURATE_RND
 _PACKED = {name: name.replace("24", "") for name in ("rgb24", "bgr24", "rgba", "bgra", "argb", "abgr", "rgb0", "bgr0")}
@@ -87,7 +85,7 @@ class ToRgb:
         if has_alpha(kind):
             return self._packed_on_white(frame)
         if frame.color_trc in HDR_TRANSFERS:
-            return self._standard_range(frame)
+            return _standard_range(frame, self._threads)
         green, blue, red = (_plane(plane) for plane in self._reformat(frame, "gbrp").planes)
         return np.asarray(cv2.merge([red, green, blue]), np.uint8)
 
@@ -97,19 +95,6 @@ class ToRgb:
 
     def _packed(self, frame: av.VideoFrame, name: str) -> Frame:
         return np.asarray(self._reformat(frame, name).to_ndarray(), np.uint8)
-
-    def _standard_range(self, frame: av.VideoFrame) -> Frame:
-        """High dynamic range and wide gamut mapped to BT.709 by libswscale: reference white becomes white."""
-        with _hdr_lock:
-            mapped = _hdr_reformatter.reformat(
-                frame,
-                format="rgb24",
-                dst_color_trc=_BT709,
-                dst_color_primaries=_BT709,
-                interpolation=_REPEAT_CHROMA,
-                threads=self._threads,
-            )
-        return np.ascontiguousarray(np.asarray(mapped.to_ndarray(), np.uint8))
 
     def _reformat(self, frame: av.VideoFrame, name: str) -> av.VideoFrame:
         untagged = frame.colorspace == _UNSPECIFIED and not frame.format.is_rgb
@@ -125,6 +110,59 @@ class ToRgb:
         if self._untagged == "auto":
             return "bt709" if frame.width >= HD_WIDTH or frame.height >= HD_HEIGHT else "bt601"
         return self._untagged
+
+
+def rgb_from_hdr(picture: NDArray[np.uint16], transfer: int, primaries: int | None) -> Frame:
+    """RGB uint8 [H, W, 3] in the standard range of a picture of high dynamic range, mapped as videos are.
+
+    Args:
+        picture: RGB uint16 [H, W, 3], 65535 is the highest number.
+        transfer: a key of HDR_TRANSFERS.
+        primaries: by their number in H.273; None is BT.2020.
+    """
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb48le")
+    frame.color_trc, frame.color_primaries = transfer, primaries if primaries not in (None, _UNSPECIFIED) else _BT2020
+    frame.color_range = _FULL_RANGE
+    return _standard_range(frame, conversion_threads())
+
+
+def _standard_range(frame: av.VideoFrame, threads: int) -> Frame:
+    """High dynamic range and wide gamut mapped to BT.709 by libswscale: reference white becomes white."""
+    with _hdr_lock:
+        mapped = _hdr_reformatter.reformat(
+            frame,
+            format="rgb24",
+            dst_color_trc=_BT709,
+            dst_color_primaries=_BT709,
+            interpolation=_REPEAT_CHROMA,
+            threads=threads,
+        )
+    return np.ascontiguousarray(np.asarray(mapped.to_ndarray(), np.uint8))
+
+
+def rgb_of_still(frame: av.VideoFrame, matrix: str) -> NDArray[np.uint16]:
+    """RGB uint16 [H, W, 3], 65535 is full, of planar YUV of 8 to 16 bits; its colours are not mapped in any way.
+
+    Chroma is interpolated, as programs for photographs do; videos repeat it (see above).
+
+    Args:
+        matrix: a name from RED_BLUE_WEIGHTS, for frames that do not name their own.
+    """
+    bits = frame.format.components[0].bits
+    kind = np.dtype("<u2" if bits > 8 else "u1")
+    size = (frame.width, frame.height)
+    planes = []
+    for plane in frame.planes[:3]:
+        rows = np.frombuffer(memoryview(plane), kind).reshape(-1, plane.line_size // kind.itemsize)
+        rows = rows[: plane.height, : plane.width].astype(np.float32)
+        planes.append(cv2.resize(rows, dsize=size, interpolation=cv2.INTER_LINEAR))
+    full = frame.color_range == _FULL_RANGE or frame.format.name.startswith("yuvj")
+    scale = 255 / (2**bits - 1) if full else 2.0 ** (8 - bits)
+    middle = 128 - 2 ** (bits - 1) * scale  # of chroma, in units of 8 bits
+    stack = [planes[0] * scale, *(plane * scale + middle for plane in planes[1:])]
+    stack = stack if len(stack) == 3 else [stack[0], *[np.full_like(stack[0], 128)] * 2]
+    rgb = cv2.transform(cv2.merge(stack), rgb_from_yuv(MATRIX_NAMES.get(frame.colorspace, matrix), full))
+    return np.asarray(np.clip(np.rint(rgb * 257), 0, 65535), np.uint16)
 
 
 def rgb_from_planes(planes: list[NDArray[np.uint8]], matrix: str, full_range: bool) -> Frame:

@@ -15,10 +15,11 @@ import numpy as np
 
 from talkinghead.errors import MediaError, UnreadableMedia
 from talkinghead.files import existing_file
+from talkinghead.media.animation import timeline_of
 from talkinghead.media.container import Check, open_input, packets
 from talkinghead.media.limits import MAX_PACKETS, check_sound_format
 from talkinghead.media.options import FrameOptions
-from talkinghead.media.pictures import picture_format, read_picture
+from talkinghead.media.pictures import load, picture_format
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -156,26 +157,29 @@ def probe(path: str | os.PathLike[str], *, check: Check | None = None) -> MediaP
         MediaNotFound, UnreadableMedia
     """
     file = existing_file(path)
-    kind = picture_format(file)
-    return _probe_picture(file, kind) if kind is not None else _probe_streams(file, check)
+    return _probe_picture(file) if picture_format(file) is not None else _probe_streams(file, check)
 
 
-def _probe_picture(path: Path, kind: str) -> MediaProbe:
-    height, width = read_picture(path).shape[:2]
+def _probe_picture(path: Path) -> MediaProbe:
+    """By its header alone."""
+    _, header = load(path)
+    width, height = header.turn.size(header.width, header.height)
+    line, notes = timeline_of(header) if header.is_animated else (None, ())
+    intervals = np.diff(line.ticks) * float(line.time_base) if line is not None else None
     track = VideoTrack(
         index=0,
-        codec=kind,
+        codec=header.kind,
         width=width,
         height=height,
         pixel_format=None,
-        num_frames=1,
+        num_frames=len(line) if line is not None else 1,
         declared_frames=None,
-        fps=None,
-        variable_frame_rate=False,
-        shortest_interval_s=None,
-        longest_interval_s=None,
+        fps=line.rate if line is not None else None,
+        variable_frame_rate=line is not None and not line.constant,
+        shortest_interval_s=float(intervals.min()) if intervals is not None else None,
+        longest_interval_s=float(intervals.max()) if intervals is not None else None,
         start_s=None,
-        duration_s=None,
+        duration_s=float(line.duration_s) if line is not None else None,
         num_key_frames=1,
         rotation_degrees=0,
         mirrored=False,
@@ -187,7 +191,8 @@ def _probe_picture(path: Path, kind: str) -> MediaProbe:
         bit_rate=None,
         is_cover=False,
     )
-    return MediaProbe(path, "image", kind, path.stat().st_size, None, (track,), (), (), ())
+    kind = "image" if line is None else "video"
+    return MediaProbe(path, kind, header.kind, path.stat().st_size, None, (track,), (), (), notes)
 
 
 @dataclass

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -16,88 +16,70 @@ from numpy.typing import NDArray
 from talkinghead.contracts import Frame, MediaInfo
 from talkinghead.errors import OutputError, UnreadableMedia
 from talkinghead.files import existing_file, file_sha256, write_bytes
+from talkinghead.media import heif
+from talkinghead.media.headers import BrokenHeader, Header, picture_format, read_header
 from talkinghead.media.limits import MAX_PIXELS, MEGAPIXEL
-from talkinghead.media.options import FrameOptions
-from talkinghead.media.transform import Transform, Turn, content_digest, display_turn, frame_indices
+from talkinghead.media.options import AS_THEY_ARE, FrameOptions
+from talkinghead.media.srgb import Meaning, to_srgb
+from talkinghead.media.transform import NO_TURN, Transform, Turn, content_digest, frame_indices
 
-ACCEPTED = "JPEG, PNG, WebP, BMP, TIFF or AVIF"
-
-_HEIC_BRANDS = {b"heic", b"heix", b"mif1", b"msf1", b"hevc", b"heim", b"heis"}
-_BMP_HEADER_SIZES = {12, 40, 52, 56, 64, 108, 124}
-
-EXIF_TURNS = {
-    1: Turn(False, 0),
-    2: Turn(True, 0),
-    3: Turn(False, 180),
-    4: Turn(True, 180),
-    5: Turn(True, 270),
-    6: Turn(False, 90),
-    7: Turn(True, 90),
-    8: Turn(False, 270),
-}
-"""What undoes each EXIF orientation."""
-
-
-def picture_format(path: Path) -> str | None:
-    """Name of the still picture format by the file's first bytes, or None if it is not one."""
-    with path.open("rb") as file:
-        head = file.read(32)
-    if head.startswith(b"\xff\xd8\xff"):
-        return "jpeg"
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "png"
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "webp"
-    if head.startswith(b"BM") and len(head) >= 18 and struct.unpack_from("<I", head, 14)[0] in _BMP_HEADER_SIZES:
-        return "bmp"
-    if head[:4] in (b"II*\0", b"MM\0*"):
-        return "tiff"
-    if head[4:8] == b"ftyp" and head[8:12] in (b"avif", b"avis"):
-        return "avif"
-    if head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS:
-        return "heic"
-    return None
+ACCEPTED = "JPEG, PNG, WebP, BMP, TIFF, AVIF or HEIC"
+MAX_SHRINKING = 4
+"""A picture that `resize_factor` makes smaller may have so many times the pixels that are accepted otherwise."""
+FULL_BYTES = 8
+"""Bytes of a decoded pixel from which on a picture of `max_pixels` is too large: four channels of 16 bits."""
+MAX_FILE_BYTES = 16
+"""Bytes of a file for each pixel that is accepted: no picture needs more, and the file is read at once."""
 
 
 def read_picture(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Frame:
-    """Read a still picture as it is meant to be seen.
+    """Read a picture as it is meant to be seen; of an animation, its first frame.
 
-    EXIF orientation is applied; transparency is laid on white; grey becomes RGB; 16 bits per channel are rounded to 8.
-    Colour profiles are ignored, as OpenCV and the published scripts do.
+    The turn that the file asks for is applied (EXIF; in AVIF and HEIC the container's own); colours of profiles and of
+    wide gamuts become sRGB; transparency is laid on white; grey becomes RGB; deeper colours are rounded to 8 bits.
 
     Returns:
         RGB uint8 [H, W, 3].
     Raises:
         MediaNotFound, UnreadableMedia: not a picture, damaged, or more than `max_pixels`.
     """
-    return _read(existing_file(path), max_pixels)[0]
+    return PictureSource(existing_file(path), FrameOptions(max_pixels=max_pixels)).frame
 
 
 class PictureSource:
     """A still picture as a source of one frame."""
 
-    def __init__(self, path: Path, options: FrameOptions) -> None:
+    def __init__(self, path: Path, options: FrameOptions, opened: tuple[bytes, Header] | None = None) -> None:
         self._path = path
         self._options = options
-        picture, self._warnings = _read(path, options.max_pixels)
-        height, width = picture.shape[:2]
-        transform = Transform.plan(width, height, options)
-        self._frame = transform.apply(picture)
+        data, header = opened or load(path, options)
+        picture = decode(path, data, header)
+        height, width = picture.frame.shape[:2]
+        self._frame = Transform.plan(width, height, options, picture.turn).apply(picture.frame)
+        self._warnings = picture.notes
+        if header.pages > 1:
+            self._warnings += (f"{path.name} holds {header.pages} pictures; the first is used.",)
+        shown = picture.turn.size(width, height)
         self._info = MediaInfo(
             path=path,
             kind="image",
-            width=width,
-            height=height,
+            width=shown[0],
+            height=shown[1],
             fps=None,
             num_frames=1,
             duration_s=None,
             has_audio=False,
-            codec=picture_format(path) or "",
+            codec=header.kind,
         )
 
     @property
     def info(self) -> MediaInfo:
         return self._info
+
+    @property
+    def frame(self) -> Frame:
+        """The picture."""
+        return self._frame
 
     @property
     def fps(self) -> Fraction | None:
@@ -149,66 +131,73 @@ def encode_png(frame: Frame) -> bytes:
     return data.tobytes()
 
 
-def _read(path: Path, max_pixels: int) -> tuple[Frame, tuple[str, ...]]:
-    codec = picture_format(path)
-    if codec is None:
+def load(path: Path, options: FrameOptions = AS_THEY_ARE) -> tuple[bytes, Header]:
+    """The bytes of a picture and what it says about itself; nothing is decoded.
+
+    Raises:
+        UnreadableMedia: not a picture, a damaged header, or larger than the options accept.
+    """
+    file_bytes = path.stat().st_size
+    if picture_format(path) is None:
         raise UnreadableMedia(f"{str(path)!r} is not a picture.", accepted=ACCEPTED)
-    if codec == "heic":
+    allowed = MAX_FILE_BYTES * options.max_pixels + (1 << 24)
+    if file_bytes > allowed:
         raise UnreadableMedia(
-            f"{str(path)!r} is a HEIC picture, which cannot be read.",
-            accepted=ACCEPTED,
-            remedy="export it as JPEG or PNG",
+            f"{str(path)!r} is a picture file of {file_bytes / 1e6:.0f} MB.",
+            accepted=f"at most {allowed / 1e6:.0f} MB",
+            remedy="export it as JPEG or PNG, or allow more with --max-pixels",
         )
     data = path.read_bytes()
-    check_pixels(path, _stored_size(data, codec), max_pixels)
-    flags = cv2.IMREAD_UNCHANGED
-    if codec == "tiff":  # has its own orientation and may be CMYK, which only the conversion to colour understands
-        flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
     try:
-        stored, kinds, metadata = _decode_quietly(data, flags)
-    except cv2.error as error:
-        raise UnreadableMedia(f"{str(path)!r} cannot be decoded: {error.err}.", accepted=ACCEPTED) from error
-    if stored is None or stored.size == 0:
-        return _read_damaged(path, data, codec, max_pixels)
-    check_pixels(path, (stored.shape[1], stored.shape[0]), max_pixels)
-    exif = next(
-        (bytes(np.asarray(m)) for k, m in zip(kinds, metadata, strict=False) if k == cv2.IMAGE_METADATA_EXIF), b""
-    )
-    frame = EXIF_TURNS.get(exif_orientation(exif), Turn()).apply(rgb_from_stored(stored))
-    return np.ascontiguousarray(frame), ()
-
-
-def _decode_quietly(data: bytes, flags: int) -> tuple[NDArray[Any] | None, Sequence[int], Sequence[NDArray[Any]]]:
-    """OpenCV's decoder without its messages on the terminal: (picture, kinds of metadata, metadata)."""
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    try:
-        picture, kinds, metadata = cv2.imdecodeWithMetadata(np.frombuffer(data, np.uint8), flags=flags)
-    finally:
-        cv2.utils.logging.setLogLevel(level)
-    return picture, kinds, metadata
-
-
-def _read_damaged(path: Path, data: bytes, codec: str, max_pixels: int) -> tuple[Frame, tuple[str, ...]]:
-    """What FFmpeg, which is more patient than OpenCV, makes of a damaged picture."""
-    from talkinghead.media.colour import ToRgb
-    from talkinghead.media.container import first_picture
-
-    picture = first_picture(data, f"{codec}_pipe", max_pixels=max_pixels)
-    if picture is None:
+        header = read_header(data)
+    except BrokenHeader as error:
         raise UnreadableMedia(
-            f"{str(path)!r} is a damaged {codec.upper()} picture.",
-            accepted=ACCEPTED,
-            remedy="copy or export it again",
-        )
-    check_pixels(path, (picture.width, picture.height), max_pixels)
-    turn, _ = display_turn(picture)
-    frame = np.ascontiguousarray(turn.apply(ToRgb()(picture)))
-    return frame, (f"{path.name} is damaged; a part of the picture is blank or wrong.",)
+            f"{str(path)!r} {error}.", accepted=ACCEPTED, remedy="export it again as JPEG or PNG"
+        ) from error
+    check_header(path, header, options)
+    return data, header
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """A picture as its file has it."""
+
+    frame: Frame
+    turn: Turn
+    """What is still to be done."""
+    notes: tuple[str, ...]
+
+
+def decode(path: Path, data: bytes, header: Header) -> Decoded:
+    """The picture before any turn.
+
+    Raises:
+        UnreadableMedia: damaged, or of a kind that no decoder here knows.
+    """
+    if header.kind == "heic":
+        from talkinghead.media.heic import decode_heic
+
+        stored = decode_heic(path, data, header)
+    else:
+        stored = _decoded(path, data, header)
+    frame, notes = to_srgb(stored.numbers, stored.full, meaning_of(header), premultiplied=stored.premultiplied)
+    if header.ink:
+        notes.append("The picture is made for printing (CMYK); its colours are near, not exact.")
+    if header.crop is not None:
+        top, bottom, left, right = header.crop
+        frame = frame[top:bottom, left:right]
+    return Decoded(frame, NO_TURN if stored.turned else header.turn, (*stored.notes, *notes))
+
+
+def meaning_of(header: Header) -> Meaning:
+    """What the numbers of a picture mean."""
+    if header.ink:  # decoders make RGB of inks, without the profile
+        return Meaning()
+    return Meaning(header.profile, header.primaries, header.transfer)
 
 
 def check_pixels(path: Path, size: tuple[int, int] | None, max_pixels: int) -> None:
-    """Refuse pictures of absurd size.
+    """Refuse frames of absurd size, before memory is taken.
 
     Raises:
         UnreadableMedia
@@ -220,121 +209,179 @@ def check_pixels(path: Path, size: tuple[int, int] | None, max_pixels: int) -> N
         raise UnreadableMedia(f"{str(path)!r} has no pixels ({width}x{height}).")
     if width * height > max_pixels:
         raise UnreadableMedia(
-            f"{str(path)!r} has {width}x{height} pixels, {width * height / MEGAPIXEL:.0f} megapixels.",
-            accepted=f"at most {max_pixels / MEGAPIXEL:g} megapixels",
-            remedy="scale it down",
+            f"{str(path)!r} has {width}x{height} pixels, {_megapixels(width * height)}.",
+            accepted=f"at most {_megapixels(max_pixels)} (--max-pixels)",
+            remedy=_more_pixels(width * height, max_pixels) + "a smaller picture",
         )
 
 
-def rgb_from_stored(stored: NDArray[Any]) -> Frame:
-    """RGB uint8 [H, W, 3] from what OpenCV decodes: grey, BGR or BGRA, 8 or 16 bits, or float in [0, 1].
+def check_header(path: Path, header: Header, options: FrameOptions) -> None:
+    """Refuse pictures of absurd size, before memory is taken; `resize_factor` allows more.
 
-    Transparent parts show white.
+    Raises:
+        UnreadableMedia
     """
-    if stored.ndim == 2:
-        stored = stored[:, :, np.newaxis]
-    full = np.iinfo(stored.dtype).max if np.issubdtype(stored.dtype, np.integer) else 1.0
-    colour = stored[:, :, :3] if stored.shape[2] >= 3 else stored[:, :, :1]
-    alpha = stored[:, :, 3:] if stored.shape[2] == 4 else stored[:, :, 1:2] if stored.shape[2] == 2 else None
-    if alpha is not None and not np.all(alpha == full):
-        opacity = alpha.astype(np.float32) / np.float32(full)
-        mixed = colour.astype(np.float32) * (255 / float(full)) * opacity + 255 * (1 - opacity)
-        colour = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
-    elif colour.dtype != np.uint8:
-        colour = np.clip(np.rint(colour.astype(np.float32) * (255 / float(full))), 0, 255).astype(np.uint8)
-    if colour.shape[2] == 1:
-        return np.repeat(colour, 3, axis=2).astype(np.uint8)
-    return np.asarray(cv2.cvtColor(np.ascontiguousarray(colour), cv2.COLOR_BGR2RGB), np.uint8)
+    check_pixels(path, (header.width, header.height), max(header.width * header.height, 1))
+    deep = max(1.0, header.pixel_bytes / FULL_BYTES)
+    room = options.max_pixels / deep
+    allowed = room * min(options.resize_factor**2, MAX_SHRINKING)
+    if header.pixels <= allowed:
+        return
+    what = f"{header.width}x{header.height} pixels, {_megapixels(header.pixels)}"
+    if header.pixels > header.width * header.height:
+        what = f"{header.width}x{header.height} pixels, and parts of {_megapixels(header.pixels)}"
+    depth = f" of {header.pixel_bytes:g} bytes each" if deep > 1 else ""
+    smaller = ""
+    if header.pixels <= room * MAX_SHRINKING:
+        smaller = "--resize-factor 2, which makes it half as wide and high, or "
+    raise UnreadableMedia(
+        f"{str(path)!r} has {what}{depth}.",
+        accepted=f"at most {_megapixels(allowed)}{depth} (--max-pixels)",
+        remedy=smaller + _more_pixels(int(header.pixels * deep), options.max_pixels) + "a smaller picture",
+    )
 
 
-def exif_orientation(exif: bytes) -> int:
-    """Orientation 1 to 8 from an EXIF block (TIFF structure); 1 when there is none or it is damaged."""
-    exif = exif.removeprefix(b"Exif\0\0")
-    order = {b"II": "<", b"MM": ">"}.get(exif[:2])
-    if order is None:
-        return 1
+def _more_pixels(pixels: int, max_pixels: int) -> str:
+    if pixels > MAX_SHRINKING * max(max_pixels, MAX_PIXELS):
+        return ""
+    return f"--max-pixels {pixels} if there is the memory, or "
+
+
+def _megapixels(number: float) -> str:
+    millions = number / MEGAPIXEL
+    return f"{millions:.0f} megapixels" if millions >= 10 else f"{millions:.3g} megapixels"
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """What a decoder made of a picture, in OpenCV's order of channels."""
+
+    numbers: NDArray[Any]
+    full: float
+    """The number that stands for full light."""
+    premultiplied: bool = False
+    """Colours are as they appear on black."""
+    turned: bool = False
+    """The turn that the file asks for is done."""
+    notes: tuple[str, ...] = ()
+
+
+def _decoded(path: Path, data: bytes, header: Header) -> Stored:
+    if header.is_animated:
+        first = next(iter(animation_frames(data, 0, 1)), None)
+        if first is None:
+            raise damaged(path, header.kind)
+        return stored_numbers(first, header)
+    if (header.kind == "tiff" and header.components == 2) or header.has_alpha_mask:
+        return _with_ffmpeg(path, data, header)  # OpenCV leaves the opacity out
+    if header.unsigned_at:
+        data = _signed(data, header)
+    if header.kind == "avif":
+        data = heif.for_decoder(data, b"avif")
+    flags = cv2.IMREAD_UNCHANGED
+    if header.ink:  # which only the conversion to colour understands
+        flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        (offset,) = struct.unpack_from(order + "I", exif, 4)
-        (entries,) = struct.unpack_from(order + "H", exif, offset)
-        for entry in range(entries):
-            tag, kind, _, value = struct.unpack_from(order + "HHIH", exif, offset + 2 + 12 * entry)
-            if tag == 0x0112 and kind == 3:
-                return int(value) if value in EXIF_TURNS else 1
-    except struct.error:
-        pass
-    return 1
+        numbers = quietly(lambda: cv2.imdecode(np.frombuffer(data, np.uint8), flags))
+    except cv2.error as error:
+        raise UnreadableMedia(f"{str(path)!r} cannot be decoded: {error.err}.", accepted=ACCEPTED) from error
+    if (numbers is None or numbers.size == 0) and header.unusual:
+        raise UnreadableMedia(
+            f"{str(path)!r} is a TIFF picture of a depth that cannot be read, or damaged.",
+            accepted="8 or 16 bits, whole numbers of 32 bits, or floats of 32 or 64",
+            remedy="export it again with 8 or 16 bits",
+        )
+    if (numbers is None or numbers.size == 0) and header.kind == "avif":
+        raise damaged(path, header.kind)
+    if numbers is None or numbers.size == 0:
+        found = _with_ffmpeg(path, data, header)
+        return replace(found, notes=(f"{path.name} is damaged; a part of the picture is blank or wrong.",))
+    return stored_numbers(numbers, header)
 
 
-def _stored_size(data: bytes, codec: str) -> tuple[int, int] | None:
-    """(width, height) from a picture's header, before it is decoded; None if the header does not tell."""
+def _signed(data: bytes, header: Header) -> bytes:
+    """A TIFF file whose numbers of 32 bits are called signed: OpenCV knows no others. The bits stay the same."""
+    changed = bytearray(data)
+    for at in header.unsigned_at:
+        changed[at : at + 2] = b"\2\0" if data[:2] == b"II" else b"\0\2"
+    return bytes(changed)
+
+
+def stored_numbers(numbers: NDArray[Any], header: Header) -> Stored:
+    """What the numbers that OpenCV decoded stand for."""
+    if header.transparent_grey is not None and numbers.ndim == 2:
+        top = np.iinfo(numbers.dtype).max
+        opacity = np.where(numbers == header.transparent_grey, 0, top).astype(numbers.dtype)
+        numbers = np.dstack([numbers, opacity])
+    if header.extra == 0 and numbers.ndim == 3 and numbers.shape[2] == 4:
+        numbers = numbers[:, :, :3]  # not said to be opacity
+    turned = header.turned
+    if numbers.dtype == np.uint8:  # libtiff multiplies colours of 8 bits by their opacity
+        return Stored(numbers, 255, premultiplied=header.extra in (1, 2), turned=turned)
+    if numbers.dtype == np.uint16:
+        full = 2**header.depth - 1 if header.kind == "avif" and header.depth else 65535
+        return Stored(numbers, full, premultiplied=header.extra == 1, turned=turned)
+    if numbers.dtype == np.int32 and header.unsigned_at:
+        numbers = numbers.view(np.uint32)
+    return _of_unusual_range(numbers, header)
+
+
+def _of_unusual_range(numbers: NDArray[Any], header: Header) -> Stored:
+    """Whole numbers of 32 bits, numbers with signs and floats: files do not say which one is full light."""
+    finite = numbers[np.isfinite(numbers)] if np.issubdtype(numbers.dtype, np.floating) else numbers
+    highest = float(finite.max()) if finite.size else 0.0
+    whole = np.issubdtype(numbers.dtype, np.integer)
+    usual = [255.0, 65535.0, 2.0**32 - 1] if whole else [1.0, 255.0, 65535.0, 2.0**32 - 1]
+    full = next((top for top in usual if highest <= top * (1 if whole else 1.001)), highest)
+    note = f"The picture's numbers reach {highest:.6g}; {full:.6g} is taken as full light."
+    return Stored(numbers, full, header.extra == 1, header.turned, (note,) if full != 1.0 else ())
+
+
+def animation_frames(data: bytes, start: int, count: int) -> list[NDArray[Any]]:
+    """Frames [start, start + count) of an animation, put together as they appear; fewer if it is damaged.
+
+    Those before are decoded, too, but not kept.
+    """
+    if data[4:8] == b"ftyp":
+        data = heif.for_decoder(data, b"avis")
     try:
-        return _SIZES[codec](data)
-    except (struct.error, IndexError, KeyError, ValueError):
-        return None
+        done, animation = quietly(lambda: cv2.imdecodeanimation(np.frombuffer(data, np.uint8)[None], start, count))
+    except cv2.error:
+        return []
+    return list(animation.frames) if done else []
 
 
-def _png_size(data: bytes) -> tuple[int, int]:
-    width, height = struct.unpack_from(">II", data, 16)
-    return width, height
+def quietly(decode: Callable[[], T]) -> T:
+    """Run one of OpenCV's decoders without its messages on the terminal."""
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        return decode()
+    finally:
+        cv2.utils.logging.setLogLevel(level)
 
 
-def _bmp_size(data: bytes) -> tuple[int, int]:
-    core = struct.unpack_from("<I", data, 14)[0] == 12
-    width, height = struct.unpack_from("<HH" if core else "<ii", data, 18)
-    return abs(width), abs(height)
+def damaged(path: Path, kind: str) -> UnreadableMedia:
+    """The error to raise for a picture that no decoder takes."""
+    return UnreadableMedia(
+        f"{str(path)!r} is a damaged {kind.upper()} picture, or one of a kind that cannot be read.",
+        accepted=ACCEPTED,
+        remedy="copy or export it again",
+    )
 
 
-def _jpeg_size(data: bytes) -> tuple[int, int] | None:
-    at = 2
-    while at < len(data):
-        marker, length = struct.unpack_from(">HH", data, at)
-        if marker >> 8 != 0xFF:
-            return None
-        if 0xC0 <= marker & 0xFF <= 0xCF and marker & 0xFF not in (0xC4, 0xC8, 0xCC):
-            height, width = struct.unpack_from(">HH", data, at + 5)
-            return width, height
-        at += 2 + length
-    return None
+def _with_ffmpeg(path: Path, data: bytes, header: Header) -> Stored:
+    """What FFmpeg, which is more patient than OpenCV, makes of a picture."""
+    from talkinghead.media.colour import ToRgb, has_alpha
+    from talkinghead.media.container import first_picture
 
-
-def _webp_size(data: bytes) -> tuple[int, int] | None:
-    kind = data[12:16]
-    if kind == b"VP8X":
-        return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
-    if kind == b"VP8L":
-        bits = int.from_bytes(data[21:25], "little")
-        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
-    if kind == b"VP8 ":
-        width, height = struct.unpack_from("<HH", data, 26)
-        return width & 0x3FFF, height & 0x3FFF
-    return None
-
-
-def _tiff_size(data: bytes) -> tuple[int, int] | None:
-    order = "<" if data[:2] == b"II" else ">"
-    (offset,) = struct.unpack_from(order + "I", data, 4)
-    (entries,) = struct.unpack_from(order + "H", data, offset)
-    found: dict[int, int] = {}
-    for entry in range(entries):
-        tag, kind = struct.unpack_from(order + "HH", data, offset + 2 + 12 * entry)
-        if tag in (256, 257):
-            (found[tag],) = struct.unpack_from(order + ("H" if kind == 3 else "I"), data, offset + 10 + 12 * entry)
-    return (found[256], found[257]) if len(found) == 2 else None
-
-
-def _avif_size(data: bytes) -> tuple[int, int] | None:
-    at = data.find(b"ispe", 0, 64 * 1024)
-    if at < 0:
-        return None
-    width, height = struct.unpack_from(">II", data, at + 8)
-    return width, height
-
-
-_SIZES = {
-    "png": _png_size,
-    "bmp": _bmp_size,
-    "jpeg": _jpeg_size,
-    "webp": _webp_size,
-    "tiff": _tiff_size,
-    "avif": _avif_size,
-}
+    picture = first_picture(data, f"{header.kind}_pipe", max_pixels=max(header.pixels, 1))
+    if picture is None:
+        raise damaged(path, header.kind)
+    if has_alpha(picture.format):
+        rgba = np.asarray(picture.reformat(format="bgra").to_ndarray(), np.uint8)
+        return Stored(rgba, 255, header.extra == 1)
+    return Stored(np.ascontiguousarray(ToRgb()(picture)[:, :, ::-1]), 255)

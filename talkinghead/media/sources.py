@@ -16,7 +16,7 @@ def open_frames(
     options: FrameOptions = AS_THEY_ARE,
     check: Callable[[], object] | None = None,
 ) -> FrameSource:
-    """Open a picture or a video.
+    """Open a picture, an animation or a video.
 
     What the file is, its content decides, not its name. A picture is a source of one frame.
 
@@ -28,11 +28,16 @@ def open_frames(
         NoVideoStream: sound only.
         OptionError: the crop, size or time asked for does not exist in the file.
     """
-    from talkinghead.media.pictures import PictureSource, picture_format
+    from talkinghead.media.pictures import PictureSource, load, picture_format
 
     file = existing_file(path)
     if picture_format(file) is not None:
-        return PictureSource(file, options)
+        opened = load(file, options)
+        if opened[1].is_animated:
+            from talkinghead.media.animation import AnimationSource
+
+            return AnimationSource(file, options, opened)
+        return PictureSource(file, options, opened)
     from talkinghead.media.video import VideoSource
 
     return VideoSource(file, options, check=check)

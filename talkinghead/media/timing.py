@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TypeGuard
 
@@ -38,6 +38,8 @@ DECLARED_WITHIN = 0.0002
 """Files name rates with few digits: 59.94 and 19001/317 mean 60000/1001, and 30 does not mean 30000/1001."""
 USUAL_RATE = Fraction(25)
 """Taken where a file says nothing that can be believed."""
+SLOWEST = Fraction(10)
+"""Frames per second from which on a mouth seems to speak."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +53,8 @@ class Timeline:
     """Nominal frames per second."""
     constant: bool
     """Frame i is shown at i / rate, to within the precision of the timestamps."""
+    last_s: Fraction | None = None
+    """How long the last frame is shown, where that is longer than the others are."""
 
     def __len__(self) -> int:
         return len(self.ticks)
@@ -60,7 +64,7 @@ class Timeline:
         """From the first frame to the end of the last."""
         if self.constant:
             return len(self) / self.rate
-        return int(self.ticks[-1]) * self.time_base + 1 / self.rate
+        return int(self.ticks[-1]) * self.time_base + (self.last_s or 1 / self.rate)
 
     def num_slots(self, fps: Fraction) -> int:
         """How many frames of a constant rate the timeline fills."""
@@ -133,6 +137,36 @@ def timeline(
     fitting = [rate for rate in declared if abs(rate - usual) <= 0.03 * usual]
     rate = next(iter((*fitting, *_near(usual, 0.03), *_near(mean, 0.03))), usual.limit_denominator(1001))
     return Timeline(ticks, time_base, min(max(rate, Fraction(1)), MAX_RATE), False), tuple(notes)
+
+
+def with_last(line: Timeline, last_ticks: int | None, time_base: Fraction) -> Timeline:
+    """The timeline with the time that an animation shows its last frame, where that is clearly longer than the others.
+
+    Args:
+        last_ticks: as the file says; None or 0 if it does not.
+    """
+    last_s = (last_ticks or 0) * time_base
+    if not 1.5 / line.rate < last_s <= MAX_GAP_S:
+        return line
+    if line.constant:  # its ticks may be those of the rate
+        ticks = np.array([_round_half_up(i / (line.rate * time_base)) for i in range(len(line))], dtype=np.int64)
+        return Timeline(ticks, time_base, line.rate, False, last_s)
+    return replace(line, last_s=last_s)
+
+
+def playing_rate(rate: Fraction) -> tuple[Fraction, tuple[str, ...]]:
+    """The rate at which frames come out of a file that names one, and what to say of it.
+
+    Slide shows and slow animations are shown at a multiple of their rate: a mouth cannot speak in a few pictures a
+    second.
+    """
+    if rate >= SLOWEST:
+        return rate, ()
+    faster = rate * round(USUAL_RATE / rate)
+    return faster, (
+        f"The pictures change slowly ({float(rate):.3g} a second); {float(faster):.4g} frames a second are shown, "
+        "so that the mouth can move (--fps asks for another rate).",
+    )
 
 
 def even_timeline(count: int, rate: Fraction) -> Timeline:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import av
 
 _NO_QUARTER = "The file asks for a rotation that is no quarter turn; the nearest one is used."
+DECODER = 2
+"""Raised when the same file and options give other pixels."""
 _ROTATE = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
 
@@ -35,11 +37,19 @@ class Turn:
         """(width, height) after the turn."""
         return (height, width) if self.degrees in (90, 270) else (width, height)
 
+    def then(self, other: Turn) -> Turn:
+        """This turn and another after it, as one."""
+        own = -self.degrees if other.mirror else self.degrees
+        return Turn(self.mirror != other.mirror, (own + other.degrees) % 360)
+
     def apply(self, frame: Frame) -> Frame:
         """The turned picture; the same array if there is nothing to do."""
         if self.mirror:
             frame = np.asarray(cv2.flip(frame, 1), np.uint8)
         return np.asarray(cv2.rotate(frame, _ROTATE[self.degrees]), np.uint8) if self.degrees else frame
+
+
+NO_TURN = Turn()
 
 
 @dataclass(frozen=True)
@@ -59,7 +69,7 @@ class Transform:
 
     @classmethod
     def plan(
-        cls, width: int, height: int, options: FrameOptions, turn: Turn = Turn(), pixel_aspect: Fraction | None = None
+        cls, width: int, height: int, options: FrameOptions, turn: Turn = NO_TURN, pixel_aspect: Fraction | None = None
     ) -> Transform:
         """Work the steps out for pictures of one size.
 
@@ -94,10 +104,9 @@ class Transform:
         """Apply the steps. Returns RGB uint8 [H, W, 3], C-contiguous; the same array if nothing changes."""
         if self.stretched:
             frame = resized(frame, self.stretched)
-        frame = self.turn.apply(frame)
-        if self.resized:
-            frame = resized(frame, self.resized)
-        frame = self.rotate.apply(frame)
+        if self.resized:  # before the turn: there is less to turn
+            frame = resized(frame, self.turn.size(*self.resized))
+        frame = self.rotate.apply(self.turn.apply(frame))
         if self.crop_yyxx:
             top, bottom, left, right = self.crop_yyxx
             frame = frame[top:bottom, left:right]
@@ -152,7 +161,7 @@ def display_turn(frame: av.VideoFrame) -> tuple[Turn, list[str]]:
 def content_digest(file_sha256: str, options: FrameOptions, kind: str) -> str:
     """Hex digest of a file's content and of everything that changes its frames: a cache key."""
     facts: dict[str, Any] = {
-        "decoder": 1,  # raised when the same file and options give other pixels
+        "decoder": DECODER,
         "kind": kind,
         "file": file_sha256,
         "fps": str(options.fps),

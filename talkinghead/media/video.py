@@ -15,14 +15,13 @@ one single segment.
 
 from __future__ import annotations
 
-import math
 import os
 import threading
 from array import array
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -33,9 +32,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.contracts import Frame, MediaInfo
-from talkinghead.errors import OptionError, UnreadableMedia
+from talkinghead.errors import UnreadableMedia
 from talkinghead.files import file_sha256
-from talkinghead.media.colour import HDR_TRANSFERS, ToRgb
+from talkinghead.media.colour import ToRgb
 from talkinghead.media.container import (
     Check,
     decode_packet,
@@ -46,11 +45,22 @@ from talkinghead.media.container import (
     unreadable,
     video_stream,
 )
-from talkinghead.media.limits import DECODER_BYTES, MAX_FRAMES, MAX_HELD_FRAMES, MAX_PIXELS, MAX_SLOTS, MEGAPIXEL
+from talkinghead.media.limits import DECODER_BYTES, MAX_FRAMES, MAX_HELD_FRAMES, MAX_PIXELS, MEGAPIXEL
 from talkinghead.media.options import FrameOptions
 from talkinghead.media.pictures import check_pixels
-from talkinghead.media.timing import USUAL_RATE, Ticks, Timeline, believable, even_timeline, timeline
-from talkinghead.media.transform import Transform, Turn, content_digest, display_turn, frame_indices, resized
+from talkinghead.media.playback import Playback, slots_of
+from talkinghead.media.srgb import HDR_TRANSFERS
+from talkinghead.media.timing import (
+    USUAL_RATE,
+    Ticks,
+    Timeline,
+    believable,
+    even_timeline,
+    playing_rate,
+    timeline,
+    with_last,
+)
+from talkinghead.media.transform import Transform, Turn, content_digest, display_turn, resized
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -402,16 +412,15 @@ class VideoSource:
         self._transform = Transform.plan(first.width, first.height, options, facts.turn, aspect)
         check_pixels(path, self._transform.stretched, options.max_pixels)
         self._info = _media_info(path, facts)
-        self._fps = options.fps or self._index.timeline.rate
-        line = self._index.timeline
-        wanted = _time_window(line.num_slots(self._fps), self._fps, options, path)
-        slots = line.source_of_slots(self._fps, wanted.start, wanted.stop)
-        self._slots = np.arange(wanted.start, wanted.stop, dtype=np.int64) if slots is None else slots
-        """[n] decoded frame of each frame that comes out, not decreasing."""
-        frame_bytes = 3 * self._transform.size[0] * self._transform.size[1]
-        self._room = max(1, options.cache_bytes // frame_bytes)
-        distinct = 1 + int(np.count_nonzero(np.diff(self._slots)))
-        self._kept: dict[int, Frame] | None = {} if distinct <= self._room else None
+        self._fps, notes = (options.fps, ()) if options.fps else playing_rate(self._index.timeline.rate)
+        self._notes.extend(notes)
+        self._playback = Playback(
+            slots_of(self._index.timeline, self._fps, options, path),
+            3 * self._transform.size[0] * self._transform.size[1],
+            options.cache_bytes,
+            self._decode,
+            frozenset(segment.first for segment in self._index.segments),
+        )
 
     @property
     def info(self) -> MediaInfo:
@@ -443,7 +452,7 @@ class VideoSource:
         )
 
     def __len__(self) -> int:
-        return len(self._slots)
+        return len(self._playback)
 
     def __enter__(self) -> Self:
         return self
@@ -455,91 +464,12 @@ class VideoSource:
         """Close open files and forget kept frames; reading again opens them anew."""
         with self._lock:
             idle, self._idle = self._idle, []
-            if self._kept is not None:
-                self._kept.clear()
+        self._playback.forget()
         for decoder in idle:
             decoder.close()
 
     def read(self, start: int = 0, stop: int | None = None, step: int = 1) -> Iterator[Frame]:
-        wanted = frame_indices(start, stop, step, len(self))
-        sources = (
-            self._slots[wanted.start : wanted.stop : step] if step > 0 else self._slots[np.array(wanted, np.int64)]
-        )
-        return self._forward(sources) if step > 0 else self._backward(sources)
-
-    def _forward(self, sources: NDArray[np.int64]) -> Iterator[Frame]:
-        """Frames of not decreasing decoded-frame indices."""
-        if self._kept is not None:
-            yield from self._through_kept(sources)
-            return
-        last, frame = -1, None
-        fresh = self._decode(np.unique(sources))
-        try:
-            for source in sources.tolist():
-                if source != last:
-                    frame = None  # large ones are not to be there twice
-                    last, frame = next(fresh)
-                assert frame is not None
-                yield frame
-        finally:
-            fresh.close()
-
-    def _through_kept(self, sources: NDArray[np.int64]) -> Iterator[Frame]:
-        assert self._kept is not None
-        at = 0
-        while at < len(sources):
-            with self._lock:
-                frame = self._kept.get(int(sources[at]))
-            if frame is not None:
-                yield frame
-                at += 1
-                continue
-            fresh = self._decode(np.unique(sources[at:]))
-            try:
-                for source, frame in fresh:
-                    with self._lock:
-                        frame = self._kept.setdefault(source, frame)
-                    while at < len(sources) and sources[at] == source:
-                        yield frame
-                        at += 1
-                    with self._lock:
-                        known = at < len(sources) and int(sources[at]) in self._kept
-                    if known:
-                        break
-            finally:
-                fresh.close()
-
-    def _backward(self, sources: NDArray[np.int64]) -> Iterator[Frame]:
-        """Frames of not increasing decoded-frame indices, decoded forward in stretches that fit the byte limit."""
-        if self._kept is not None:
-            ascending = np.unique(sources)
-            with self._lock:
-                missing = [int(source) for source in ascending if int(source) not in self._kept]
-            for source, frame in self._decode(np.array(missing, np.int64)):
-                with self._lock:
-                    self._kept.setdefault(source, frame)
-            for source in sources.tolist():
-                with self._lock:
-                    frame_or_none = self._kept.get(source)
-                if frame_or_none is None:  # close() was called meanwhile
-                    ((_, frame_or_none),) = self._decode(np.array([source], np.int64))
-                yield frame_or_none
-            return
-        distinct = np.unique(sources)
-        at = 0
-        high = len(distinct)
-        starts = {segment.first for segment in self._index.segments}
-        while high > 0:
-            low = max(0, high - self._room)
-            for cut in range(low, high):  # better to end a stretch where a segment begins: nothing is decoded twice
-                if int(distinct[cut]) in starts:
-                    low = cut
-                    break
-            frames = dict(self._decode(distinct[low:high]))
-            while at < len(sources) and int(sources[at]) in frames:
-                yield frames[int(sources[at])]
-                at += 1
-            high = low
+        return self._playback.read(start, stop, step)
 
     def _decode(self, sources: NDArray[np.int64]) -> Generator[tuple[int, Frame], None, None]:
         """Decode frames of strictly increasing indices."""
@@ -699,6 +629,8 @@ def describe_stream(
     index = _index_of_packets(table, sample, time_base, hints, notes)
     if index is None or not _segments_start_cleanly(reading, index):
         index = _index_of_frames(reading, table, time_base, hints, notes)
+    if codec == "gif":
+        index = replace(index, timeline=with_last(index.timeline, table.duration(-1), time_base))
     there_s = float(index.timeline.duration_s)
     if claimed_frames > len(table):
         notes.append(f"The file is cut short: {len(table)} of {claimed_frames} frames are there.")
@@ -906,35 +838,3 @@ def _times_of_frames(reading: _Reading, threads: int | None) -> tuple[list[int |
             times.extend(frame.pts for frame in frames)
             damaged = damaged or failed or any(frame.is_corrupt for frame in frames)
     return times, damaged
-
-
-def _time_window(count: int, fps: Fraction, options: FrameOptions, path: Path) -> range:
-    """The frames between `start_s` and the end of `duration_s`: from the one that is shown at the start.
-
-    Args:
-        count: frames that there are, at `fps`.
-    Raises:
-        OptionError: nothing is there, or too much.
-    """
-    first = math.floor(_seconds(options.start_s) * fps)
-    if first >= count:
-        raise OptionError(
-            f"start_s {options.start_s:g} is past the end of {path.name}.",
-            accepted=f"0 to {float(count / fps):.2f} seconds",
-        )
-    stop = count
-    if options.duration_s is not None:
-        stop = min(count, first + max(1, math.ceil(_seconds(options.duration_s) * fps)))
-    if stop - first > MAX_SLOTS:
-        raise UnreadableMedia(
-            f"{str(path)!r} lasts {float(count / fps) / 3600:.1f} hours by its timestamps: "
-            f"{stop - first} frames at {float(fps):g} per second.",
-            accepted=f"at most {MAX_SLOTS} frames",
-            remedy="a lower --fps, or a part of it (--face-start and --face-duration)",
-        )
-    return range(first, stop)
-
-
-def _seconds(value: float) -> Fraction:
-    """The decimal fraction that was meant by a float: 0.04 is 1/25."""
-    return Fraction(value).limit_denominator(1_000_000)

@@ -145,8 +145,6 @@ def test_a_clip_that_fits_is_decoded_once(clip: Path, monkeypatch: pytest.Monkey
 
 def test_backward_reading_holds_few_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = make_video(tmp_path / "long.mp4", 120, gop=1000)
-    source = open_frames(path, options=FrameOptions(cache_bytes=FEW_BYTES))
-    assert isinstance(source, VideoSource)
     sizes = []
     real = VideoSource._decode
 
@@ -155,6 +153,7 @@ def test_backward_reading_holds_few_frames(tmp_path: Path, monkeypatch: pytest.M
         return real(self, sources)
 
     monkeypatch.setattr(VideoSource, "_decode", watch)
+    source = open_frames(path, options=FrameOptions(cache_bytes=FEW_BYTES))
     assert codes(source, 119, None, -1) == list(range(120))[::-1]
     assert max(sizes) <= 20
 

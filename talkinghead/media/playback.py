@@ -1,0 +1,178 @@
+"""Frames in any order from what can only be decoded forward: kept in memory, or decoded again in stretches that fit."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Generator, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from talkinghead.contracts import Frame
+from talkinghead.errors import OptionError, UnreadableMedia
+from talkinghead.media.limits import MAX_SLOTS
+from talkinghead.media.options import FrameOptions
+from talkinghead.media.timing import Timeline
+from talkinghead.media.transform import frame_indices
+
+Indices = NDArray[np.int64]
+
+
+class Playback:
+    """The frames of a source; several threads may read at once.
+
+    Args:
+        slots: [n] int64 decoded frame of each frame that comes out, not decreasing.
+        frame_bytes: of one frame that comes out.
+        cache_bytes: if all frames fit, they are decoded once and kept; also bounds reading backwards.
+        decode: yields (index, frame) for strictly increasing decoded-frame indices.
+        starts: decoded frames at which decoding can begin.
+    """
+
+    def __init__(
+        self,
+        slots: Indices,
+        frame_bytes: int,
+        cache_bytes: int,
+        decode: Callable[[Indices], Generator[tuple[int, Frame], None, None]],
+        starts: frozenset[int] = frozenset({0}),
+    ) -> None:
+        self._slots = slots
+        self._room = max(1, cache_bytes // frame_bytes)
+        self._decode = decode
+        self._starts = starts
+        self._lock = threading.Lock()
+        distinct = 1 + int(np.count_nonzero(np.diff(slots)))
+        self._kept: dict[int, Frame] | None = {} if distinct <= self._room else None
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def forget(self) -> None:
+        """Let go of what is kept; it is decoded again when it is wanted."""
+        with self._lock:
+            if self._kept is not None:
+                self._kept.clear()
+
+    def read(self, start: int = 0, stop: int | None = None, step: int = 1) -> Iterator[Frame]:
+        """See `FrameSource.read`."""
+        wanted = frame_indices(start, stop, step, len(self))
+        sources = (
+            self._slots[wanted.start : wanted.stop : step] if step > 0 else self._slots[np.array(wanted, np.int64)]
+        )
+        return self._forward(sources) if step > 0 else self._backward(sources)
+
+    def _forward(self, sources: Indices) -> Iterator[Frame]:
+        """Frames of not decreasing decoded-frame indices."""
+        if self._kept is not None:
+            yield from self._through_kept(sources)
+            return
+        last, frame = -1, None
+        fresh = self._decode(np.unique(sources))
+        try:
+            for source in sources.tolist():
+                if source != last:
+                    frame = None  # large ones are not to be there twice
+                    last, frame = next(fresh)
+                assert frame is not None
+                yield frame
+        finally:
+            fresh.close()
+
+    def _through_kept(self, sources: Indices) -> Iterator[Frame]:
+        assert self._kept is not None
+        at = 0
+        while at < len(sources):
+            with self._lock:
+                frame = self._kept.get(int(sources[at]))
+            if frame is not None:
+                yield frame
+                at += 1
+                continue
+            fresh = self._decode(np.unique(sources[at:]))
+            try:
+                for source, frame in fresh:
+                    with self._lock:
+                        frame = self._kept.setdefault(source, frame)
+                    while at < len(sources) and sources[at] == source:
+                        yield frame
+                        at += 1
+                    with self._lock:
+                        known = at < len(sources) and int(sources[at]) in self._kept
+                    if known:
+                        break
+            finally:
+                fresh.close()
+
+    def _backward(self, sources: Indices) -> Iterator[Frame]:
+        """Frames of not increasing decoded-frame indices, decoded forward in stretches that fit the byte limit."""
+        if self._kept is not None:
+            ascending = np.unique(sources)
+            with self._lock:
+                missing = [int(source) for source in ascending if int(source) not in self._kept]
+            for source, frame in self._decode(np.array(missing, np.int64)):
+                with self._lock:
+                    self._kept.setdefault(source, frame)
+            for source in sources.tolist():
+                with self._lock:
+                    frame_or_none = self._kept.get(source)
+                if frame_or_none is None:  # `forget` was called meanwhile
+                    ((_, frame_or_none),) = self._decode(np.array([source], np.int64))
+                yield frame_or_none
+            return
+        distinct = np.unique(sources)
+        at = 0
+        high = len(distinct)
+        while high > 0:
+            low = max(0, high - self._room)
+            for cut in range(low, high):  # better to end a stretch where decoding can begin: nothing is done twice
+                if int(distinct[cut]) in self._starts:
+                    low = cut
+                    break
+            frames = dict(self._decode(distinct[low:high]))
+            while at < len(sources) and int(sources[at]) in frames:
+                yield frames[int(sources[at])]
+                at += 1
+            high = low
+
+
+def slots_of(line: Timeline, fps: Fraction, options: FrameOptions, path: Path) -> Indices:
+    """[n] int64 decoded frame of each frame that comes out at a constant rate, between `start_s` and `duration_s`."""
+    wanted = _time_window(line.num_slots(fps), fps, options, path)
+    slots = line.source_of_slots(fps, wanted.start, wanted.stop)
+    return np.arange(wanted.start, wanted.stop, dtype=np.int64) if slots is None else slots
+
+
+def _time_window(count: int, fps: Fraction, options: FrameOptions, path: Path) -> range:
+    """The frames between `start_s` and the end of `duration_s`: from the one that is shown at the start.
+
+    Args:
+        count: frames that there are, at `fps`.
+    Raises:
+        OptionError: nothing is there, or too much.
+    """
+    first = math.floor(_seconds(options.start_s) * fps)
+    if first >= count:
+        raise OptionError(
+            f"start_s {options.start_s:g} is past the end of {path.name}.",
+            accepted=f"0 to {float(count / fps):.2f} seconds",
+        )
+    stop = count
+    if options.duration_s is not None:
+        stop = min(count, first + max(1, math.ceil(_seconds(options.duration_s) * fps)))
+    if stop - first > MAX_SLOTS:
+        raise UnreadableMedia(
+            f"{str(path)!r} lasts {float(count / fps) / 3600:.1f} hours by its timestamps: "
+            f"{stop - first} frames at {float(fps):g} per second.",
+            accepted=f"at most {MAX_SLOTS} frames",
+            remedy="a lower --fps, or a part of it (--face-start and --face-duration)",
+        )
+    return range(first, stop)
+
+
+def _seconds(value: float) -> Fraction:
+    """The decimal fraction that was meant by a float: 0.04 is 1/25."""
+    return Fraction(value).limit_denominator(1_000_000)
