@@ -175,6 +175,25 @@ def hevc(frame_rgb: np.ndarray, pixel_format: str = "yuv420p", *, full: bool = T
     return settings, b"".join(struct.pack(">I", len(unit)) + unit for unit in slices)
 
 
+def heic_grid(
+    tiles: Sequence[tuple[bytes, bytes]],
+    size: tuple[int, int],
+    exif: bytes,
+    *extra: bytes,
+    columns: int | None = None,
+    brands: Sequence[bytes] = (b"heic", b"mif1"),
+) -> bytes:
+    """A HEIC file as a phone writes it: a grid of tiles of 64 x 64, further properties of it, and EXIF."""
+    wide = columns or len(tiles)
+    shapes = [full_box(b"ispe", 0, 0, struct.pack(">II", *shape)) for shape in ((64, 64), size)]
+    properties = [box(b"hvcC", tiles[0][0]), *shapes, nclx(1, 13, 6, True), *extra]
+    grid = struct.pack(">4BHH", 0, 0, -(-len(tiles) // wide) - 1, wide - 1, *size)
+    items = [(b"grid", grid, [3, 4, *range(5, 5 + len(extra))]), *((b"hvc1", data, [1, 2]) for _, data in tiles)]
+    items.append((b"Exif", bytes(4) + exif, []))
+    references = [(b"dimg", 1, list(range(2, 2 + len(tiles)))), (b"cdsc", len(items), [1])]
+    return heif_file(brands, items, properties, references)
+
+
 # TIFF
 
 

@@ -43,11 +43,13 @@ from talkinghead.engine.runner import Run, Stage, run_stages
 from talkinghead.engine.speech_input import with_its_pictures
 from talkinghead.engine.timeline import (
     LOOP_POLICIES,
+    SLOWEST_FPS,
     FramePlan,
     LoopPolicy,
     frame_plan,
     held_first,
     source_frames_needed,
+    speaking_fps,
 )
 from talkinghead.errors import OptionError, choices
 from talkinghead.files import text_to_paths
@@ -59,15 +61,8 @@ if TYPE_CHECKING:
     from talkinghead.face import FaceOptions
     from talkinghead.media.writer import EncodeInfo
 
-DEFAULT_FPS = Fraction(25)
 STREAM_HOURS = 24
 """How long `Head.stream` goes on at most."""
-
-
-def usable_fps(source_fps: Fraction | None) -> Fraction:
-    """The frame rate of an output whose source has this one: its own, and 25 for a picture or a show of slides."""
-    return source_fps if source_fps is not None and source_fps >= FRAME_RATES.least else DEFAULT_FPS
-
 
 AvatarT = TypeVar("AvatarT", bound="Avatar")
 
@@ -243,7 +238,11 @@ class Head(ABC, Generic[AvatarT, WindowT]):
 
     def output_fps(self, avatar: AvatarT, options: RenderOptions) -> Fraction:
         """Frame rate of the output."""
-        return self.facts.fps or options.fps or usable_fps(avatar.fps)
+        return self.facts.fps or options.fps or self.own_fps(avatar.fps)
+
+    def own_fps(self, source_fps: Fraction | None) -> Fraction:
+        """Frame rate of the output where none is asked for."""
+        return speaking_fps(source_fps)
 
     def num_output_frames(self, speech: Speech, fps: Fraction) -> int:
         """Frames that the sound asks for; a family may differ under `compat`."""
@@ -319,7 +318,7 @@ class Head(ABC, Generic[AvatarT, WindowT]):
         """Source frames that can be shown at all, or None when the speech is not known while preparing."""
         if options.speech is None:
             return None
-        fps = self.facts.fps or (options.render or RenderOptions()).fps or usable_fps(source_fps)
+        fps = self.facts.fps or (options.render or RenderOptions()).fps or self.own_fps(source_fps)
         return max(1, source_frames_needed(self.num_output_frames(options.speech, fps), fps, source_fps))
 
     def hear(
@@ -478,7 +477,8 @@ class Head(ABC, Generic[AvatarT, WindowT]):
 
         description = self.describe(avatar, heard, run)
         decoding = avatar.source.warnings if avatar.source is not None else ()
-        warnings = (*avatar.warnings, *decoding, *heard.notes, *run.warnings, *info.notes)
+        slow = () if avatar.fps is None or avatar.fps >= min(SLOWEST_FPS, plan.fps) else (_slow(avatar.fps, plan.fps),)
+        warnings = (*avatar.warnings, *slow, *decoding, *heard.notes, *run.warnings, *info.notes)
         track = avatar.track
         detector = () if track is None or track.network is None else (track.network,)
         found_otherwise = () if track is None else track.fallbacks
@@ -574,6 +574,13 @@ class _SinkClock:
     def freeze(self) -> StageTime:
         end = self._stopped if self._stopped is not None else time.perf_counter()
         return StageTime(self._name, max(0.0, end - self._started - self._wait_s), self._wait_s, 0.0, self._items)
+
+
+def _slow(source_fps: Fraction, fps: Fraction) -> str:
+    return (
+        f"The face changes slowly ({float(source_fps):.3g} times a second); {float(fps):.4g} frames a second are "
+        "shown, so that the mouth can move (--fps asks for another rate)."
+    )
 
 
 def write_motion(path: Path, arrays: Mapping[str, FloatArray], fps: Fraction) -> None:

@@ -19,9 +19,12 @@ LOOP_POLICIES: tuple[LoopPolicy, ...] = get_args(LoopPolicy)
 """What happens when the source has fewer frames than the sound:
 pingpong plays it forwards and backwards, loop starts again, hold repeats the last frame, trim ends the video."""
 
-
 BLOCK = 4096
 """Frames that are planned at once."""
+DEFAULT_FPS = Fraction(25)
+"""Of videos made of a picture."""
+SLOWEST_FPS = Fraction(10)
+"""From which on a mouth seems to speak."""
 
 
 def source_indices(num_source: int, num_frames: int, policy: str) -> NDArray[np.int64]:
@@ -166,6 +169,16 @@ def source_frames_at(index: NDArray[np.int64], fps: Fraction, source_fps: Fracti
     if int(index.max()) * ratio.numerator < 2**62:
         return index * ratio.numerator // ratio.denominator
     return np.array([int(i) * ratio.numerator // ratio.denominator for i in index], np.int64)
+
+
+def speaking_fps(source_fps: Fraction | None) -> Fraction:
+    """The rate of a video whose face has a rate of its own, where none is asked for.
+
+    Slide shows and slow animations are shown at a multiple of theirs: no mouth speaks in a few pictures a second.
+    """
+    if source_fps is None or source_fps <= 0:
+        return DEFAULT_FPS
+    return source_fps if source_fps >= SLOWEST_FPS else source_fps * round(DEFAULT_FPS / source_fps)
 
 
 def source_frames_needed(num_frames: int, fps: Fraction, source_fps: Fraction | None) -> int:

@@ -23,7 +23,7 @@ from talkinghead.media.options import FrameOptions
 from talkinghead.media.pictures import animation_frames, damaged, load, meaning_of, stored_numbers
 from talkinghead.media.playback import Indices, Playback, slots_of
 from talkinghead.media.srgb import to_srgb
-from talkinghead.media.timing import MAX_RATE, Timeline, playing_rate, timeline, with_last
+from talkinghead.media.timing import MAX_RATE, Timeline, timeline, with_last
 from talkinghead.media.transform import Transform, content_digest, resized
 
 CHUNK_BYTES = 128 * 1024 * 1024
@@ -56,8 +56,7 @@ class AnimationSource:
         self._notes += notes
         if len(header.durations) >= MAX_FRAMES:
             self._notes.append(f"{path.name} is very long; its first {MAX_FRAMES} frames are used.")
-        self._fps, notes = (options.fps, ()) if options.fps else playing_rate(self._timeline.rate)
-        self._notes += notes
+        self._fps = options.fps or self._timeline.rate
         slots = slots_of(self._timeline, self._fps, options, path)
         frame_bytes = 3 * self._transform.size[0] * self._transform.size[1]
         self._playback = Playback(slots, frame_bytes, options.cache_bytes, self._frames)

@@ -67,11 +67,17 @@ class Header:
     """Samples per pixel, where it matters."""
     transparent_grey: int | None = None
     """Grey that means transparent (PNG)."""
+    limited: bool = False
+    """Numbers of luma do not use the whole range (AVIF)."""
+    opacity_item: int | None = None
+    """Where the opacity of a grey AVIF picture is."""
     has_alpha_mask: bool = False
     """Of a BMP file."""
     extra: int | None = None
     """What the channel after the colours is (TIFF, tag 338): 0 unknown, 1 opacity that the colours are multiplied by,
     2 opacity; None if the file does not say."""
+    big: bool = False
+    """BigTIFF."""
     unusual: bool = False
     """Floats, or more than 16 bits (TIFF)."""
     unsigned_at: tuple[int, ...] = ()
@@ -361,6 +367,7 @@ def _tiff(data: bytes) -> Header:
         unusual=bits > 16 or number(_SAMPLE_FORMAT, 1) != 1,
         unsigned_at=places if bits == 32 and number(_SAMPLE_FORMAT, 1) == 1 else (),
         ink=photometric == 5,
+        big=data[2:4] in (b"+\0", b"\0+"),
         extra=number(338, 0) if tags.get(338) else None,
     )
 
@@ -443,6 +450,8 @@ def _heif(data: bytes) -> Header:
         profile=profile,
         primaries=numbers[0] if numbers else None,
         transfer=numbers[1] if numbers else None,
+        limited=numbers is not None and not numbers[3],
+        opacity_item=heif.opacity_of(box) if item is not None and heif.is_grey(box, item) else None,
         depth=depth,
         pixel_bytes=8.0 if (depth or 8) > 8 else 4.0,
     )

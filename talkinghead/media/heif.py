@@ -23,6 +23,7 @@ HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b
 PLAIN_BRANDS = frozenset({b"mif1", b"mif2", b"msf1", b"miaf"})
 """Pictures of any codec."""
 _PICTURE_CODECS = {b"av01": "avif", b"hvc1": "heic", b"hev1": "heic"}
+_OPACITY = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1")
 MAX_ITEMS = 10_000
 _MAX_DEPTH = 12
 _CONTAINERS = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"iprp", b"ipco"}
@@ -115,16 +116,40 @@ def parse(data: bytes) -> Heif:
         raise BrokenContainer("a box is cut short") from error
 
 
-def for_decoder(data: bytes, brand: bytes) -> bytes:
+def for_decoder(data: bytes, brand: bytes, *, opacity: bool = True) -> bytes:
     """The file under a brand that a decoder goes by, and without what is written about its pictures (EXIF, XMP).
 
     libavif as OpenCV has it reads such notes first, and takes no file that has them behind its pictures.
+
+    Args:
+        opacity: keep it.
     """
     meta = next((box for box in boxes(data, 0, len(data)) if box.kind == b"meta"), None)
     data = data[:8] + brand + data[12:]
     if meta is None:
         return data
-    return data[: meta.start] + data[meta.start : meta.stop].replace(b"cdsc", b"none") + data[meta.stop :]
+    inner = data[meta.start : meta.stop].replace(b"cdsc", b"none")
+    inner = inner if opacity else inner.replace(b"auxl", b"none")
+    return data[: meta.start] + inner + data[meta.stop :]
+
+
+def opacity_of(heif: Heif) -> int | None:
+    """The item that holds the opacity of the picture to show; None if it has none."""
+    for (kind, origin), targets in heif.references.items():
+        if kind != b"auxl" or heif.primary is None or heif.primary.number not in targets or origin not in heif.items:
+            continue
+        box = heif.find(heif.items[origin], b"auxC")
+        if box is not None and heif.data[box.start + 4 : box.stop].rstrip(b"\0") in _OPACITY:
+            return origin
+    return None
+
+
+def with_primary(data: bytes, number: int) -> bytes:
+    """The file with another item as the picture to show."""
+    meta = next(box for box in boxes(data, 0, len(data)) if box.kind == b"meta")
+    box = next(box for box in boxes(data, meta.start + 4, meta.stop) if box.kind == b"pitm")
+    size = 2 if data[box.start] == 0 else 4
+    return data[: box.start + 4] + number.to_bytes(size, "big") + data[box.start + 4 + size :]
 
 
 def codec_of(heif: Heif) -> str | None:
@@ -352,6 +377,12 @@ def depth_of(heif: Heif, item: Item) -> int | None:
     if box is not None and box.stop - box.start >= 19:
         return 8 + (heif.data[box.start + 17] & 7)
     return None
+
+
+def is_grey(heif: Heif, item: Item) -> bool:
+    """Whether an AV1 picture has no colours, by the settings of its decoder."""
+    box = heif.find(next(iter(heif.tiles(item)), item), b"av1C")
+    return box is not None and box.stop - box.start >= 3 and bool(heif.data[box.start + 2] & 0x10)
 
 
 def _av1_depth(flags: int) -> int:

@@ -275,31 +275,51 @@ def _decoded(path: Path, data: bytes, header: Header) -> Stored:
         if first is None:
             raise damaged(path, header.kind)
         return stored_numbers(first, header)
-    if (header.kind == "tiff" and header.components == 2) or header.has_alpha_mask:
+    if (header.kind == "tiff" and header.components == 2 and not header.big) or header.has_alpha_mask:
         return _with_ffmpeg(path, data, header)  # OpenCV leaves the opacity out
-    if header.unsigned_at:
-        data = _signed(data, header)
     if header.kind == "avif":
-        data = heif.for_decoder(data, b"avif")
-    flags = cv2.IMREAD_UNCHANGED
-    if header.ink:  # which only the conversion to colour understands
-        flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
-    try:
-        numbers = quietly(lambda: cv2.imdecode(np.frombuffer(data, np.uint8), flags))
-    except cv2.error as error:
-        raise UnreadableMedia(f"{str(path)!r} cannot be decoded: {error.err}.", accepted=ACCEPTED) from error
-    if (numbers is None or numbers.size == 0) and header.unusual:
+        return _avif(path, data, header)
+    numbers = _with_opencv(_signed(data, header) if header.unsigned_at else data, header)
+    if numbers is not None:
+        stored = stored_numbers(numbers, header)
+        if header.big and header.components == 2:
+            return replace(stored, notes=(f"{path.name} is a BigTIFF file; its transparency is left out.",))
+        return stored
+    if header.unusual:
         raise UnreadableMedia(
             f"{str(path)!r} is a TIFF picture of a depth that cannot be read, or damaged.",
             accepted="8 or 16 bits, whole numbers of 32 bits, or floats of 32 or 64",
             remedy="export it again with 8 or 16 bits",
         )
-    if (numbers is None or numbers.size == 0) and header.kind == "avif":
+    found = _with_ffmpeg(path, data, header)
+    return replace(found, notes=(f"{path.name} is damaged; a part of the picture is blank or wrong.",))
+
+
+def _with_opencv(data: bytes, header: Header) -> NDArray[Any] | None:
+    """The numbers of a picture as they are stored; None if OpenCV does not take it."""
+    flags = cv2.IMREAD_UNCHANGED
+    if header.ink:  # which only the conversion to colour understands
+        flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        numbers = quietly(lambda: cv2.imdecode(np.frombuffer(data, np.uint8), flags))
+    except cv2.error:
+        return None
+    return None if numbers is None or numbers.size == 0 else numbers
+
+
+def _avif(path: Path, data: bytes, header: Header) -> Stored:
+    """An AVIF picture. OpenCV takes no grey one that is transparent: it and its opacity are then two pictures."""
+    data = heif.for_decoder(data, b"avif", opacity=header.opacity_item is None)
+    shown = _with_opencv(data, header)
+    if shown is None:
         raise damaged(path, header.kind)
-    if numbers is None or numbers.size == 0:
-        found = _with_ffmpeg(path, data, header)
-        return replace(found, notes=(f"{path.name} is damaged; a part of the picture is blank or wrong.",))
-    return stored_numbers(numbers, header)
+    stored = stored_numbers(shown, header)
+    if header.opacity_item is None:
+        return stored
+    opacity = _with_opencv(heif.with_primary(data, header.opacity_item), header)
+    if opacity is None or (shown.ndim, opacity.ndim) != (2, 2) or shown.shape != opacity.shape:
+        raise damaged(path, header.kind)
+    return replace(stored, numbers=np.dstack([stored.numbers, opacity.astype(stored.numbers.dtype)]))
 
 
 def _signed(data: bytes, header: Header) -> bytes:
@@ -318,6 +338,8 @@ def stored_numbers(numbers: NDArray[Any], header: Header) -> Stored:
         numbers = np.dstack([numbers, opacity])
     if header.extra == 0 and numbers.ndim == 3 and numbers.shape[2] == 4:
         numbers = numbers[:, :, :3]  # not said to be opacity
+    if header.kind == "avif" and header.limited and numbers.ndim == 2:
+        numbers = _whole_range(numbers, header.depth or 8)
     turned = header.turned
     if numbers.dtype == np.uint8:  # libtiff multiplies colours of 8 bits by their opacity
         return Stored(numbers, 255, premultiplied=header.extra in (1, 2), turned=turned)
@@ -327,6 +349,14 @@ def stored_numbers(numbers: NDArray[Any], header: Header) -> Stored:
     if numbers.dtype == np.int32 and header.unsigned_at:
         numbers = numbers.view(np.uint32)
     return _of_unusual_range(numbers, header)
+
+
+def _whole_range(luma: NDArray[Any], depth: int) -> NDArray[Any]:
+    """Grey from 0 to the highest number, of luma between 16 and 235 in units of 8 bits."""
+    unit, top = 2 ** (depth - 8), 2**depth - 1
+    codes = np.arange(top + 1)
+    table = np.clip(np.rint((codes - 16 * unit) * (top / (219 * unit))), 0, top).astype(luma.dtype)
+    return np.asarray(table[np.minimum(luma, top)])
 
 
 def _of_unusual_range(numbers: NDArray[Any], header: Header) -> Stored:

@@ -38,8 +38,6 @@ DECLARED_WITHIN = 0.0002
 """Files name rates with few digits: 59.94 and 19001/317 mean 60000/1001, and 30 does not mean 30000/1001."""
 USUAL_RATE = Fraction(25)
 """Taken where a file says nothing that can be believed."""
-SLOWEST = Fraction(10)
-"""Frames per second from which on a mouth seems to speak."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,21 +150,6 @@ def with_last(line: Timeline, last_ticks: int | None, time_base: Fraction) -> Ti
         ticks = np.array([_round_half_up(i / (line.rate * time_base)) for i in range(len(line))], dtype=np.int64)
         return Timeline(ticks, time_base, line.rate, False, last_s)
     return replace(line, last_s=last_s)
-
-
-def playing_rate(rate: Fraction) -> tuple[Fraction, tuple[str, ...]]:
-    """The rate at which frames come out of a file that names one, and what to say of it.
-
-    Slide shows and slow animations are shown at a multiple of their rate: a mouth cannot speak in a few pictures a
-    second.
-    """
-    if rate >= SLOWEST:
-        return rate, ()
-    faster = rate * round(USUAL_RATE / rate)
-    return faster, (
-        f"The pictures change slowly ({float(rate):.3g} a second); {float(faster):.4g} frames a second are shown, "
-        "so that the mouth can move (--fps asks for another rate).",
-    )
 
 
 def even_timeline(count: int, rate: Fraction) -> Timeline:

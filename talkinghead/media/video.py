@@ -56,7 +56,6 @@ from talkinghead.media.timing import (
     Timeline,
     believable,
     even_timeline,
-    playing_rate,
     timeline,
     with_last,
 )
@@ -412,8 +411,7 @@ class VideoSource:
         self._transform = Transform.plan(first.width, first.height, options, facts.turn, aspect)
         check_pixels(path, self._transform.stretched, options.max_pixels)
         self._info = _media_info(path, facts)
-        self._fps, notes = (options.fps, ()) if options.fps else playing_rate(self._index.timeline.rate)
-        self._notes.extend(notes)
+        self._fps = options.fps or self._index.timeline.rate
         self._playback = Playback(
             slots_of(self._index.timeline, self._fps, options, path),
             3 * self._transform.size[0] * self._transform.size[1],

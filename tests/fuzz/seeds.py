@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.picture_files import P3, SRGB_CURVE, heic_grid, hevc, matrix_profile, smooth, table_profile, tiff
 from tests.synthetic_media import coded_frame, make_picture, make_sound, make_video, speech_like
 
 RNG = np.random.default_rng(0)
@@ -227,6 +228,12 @@ def _pictures(folder: Path) -> None:
         picture.save(place(folder, "picture", name), **options)
     deep = Image.fromarray(coded_frame(3).astype(np.uint16).mean(axis=2).astype(np.uint16) * 257)
     deep.save(place(folder, "picture", "deep.png"))
+    for kind in ("mft1", "mft2", "mAB"):
+        still.save(place(folder, "picture", f"{kind}.tiff"), icc_profile=table_profile(kind, 3))
+    still.save(place(folder, "picture", "p3.png"), icc_profile=matrix_profile(P3, SRGB_CURVE))
+    place(folder, "picture", "big.tiff").write_bytes(tiff(coded_frame(3).astype(np.float32) / 255, big=True))
+    tiles = [hevc(np.ascontiguousarray(smooth(64, 64, seed))) for seed in (1, 2)]
+    place(folder, "picture", "phone.heic").write_bytes(heic_grid(tiles, (120, 60), exif.tobytes()))
     for name in ("moving.gif", "moving.png", "moving.webp", "moving.avif"):
         more[0].save(place(folder, "moving-picture", name), save_all=True, append_images=more[1:], duration=80, loop=0)
     make_picture(place(folder, "moving-picture", "still.png"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,7 +13,9 @@ import pytest
 from talkinghead.errors import UnreadableMedia
 from talkinghead.media import FrameOptions, open_frames, probe, read_picture
 from tests.media.test_exif import exif
-from tests.picture_files import P3, SRGB_CURVE, box, full_box, heif_file, hevc, matrix_profile, nclx, smooth
+from tests.picture_files import P3, SRGB_CURVE, box, full_box, heic_grid, heif_file, hevc, matrix_profile, nclx, smooth
+
+Tiles = list[tuple[bytes, bytes]]
 
 
 def ispe(width: int, height: int) -> bytes:
@@ -39,32 +42,20 @@ def test_one_picture(pixel_format: str, full: bool, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def photo() -> tuple[np.ndarray, list[tuple[bytes, bytes]]]:
+def photo() -> tuple[np.ndarray, Tiles]:
     picture = smooth(192, 128, seed=2)
     return picture, [hevc(np.ascontiguousarray(picture[y : y + 64, x : x + 64])) for y in (0, 64) for x in (0, 64, 128)]
 
 
-def grid_file(
-    tiles: list[tuple[bytes, bytes]],
-    *extra: bytes,
-    size: tuple[int, int] = (180, 100),
-    brands: tuple[bytes, ...] = (b"heic", b"mif1"),
-) -> bytes:
-    """As an iPhone writes it: a grid of tiles, its turn, and EXIF that says the same once more."""
-    properties = [box(b"hvcC", tiles[0][0]), ispe(64, 64), ispe(*size), nclx(1, 13, 6, True), *extra]
-    grid = struct.pack(">4BHH", 0, 0, 1, 2, *size)
-    items = [(b"grid", grid, [3, 4, *range(5, 5 + len(extra))]), *((b"hvc1", data, [1, 2]) for _, data in tiles)]
-    items.append((b"Exif", bytes(4) + exif(6), []))
-    references = [(b"dimg", 1, list(range(2, 2 + len(tiles)))), (b"cdsc", len(items), [1])]
-    return heif_file(brands, items, properties, references)
+def grid_file(tiles: Tiles, *extra: bytes, size: tuple[int, int] = (180, 100), **options: Any) -> bytes:
+    """EXIF says a turn, too, which must not count."""
+    return heic_grid(tiles, size, exif(6), *extra, columns=3, **options)
 
 
 @pytest.mark.parametrize(
     "brands", [(b"heic", b"mif1"), (b"mif1", b"heic"), (b"mif1",)], ids=lambda b: b"-".join(b).decode()
 )
-def test_a_photo_of_a_phone(
-    photo: tuple[np.ndarray, list[tuple[bytes, bytes]]], brands: tuple[bytes, ...], tmp_path: Path
-) -> None:
+def test_a_photo_of_a_phone(photo: tuple[np.ndarray, Tiles], brands: tuple[bytes, ...], tmp_path: Path) -> None:
     picture, tiles = photo
     path = tmp_path / "IMG_0001.HEIC"
     path.write_bytes(grid_file(tiles, box(b"irot", b"\3"), brands=brands))
@@ -75,7 +66,7 @@ def test_a_photo_of_a_phone(
     assert half.size == (50, 90)
 
 
-def test_its_profile(photo: tuple[np.ndarray, list[tuple[bytes, bytes]]], tmp_path: Path) -> None:
+def test_its_profile(photo: tuple[np.ndarray, Tiles], tmp_path: Path) -> None:
     from PIL import Image
 
     from tests.media.test_srgb import by_little_cms
@@ -89,9 +80,7 @@ def test_its_profile(photo: tuple[np.ndarray, list[tuple[bytes, bytes]]], tmp_pa
 
 
 @pytest.mark.parametrize("damage", ["tile missing", "cut", "grid larger", "tile of another kind"])
-def test_damaged_ones_are_refused(
-    damage: str, photo: tuple[np.ndarray, list[tuple[bytes, bytes]]], tmp_path: Path
-) -> None:
+def test_damaged_ones_are_refused(damage: str, photo: tuple[np.ndarray, Tiles], tmp_path: Path) -> None:
     _, tiles = photo
     data = {
         "tile missing": grid_file(tiles[:-1]),
@@ -106,7 +95,7 @@ def test_damaged_ones_are_refused(
     assert "export it" in str(caught.value)
 
 
-def test_a_grid_that_claims_to_be_huge(photo: tuple[np.ndarray, list[tuple[bytes, bytes]]], tmp_path: Path) -> None:
+def test_a_grid_that_claims_to_be_huge(photo: tuple[np.ndarray, Tiles], tmp_path: Path) -> None:
     path = tmp_path / "a.heic"
     path.write_bytes(grid_file(photo[1], size=(60_000, 60_000)))
     with pytest.raises(UnreadableMedia, match="3600 megapixels"):

@@ -139,8 +139,8 @@ def test_a_profile_that_png_cannot_unpack(tmp_path: Path) -> None:
 
 
 PRIMARIES = {
-    12: np.array([[1.2249, -0.2247, 0.0], [-0.0420, 1.0419, 0.0], [-0.0197, -0.0786, 1.0979]]),
-    9: np.array([[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]]),
+    12: np.array([[1.22494, -0.22494, 0.0], [-0.04206, 1.04206, 0.0], [-0.01964, -0.07864, 1.09827]]),
+    9: np.array([[1.66049, -0.58764, -0.07285], [-0.12455, 1.1329, -0.00835], [-0.01815, -0.10058, 1.11873]]),
 }
 """Published matrices to linear sRGB (Display P3; BT.2020, ITU-R BT.2407)."""
 
@@ -264,6 +264,8 @@ DEEP: dict[str, tuple[np.ndarray, dict[int, tuple[int, object]], str]] = {
 @pytest.mark.parametrize("big", [False, True], ids=["tiff", "bigtiff"])
 def test_tiff_of_any_depth_and_transparency(name: str, big: bool, tmp_path: Path) -> None:
     numbers, tags, kind = DEEP[name]
+    if big and kind == "grey-white":
+        kind = "grey"  # no decoder here reads that opacity
     (tmp_path / "a.tif").write_bytes(tiff(numbers, tags, big=big))
     grey = np.repeat(GREY[:, :, None], 3, axis=2).astype(float)
     expected = {
@@ -272,7 +274,10 @@ def test_tiff_of_any_depth_and_transparency(name: str, big: bool, tmp_path: Path
         "white": PICTURE * SHARE + 255 * (1 - SHARE),
         "grey-white": grey * SHARE + 255 * (1 - SHARE),
     }[kind]
-    assert np.abs(read_picture(tmp_path / "a.tif") - expected).max() <= 1.5
+    source = open_frames(tmp_path / "a.tif")
+    assert np.abs(next(iter(source.read())) - expected).max() <= 1.5
+    if big and name.startswith("la"):
+        assert "transparency is left out" in source.warnings[0]
 
 
 @pytest.mark.parametrize("order", range(1, 9))

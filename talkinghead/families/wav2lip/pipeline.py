@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from talkinghead.backends import DENSE, Placement, candidates
 from talkinghead.backends.placement import asked_by_name
+from talkinghead.bounds import FRAME_RATES
 from talkinghead.contracts import (
     SPEECH_RATE_HZ,
     AudioClip,
@@ -26,19 +27,11 @@ from talkinghead.contracts import (
 )
 from talkinghead.engine.cache import NullCache
 from talkinghead.engine.context import RunContext
-from talkinghead.engine.head import (
-    DEFAULT_FPS,
-    Description,
-    Head,
-    LoadOptions,
-    PrepareOptions,
-    RenderOptions,
-    usable_fps,
-)
+from talkinghead.engine.head import Description, Head, LoadOptions, PrepareOptions, RenderOptions
 from talkinghead.engine.listener import Heard, Listener, WholeSound, hear_all
 from talkinghead.engine.options import build_config
 from talkinghead.engine.runner import Stage
-from talkinghead.engine.timeline import FramePlan, SourceIndices, frame_plan, source_frames_at
+from talkinghead.engine.timeline import DEFAULT_FPS, FramePlan, SourceIndices, frame_plan, source_frames_at
 from talkinghead.errors import OptionError
 from talkinghead.families.wav2lip.config import Wav2LipConfig, published
 from talkinghead.families.wav2lip.engine import Engine, EngineOptions, Face, Task
@@ -179,9 +172,15 @@ class Wav2LipHead(Head[Wav2LipAvatar, Windows]):
                     remedy="leave the rate out, or the windows",
                 )
             return Fraction(LIVE_FPS)
-        if self.compat and avatar.fps is not None:
-            return usable_fps(avatar.fps)
-        return options.fps or usable_fps(avatar.fps)
+        if self.compat:
+            return self.own_fps(avatar.fps) if avatar.fps is not None else options.fps or DEFAULT_FPS
+        return options.fps or self.own_fps(avatar.fps)
+
+    def own_fps(self, source_fps: Fraction | None) -> Fraction:
+        """Under `compat` a video keeps its own rate, however slow."""
+        if not self.compat:
+            return super().own_fps(source_fps)
+        return source_fps if source_fps is not None and source_fps >= FRAME_RATES.least else DEFAULT_FPS
 
     def frames_needed(self, options: PrepareOptions, source_fps: Fraction | None) -> int | None:
         """Under `compat` a video keeps its own rate, whatever is asked for."""
