@@ -165,9 +165,17 @@ def test_the_first_frame_of_an_array_is_held_too():
 @pytest.mark.parametrize(
     ("own", "shown"),
     [
-        (None, 25), (25, 25), (10, 10), (Fraction(30000, 1001), Fraction(30000, 1001)), (8, 24), (5, 25), (1, 25),
-        (Fraction(1, 3), 25), (Fraction(1, 600), 25), (Fraction(999, 100), Fraction(2997, 100)),
-    ],  # fmt: skip
+        (None, 25),
+        (25, 25),
+        (10, 10),
+        (Fraction(30000, 1001), Fraction(30000, 1001)),
+        (8, 24),
+        (5, 25),
+        (1, 25),
+        (Fraction(1, 3), 25),
+        (Fraction(1, 600), 25),
+        (Fraction(999, 100), Fraction(2997, 100)),
+    ],
 )
 def test_slow_faces_speak_at_a_multiple_of_their_rate(own: Fraction | int | None, shown: Fraction | int) -> None:
     assert speaking_fps(None if own is None else Fraction(own)) == shown
