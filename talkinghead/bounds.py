@@ -16,7 +16,7 @@ import numbers
 import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -148,9 +148,13 @@ class FieldBounds:
     """None is taken too."""
 
 
-@cache
 def field_bounds(config: type[Any]) -> Mapping[str, FieldBounds]:
     """The bounds of a dataclass's fields, by name."""
+    return _field_bounds(typing.cast(Hashable, config))
+
+
+@cache
+def _field_bounds(config: Any) -> Mapping[str, FieldBounds]:
     hints = typing.get_type_hints(config, include_extras=True)
     return {item.name: bounds_of(hints[item.name]) for item in dataclasses.fields(config)}
 

@@ -187,7 +187,7 @@ def reason(error: BaseException | None) -> str:
 
 def _refused(path: Path, head: bytes, error: BaseException | None, *, sound_only: bool) -> TalkingHeadError:
     """The error to raise for a file that is not opened."""
-    from talkinghead.media.pictures import picture_format
+    from talkinghead.media.headers import picture_format
 
     if is_text(head):
         kind = "a play list, which names other files" if names_others(head) else "a text file or a play list"

@@ -428,6 +428,7 @@ def _heif(data: bytes) -> Header:
         raise BrokenHeader("is a picture of the HEIF kind, coded neither as AVIF nor as HEIC")
     item = box.primary
     moving = sequence is not None and codec == "avif" and (len(sequence.durations) > 1 or item is None)
+    size: tuple[int, int] | None
     if sequence is not None and moving:
         properties, size, depth = sequence.properties, sequence.size, sequence.depth
         streams = [data[start:stop] for start, stop in sequence.spans]

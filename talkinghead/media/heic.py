@@ -35,7 +35,7 @@ def decode_heic(path: Path, data: bytes, header: Header) -> Stored:
         numbers = _picture(path, box, box.primary, header)
     except (heif.BrokenContainer, struct.error, IndexError) as error:
         raise damaged(path, header.kind) from error
-    return Stored(numbers, np.iinfo(numbers.dtype).max)
+    return Stored(numbers, np.iinfo(numbers.dtype.name).max)
 
 
 def _picture(path: Path, box: Heif, item: Item, header: Header) -> NDArray[np.generic]:

@@ -229,7 +229,8 @@ def _xyz_from_lab(values: Floats) -> Floats:
     red, yellow = values[:, 1] * 255 - 128, values[:, 2] * 255 - 128
     y = (light + 16) / 116
     f = np.stack([y + red / 500, y, y - yellow / 200], axis=1)
-    return np.where(f > 6 / 29, f**3, (f - 4 / 29) * 3 * (6 / 29) ** 2) * D50
+    xyz: Floats = np.where(f > 6 / 29, f**3, (f - 4 / 29) * 3 * (6 / 29) ** 2) * D50
+    return xyz
 
 
 def _old_table(data: bytes, channels: int) -> tuple[list[_Step], float]:

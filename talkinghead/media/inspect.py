@@ -17,9 +17,10 @@ from talkinghead.errors import MediaError, UnreadableMedia
 from talkinghead.files import existing_file
 from talkinghead.media.animation import timeline_of
 from talkinghead.media.container import Check, open_input, packets
+from talkinghead.media.headers import picture_format
 from talkinghead.media.limits import MAX_PACKETS, check_sound_format
 from talkinghead.media.options import FrameOptions
-from talkinghead.media.pictures import load, picture_format
+from talkinghead.media.pictures import load
 
 if TYPE_CHECKING:
     from av.container import InputContainer

@@ -52,6 +52,7 @@ def joined_pieces(path: Path) -> tuple[Piece, ...]:
     with path.open("rb") as file:
         magic = file.read(4)
         size = file.seek(0, io.SEEK_END)
+        find: Callable[[BinaryIO, int], Iterator[int]]
         if _begins_mp3(file, 0):
             name, find = "mp3", _mp3_files
         elif magic in _FINDERS:

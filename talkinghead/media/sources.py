@@ -28,7 +28,8 @@ def open_frames(
         NoVideoStream: sound only.
         OptionError: the crop, size or time asked for does not exist in the file.
     """
-    from talkinghead.media.pictures import PictureSource, load, picture_format
+    from talkinghead.media.headers import picture_format
+    from talkinghead.media.pictures import PictureSource, load
 
     file = existing_file(path)
     if picture_format(file) is not None:

@@ -111,7 +111,7 @@ def _on_white(
         return _plain(colours, top) if convert is None else convert(colours)
     if premultiplied:  # the colour itself, to be converted as if nothing were behind it
         divided = colours.astype(np.float32) / np.maximum(opacity, np.float32(1e-6))
-        colours = np.clip(np.rint(divided), 0, np.iinfo(colours.dtype).max).astype(colours.dtype)
+        colours = np.clip(np.rint(divided), 0, np.iinfo(colours.dtype.name).max).astype(colours.dtype)
     if convert is None:  # rounded once, at the end
         light = colours[:, :, ::-1].astype(np.float32) * np.float32(255 / top)
     else:

@@ -673,7 +673,7 @@ def _source_label(found: Availability) -> str:
 
 
 def _is_picture(path: Path) -> bool:
-    from talkinghead.media.pictures import picture_format
+    from talkinghead.media.headers import picture_format
 
     return picture_format(path) is not None
 

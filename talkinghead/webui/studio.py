@@ -392,7 +392,7 @@ class Studio:
             MediaError: it has no sound, is damaged, or too large or long.
         """
         from talkinghead.media import probe
-        from talkinghead.media.pictures import picture_format
+        from talkinghead.media.headers import picture_format
 
         self._check_size(path)
         with self._checks:
