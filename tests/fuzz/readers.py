@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -184,6 +185,87 @@ def scrfd_model(path: Path) -> None:
     load_detector(FaceOptions(detector="scrfd", detector_model=path))
 
 
+def onnx_file(path: Path) -> None:
+    from talkinghead.reading.onnx_file import check_onnx_file, read_onnx
+
+    check_onnx_file(path)
+    read_onnx(path)
+
+
+def generators(path: Path) -> None:
+    """The networks that redraw a mouth, by both readers."""
+    from talkinghead.errors import WrongCheckpoint
+    from talkinghead.families.synctalk2d.weights import read_generator
+    from talkinghead.families.wav2lip.weights import load_generator
+
+    for read in (load_generator, read_generator):
+        with suppress(WrongCheckpoint):
+            read(path)
+
+
+def landmark_networks(path: Path) -> None:
+    from talkinghead.audio.encoders.ave import read_ave_encoder
+    from talkinghead.errors import TalkingHeadError
+    from talkinghead.face.landmarks.pfld import read_pfld
+
+    for read in (read_pfld, read_ave_encoder):
+        with suppress(TalkingHeadError):
+            read(path)
+
+
+def step_features(path: Path) -> None:
+    from talkinghead.families.artalk.steps import read_features
+
+    used(read_features(path)[0])
+
+
+def vertices(path: Path) -> None:
+    from talkinghead.families.artalk.steps import read_vertices
+
+    used(read_vertices(path))
+
+
+def logo(path: Path) -> None:
+    from talkinghead.families.artalk.look import read_logo
+
+    read_logo(path)
+
+
+def table_column(path: Path) -> None:
+    from talkinghead.families.talkinggaussian.annotations import read_column
+
+    read_column(path, "AU25_r")
+
+
+def archive_member(path: Path) -> None:
+    from talkinghead.weights.store import unpack_member
+
+    unpack_member(path, "arrays/mel.npy", path.with_name("member.npy"))
+
+
+def model_folder(path: Path) -> None:
+    """A folder of transformers, as it is checked before transformers reads it."""
+    from talkinghead.audio.encoders.model_folder import check_model_folder
+
+    folder = path.parent / "folder"
+    folder.mkdir(exist_ok=True)
+    (folder / f"config{path.suffix}" if path.suffix == ".json" else folder / f"model{path.suffix}").write_bytes(
+        path.read_bytes()
+    )
+    if path.suffix != ".json":
+        (folder / "config.json").write_text('{"model_type": "hubert", "hidden_size": 16}')
+    check_model_folder(folder)
+
+
+def stage_record(path: Path) -> None:
+    from talkinghead.engine.steps import read_record, record_path
+
+    output = path.with_name("mel.npy")
+    output.write_bytes(b"x")
+    record_path(output).write_bytes(path.read_bytes())
+    read_record(output)
+
+
 def cues(path: Path) -> None:
     from talkinghead.audio.cues import read_cues
 
@@ -266,6 +348,16 @@ READERS = (
     Reader("deepspeech", deepspeech),
     Reader("yunet-model", yunet_model),
     Reader("scrfd-model", scrfd_model),
+    Reader("onnx-file", onnx_file),
+    Reader("generators", generators),
+    Reader("landmark-networks", landmark_networks),
+    Reader("step-features", step_features),
+    Reader("vertices", vertices),
+    Reader("logo", logo),
+    Reader("table-column", table_column),
+    Reader("archive-member", archive_member),
+    Reader("model-folder", model_folder),
+    Reader("stage-record", stage_record),
     Reader("cues", cues),
     Reader("phones", phones),
     Reader("request", request),

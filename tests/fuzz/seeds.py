@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+import zipfile
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,12 @@ LARGEST = 60_000
 """Bytes of one seed."""
 
 
+CHECKPOINTS = (
+    "checkpoint", "body-checkpoint", "recognised", "generators", "landmark-networks",
+)  # fmt: skip
+"""Readers of whole checkpoints."""
+
+
 def rows(*shape: int) -> np.ndarray:
     return RNG.standard_normal(shape).astype(np.float32)
 
@@ -30,7 +37,7 @@ def make_seeds(folder: Path) -> None:
         ValueError: a seed is too large to be kept.
     """
     shutil.rmtree(folder, ignore_errors=True)
-    for make in (_checkpoints, _tables, _artalk, _gaussians, _texts, _networks, _pictures, _sounds, _videos):
+    for make in (_checkpoints, _tables, _artalk, _gaussians, _texts, _networks, _pictures, _sounds, _videos, _steps):
         make(folder)
     for path in folder.rglob("*"):
         if path.is_file() and path.stat().st_size > LARGEST:
@@ -55,7 +62,7 @@ def _checkpoints(folder: Path) -> None:
         "model": {"a": base[4:12], "b": base.view(5, 8).t(), "c": torch.tensor([True, False])},
         "list": [1, (2.5, "x")],
     }
-    for reader in ("checkpoint", "body-checkpoint", "recognised"):
+    for reader in CHECKPOINTS:
         torch.save(state, place(folder, reader, "zip.pth"))
         torch.save(shared, place(folder, reader, "shared.pt"))
         torch.save(state, place(folder, reader, "legacy.pth"), _use_new_zipfile_serialization=False)
@@ -92,6 +99,22 @@ def _tables(folder: Path) -> None:
     )
     np.savez(place(folder, "head-shapes", "shape.npz"), shape=rows(1, 100))
     place(folder, "head-shapes", "shape.json").write_text(json.dumps({"shape": [0.5, -1, 2e-3]}))
+
+
+def _steps(folder: Path) -> None:
+    np.savez(place(folder, "step-features", "features.npz"), features=rows(2, 8, 16), num_samples=np.int64(900))
+    faces = np.array([[0, 1, 2]], np.int32)
+    np.savez(place(folder, "vertices", "vertices.npz"), verts=rows(2, 5, 3), faces=faces)
+    shutil.copy(folder / "picture" / "alpha.png", place(folder, "logo", "logo.png"))
+    shutil.copy(folder / "action-units" / "au.csv", place(folder, "table-column", "au.csv"))
+    with zipfile.ZipFile(place(folder, "archive-member", "archive.zip"), "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("arrays/mel.npy", rows(20, 4).tobytes())
+        archive.writestr("other.txt", "x" * 300)
+    config = {"model_type": "hubert", "hidden_size": 16, "num_hidden_layers": 2, "conv_dim": [8] * 7}
+    place(folder, "model-folder", "config.json").write_text(json.dumps(config))
+    shutil.copy(folder / "checkpoint" / "plain.safetensors", place(folder, "model-folder", "model.safetensors"))
+    record = {"version": 1, "stage": "mel", "output": "x", "inputs": {"a.wav": "y"}, "options": {"fps": "25"}}
+    place(folder, "stage-record", "record.json").write_text(json.dumps(record))
 
 
 def _artalk(folder: Path) -> None:
@@ -180,7 +203,7 @@ def _networks(folder: Path) -> None:
     model = helper.make_model(
         helper.make_graph([node], "detector", [given], [found], [weight]), opset_imports=[helper.make_opsetid("", 11)]
     )
-    for reader in ("yunet-model", "scrfd-model", "recognised"):
+    for reader in ("yunet-model", "scrfd-model", "onnx-file", "recognised"):
         onnx.save(model, place(folder, reader, "detector.onnx"))
     place(folder, "deepspeech", "graph.pb").write_bytes(_frozen_graph())
 
