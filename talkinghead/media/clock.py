@@ -121,7 +121,7 @@ class _Pass:
         self._from_zero = from_zero
         self._end_s = end_s
         self._ask_s, self._ask_blocks = (PAGE_S, PAGE_BLOCKS) if paged else (AGREEMENT_S, AGREEMENT_BLOCKS)
-        self._page: deque[tuple[float, float]] | None = deque() if paged else None
+        self._page: deque[tuple[float, float]] | None = deque(maxlen=PAGE_BLOCKS) if paged else None
         """(`_read_s`, `ahead_s`) of the last blocks that have timestamps, one page of them."""
         self._waiting: deque[_Waiting] = deque()
         self._read_s = 0.0

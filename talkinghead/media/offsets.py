@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -100,7 +101,7 @@ def _first_picture(path: Path) -> Fraction | None:
         return next((_time(frame) for frame in _pictures(container, path)), None)
 
 
-def _pictures(container: InputContainer, path: Path) -> Any:
+def _pictures(container: InputContainer, path: Path) -> Iterator[Any]:
     stream = video_stream(container, path)
     limit_decoder(stream, threads=1)
     for packet in itertools.chain(itertools.islice(packets(container, stream), MAX_FIRST_PACKETS), (None,)):
