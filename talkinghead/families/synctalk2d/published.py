@@ -458,11 +458,11 @@ class FrameGenerationPipeline:
         _check_inputs(audio_features_path, template_dir)
         if num_sample_frames < 1:
             raise OptionError(f"num_sample_frames is {num_sample_frames}.", accepted="1 or more")
+        for name in ("metadata.json", "frame_00000.jpg"):
+            self._check_apart(Path(output_dir) / name, audio_features_path)
         array = load_array(audio_features_path)
         features = features_of(array, self.unet_model.variant.audio, str(audio_features_path))
         folder, template = Path(output_dir), Path(template_dir)
-        for name in ("metadata.json", "frame_00000.jpg"):
-            self._check_apart(folder / name, audio_features_path)
         make_folder(folder)
         images = _numbered(template / "full_body_img", (".jpg", ".jpeg", ".png"))
         order = template_order(len(images), len(features))
