@@ -69,7 +69,7 @@ def _reconfigure(stream: io.TextIOWrapper, errors: str | None) -> None:
 
 def is_terminal(stream: TextIO | None) -> bool:
     """Whether somebody looks at it, on a terminal that can be drawn on."""
-    if stream is None or stream.closed:
+    if stream is None or getattr(stream, "closed", False) or not hasattr(stream, "isatty"):
         return False
     return stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
 
@@ -80,13 +80,17 @@ def _write(stream: TextIO | None, text: str) -> None:
     Raises:
         OSError: it cannot be written; but not for a reader that has gone, as `head` does.
     """
-    if stream is None or stream.closed:
+    if stream is None or getattr(stream, "closed", False):
         return
+    shown = _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text) + "\n"
     try:
-        stream.write(_CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text) + "\n")
+        try:
+            stream.write(shown)
+        except UnicodeEncodeError:  # a stream of somebody's own, which `any_streams` left as it is
+            stream.write(shown.encode("ascii", "backslashreplace").decode("ascii"))
         stream.flush()
     except BrokenPipeError:
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
             nothing = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nothing, stream.fileno())  # what follows, and the flush at the end, go nowhere
             os.close(nothing)

@@ -85,6 +85,28 @@ def test_streams_that_were_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert probe(tmp_path / "o.mp4").main_video is not None
 
 
+class Window:
+    """A stream of somebody's own: it has what `print` needs and no more, and few letters."""
+
+    def __init__(self) -> None:
+        self.shown = ""
+
+    def write(self, text: str) -> int:
+        self.shown += text.encode("ascii").decode()
+        return len(text)
+
+    def flush(self) -> None:
+        pass
+
+
+def test_streams_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    window, log = Window(), Window()
+    monkeypatch.setattr(sys, "stdout", window)
+    monkeypatch.setattr(sys, "stderr", log)
+    assert main(job(tmp_path, "中.mp4")) == 0
+    assert "\\u4e2d.mp4: 5 frames" in window.shown
+
+
 class Gone(Terminal):
     """A pipe whose reader has gone, or a disk that is full."""
 
