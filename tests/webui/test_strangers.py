@@ -81,7 +81,8 @@ def refused(client: Any, name: str, **values: Any) -> str:
 # Paths as texts -------------------------------------------------------------------------------------------------------
 
 TEXTS = ("source", "model", "checkpoint", "voice", "engine", "lang")
-PLACES = ("{face}", "{absent}", "/etc/passwd", "file:///etc/passwd", "../../../etc/passwd", "http://127.0.0.1:9/a.png")
+PLACES = ("{face}", "{absent}")
+"""Others are tried without a server: see `test_studio`."""
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -107,23 +108,9 @@ def test_what_is_there_and_what_is_not_sound_alike(client: Any, face: Path) -> N
     assert len(told) == 1
 
 
-OPTIONS = [
-    (group, field)
-    for group, fields in {
-        "model": ("style", "shape", "background", "avatar", "audio_model", "flame", "texture", "assets", "map",
-                  "profile", "save_frames", "poses", "expression", "strength", "checkpoint"),
-        "machine": ("checkpoint", "device", "precision", "backend"),
-        "finding": ("detector", "detector_model", "select", "no_face", "box"),
-        "reading": ("crop", "rotate", "cache_bytes", "max_pixels"),
-        "video": ("motion", "cues", "encode", "fps", "loop"),
-        "encoding": ("codec", "preset", "pixel_format", "audio_codec", "crf"),
-        "/etc": ("passwd",),
-    }.items()
-    for field in fields
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("group", "field"), OPTIONS)
+@pytest.mark.parametrize(
+    ("group", "field"), [("model", "style"), ("finding", "detector_model"), ("machine", "device"), ("/etc", "passwd")]
+)
 def test_no_option_takes_a_path(client: Any, group: str, field: str) -> None:
     told = refused(client, "preview", source="Portrait", options={group: {field: "/etc/passwd"}})
     assert FOUND not in told
@@ -282,15 +269,10 @@ def test_only_what_the_page_needs_is_there(served: Any, method: str, path: str) 
 # Numbers and bodies ---------------------------------------------------------------------------------------------------
 
 NUMBERS = [
-    ("video", "fps", "1e40000000"), ("video", "fps", "1e999999999"), ("video", "fps", "0.0000001"),
-    ("video", "fps", "1/" + "9" * 4000), ("video", "fps", 1e300), ("video", "fps", "121"),
-    ("finding", "smoothing", 1_000_000_000), ("finding", "smoothing", 2**63), ("finding", "max_side", 10**9),
-    ("finding", "every", -1), ("finding", "padding", [10**12] * 4), ("finding", "padding", [0] * 900),
-    ("finding", "box", "0,0,1e9,1e9"), ("finding", "select", "index:99999999"), ("finding", "min_score", 2),
-    ("reading", "start_s", 1e300), ("reading", "duration_s", 0), ("reading", "resize_factor", 10**18),
-    ("encoding", "gop_s", 1e300), ("encoding", "audio_bitrate", 10**15), ("encoding", "crf", -1),
-    ("model", "strength", 1e308), ("model", "blinks_per_minute", -1), ("model", "seed", 10**19 - 1),
+    ("video", "fps", "1e40000000"), ("video", "fps", "0.0000001"), ("finding", "smoothing", 1_000_000_000),
+    ("finding", "padding", [0] * 900), ("model", "seed", 10**19 - 1),
 ]  # fmt: skip
+"""Others are tried without a server: see `test_studio`."""
 
 
 @pytest.mark.parametrize(("group", "field", "value"), NUMBERS)

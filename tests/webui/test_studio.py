@@ -353,3 +353,91 @@ def test_texts_are_spoken_in_turn_and_can_be_stopped(studio: Studio, monkeypatch
     for job in jobs:
         with pytest.raises(Cancelled):
             job.result()
+
+
+OPTIONS = [
+    (group, field)
+    for group, fields in {
+        "model": ("style", "shape", "background", "avatar", "audio_model", "flame", "texture", "assets", "map",
+                  "profile", "save_frames", "poses", "expression", "strength", "checkpoint"),
+        "machine": ("checkpoint", "device", "precision", "backend"),
+        "finding": ("detector", "detector_model", "select", "no_face", "box"),
+        "reading": ("crop", "rotate", "cache_bytes", "max_pixels"),
+        "video": ("motion", "cues", "encode", "fps", "loop"),
+        "encoding": ("codec", "preset", "pixel_format", "audio_codec", "crf"),
+        "/etc": ("passwd",),
+    }.items()
+    for field in fields
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("group", "field"), OPTIONS)
+def test_no_option_takes_a_path(studio: Studio, order: Order, group: str, field: str) -> None:
+    from dataclasses import replace
+
+    for text in PLACES:
+        asked = replace(order, model="viseme", options={group: {field: text}})
+        with pytest.raises(OptionError) as caught:
+            studio.start("anna", asked)
+        assert "no such file" not in str(caught.value).lower()
+
+
+NUMBERS = [
+    ("video", "fps", "1e999999999"), ("video", "fps", "1/" + "9" * 4000), ("video", "fps", 1e300),
+    ("video", "fps", "121"), ("finding", "smoothing", 2**63), ("finding", "max_side", 10**9), ("finding", "every", -1),
+    ("finding", "padding", [10**12] * 4), ("finding", "box", "0,0,1e9,1e9"), ("finding", "select", "index:99999999"),
+    ("finding", "min_score", 2), ("reading", "start_s", 1e300), ("reading", "duration_s", 0),
+    ("reading", "resize_factor", 10**18), ("encoding", "gop_s", 1e300), ("encoding", "audio_bitrate", 10**15),
+    ("encoding", "crf", -1), ("model", "strength", 1e308), ("model", "strength", float("nan")),
+    ("model", "blinks_per_minute", -1), ("model", "seed", 10**400),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("group", "field", "value"), NUMBERS)
+def test_every_number_of_the_page_has_bounds(studio: Studio, order: Order, group: str, field: str, value: Any) -> None:
+    from dataclasses import replace
+
+    with pytest.raises(OptionError) as caught:
+        studio.start("anna", replace(order, model="viseme", options={group: {field: value}}))
+    assert len(str(caught.value)) < 300
+
+
+def picture_that_claims(width: int, height: int) -> bytes:
+    """A PNG of a few bytes whose header claims a size."""
+    import struct
+    import zlib
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
+
+
+def test_large_pictures_are_refused_before_they_are_decoded(
+    studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import cv2
+
+    def decode(*_: Any, **__: Any) -> None:
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr(cv2, "imdecode", decode)
+    path = tmp_path / "large.png"
+    path.write_bytes(picture_that_claims(7990, 7990))
+    with pytest.raises(MediaError, match="megapixels"):
+        studio.check_face(path)
+    with pytest.raises(MediaError, match="no sound"):
+        studio.check_sound(path)
+
+
+def test_a_look_at_a_file_lasts_seconds(studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import talkinghead.webui.studio as module
+
+    monkeypatch.setattr(module, "CHECK_S", -1.0)
+    for check, path in (
+        (studio.check_face, make_video(tmp_path / "a.mp4", 30)),
+        (studio.check_sound, make_sound(tmp_path / "a.wav", 1.0)),
+    ):
+        with pytest.raises(MediaError, match="takes too long"):
+            check(path)
