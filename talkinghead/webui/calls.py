@@ -6,15 +6,14 @@ server gave a name to: an address of another place, or a path of this machine, g
 
 from __future__ import annotations
 
-import json
-import math
 import re
 import secrets
 from collections.abc import Callable
 from typing import Any
 
-from talkinghead.bounds import MAX_ITEMS, MAX_NUMBER, shown
+from talkinghead.bounds import MAX_ITEMS, shown
 from talkinghead.errors import OptionError
+from talkinghead.reading.text import parse_json
 from talkinghead.speech.options import MAX_CHARACTERS
 
 MAX_BYTES = 2_000_000
@@ -22,7 +21,6 @@ MAX_BYTES = 2_000_000
 MAX_DEPTH = 12
 SESSION = re.compile(r"[A-Za-z0-9_-]{4,64}")
 META = {"_type": "gradio.FileData"}
-_LONG_NUMBER = 10 * MAX_NUMBER
 
 Known = Callable[[str], bool]
 """Whether a path is one that this server gave to a visitor."""
@@ -60,23 +58,7 @@ def read_json(body: bytes) -> Any:
     Raises:
         OptionError: anything else.
     """
-    try:
-        return json.loads(body, parse_int=_int, parse_float=_float, parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
-        raise OptionError("The call is not JSON that can be read.", accepted="finite numbers, texts, lists") from error
-
-
-def _int(text: str) -> int:
-    return int(text) if len(text) <= MAX_NUMBER else _refuse(text)
-
-
-def _float(text: str) -> float:
-    value = float(text) if len(text) <= _LONG_NUMBER else math.inf
-    return value if math.isfinite(value) else _refuse(text)
-
-
-def _refuse(text: str) -> Any:
-    raise ValueError(text[:20])
+    return parse_json(body, "The call", error=OptionError, accepted="JSON of finite numbers, texts, lists")
 
 
 def _checked(value: Any, known: Known, depth: int) -> Any:

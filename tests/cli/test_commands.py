@@ -219,7 +219,7 @@ def test_reference_refuses(run, tmp_path):
     assert "needs weights" in refused()
     assert "reference list" in refused(*weights, name="test.triple")
     assert "lack x" in refused(*weights, inputs="other.npz")
-    assert "plain arrays" in refused(*weights, inputs="objects.npz")
+    assert "pickled Python objects" in refused(*weights, inputs="objects.npz")
     assert "plain arrays" in refused(*weights, inputs="text.npz")
     assert "no file" in refused(*weights, inputs="none.npz")
     assert "no file" in refused("--weights", tmp_path / "none.safetensors")

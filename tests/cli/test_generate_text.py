@@ -49,7 +49,7 @@ def test_a_text_comes_from_a_file(run, video, tmp_path):
         (("--text", "Hi", "--start", "1"), "no effect with --text"),
         (("--text", "   "), "The text is empty"),
         (("--text", "Hi", "--lang", "xx"), "does not speak 'xx'"),
-        (("--text", "Hi", "--speed", "9"), "speed is 9"),
+        (("--text", "Hi", "--speed", "9"), "speed is '9'"),
         (("--text", "Hi", "--engine", "piper"), "needs a voice"),
         (("--text-file", "no.txt"), "cannot be read"),
     ],

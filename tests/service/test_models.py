@@ -345,7 +345,7 @@ def test_hostile_archives(tmp_path: Path) -> None:
         opened.writestr("m", b"1")
         with pytest.warns(UserWarning, match="Duplicate"):
             opened.writestr("m", b"2")
-    with pytest.raises(WrongCheckpoint, match="exactly one"):
+    with pytest.raises(WrongCheckpoint, match="holds m twice"):
         store.unpack_member(archive, "m", target)
     with zipfile.ZipFile(archive, "w") as opened:
         link = zipfile.ZipInfo("m")
@@ -359,7 +359,7 @@ def test_hostile_archives(tmp_path: Path) -> None:
     with pytest.raises(WrongCheckpoint, match="SHA-1"):
         store.unpack_member(archive, "m", target, sha1="0" * 40)
     archive.write_bytes(archive.read_bytes()[:-30])
-    with pytest.raises(WrongCheckpoint, match="not a readable"):
+    with pytest.raises(WrongCheckpoint, match="damaged or cut short"):
         store.unpack_member(archive, "m", target)
     assert not target.exists()
 

@@ -14,6 +14,7 @@ import pytest
 from talkinghead.contracts import AudioClip
 from talkinghead.errors import BackendError, MissingDependency, OptionError, TalkingHeadError
 from talkinghead.speech import SpeechOptions, available_engines, say
+from tests.conftest import ROOT
 from tests.synthetic_media import make_sound
 
 
@@ -95,7 +96,7 @@ def test_google_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_piper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     voice = tmp_path / "amy.onnx"
-    voice.write_bytes(b"x")
+    voice.write_bytes((ROOT / "tests" / "fuzz" / "seeds" / "onnx-file" / "detector.onnx").read_bytes())
     with pytest.raises(OptionError, match=r"amy\.onnx\.json"):
         say("One.", SpeechOptions(voice=str(voice)))
     Path(f"{voice}.json").write_text("{}")

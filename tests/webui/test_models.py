@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from talkinghead.media import probe
+from talkinghead.weights import write_safetensors
 from tests.docs.desk import Shop
+from tests.golden_files import network_weights
 from tests.webui.conftest import Open, at_home, served_with
 
 gradio_client = pytest.importorskip("gradio_client")
@@ -29,7 +31,9 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (gallery / "may").symlink_to(shop.person / "template")
     (gallery / "head").symlink_to(shop.head3d / "data")
     with at_home(home):
-        model_store().import_file(shop.make("wav2lip_gan.pth"))
+        checkpoint = home / "wav2lip_gan.safetensors"
+        write_safetensors(network_weights("wav2lip/wav2lip96"), checkpoint)
+        model_store().import_file(checkpoint)
         model_store().import_file(shop.person / "model" / "1.safetensors", name="may")
         model_store().import_file(shop.person / "model" / "audio_visual_encoder.safetensors")
         model_store().import_file(shop.head3d / "model" / "chkpnt_fuse_latest.pth", name="head")

@@ -379,7 +379,7 @@ def test_calls_without_a_session_do_not_pile_up(served: Any) -> None:
 
     for _ in range(5):
         assert call(served.url, "cancel", [])[0] == 200
-    holders = [thing for thing in gc.get_objects() if isinstance(thing, StateHolder) and thing.session_data]
+    holders = [thing for thing in gc.get_objects() if type(thing) is StateHolder and thing.session_data]
     assert holders
     assert all(holder.capacity <= 200 for holder in holders)
 

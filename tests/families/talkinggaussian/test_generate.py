@@ -379,7 +379,7 @@ def test_head_poses_are_smooth() -> None:
     np.testing.assert_allclose(
         poses[:, :3, :3] @ poses[:, :3, :3].transpose(0, 2, 1), np.tile(np.eye(3), (100, 1, 1)), atol=1e-12
     )
-    with pytest.raises(ValueError, match="detail"):
+    with pytest.raises(OptionError, match="detail is 9"):
         ProceduralConfig(detail=9)
 
 
