@@ -220,7 +220,7 @@ def test_reference_refuses(run, tmp_path):
     assert "reference list" in refused(*weights, name="test.triple")
     assert "lack x" in refused(*weights, inputs="other.npz")
     assert "pickled Python objects" in refused(*weights, inputs="objects.npz")
-    assert "plain arrays" in refused(*weights, inputs="text.npz")
+    assert "damaged or cut short" in refused(*weights, inputs="text.npz")
     assert "no file" in refused(*weights, inputs="none.npz")
     assert "no file" in refused("--weights", tmp_path / "none.safetensors")
     assert "JSON object" in refused(*weights, "--config", tmp_path / "list.json")
