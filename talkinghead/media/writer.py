@@ -560,7 +560,7 @@ def _too_large_for_players(facts: EncoderFacts, width: int, height: int) -> list
     return [
         f"Frames of {width}x{height} pixels are beyond H.264 level 5.2 ({blocks} macroblocks; it ends at "
         f"{MAX_LEVEL_MACROBLOCKS}): most players cannot show this video, and it takes long to make. "
-        f"--resize-factor {factor} makes one of {width // factor}x{height // factor}."
+        f"--resize-factor {factor} (times the one in use, if any) makes one of {width // factor}x{height // factor}."
     ]
 
 
