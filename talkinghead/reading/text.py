@@ -18,6 +18,9 @@ MAX_LINE = 1_000_000
 MAX_JSON_VALUES = 2_000_000
 MAX_JSON_DEPTH = 64
 MAX_JSON_DIGITS = 64
+"""Of a whole number."""
+MAX_REAL_DIGITS = 1024
+"""Characters of another number: those of every double, written out."""
 
 
 def read_text(
@@ -120,6 +123,8 @@ def _whole(digits: str) -> int:
 
 
 def _real(digits: str) -> float:
+    if len(digits) > MAX_REAL_DIGITS:
+        raise ValueError(f"a number of {len(digits)} digits")
     value = float(digits)
     if not math.isfinite(value):
         raise ValueError("a number beyond every bound")

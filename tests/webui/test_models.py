@@ -65,7 +65,7 @@ def client(served: Any) -> Iterator[Any]:
 PHONES = {"model": {"audio_features": "phones"}}
 CASES = [
     ("wav2lip", "Portrait", {}, (512, 512)),
-    ("synctalk2d", "may", {}, (640, 360)),
+    ("synctalk2d", "may", {}, (320, 180)),
     ("talkinggaussian", "head", PHONES, (160, 160)),
 ]
 
@@ -112,7 +112,7 @@ def test_choosing_each_on_the_page(open_page: Open, voice: Path) -> None:
     page = open_page()
     page.locator("#sound input[type=file]").set_input_files(str(voice))
     page.locator("#sound .timestamps").wait_for()
-    for title, made in (("Wav2Lip", "512 x 512"), ("SyncTalk_2D", "640 x 360"), ("TalkingGaussian", "160 x 160")):
+    for title, made in (("Wav2Lip", "512 x 512"), ("SyncTalk_2D", "320 x 180"), ("TalkingGaussian", "160 x 160")):
         page.locator("#model input").click()
         page.get_by_role("option", name=re.compile(f"^{title}$")).click()
         note = {"Wav2Lip": "Generates", "SyncTalk_2D": "Redraws", "TalkingGaussian": "Renders"}[title]
