@@ -184,7 +184,7 @@ def read_shape(path: Path) -> FloatArray:
             values = values.get("shape", []) if isinstance(values, dict) else values
         elif is_archive(path):
             named = read_npz(path, error=OptionError, accepted=accepted)
-            values = named["shape"] if "shape" in named else next(iter(named.values()))
+            values = named["shape"] if "shape" in named else next(iter(named.values()), ())
         else:
             values = read_npy(path, error=OptionError, accepted=accepted)
         flat = np.asarray(values, dtype=np.float32).ravel()
