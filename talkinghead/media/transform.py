@@ -184,7 +184,7 @@ def frame_indices(start: int, stop: int | None, step: int, count: int) -> range:
     if start < 0 or step == 0:
         raise ValueError(f"read needs start >= 0 and step != 0, not start {start}, step {step}")
     if step > 0:
-        return range(start, count if stop is None else min(stop, count), step)
+        return range(start, count if stop is None else min(max(stop, 0), count), step)
     if start >= count:
         start -= -(-(start - count + 1) // -step) * -step  # the first member of the range that exists
     return range(start, -1 if stop is None else max(stop, -1), step)

@@ -13,7 +13,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from talkinghead.contracts import FrameSource
@@ -103,6 +103,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ),
     room=st.sampled_from([0, 3, 20, 1000]),
 )
+@example(reads=[(0, -1, 1, None)], room=0)
 def test_reads_mean_what_range_means(
     clip: Path, reads: list[tuple[int, int | None, int, int | None]], room: int
 ) -> None:
