@@ -8,23 +8,21 @@ not matter: the face is shown as long as the speech lasts.
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from fractions import Fraction
 from math import lcm
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 
 from talkinghead.contracts import Frame, MediaInfo
-from talkinghead.files import file_sha256
 from talkinghead.media.headers import MAX_FRAMES, Header
 from talkinghead.media.options import FrameOptions
 from talkinghead.media.pictures import animation_frames, damaged, load, meaning_of, stored_numbers
-from talkinghead.media.playback import Indices, Playback, slots_of
+from talkinghead.media.playback import Indices, Playback, PlayedSource, slots_of
 from talkinghead.media.srgb import to_srgb
 from talkinghead.media.timing import MAX_RATE, Timeline, timeline, with_last
-from talkinghead.media.transform import Transform, content_digest, resized
+from talkinghead.media.transform import Transform, resized
 
 CHUNK_BYTES = 128 * 1024 * 1024
 """Frames that are decoded at once: the decoder begins anew each time, and skips those before."""
@@ -35,8 +33,10 @@ _FINEST, _FINE = 10_000_000, 100_000
 """Ticks per second: the most for an exact clock, and those where the durations have no common one."""
 
 
-class AnimationSource:
+class AnimationSource(PlayedSource):
     """An animated picture as a source of frames at a constant rate; several threads may read at once."""
+
+    KIND = "animation"
 
     def __init__(self, path: Path, options: FrameOptions, opened: tuple[bytes, Header] | None = None) -> None:
         self._path = path
@@ -77,25 +77,9 @@ class AnimationSource:
         )
 
     @property
-    def info(self) -> MediaInfo:
-        return self._info
-
-    @property
     def timeline(self) -> Timeline:
         """When each picture of the file is shown."""
         return self._timeline
-
-    @property
-    def fps(self) -> Fraction | None:
-        return self._fps
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self._transform.size
-
-    @property
-    def content_hash(self) -> str:
-        return content_digest(file_sha256(self._path), self._options, "animation")
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -107,22 +91,6 @@ class AnimationSource:
             *self._notes,
             f"{lost} of {len(self._timeline)} frames cannot be decoded; the frame before each is shown instead.",
         )
-
-    def __len__(self) -> int:
-        return len(self._playback)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Forget kept frames; reading again decodes them anew."""
-        self._playback.forget()
-
-    def read(self, start: int = 0, stop: int | None = None, step: int = 1) -> Iterator[Frame]:
-        return self._playback.read(start, stop, step)
 
     def _frames(self, sources: Indices) -> Generator[tuple[int, Frame], None, None]:
         """Decode frames of strictly increasing indices."""

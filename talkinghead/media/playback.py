@@ -7,16 +7,18 @@ import threading
 from collections.abc import Callable, Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from talkinghead.contracts import Frame
+from talkinghead.contracts import Frame, MediaInfo
 from talkinghead.errors import OptionError, UnreadableMedia
+from talkinghead.files import file_sha256
 from talkinghead.media.limits import MAX_SLOTS
 from talkinghead.media.options import FrameOptions
 from talkinghead.media.timing import Timeline
-from talkinghead.media.transform import frame_indices
+from talkinghead.media.transform import Transform, content_digest, frame_indices
 
 Indices = NDArray[np.int64]
 
@@ -137,6 +139,54 @@ class Playback:
                 yield frames[int(sources[at])]
                 at += 1
             high = low
+
+
+class PlayedSource:
+    """What sources of frames have in common that are decoded forward and come out of a `Playback`.
+
+    A subclass names its kind and sets the attributes.
+    """
+
+    KIND: ClassVar[str]
+    """Stands in the hash of what is shown, so that one file read in two ways has two."""
+    _path: Path
+    _options: FrameOptions
+    _info: MediaInfo
+    _fps: Fraction
+    _transform: Transform
+    _playback: Playback
+
+    @property
+    def info(self) -> MediaInfo:
+        return self._info
+
+    @property
+    def fps(self) -> Fraction | None:
+        return self._fps
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self._transform.size
+
+    @property
+    def content_hash(self) -> str:
+        return content_digest(file_sha256(self._path), self._options, self.KIND)
+
+    def __len__(self) -> int:
+        return len(self._playback)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Forget kept frames; reading again decodes them anew."""
+        self._playback.forget()
+
+    def read(self, start: int = 0, stop: int | None = None, step: int = 1) -> Iterator[Frame]:
+        return self._playback.read(start, stop, step)
 
 
 def slots_of(line: Timeline, fps: Fraction, options: FrameOptions, path: Path) -> Indices:

@@ -33,7 +33,6 @@ from numpy.typing import NDArray
 
 from talkinghead.contracts import Frame, MediaInfo
 from talkinghead.errors import UnreadableMedia
-from talkinghead.files import file_sha256
 from talkinghead.media.colour import ToRgb
 from talkinghead.media.container import (
     Check,
@@ -48,7 +47,7 @@ from talkinghead.media.container import (
 from talkinghead.media.limits import DECODER_BYTES, MAX_FRAMES, MAX_HELD_FRAMES, MAX_PIXELS, MEGAPIXEL
 from talkinghead.media.options import FrameOptions
 from talkinghead.media.pictures import check_pixels
-from talkinghead.media.playback import Playback, slots_of
+from talkinghead.media.playback import Playback, PlayedSource, slots_of
 from talkinghead.media.srgb import HDR_TRANSFERS
 from talkinghead.media.timing import (
     USUAL_RATE,
@@ -59,7 +58,7 @@ from talkinghead.media.timing import (
     timeline,
     with_last,
 )
-from talkinghead.media.transform import Transform, Turn, content_digest, display_turn, resized
+from talkinghead.media.transform import Transform, Turn, display_turn, resized
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -375,7 +374,7 @@ class _Decoder:
         self._reopens = threads is not None or self._stream.codec_context.name in REMEMBERING_CODECS
 
 
-class VideoSource:
+class VideoSource(PlayedSource):
     """A video file as a source of frames at a constant rate.
 
     Several threads may read at once; each `read` has a decoder of its own.
@@ -383,6 +382,8 @@ class VideoSource:
     Args:
         check: called often while the file is looked through; raises `Cancelled` when the job was stopped.
     """
+
+    KIND = "video"
 
     def __init__(self, path: Path, options: FrameOptions, *, check: Check | None = None) -> None:
         self._path = path
@@ -421,22 +422,6 @@ class VideoSource:
         )
 
     @property
-    def info(self) -> MediaInfo:
-        return self._info
-
-    @property
-    def fps(self) -> Fraction | None:
-        return self._fps
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self._transform.size
-
-    @property
-    def content_hash(self) -> str:
-        return content_digest(file_sha256(self._path), self._options, "video")
-
-    @property
     def warnings(self) -> tuple[str, ...]:
         with self._lock:
             lost = sorted(self._lost)
@@ -449,25 +434,13 @@ class VideoSource:
             "a frame beside each is shown instead.",
         )
 
-    def __len__(self) -> int:
-        return len(self._playback)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def close(self) -> None:
         """Close open files and forget kept frames; reading again opens them anew."""
         with self._lock:
             idle, self._idle = self._idle, []
-        self._playback.forget()
+        super().close()
         for decoder in idle:
             decoder.close()
-
-    def read(self, start: int = 0, stop: int | None = None, step: int = 1) -> Iterator[Frame]:
-        return self._playback.read(start, stop, step)
 
     def _decode(self, sources: NDArray[np.int64]) -> Generator[tuple[int, Frame], None, None]:
         """Decode frames of strictly increasing indices."""
