@@ -6,8 +6,9 @@ spoken = say("Hello.", SpeechOptions(lang="en"))                             # w
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from talkinghead.lazy import lazy_names
 
 if TYPE_CHECKING:
     from talkinghead.speech.engines import EngineStatus, available_engines, open_voice, say, speak, write_speech
@@ -43,13 +44,7 @@ __all__ = [
     "write_speech",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_names(__name__, _HOME)
 
 
 def __dir__() -> list[str]:

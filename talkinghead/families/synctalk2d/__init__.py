@@ -5,7 +5,9 @@ The published interface is here too: FrameGenerationPipeline, UNetModel, ImagePr
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from talkinghead.lazy import lazy_names
 
 if TYPE_CHECKING:
     from talkinghead.families.synctalk2d.published import (
@@ -17,10 +19,4 @@ if TYPE_CHECKING:
 
 __all__ = ["FrameGenerationPipeline", "FrameGenerator", "ImageProcessor", "UNetModel"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from talkinghead.families.synctalk2d import published
-
-    return getattr(published, name)
+__getattr__ = lazy_names(__name__, dict.fromkeys(__all__, "published"))
