@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.audio.encoders.test_deepspeech import graph_file
 from tests.picture_files import P3, SRGB_CURVE, heic_grid, hevc, matrix_profile, smooth, table_profile, tiff
 from tests.synthetic_media import coded_frame, make_picture, make_sound, make_video, speech_like
 
@@ -205,30 +206,7 @@ def _networks(folder: Path) -> None:
     )
     for reader in ("yunet-model", "scrfd-model", "onnx-file", "recognised"):
         onnx.save(model, place(folder, reader, "detector.onnx"))
-    place(folder, "deepspeech", "graph.pb").write_bytes(_frozen_graph())
-
-
-def _frozen_graph() -> bytes:
-    """A GraphDef with two constants, written by hand."""
-
-    def field(number: int, payload: bytes) -> bytes:
-        return bytes([number << 3 | 2]) + _varint(len(payload)) + payload
-
-    def constant(name: str, value: np.ndarray) -> bytes:
-        shape = b"".join(field(2, b"\x08" + _varint(size)) for size in value.shape)
-        tensor = b"\x08\x01" + field(2, shape) + field(4, value.tobytes())
-        attribute = field(1, b"value") + field(2, field(8, tensor))
-        return field(1, field(1, name.encode()) + field(2, b"Const") + field(5, attribute))
-
-    return constant("h1", rows(8, 4)) + constant("b1", rows(4))
-
-
-def _varint(value: int) -> bytes:
-    out = b""
-    while value > 127:
-        out += bytes([value & 127 | 128])
-        value >>= 7
-    return out + bytes([value])
+    graph_file(place(folder, "deepspeech", "graph.pb"), {"h1": rows(8, 4), "b1": rows(4)})
 
 
 def _pictures(folder: Path) -> None:

@@ -11,25 +11,10 @@ import pytest
 from talkinghead.errors import InputError, WrongCheckpoint
 from talkinghead.reading import onnx_file
 from talkinghead.reading.onnx_file import check_onnx, check_onnx_file, read_onnx
+from tests.wire import field
 
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
-
-
-def varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes((*out, value))
-
-
-def field(number: int, value: bytes | int) -> bytes:
-    """One field of a message: bytes are length-delimited."""
-    if isinstance(value, int):
-        return varint(number << 3) + varint(value)
-    return varint(number << 3 | 2) + varint(len(value)) + value
-
 
 OUTPUT = field(11, field(1, b"x")) + field(12, field(1, b"y"))
 """What goes in and what comes out."""

@@ -5,18 +5,7 @@ from __future__ import annotations
 import pytest
 
 from talkinghead.webui.logins import ALL_TRIES, TRIES, TRY_S, Logins, place_of
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+from tests.webui.conftest import Clock
 
 
 @pytest.fixture

@@ -14,20 +14,9 @@ from talkinghead.errors import OptionError, TalkingHeadError, UnreadableMedia
 from talkinghead.webui import uploads as module
 from talkinghead.webui.options import AppOptions
 from talkinghead.webui.uploads import TooMuch, Uploads, receive_files, safe_name
+from tests.webui.conftest import Clock
 
 pytest.importorskip("python_multipart")
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from talkinghead.audio.encoders import deepspeech
 from talkinghead.errors import MissingWeights, WrongCheckpoint
 from tests.golden import synthetic
 from tests.golden_files import Golden
+from tests.wire import field
 
 pytest.importorskip("torch")
 from talkinghead.audio.encoders.deepspeech_graph import (
@@ -75,24 +76,12 @@ def test_int16_is_truncated_toward_zero() -> None:
     assert deepspeech.int16_samples(samples).tolist() == [0, 1, -1, 32767, -32768, 32767]
 
 
-def varint(value: int) -> bytes:
-    out = b""
-    while value > 0x7F:
-        out += bytes([value & 0x7F | 0x80])
-        value >>= 7
-    return out + bytes([value])
-
-
-def field(number: int, payload: bytes) -> bytes:
-    return varint(number << 3 | 2) + varint(len(payload)) + payload
-
-
 def constant(name: str, array: np.ndarray) -> bytes:
     """A Const node of a TensorFlow graph, in the wire format."""
-    shape = b"".join(field(2, varint(1 << 3) + varint(size)) for size in array.shape)
-    tensor = varint(1 << 3) + varint(1) + field(2, shape) + field(4, array.astype("<f4").tobytes())
+    shape = b"".join(field(2, field(1, size)) for size in array.shape)
+    tensor = field(1, 1) + field(2, shape) + field(4, array.astype("<f4").tobytes())
     value = field(1, b"value") + field(2, field(8, tensor))
-    kind = field(1, b"dtype") + field(2, varint(6 << 3) + varint(1))
+    kind = field(1, b"dtype") + field(2, field(6, 1))
     return field(1, field(1, name.encode()) + field(2, b"Const") + field(5, kind) + field(5, value))
 
 
