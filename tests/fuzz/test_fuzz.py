@@ -57,7 +57,7 @@ def allocate(path: Path) -> None:
 def allocate_without_end(path: Path) -> None:
     held = []
     while True:
-        held.append(b"x" * (100 * MB))
+        held.append(bytes(100 * MB))  # never touched: the limit is reached at once on a busy machine, too
 
 
 def abort(path: Path) -> None:
@@ -92,7 +92,7 @@ def write_outside(path: Path) -> None:
 def test_every_kind_of_harm_is_seen(read: Callable[[Path], object], kind: str, watch: Watch, tmp_path: Path) -> None:
     path = tmp_path / "input.bin"
     path.write_bytes(b"abc")
-    outcome = read_limited(read, path, watch, seconds=3.0)
+    outcome = read_limited(read, path, watch, seconds=1.5 if kind == "hang" else 60.0)
     assert (outcome.kind, outcome.is_finding) == (kind, kind not in ("read", "refused")), outcome
 
 
