@@ -46,6 +46,27 @@ def read_picture(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) 
     return PictureSource(existing_file(path), FrameOptions(max_pixels=max_pixels)).frame
 
 
+def read_stored(path: Path, flags: int, *, accepted: str = "PNG or JPEG") -> NDArray[Any]:
+    """What `cv2.imdecode` makes of a picture, for files that published programs read that way.
+
+    Args:
+        flags: those of `cv2.imdecode`.
+        accepted: what an error says is.
+    Returns:
+        [H, W] or [H, W, C] in OpenCV's order of channels (or the one that `flags` ask for).
+    Raises:
+        MediaNotFound, UnreadableMedia: not a picture, damaged, or more than `MAX_PIXELS`.
+    """
+    data, _ = load(existing_file(path))
+    try:
+        stored = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error as error:
+        raise UnreadableMedia(f"{str(path)!r} is damaged: {error.err}.", accepted=accepted) from error
+    if stored is None or stored.size == 0:
+        raise UnreadableMedia(f"{str(path)!r} is not a picture that can be decoded.", accepted=accepted)
+    return stored
+
+
 class PictureSource:
     """A still picture as a source of one frame."""
 

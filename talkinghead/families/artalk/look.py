@@ -202,14 +202,10 @@ def read_logo(path: Path) -> torch.Tensor:
     import cv2
 
     from talkinghead.families.artalk.gagavatar.avatar import resize_logo
+    from talkinghead.media.pictures import read_stored
 
-    with reading(path, UnreadableMedia):
-        data = np.fromfile(path, np.uint8)
-    try:
-        stored = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
-    except cv2.error as error:
-        raise UnreadableMedia(f"{path} is damaged: {error.err}.", accepted="an RGBA PNG") from error
-    if stored is None or stored.ndim != 3 or stored.shape[2] != 4:
+    stored = read_stored(path, cv2.IMREAD_UNCHANGED, accepted="an RGBA PNG")
+    if stored.ndim != 3 or stored.shape[2] != 4:
         raise UnreadableMedia(f"{path} is not a picture with transparency.", accepted="an RGBA PNG")
     rgba = np.ascontiguousarray(stored[..., [2, 1, 0, 3]].transpose(2, 0, 1), dtype=np.uint8)
     return resize_logo(rgba)

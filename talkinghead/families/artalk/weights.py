@@ -26,6 +26,8 @@ from talkinghead.weights.checkpoint import read_checkpoint
 Arrays = Mapping[str, NDArray[Any]]
 
 AUDIO_PREFIX = "audio_encoder."
+PARTS = ("basic_vae.", "style_encoder.", "attn_blocks.")
+"""Beginnings of names that every file of motion weights has; others are refused before networks are built."""
 POSITIONAL = "encoder.pos_conv_embed.conv."
 RENAMED = {
     f"{POSITIONAL}weight_g": f"{POSITIONAL}parametrizations.weight.original0",
@@ -149,6 +151,11 @@ def motion_model(
         WrongCheckpoint: the arrays do not fit the configuration.
     """
     config = config or MotionConfig()
+    if absent := [part for part in PARTS if not any(name.startswith(part) for name in weights)]:
+        raise WrongCheckpoint(
+            f"{origin} does not hold ARTalk's motion networks: no name begins with {', '.join(absent)}.",
+            accepted="ARTalk_wav2vec.pt or a safetensors copy of it",
+        )
     tensors = to_tensors(weights)
     with torch.device("meta"):
         model = MotionModel(config, audio_encoder=audio_encoder and config.ar.audio_encoder == "wav2vec")

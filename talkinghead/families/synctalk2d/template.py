@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.contracts import Frame, IntArray
-from talkinghead.errors import InputError, MediaNotFound, OptionError, UnreadableMedia
+from talkinghead.errors import InputError, MediaNotFound, OptionError
 from talkinghead.families.synctalk2d.crop import NUM_LANDMARKS
 from talkinghead.reading import read_text, reading
 
@@ -142,21 +142,13 @@ def read_image(path: Path) -> Frame:
     """A picture as OpenCV reads it, as RGB uint8 [H, W, 3].
 
     Raises:
-        UnreadableMedia: missing, empty or not a picture.
+        MediaNotFound, UnreadableMedia: missing, empty, not a picture, or absurdly large.
     """
     import cv2
 
-    try:
-        data = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise UnreadableMedia(f"{path} cannot be read: {error.strerror or error}.") from error
-    try:
-        picture = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if data.size else None
-    except cv2.error as error:
-        raise UnreadableMedia(f"{path} is damaged: {error.err}.", accepted="JPEG or PNG") from error
-    if picture is None:
-        raise UnreadableMedia(f"{path} is not a picture that can be decoded.", accepted="JPEG or PNG")
-    return np.ascontiguousarray(picture, np.uint8)
+    from talkinghead.media.pictures import read_stored
+
+    return np.ascontiguousarray(read_stored(path, cv2.IMREAD_COLOR_RGB), np.uint8)
 
 
 MAX_LANDMARK_BYTES = 100_000

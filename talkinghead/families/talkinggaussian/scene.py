@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from talkinghead.contracts import FloatArray, Frame
 from talkinghead.engine.lru import Lru
 from talkinghead.errors import MediaNotFound, UnreadableMedia
+from talkinghead.media.pictures import read_stored
 from talkinghead.reading import bounded_lines, read_json, reading, reason
 from talkinghead.rendering.cameras import Camera, camera_from_pose
 from talkinghead.rendering.jit import kernel
@@ -164,12 +165,12 @@ def _au_row(path: Path, number: int, line: Sequence[str], columns: Sequence[int]
 
 def read_rgb(path: Path) -> Frame:
     """Picture as stored, EXIF orientation ignored as in the published reader: RGB uint8 [H, W, 3]."""
-    return np.ascontiguousarray(_decode(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)[..., ::-1])
+    return np.ascontiguousarray(read_stored(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)[..., ::-1])
 
 
 def read_rgba(path: Path) -> NDArray[np.uint8]:
     """Picture with straight alpha, [H, W, 4] uint8 RGBA; opaque where the file has no alpha."""
-    stored = _decode(path, cv2.IMREAD_UNCHANGED)
+    stored = read_stored(path, cv2.IMREAD_UNCHANGED)
     if stored.dtype != np.uint8:
         raise UnreadableMedia(f"{path} has {stored.dtype} pixels.", accepted="8 bits per channel")
     if stored.ndim == 2:
@@ -177,22 +178,6 @@ def read_rgba(path: Path) -> NDArray[np.uint8]:
     if stored.shape[2] == 3:
         stored = np.concatenate([stored, np.full_like(stored[..., :1], 255)], axis=2)
     return np.ascontiguousarray(stored[..., [2, 1, 0, 3]])
-
-
-def _decode(path: Path, flags: int) -> NDArray[Any]:
-    try:
-        data = np.fromfile(path, np.uint8)
-    except FileNotFoundError as error:
-        raise MediaNotFound(f"There is no {path}.") from error
-    except OSError as error:
-        raise UnreadableMedia(f"{path} cannot be read: {error.strerror}.") from error
-    try:
-        picture = cv2.imdecode(data, flags) if data.size else None
-    except cv2.error as error:
-        raise UnreadableMedia(f"{path} is damaged: {error.err}.") from error
-    if picture is None:
-        raise UnreadableMedia(f"{path} is not a picture that can be read.", accepted="PNG or JPEG")
-    return picture
 
 
 def lay_over_reference(torso: NDArray[np.uint8], background: Frame) -> Frame:

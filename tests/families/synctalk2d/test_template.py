@@ -172,5 +172,5 @@ def test_a_broken_picture_is_refused(tmp_path: Path) -> None:
     (tmp_path / "1.jpg").write_bytes(b"")
     with pytest.raises(UnreadableMedia):
         read_image(tmp_path / "1.jpg")
-    with pytest.raises(UnreadableMedia):
+    with pytest.raises(MediaNotFound):
         read_image(tmp_path / "2.jpg")
