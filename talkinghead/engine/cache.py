@@ -258,7 +258,12 @@ def _write(file: Any, key: str, arrays: Mapping[str, NDArray[Any]]) -> None:
 def _read(path: Path, key: str) -> dict[str, NDArray[Any]]:
     """Read what `_write` wrote."""
     path.stat()  # an entry that is not there is no damage
-    arrays = read_npz(path)
+    try:
+        arrays = read_npz(path)
+    except InputError as error:
+        if isinstance(error.__cause__, FileNotFoundError):  # another process removed it just now
+            raise error.__cause__ from None
+        raise
     mark = arrays.pop(_MARK, np.empty(0, np.uint8))
     if mark.dtype != np.uint8 or mark.tobytes() != key.encode("ascii"):
         raise ValueError("it belongs to another key")

@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from talkinghead.engine import cache as cache_module
 from talkinghead.engine.cache import Cache, CacheWarning, NullCache, default_folder
 from talkinghead.files import cache_key
 
@@ -301,6 +302,29 @@ def test_a_cache_cleared_in_the_middle_of_a_put_takes_the_entry(cache: Cache, mo
     monkeypatch.setattr(tempfile, "mkstemp", after_another_cleared)
     cache.put(KEY, {"x": np.zeros(1)})
     assert cache.get(KEY) is not None
+
+
+@pytest.mark.parametrize("step", ["stat", "open"])
+def test_an_entry_that_goes_while_it_is_read_is_absent(
+    step: str, cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.put(KEY, {"x": np.zeros(1)})
+    genuine = cache_module.read_npz
+
+    def removed_first(path: Path) -> object:
+        if step == "stat":
+            path.unlink()
+            return genuine(path)
+        seen = path.stat()
+        path.unlink()
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "stat", lambda *_, **__: seen)
+            return genuine(path)
+
+    monkeypatch.setattr(cache_module, "read_npz", removed_first)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert cache.get(KEY) is None
 
 
 def test_processes_that_read_write_and_clear_at_once_see_whole_entries(tmp_path: Path) -> None:
