@@ -1,8 +1,9 @@
 # Everything needs only Python 3.11 or newer (with pip and venv) and make.
 #
 #   make demo     a talking video from a photograph: demo.mp4  (FACE=me.jpg AUDIO=hello.wav OUT=me.mp4 to use your own)
-#   make test     the test suite                               (ARGS="tests/cli -k help" to choose)
-#   make test-all the same on every Python from 3.11 to 3.13 that this machine has, each in an environment of its own
+#   make test     the test suite, about five minutes           (ARGS="tests/cli -k help" to choose)
+#   make test-thorough  what takes long: whole jobs, memory over time, every command of the pages, networks at full size
+#   make test-all both on every Python from 3.11 to 3.13 that this machine has, each in an environment of its own
 #   make coverage the same, and which lines of the package it runs: coverage.json, htmlcov/index.html
 #   make gpu      with a CUDA card: its tests, its numbers against the processor's, its speed, in 8 minutes
 #   make fuzz     damaged files for every reader                    (MINUTES=30 for longer)
@@ -29,11 +30,11 @@ DEMO_SETUP := $(DEMO_VENV)/.installed
 
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help setup demo test test-all coverage gpu fuzz lint format bench docs clean
+.PHONY: help setup demo test test-thorough test-all coverage gpu fuzz lint format bench docs clean
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n 's/^# \{0,1\}//; 1,13p' Makefile
+	@sed -n 's/^# \{0,1\}//; 1,14p' Makefile
 
 setup: $(SETUP)
 
@@ -60,11 +61,17 @@ $(SETUP): pyproject.toml constraints.txt
 demo: $(DEMO_SETUP)
 	$(DEMO_VENV)/bin/talkinghead demo $(if $(FACE),--face "$(FACE)") $(if $(AUDIO),--audio "$(AUDIO)") -o "$(OUT)"
 
-# Two processes share the machine, so each keeps its libraries to one thread; `large` tests run alone afterwards.
-# pytest says 5 when no test was selected, which is no failure here.
+# Two processes share the machine, so each keeps its libraries to one thread. Compiled modules are kept, so that the
+# programs that tests start do not compile this package anew each time.
+PYTEST = PYTHONDONTWRITEBYTECODE= $(VENV)/bin/python -m pytest
+
 test: $(SETUP)
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(JOBS) -m "not large" $(ARGS)
-	$(VENV)/bin/python -m pytest -m large $(ARGS) || test $$? -eq 5
+	OMP_NUM_THREADS=1 $(PYTEST) -n $(JOBS) -m "not thorough and not large" $(ARGS)
+
+# `large` tests run alone afterwards. pytest says 5 when no test was selected, which is no failure here.
+test-thorough: $(SETUP)
+	OMP_NUM_THREADS=1 $(PYTEST) -n $(JOBS) -m "thorough and not large" $(ARGS) || test $$? -eq 5
+	$(PYTEST) -m large $(ARGS) || test $$? -eq 5
 
 # A command `python3.12` may be there and yet not run (pyenv's, without that version being chosen), so each is tried.
 test-all:
@@ -73,7 +80,7 @@ test-all:
 			"$$python" -c "import sys; sys.exit('%d.%d' % sys.version_info[:2] != '$$version')" 2>/dev/null && found="$$python" && break; \
 		done; \
 		if [ -z "$$found" ]; then echo "No Python $$version runs here: not tested." >&2; continue; fi; \
-		$(MAKE) --no-print-directory test PYTHON="$$found" VENV=".venv-$$version" || exit 1; \
+		$(MAKE) --no-print-directory test test-thorough PYTHON="$$found" VENV=".venv-$$version" || exit 1; \
 		tested="$$tested $$version"; \
 	done; \
 	test -n "$$tested" || { echo "None of these Pythons runs here: $(PYTHONS)." >&2; exit 1; }; \
@@ -82,7 +89,7 @@ test-all:
 # Programs that the tests start are measured too; `large` tests are left out.
 coverage: $(SETUP)
 	rm -f .coverage .coverage.*
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(JOBS) -m "not large" --cov --cov-report= $(ARGS)
+	OMP_NUM_THREADS=1 $(PYTEST) -n $(JOBS) -m "not large" --cov --cov-report= $(ARGS)
 	$(VENV)/bin/python -m coverage json --quiet -o coverage.json
 	$(VENV)/bin/python -m coverage html --quiet
 	$(VENV)/bin/python -m coverage report --skip-covered --skip-empty

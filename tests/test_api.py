@@ -318,6 +318,7 @@ print(report.num_frames, report.peak_memory_bytes)
 """
 
 
+@pytest.mark.thorough
 def test_memory_does_not_grow_with_the_length_of_the_job(tmp_path):
     """Ten times the length, at most 15 % more memory: decoding, overlap and encoding included."""
     video = make_video(tmp_path / "face.mp4", 50, (320, 240))

@@ -194,6 +194,7 @@ def test_only_the_registry_uses_families(house: list[Use]) -> None:
     assert wrong == []
 
 
+@pytest.mark.thorough
 def test_only_the_registry_names_families() -> None:
     assert named_outside(ROOT) == []
 

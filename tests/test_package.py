@@ -46,6 +46,7 @@ def processor_s(*arguments: str) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
+@pytest.mark.thorough
 def test_help_is_quick():
     """At most twice what its parser and its console take to import (0.2 s of 0.3 s on a quiet machine).
 

@@ -98,6 +98,7 @@ def reached_by(code: str, *arguments: str, home: Path, work: Path) -> list[list[
     return [[event, host] for event, host in found if host not in LOCAL and "//127.0.0.1" not in host]
 
 
+@pytest.mark.thorough
 def test_no_part_reaches_out(home: Path, tmp_path: Path) -> None:
     """One process for all: commands, the three runtimes, a speech encoder of transformers, the page."""
     write_png(tmp_path / "face.png", astronaut()[:440:2, 40:480:2])
@@ -131,6 +132,7 @@ def imports(path: Path) -> Iterator[str]:
             yield node.module
 
 
+@pytest.mark.thorough
 def test_there_is_one_way_in() -> None:
     """No other module imports the two, so that none forgets it; parts of one follow the call that opens it."""
     found = {path.name for path in (ROOT / "talkinghead").rglob("*.py") for name in imports(path) if name in RUNTIME}

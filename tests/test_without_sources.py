@@ -58,12 +58,14 @@ for row in commands():
 """
 
 
+@pytest.mark.thorough
 def test_the_help_of_every_command_is_as_with_sources(frozen: Path) -> None:
     with_sources = ran(["-c", EVERY_HELP], ROOT, package=ROOT)
     assert ran(["-c", EVERY_HELP], frozen, package=frozen) == with_sources
     assert len(with_sources.splitlines()) > 500
 
 
+@pytest.mark.thorough
 def test_a_video_is_made(frozen: Path, tmp_path: Path) -> None:
     write_png(tmp_path / "me.png", astronaut())
     shutil.copy(demo_speech_path(), tmp_path / "in.wav")
@@ -72,6 +74,7 @@ def test_a_video_is_made(frozen: Path, tmp_path: Path) -> None:
     assert (tmp_path / "out.mp4").stat().st_size > 1000
 
 
+@pytest.mark.thorough
 def test_a_kernel_is_compiled(frozen: Path) -> None:
     """numba keeps what it compiles beside a source; where there is none, it compiles anew."""
     code = (
@@ -81,5 +84,6 @@ def test_a_kernel_is_compiled(frozen: Path) -> None:
     assert ran(["-c", code], frozen, package=frozen).split() == ["[[1.0,", "1.0,", "1.0]]"]
 
 
+@pytest.mark.thorough
 def test_the_record_of_help_is_current() -> None:
     ran([str(ROOT / "scripts" / "write_help.py"), "--check"], ROOT, package=ROOT)

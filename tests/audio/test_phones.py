@@ -66,6 +66,7 @@ def test_demo_speech_is_short_mono_and_its_phones_cover_it(demo: AudioClip) -> N
     assert np.median(spoken) > np.median(silent) + 25
 
 
+@pytest.mark.thorough
 def test_demo_speech_is_heard_as_it_is_spoken(demo: AudioClip) -> None:
     found = recognise_phones(demo)
     assert found.method == "pocketsphinx"
@@ -83,6 +84,7 @@ def test_demo_speech_is_heard_as_it_is_spoken(demo: AudioClip) -> None:
             )
 
 
+@pytest.mark.thorough
 def test_the_same_sound_gives_the_same_phones_at_any_level(demo: AudioClip) -> None:
     first = recognise_phones(demo)
     assert recognise_phones(demo) == first
@@ -110,6 +112,7 @@ def test_very_short_sounds_are_covered(seconds: float) -> None:
     assert_covers(found.phones, len(x) / RATE)
 
 
+@pytest.mark.thorough
 def test_singing_without_words_still_moves_the_mouth_and_says_so() -> None:
     t = np.arange(4 * RATE) / RATE
     pitch = 220 * 2 ** (np.floor(t * 2) / 12)
@@ -120,6 +123,7 @@ def test_singing_without_words_still_moves_the_mouth_and_says_so() -> None:
     assert found.notes
 
 
+@pytest.mark.thorough
 def test_pauses_are_found_where_they_are(demo: AudioClip) -> None:
     gap = np.zeros(RATE, np.float32)
     found = recognise_phones(clip_of(np.concatenate([gap, demo.samples, gap, demo.samples, gap])))
@@ -265,6 +269,7 @@ def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.thorough
 @pytest.mark.media
 @pytest.mark.parametrize("name", ["speech_en_44k_stereo.flac", "speech_zh_48k_stereo.wav"])
 def test_real_speech_is_heard(shared_media: Path, name: str) -> None:

@@ -301,6 +301,7 @@ def test_small_pictures_side_by_side(backend: str, batch: int, monkeypatch: pyte
         np.testing.assert_allclose(found[name], value, atol=TOLERANCE, rtol=TOLERANCE, err_msg=name)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("backend", [name for name in BACKENDS if name == "openvino"])
 @given(data=st.data())
 @settings(deadline=None, max_examples=25, derandomize=True)  # a rare shape makes the runtime itself crash: see below

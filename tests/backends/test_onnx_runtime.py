@@ -43,6 +43,7 @@ def test_what_is_no_model_is_refused() -> None:
         open_onnx(b"not a model", name="net")
 
 
+@pytest.mark.thorough
 def test_no_other_place_opens_a_session() -> None:
     root = Path(talkinghead.__file__).parent
     places = {

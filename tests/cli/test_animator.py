@@ -46,6 +46,7 @@ def made(desk):
     return out
 
 
+@pytest.mark.thorough
 def test_the_demo_command(run, tmp_path):
     out = tmp_path / "demo.mp4"
     ran = run("demo", "-o", out)
@@ -81,6 +82,7 @@ def test_a_finished_video(made, desk):
     assert max(change) > 0.3  # something moves
 
 
+@pytest.mark.thorough
 def test_inspect_a_finished_video(run, made):
     ran = run("inspect", made)
     assert ran.status == 0, ran.err
@@ -109,6 +111,7 @@ def test_inspect_other_files(run, desk, tmp_path):
         assert ran.err.startswith("error: ")
 
 
+@pytest.mark.thorough
 def test_a_fixed_box_and_an_odd_size(run, desk, tmp_path):
     """A drawn face that no detector need find; the output loses the odd row and column and says so."""
     out = tmp_path / "o.mp4"
@@ -124,6 +127,7 @@ def test_a_fixed_box_and_an_odd_size(run, desk, tmp_path):
     assert report["warnings"]
 
 
+@pytest.mark.thorough
 def test_without_idle_motion_only_the_mouth_moves(run, desk, tmp_path):
     """Compared before encoding: a folder of PNG files."""
     out = tmp_path / "frames"
@@ -140,6 +144,7 @@ def test_without_idle_motion_only_the_mouth_moves(run, desk, tmp_path):
         assert changed.mean() < 0.25
 
 
+@pytest.mark.thorough
 def test_silence_keeps_the_mouth_still_and_a_tone_does_no_harm(run, desk, tmp_path):
     silence = make_sound(tmp_path / "silence.wav", 0.6, samples=np.zeros(9600, np.float32))
     tone = make_sound(tmp_path / "tone.wav", 0.6)
@@ -158,6 +163,7 @@ def test_a_very_short_sound(run, desk, tmp_path):
     assert probe(out).main_video.num_frames == 1
 
 
+@pytest.mark.thorough
 def test_frames_without_a_face(run, desk, tmp_path):
     still = next(iter(open_frames(desk / "me.png").read()))
     nothing = np.full_like(still, 128)
@@ -179,6 +185,7 @@ def test_frames_without_a_face(run, desk, tmp_path):
     assert not (tmp_path / "fail.mp4").exists()
 
 
+@pytest.mark.thorough
 def test_the_second_run_takes_the_faces_from_the_cache(run, desk, tmp_path):
     still = next(iter(open_frames(desk / "me.png").read()))
     video = tmp_path / "face.mp4"
@@ -201,6 +208,7 @@ def test_the_second_run_takes_the_faces_from_the_cache(run, desk, tmp_path):
             assert (tmp_path / folder / picture.name).read_bytes() == picture.read_bytes()
 
 
+@pytest.mark.thorough
 def test_bench(run):
     ran = run("bench", "viseme", "--seconds", "0.6", "--size", "320x180", "--repeats", "1", "--json")
     assert ran.status == 0, ran.err
@@ -208,6 +216,7 @@ def test_bench(run):
     assert [case["warm"]["num_frames"] for case in found["runs"]] == [15, 15]
 
 
+@pytest.mark.thorough
 def test_memory_of_the_real_command_does_not_grow_with_length(tmp_path):
     """Ten times the speech, at most 15 % more memory."""
     from talkinghead.measure.cases import BenchSettings, bench_speech, portrait

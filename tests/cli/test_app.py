@@ -64,6 +64,7 @@ def test_what_cannot_be_served_is_a_sentence(run: Callable[..., Any]) -> None:
     assert "USER:PASSWORD" in ran.err
 
 
+@pytest.mark.thorough
 def test_it_serves_until_it_is_interrupted_and_leaves_nothing(tmp_path: Path) -> None:
     pytest.importorskip("gradio")
     import os

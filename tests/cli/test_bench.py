@@ -28,6 +28,7 @@ def _stripes(monkeypatch):
 SMALL = ("--seconds", "0.4", "--size", "160x120", "--repeats", "2")
 
 
+@pytest.mark.thorough
 def test_the_table(run):
     ran = run("bench", "stripes", *SMALL, "--delay-s", "0.03")
     assert ran.status == 0, ran.err

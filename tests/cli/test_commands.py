@@ -227,6 +227,7 @@ def test_reference_refuses(run, tmp_path):
     assert "no folder" in refused(*weights, output=tmp_path / "nowhere" / "o.npz")
 
 
+@pytest.mark.thorough
 def test_cues(run, tmp_path):
     speech = make_sound(tmp_path / "speech.wav", 0.6)
     ran = run("cues", speech)

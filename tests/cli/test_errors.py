@@ -211,6 +211,7 @@ def test_a_disk_that_is_full(place):
     assert files(out) == set()
 
 
+@pytest.mark.thorough
 def test_bars_on_a_terminal(place):
     """On a terminal progress is drawn with bars; results still go to stdout."""
     leader, follower = pty.openpty()

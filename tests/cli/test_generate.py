@@ -210,6 +210,7 @@ def test_quiet_and_lines(run, video, speech, tmp_path):
     assert run(*arguments, "--quiet").err == ""
 
 
+@pytest.mark.thorough
 def test_ctrl_c_stops_promptly_and_leaves_nothing(video, speech, tmp_path):
     out = tmp_path / "out"
     out.mkdir()

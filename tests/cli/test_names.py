@@ -77,6 +77,7 @@ def test_a_name_for_everything(run: Run, tmp_path: Path, monkeypatch: pytest.Mon
     assert os.listdir(tmp_path) == [folder.name]
 
 
+@pytest.mark.thorough
 def test_cue_files_name_their_sound(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     sound = make_sound(Path("a.wav"), 0.3).rename(os.fsdecode(b"-caf\xe9.wav"))

@@ -178,6 +178,7 @@ for line in Path(sys.argv[1]).read_text().splitlines():
 """
 
 
+@pytest.mark.thorough
 def test_a_disk_that_is_full(tmp_path: Path) -> None:
     """One message that names the output, and nothing is left, whatever is written: a limit on the size of files."""
     noise = np.random.default_rng(0).integers(0, 255, (5, 96, 128, 3), np.uint8)

@@ -102,6 +102,7 @@ def outside(tmp_path):
     return run
 
 
+@pytest.mark.thorough
 def test_a_package_of_ones_own_brings_it(outside, shop, tmp_path):
     (text,) = blocks(PAGE, "text")
     shop.furnish(tmp_path, text)

@@ -35,6 +35,7 @@ def pages_with(find) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("name", [name for name, text in sorted(PAGES.items()) if find(text)])
 
 
+@pytest.mark.thorough
 @pages_with(to_run)
 @pytest.mark.usefixtures("short_sentence")
 def test_the_commands_of_a_page_run(name, tmp_path, shop, monkeypatch, request, capfd):
@@ -123,6 +124,7 @@ def test_commands_that_need_more_are_spelled_right(name):
             parse(arguments)
 
 
+@pytest.mark.thorough
 @pages_with(lambda text: blocks(text, "python"))
 def test_the_python_of_a_page_runs(name, tmp_path, shop, monkeypatch, capsys):
     code = "\n".join(blocks(PAGES[name], "python"))

@@ -18,6 +18,8 @@ from talkinghead.service.models import catalogue
 from tests.conftest import ROOT
 from tests.scripts.scripts import load_script
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:

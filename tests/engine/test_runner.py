@@ -289,6 +289,7 @@ def peak_bytes(num_values: int) -> int:
     return peak
 
 
+@pytest.mark.thorough
 def test_memory_does_not_grow_with_length():
     """What the queues and the hands of the stages can hold at most, whatever the length."""
     whole, half = 2**20, 2**19

@@ -600,6 +600,7 @@ def test_a_real_face_that_moves_is_followed(tools, astronaut) -> None:
     assert np.abs(middle - middle.mean() - (np.array(shifts) - np.mean(shifts))).max() < 6
 
 
+@pytest.mark.thorough
 @pytest.mark.media
 def test_the_default_detector_finds_the_speaker_in_every_frame(tools, shared_media: Path) -> None:
     import av
@@ -661,6 +662,7 @@ def crowds(draw: st.DrawFn):
     return [draw(st.lists(one, max_size=4)) for _ in range(count)]
 
 
+@pytest.mark.thorough
 @given(crowds(), st.sampled_from(["largest", "index:0", "nearest:50,50"]), st.integers(1, 4), st.data())
 @settings(max_examples=60)
 def test_any_crowd_gives_a_track_that_does_not_depend_on_the_order_of_faces(tools, crowd, select, every, data) -> None:

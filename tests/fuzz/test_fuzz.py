@@ -22,6 +22,7 @@ from tests.fuzz.readers import READERS
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits and memory are counted by Linux")
 
 
+@pytest.mark.thorough
 def test_seeds_and_findings_do_no_harm() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.fuzz", "replay", "--seconds", "60"], cwd=ROOT, capture_output=True, text=True,

@@ -25,6 +25,8 @@ from talkinghead.measure.mouth_bench import (
 )
 from talkinghead.media import read_audio
 
+pytestmark = pytest.mark.thorough
+
 CORPUS = Path(__file__).resolve().parent.parent / "data" / "mouth_corpus"
 
 

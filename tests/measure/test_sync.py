@@ -52,6 +52,7 @@ def test_a_known_offset_is_found_to_a_few_milliseconds(lag_ms: float, fps: Fract
     assert ("after" if lag_ms > 1 else "before") in found.sentences[0] or abs(lag_ms) <= 8
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("drift", [0.0, 30.0, -60.0])
 def test_drift_is_found_and_its_absence_too(drift: float) -> None:
     clip, times, loudness = syllables(180.0)

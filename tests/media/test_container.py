@@ -136,6 +136,7 @@ def test_looking_through_a_file_without_times_can_be_stopped(tmp_path: Path) -> 
         open_frames(path, check=Stop(10**9 - counting.left - 1))
 
 
+@pytest.mark.thorough
 def test_media_is_opened_in_one_place() -> None:
     found = set()
     for path in sorted((ROOT / "talkinghead").rglob("*.py")):

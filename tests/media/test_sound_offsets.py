@@ -57,6 +57,7 @@ def said_s(sentence: str) -> float:
     return float(sentence.split(" begins ")[1].split(" ")[0])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("name", "late_s"), [*((name, 0.8) for name in CONTAINERS), ("a.mp4", 3.0), ("a.mkv", 3.0)])
 def test_a_sound_that_begins_late_is_heard_late(name: str, late_s: float, tmp_path: Path) -> None:
     path = write_video_and_sound(
@@ -70,6 +71,7 @@ def test_a_sound_that_begins_late_is_heard_late(name: str, late_s: float, tmp_pa
     assert result.report.warnings == ()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", CONTAINERS)
 def test_pictures_that_begin_late_are_shown_late(name: str, tmp_path: Path) -> None:
     """The first is held until then; the click at 1.5 s still falls on picture 0.7 s after the first."""

@@ -185,6 +185,7 @@ def test_wide_gamut_png_by_number(tmp_path: Path) -> None:
     assert np.abs(read_picture(tmp_path / "a.png") - decoded_by_number(smooth(), 12)).mean() < 0.5
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("transfer", "name"), [(16, "PQ"), (18, "HLG")])
 def test_high_dynamic_range_is_mapped_and_said(transfer: int, name: str, tmp_path: Path) -> None:
     ramp = np.linspace(0, 65535, 64).astype(np.uint16)

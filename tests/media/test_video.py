@@ -90,6 +90,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_video(tmp_path_factory.mktemp("clip") / "clip.mp4", 60, gop=8)
 
 
+@pytest.mark.thorough
 @settings(max_examples=40, deadline=None)
 @given(
     reads=st.lists(
@@ -365,6 +366,7 @@ def busy_frames(count: int) -> list[np.ndarray]:
     return [(coded_frame(i, 160, 120) + noise[i]).astype(np.uint8) for i in range(count)]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts", "avi"])
 @pytest.mark.parametrize("part", [0.3, 0.6, 0.9])
 def test_cut_short_files_give_what_is_there(suffix: str, part: float, tmp_path: Path) -> None:
@@ -386,6 +388,7 @@ def test_an_mp4_without_its_index_is_refused(tmp_path: Path) -> None:
         open_frames(path)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_damage_in_the_middle_is_told_and_reads_the_same_each_time(suffix: str, seed: int, tmp_path: Path) -> None:
@@ -658,6 +661,7 @@ def test_chroma_of_every_depth_stays_in_place(tmp_path: Path) -> None:
         assert np.array_equal(red, expected)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("transfer", "white"), [(18, 721), (16, 573)])
 def test_high_dynamic_range_is_mapped(transfer: int, white: int, tmp_path: Path) -> None:
     """Reference white (203 cd/m2, ITU-R BT.2408) is white, grey stays grey, and it is said."""
@@ -690,6 +694,7 @@ def test_transparent_video_shows_white(tmp_path: Path) -> None:
     assert np.array_equal(shown[0, 63], (255, 255, 255))
 
 
+@pytest.mark.thorough
 def test_real_video(shared_media: Path) -> None:
     source = open_frames(shared_media / "talking_704x1216_25fps.mp4", options=FrameOptions(resize_factor=4))
     assert (source.size, source.fps, len(source), source.warnings) == ((176, 304), 25, 268, ())

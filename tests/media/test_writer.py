@@ -612,6 +612,7 @@ def _child(path: Path, limit: int) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX limits")
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "folder"])
 @pytest.mark.parametrize("limit", [30_000, 1_000_000])
@@ -667,6 +668,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform != "linux", reason="units of ru_maxrss differ elsewhere")
 def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
     make_sound(tmp_path / "speech.wav", 60.0, 48_000, 2)
@@ -687,7 +689,10 @@ def test_every_error_is_ours(tmp_path: Path) -> None:
     assert only_file(tmp_path) == []
 
 
-@pytest.mark.parametrize(("size", "factor"), [((4096, 2304), None), ((4096, 2320), 2), ((12000, 9000), 4)])
+@pytest.mark.parametrize(
+    ("size", "factor"),
+    [((4096, 2304), None), ((4096, 2320), 2), pytest.param((12000, 9000), 4, marks=pytest.mark.thorough)],
+)
 def test_frames_beyond_what_players_show_are_said(size: tuple[int, int], factor: int | None, tmp_path: Path) -> None:
     """H.264 level 5.2 ends at 36,864 blocks of 16 x 16 pixels."""
     width, height = size

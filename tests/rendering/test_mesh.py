@@ -25,6 +25,7 @@ def check_image(image, expected):
     assert (difference > tolerance("artalk/mesh_render:images")).sum() <= EDGE_PIXELS
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("number", [0, 1])
 def test_published_pictures(golden, number):
     image, alpha = mesh.render_mesh(golden["verts"][number], golden["faces"], 64)

@@ -24,6 +24,7 @@ def checkouts(tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "slow", tmp_path / "quick"
 
 
+@pytest.mark.thorough
 def test_runs_take_turns_and_ratios_are_within_a_round(checkouts: tuple[Path, Path], tmp_path: Path) -> None:
     slow, quick = checkouts
     target = tmp_path / "speed.json"

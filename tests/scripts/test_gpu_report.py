@@ -28,6 +28,7 @@ def part(name: str, code: str, **more: Any) -> Any:
 WRITES = "result.write_text(json.dumps({'card': 'A card'}))"
 
 
+@pytest.mark.thorough
 def test_parts_go_on_when_one_fails(tmp_path: Path) -> None:
     todo = [
         part("machine", WRITES, needs_card=False),
@@ -51,6 +52,7 @@ def test_parts_go_on_when_one_fails(tmp_path: Path) -> None:
     assert done["needs"].why == "it needs the part raises, which did not pass"
 
 
+@pytest.mark.thorough
 def test_a_slow_part_takes_what_it_started_with_it(tmp_path: Path) -> None:
     beats = tmp_path / "beats"
     loop = f"while true; do echo x >> '{beats}'; sleep 0.1; done"
@@ -208,6 +210,7 @@ def test_a_report_of_nothing_says_that_there_is_no_card() -> None:
     assert "frames/s" not in text
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(report.card_is_here(), reason="there is a card")
 def test_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(

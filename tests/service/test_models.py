@@ -178,6 +178,7 @@ def test_pull(serve: Any, tmp_path: Path, home: Path, monkeypatch: pytest.Monkey
     assert all(path.suffix == ".lock" for path in (home / ".incoming").iterdir())
 
 
+@pytest.mark.thorough
 def test_pull_converts(serve: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = _wav2lip_file(tmp_path)
     data = source.read_bytes()
@@ -257,6 +258,7 @@ print(ModelStore({row.name: row}, kinds()).pull("test-style", accept_licence=Tru
 """
 
 
+@pytest.mark.thorough
 def test_two_processes_at_once(serve: Any, tmp_path: Path) -> None:
     data = _style_file(tmp_path).read_bytes()
     url = serve("a", data)
@@ -367,6 +369,7 @@ def test_hostile_archives(tmp_path: Path) -> None:
 # Import -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_import_recognises_by_keys(tmp_path: Path) -> None:
     for file, name in (("wav2lip_gan.pth", "wav2lip-gan"), ("wav2lip.pth", "wav2lip-base")):
         record = model_store().import_file(_wav2lip_file(tmp_path, file))
@@ -393,6 +396,7 @@ def test_import_again_and_over(tmp_path: Path) -> None:
             model_store().import_file(_style_file(tmp_path), name=name)
 
 
+@pytest.mark.thorough
 def test_several_people_are_not_mixed_up(tmp_path: Path) -> None:
     records = [model_store().import_file(_wav2lip_file(tmp_path, f"{name}.pth")) for name in ("ann", "ben")]
     with pytest.raises(OptionError, match="ann or ben"):

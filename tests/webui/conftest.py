@@ -10,6 +10,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -152,15 +153,19 @@ def devices(tmp_path_factory: pytest.TempPathFactory, face: Path) -> list[str]:
     ]
 
 
-@pytest.fixture(scope="module")
-def browser(devices: list[str]) -> Iterator[Any]:
-    """Chromium, driven by playwright; `browser()` is the one that runs, started again if it was ended."""
+@pytest.fixture(scope="session")
+def browser_program() -> str:
+    """The path of Chromium; skips without it, before anything is served."""
     program = chromium()
-    needs(program is not None, "there is no Chromium")
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        needs(False, "playwright is not installed")
+    needs(program is not None and find_spec("playwright") is not None, "there is no Chromium, or no playwright")
+    return str(program)
+
+
+@pytest.fixture(scope="module")
+def browser(browser_program: str, devices: list[str]) -> Iterator[Any]:
+    """Chromium, driven by playwright; `browser()` is the one that runs, started again if it was ended."""
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         opened: list[Any] = []
 
@@ -168,7 +173,7 @@ def browser(devices: list[str]) -> Iterator[Any]:
             if not opened or not opened[-1].is_connected():
                 opened.append(
                     playwright.chromium.launch(
-                        executable_path=program,
+                        executable_path=browser_program,
                         args=[
                             OURS, "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
                             "--autoplay-policy=no-user-gesture-required", *devices,
@@ -220,7 +225,12 @@ class Watch:
 
 @pytest.fixture
 def open_page(
-    browser: Any, served: Any, limited: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    browser_program: str,  # first of all
+    browser: Any,
+    served: Any,
+    limited: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Callable[..., Any]]:
     """Open the page in a window of its own: `open_page(width=390, color_scheme="dark")`.
 

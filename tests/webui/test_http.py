@@ -36,6 +36,7 @@ def fetch(url: str) -> tuple[int, Any]:
             return error.code, error.headers
 
 
+@pytest.mark.thorough
 def test_generate_and_download(served: Any, face: Path, voice: Path, tmp_path: Path) -> None:
     made = gradio_client.Client(served.url, verbose=False, download_files=str(tmp_path))
     try:
@@ -63,12 +64,14 @@ def test_models_and_speech(client: Any) -> None:
     assert client.predict(api_name="/cancel") == 0
 
 
+@pytest.mark.thorough
 def test_text_becomes_a_video_of_a_gallery_face(client: Any) -> None:
     pytest.importorskip("espeakng_loader")
     *_, report = client.predict(text="Hello.", lang="en", source="Portrait", api_name="/generate")
     assert report["model_details"]["phones"] == "given"
 
 
+@pytest.mark.thorough
 def test_preview(client: Any, face: Path) -> None:
     picture, sentence = client.predict(
         face=gradio_client.handle_file(str(face)), shape="D", layers=["box"], api_name="/preview"
@@ -91,6 +94,7 @@ def test_errors_arrive_as_sentences(client: Any, voice: Path, tmp_path: Path) ->
     assert "/tmp" not in str(caught.value)
 
 
+@pytest.mark.thorough
 def test_one_visitors_files_are_not_for_another(served: Any, client: Any, face: Path, voice: Path) -> None:
     video, *_ = client.predict(
         face=gradio_client.handle_file(str(face)), sound=gradio_client.handle_file(str(voice)), api_name="/generate"
@@ -120,6 +124,7 @@ def test_a_path_of_the_server_is_no_upload(client: Any, voice: Path) -> None:
         )
 
 
+@pytest.mark.thorough
 def test_a_closed_page_leaves_no_files(served: Any, face: Path, voice: Path) -> None:
     import time
 
@@ -164,6 +169,7 @@ def test_uploads_have_a_limit(served: Any) -> None:
     assert caught.value.code == 413
 
 
+@pytest.mark.thorough
 def test_a_password_keeps_others_out() -> None:
     from talkinghead.webui import AppOptions
     from tests.webui.conftest import served_with
@@ -207,6 +213,7 @@ def tunnel(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         tunneling.CURRENT_TUNNELS.remove(made)  # type: ignore[arg-type]
 
 
+@pytest.mark.thorough
 def test_a_public_page_is_whole_and_loads_nothing_from_elsewhere(tunnel: Any) -> None:
     import re
 
@@ -229,6 +236,7 @@ def test_a_public_page_is_whole_and_loads_nothing_from_elsewhere(tunnel: Any) ->
     assert tunnel.killed
 
 
+@pytest.mark.thorough
 def test_a_page_that_cannot_be_published_is_not_served(tunnel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from talkinghead.errors import OptionError
     from talkinghead.webui import AppOptions, open_app
@@ -245,6 +253,7 @@ def test_a_page_that_cannot_be_published_is_not_served(tunnel: Any, monkeypatch:
     assert tunnel.asked == ()
 
 
+@pytest.mark.thorough
 def test_never_published_unless_asked(tunnel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from talkinghead.webui import AppOptions
     from tests.webui.conftest import served_with
@@ -255,6 +264,7 @@ def test_never_published_unless_asked(tunnel: Any, monkeypatch: pytest.MonkeyPat
     assert tunnel.asked == ()
 
 
+@pytest.mark.thorough
 def test_a_taken_port_is_a_sentence(served: Any) -> None:
     from talkinghead.errors import OptionError
     from talkinghead.webui import AppOptions, open_app
@@ -263,6 +273,7 @@ def test_a_taken_port_is_a_sentence(served: Any) -> None:
         pass
 
 
+@pytest.mark.thorough
 def test_the_example_of_the_documentation_runs(
     served: Any, face: Path, voice: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:

@@ -50,6 +50,7 @@ def test_one_address_has_a_few_attempts_that_come_back(logins: Logins, clock: Cl
     assert [logins.attempt("1.2.3.4", None) > 0 for _ in range(TRIES + 1)] == [False] * TRIES + [True]
 
 
+@pytest.mark.thorough
 def test_a_day_of_guessing_is_a_few_thousand_guesses(logins: Logins, clock: Clock) -> None:
     guesses = 0
     for _ in range(24 * 3600):

@@ -16,6 +16,8 @@ from tests.docs.desk import Shop
 from tests.golden_files import network_weights
 from tests.webui.conftest import Open, at_home, served_with
 
+pytestmark = pytest.mark.thorough
+
 gradio_client = pytest.importorskip("gradio_client")
 
 

@@ -157,6 +157,7 @@ def preview_of(url: str, path: str, session: str) -> str:
     return text
 
 
+@pytest.mark.thorough
 def test_one_visitor_cannot_use_what_another_sent(served: Any, face: Path) -> None:
     status, (path,) = upload(served.url, face)
     assert status == 200
@@ -165,6 +166,7 @@ def test_one_visitor_cannot_use_what_another_sent(served: Any, face: Path) -> No
     assert "face of" in preview_of(served.url, path, "anna1234")
 
 
+@pytest.mark.thorough
 def test_uploads_go_when_the_page_is_closed(served: Any, face: Path) -> None:
     status, (path,) = upload(served.url, face)
     assert status == 200
@@ -218,6 +220,7 @@ def test_names_of_this_machine_are(served: Any, host: str) -> None:
     assert "talkinghead" in text
 
 
+@pytest.mark.thorough
 def test_names_that_were_given_are_served() -> None:
     from talkinghead.webui import AppOptions
 
@@ -309,6 +312,7 @@ def test_the_moment_of_a_preview_has_bounds(client: Any, at_s: float) -> None:
 # Uploads --------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_all_uploads_of_a_visitor_together_have_a_limit(tmp_path: Path) -> None:
     from talkinghead.webui import AppOptions
 
@@ -360,6 +364,7 @@ def test_unexpected_errors_are_a_sentence_with_a_number(
         assert number[1] in caplog.text
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "values", [{"layers": ["nose"]}, {"shape": "/etc/passwd"}, {"layers": {"a": 1}}, {"options": [1]}]
 )
@@ -384,6 +389,7 @@ def test_calls_without_a_session_do_not_pile_up(served: Any) -> None:
     assert all(holder.capacity <= 200 for holder in holders)
 
 
+@pytest.mark.thorough
 def test_jobs_of_others_cannot_be_cancelled_without_a_session(served: Any, client: Any) -> None:
     job = client.submit(text="One two three four five six seven.", source="Portrait", api_name="/generate")
     try:
@@ -399,6 +405,7 @@ def test_jobs_of_others_cannot_be_cancelled_without_a_session(served: Any, clien
 # Passwords ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_passwords_cannot_be_guessed_quickly_and_the_right_user_comes_in() -> None:
     from talkinghead.webui import AppOptions
 
@@ -436,6 +443,7 @@ def test_passwords_cannot_be_guessed_quickly_and_the_right_user_comes_in() -> No
 # Dead servers ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_a_server_sweeps_what_a_killed_one_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import tempfile
 
@@ -484,6 +492,7 @@ def sent(url: str, path: Path) -> dict[str, Any]:
     return {"path": place, "orig_name": path.name, "meta": {"_type": "gradio.FileData"}, "url": "http://evil.example/x"}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("where", ["Gallery", "Picture"])
 def test_the_page_makes_and_shows(served: Any, face: Path, voice: Path, where: str) -> None:
     picture = sent(served.url, face) if where == "Picture" else None

@@ -100,6 +100,7 @@ def test_at_most_a_few_jobs_of_one_visitor(studio: Studio, order: Order) -> None
     assert studio.cancel("anna") == 4
 
 
+@pytest.mark.thorough
 def test_previews_that_were_seen_are_let_go(studio: Studio, order: Order) -> None:
     for shape in "XABCD":
         assert studio.preview("anna", order, shape=shape).shape == shape
@@ -318,6 +319,7 @@ def test_results_of_single_calls_go_after_minutes_and_open_pages_stay(studio: St
     assert "berta" not in studio._sessions
 
 
+@pytest.mark.thorough
 def test_old_results_of_a_session_make_room_for_new_ones(
     studio: Studio, order: Order, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -99,6 +99,7 @@ def test_optimiser_parameter_and_module_attributes(tmp_path: Path) -> None:
     np.testing.assert_array_equal(tensors["1.0.1.running_var"], layer[1].running_var.numpy())
 
 
+@pytest.mark.thorough
 def test_torchscript_archive_is_read_without_running_it(tmp_path: Path) -> None:
     layer = torch.nn.Sequential(
         torch.nn.Conv2d(2, 3, 3), torch.nn.Sequential(torch.nn.BatchNorm2d(3), torch.nn.ReLU())

@@ -28,6 +28,7 @@ from talkinghead.bounds import LENGTHS_S, MOMENTS_S, THREADS, Between, check_fie
 from talkinghead.contracts import SPEECH_RATE_HZ, Detection, FloatArray, Frame
 from talkinghead.errors import (
     InputError,
+    MediaNotFound,
     NoAudioStream,
     NoFaceFound,
     OptionError,
@@ -516,7 +517,7 @@ def _sizes(images: dict[int, Path]) -> tuple[dict[int, tuple[int, int]], list[in
     for k, path in sorted(images.items()):
         try:
             frame = read_image(path)
-        except UnreadableMedia:
+        except (MediaNotFound, UnreadableMedia):
             unreadable.append(k)
         else:
             sizes[k] = (frame.shape[1], frame.shape[0])

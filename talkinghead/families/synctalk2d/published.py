@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from talkinghead.backends import DEPTHWISE, candidates, choose_device
 from talkinghead.contracts import SPEECH_RATE_HZ, FloatArray, IntArray
-from talkinghead.errors import OptionError, UnreadableMedia, UnwritableOutput, choices
+from talkinghead.errors import MediaNotFound, OptionError, UnreadableMedia, UnwritableOutput, choices
 from talkinghead.families.synctalk2d.choose import build_engine
 from talkinghead.families.synctalk2d.crop import (
     CONTOUR_LEFT,
@@ -78,7 +78,7 @@ class ImageProcessor:
         """
         try:
             return np.ascontiguousarray(read_image(Path(image_path))[:, :, ::-1])
-        except UnreadableMedia as error:
+        except (MediaNotFound, UnreadableMedia) as error:
             raise FileNotFoundError(f"Could not load image: {image_path}") from error
 
     @staticmethod

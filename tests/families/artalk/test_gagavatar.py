@@ -41,6 +41,7 @@ def check_dino(name):
         golden.check(key, out[key])
 
 
+@pytest.mark.thorough
 def test_image_features_small():
     check_dino("gagavatar/dino_small")
 
@@ -171,6 +172,7 @@ def test_a_camera_that_does_not_fit_is_refused():
             reference.run_rasterize({}, {**one_gaussian(), **camera}, {}, CPU)
 
 
+@pytest.mark.thorough
 def test_upsampler_small():
     golden = Golden("gagavatar/style_unet_small")
     out = reference.run_style_unet(golden.weights(), golden.inputs(), {}, CPU)
@@ -185,6 +187,7 @@ def twice_as_large(x, axis):
     return np.apply_along_axis(lambda line: np.interp(places, np.arange(count), line), axis, x)
 
 
+@pytest.mark.thorough
 def test_the_upsampler_enlarges_small_pictures_first():
     golden = Golden("gagavatar/style_unet_small")
     weights, config = golden.weights(), dict(golden.overrides["config"], in_size=16)

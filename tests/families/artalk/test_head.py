@@ -94,6 +94,7 @@ def test_what_is_missing_is_named(tmp_path):
         th.load("artalk", driver="viseme").prepare(np.zeros((4, 4, 3), np.uint8))
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("small_sizes")
 def test_the_artalk_driver(assets):
     head = th.load("artalk", assets=assets, style="natural_0", image_size=64, antialias=1)
@@ -113,6 +114,7 @@ def test_the_artalk_driver(assets):
     assert any("FLAME" in note for note in heard.notes)
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("small_sizes")
 def test_the_report_names_every_network(assets, tmp_path):
     head = th.load("artalk", assets=assets, image_size=32, antialias=1)
@@ -130,6 +132,7 @@ def test_the_report_names_every_network(assets, tmp_path):
     assert report.weights_sha256 is not None
 
 
+@pytest.mark.thorough
 def test_checkpoints_of_another_network_are_refused():
     golden = Golden("artalk/ar_small")
     config = read_config(golden.overrides["config"], golden.overrides["wav2vec2_config"])
@@ -178,6 +181,7 @@ def test_tracked_heads_hold_arrays_only(tmp_path):
         read_tracked(path)
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("small_sizes")
 def test_the_published_engine(assets, tmp_path):
     engine = ARTAvatarInferEngine(device="cpu", assets=assets, clip_length=30, output_folder=tmp_path, image_size=64)

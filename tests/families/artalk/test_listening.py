@@ -125,6 +125,7 @@ def test_no_frame_comes_later_than_said(fps):
         assert given_frames >= due, pushed
 
 
+@pytest.mark.thorough
 @settings(max_examples=100, deadline=None)
 @given(fps=st.fractions(Fraction(1), Fraction(60), max_denominator=24), behind=st.sampled_from([0, 4]))
 def test_the_longest_wait_is_the_longest_there_is(fps, behind):
@@ -200,6 +201,7 @@ def test_a_cancelled_run_ends_the_listening():
 # With networks --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("small_sizes")
 @pytest.mark.parametrize("length", [6_000, 68_480, 4 * CHUNK + 20_000])
 def test_streamed_equals_whole(assets, length):
@@ -213,6 +215,7 @@ def test_streamed_equals_whole(assets, length):
         assert np.array_equal(heard(listener(model=model), samples, range(0, length, piece)), whole[:count])
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("small_sizes")
 def test_later_sound_does_not_reach_a_frame(assets):
     model = load_motion_model(assets / "ARTalk_wav2vec.pt")
@@ -227,6 +230,7 @@ def test_later_sound_does_not_reach_a_frame(assets):
         assert not np.array_equal(after[known:], before[known:])
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("small_sizes")
 @pytest.mark.parametrize("fps", [None, Fraction(30)])
 def test_frames_of_a_stream_are_those_of_the_whole_sound(assets, fps):

@@ -58,6 +58,7 @@ def test_vae_small():
     check_vae("artalk/vae_small")
 
 
+@pytest.mark.thorough
 def test_vae_published_size():
     check_vae("artalk/vae_full")
 
@@ -131,6 +132,7 @@ def ar_small_config():
     return {"config": extra["config"], "wav2vec2_config": extra["wav2vec2_config"]}
 
 
+@pytest.mark.thorough
 def test_whole_inference_small():
     golden = Golden("artalk/ar_small")
     inputs = golden.inputs()
@@ -147,6 +149,7 @@ def test_whole_inference_small():
     golden.check("motion_default", without["motion"])
 
 
+@pytest.mark.thorough
 def test_audio_features_do_not_depend_on_the_batch():
     golden = Golden("artalk/ar_small")
     from talkinghead.families.artalk.motion.config import read_config

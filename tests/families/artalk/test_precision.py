@@ -48,6 +48,7 @@ def test_a_format_that_is_named_is_taken(assets, monkeypatch):
     assert (driver.networks[0].precision, driver.networks[0].psnr_db, run.fallbacks) == ("bfloat16", None, ())
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("small_sizes")
 def test_what_half_precision_loses_is_measured_once(assets, tmp_path, monkeypatch):
     asked = []
@@ -66,6 +67,7 @@ def test_what_half_precision_loses_is_measured_once(assets, tmp_path, monkeypatc
     assert asked[0] > 0
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("small_sizes")
 def test_motion_that_changes_too_much_is_computed_in_float32(assets, tmp_path, monkeypatch):
     monkeypatch.setattr(drivers, "spread_psnr_db", lambda *_: MIN_PSNR_DB - 1)
@@ -78,6 +80,7 @@ def test_motion_that_changes_too_much_is_computed_in_float32(assets, tmp_path, m
     np.testing.assert_array_equal(driver.motion(CLIP), exact)
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("small_sizes")
 def test_the_report_says_what_was_left(assets, tmp_path, monkeypatch):
     """In every job of a head, not only in the first."""

@@ -214,6 +214,7 @@ def open_template_points(path: Path) -> np.ndarray:
     return read_landmarks(path).copy()
 
 
+@pytest.mark.thorough
 def test_commands(tmp_path: Path, video: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "May"
     arguments = ["template", "build", str(video), "-o", str(out), "--detector", "haar", "--quiet"]

@@ -82,6 +82,7 @@ def tone(seconds: float) -> AudioClip:
     return AudioClip((0.3 * np.sin(2 * np.pi * 220 * t) * np.sin(3 * t)).astype(np.float32), 16_000)
 
 
+@pytest.mark.thorough
 def test_video_is_as_long_as_the_sound(tmp_path: Path, head160: Any, template160: Path) -> None:
     sound = tmp_path / "my voice.v1.wav"
     write_wav(sound, tone(0.9))
@@ -107,6 +108,7 @@ def test_video_is_as_long_as_the_sound(tmp_path: Path, head160: Any, template160
     assert names == ["listen", "read", "generate", "compose", "write"]
 
 
+@pytest.mark.thorough
 def test_overlap_changes_nothing(head160: Any, template160: Path) -> None:
     avatar, speech = head160.prepare(template160), th.listen(tone(0.4))
     together = list(head160.frames(avatar, speech, RenderOptions(overlap=True)))
@@ -127,6 +129,7 @@ def test_pixels_outside_the_square_are_the_templates(head160: Any, template160: 
         np.testing.assert_array_equal(frame[outside], template.frame[outside])
 
 
+@pytest.mark.thorough
 def test_fast_precision_is_checked_and_reported(tmp_path: Path, models: Path, template160: Path) -> None:
     head = th.load("synctalk2d", checkpoint=models / "160.pth", mode="ave")
     exact = th.load("synctalk2d", checkpoint=models / "160.pth", mode="ave", precision="parity")
@@ -143,6 +146,7 @@ def test_fast_precision_is_checked_and_reported(tmp_path: Path, models: Path, te
     assert generator.psnr_db is None or generator.psnr_db >= 45
 
 
+@pytest.mark.thorough
 def test_a_precision_that_loses_too_much_is_left(
     tmp_path: Path, models: Path, template160: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,6 +180,7 @@ def test_one_template_works(models: Path, head160: Any, fresh_template: Make) ->
     assert len(list(head160.frames(avatar, th.listen(tone(0.2))))) == 5
 
 
+@pytest.mark.thorough
 def test_short_sounds_are_padded(head160: Any, template160: Path, models: Path) -> None:
     """The published script needs 0.35 s."""
     avatar = head160.prepare(template160)
@@ -197,6 +202,7 @@ def test_start_frame_and_loop_policies(models: Path, template160: Path) -> None:
         late.prepare(template160)
 
 
+@pytest.mark.thorough
 def test_another_frame_rate_keeps_the_sound(head160: Any, template160: Path) -> None:
     """Frames are repeated or left out; each output frame shows what the network says at its own time."""
     avatar, speech = head160.prepare(template160), th.listen(tone(0.4))
@@ -210,6 +216,7 @@ def test_another_frame_rate_keeps_the_sound(head160: Any, template160: Path) -> 
             np.testing.assert_array_equal(frame, own[min(int(i * 25 / fps), 9)])
 
 
+@pytest.mark.thorough
 def test_given_features_replace_the_encoder(tmp_path: Path, models: Path, template160: Path) -> None:
     speech = th.listen(clip_of("e2e_160_ave"))
     rows = ave.read_ave_encoder(models / "audio_visual_encoder.pth").features(speech.clip.samples)
@@ -250,6 +257,7 @@ def test_modes_that_contradict_the_weights_are_refused(models: Path) -> None:
         th.load("synctalk2d", checkpoint=models / "160.pth", modes="ave")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("case", "shape"), [("unet160_hubert", (30, 2, 1024)), ("udh160_wenet_classic", (30, 16, 512))]
 )
@@ -267,6 +275,7 @@ def test_other_modes_render_from_features(tmp_path: Path, template160: Path, cas
     assert np.std([frame.mean() for frame in frames]) > 0
 
 
+@pytest.mark.thorough
 def test_parsing_keeps_the_template(models: Path, fresh_template: Make) -> None:
     import cv2
 
@@ -318,6 +327,7 @@ def test_squares_that_leave_the_frame_are_clamped_and_reported(head160: Any, fre
     assert any("leaves the frame" in warning for warning in run.warnings)
 
 
+@pytest.mark.thorough
 def test_memory_for_templates_is_bounded(models: Path, template160: Path) -> None:
     """No room at all: every template is read and encoded again, and the frames are the same."""
     speech = th.listen(tone(0.3))
@@ -331,6 +341,7 @@ def test_memory_for_templates_is_bounded(models: Path, template160: Path) -> Non
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.thorough
 def test_command_line(tmp_path: Path, models: Path, template160: Path) -> None:
     import json
 

@@ -24,6 +24,7 @@ from .conftest import golden_weights
 from .test_end_to_end import clip_of
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("case", "mode", "opset"),
     [("unet328_ave", "ave", 11), ("unet160_hubert", "hubert", 13), ("unet160_wenet", "wenet", 17),
@@ -57,6 +58,7 @@ def test_ave_export(tmp_path: Path) -> None:
     assert made.inputs["mel"] == (3, 1, 80, 16)
 
 
+@pytest.mark.thorough
 def test_wrong_exports_leave_nothing(tmp_path: Path, unet160: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     weights = generator_weights(unet160, "x")
     variant = VARIANTS["unet160.ave"]
@@ -151,6 +153,7 @@ def test_comparison_of_pictures_allows_single_levels() -> None:
     assert not compare("x", np.full(3, np.nan), np.zeros(3), 1).ok
 
 
+@pytest.mark.thorough
 def test_commands(tmp_path: Path, models: Path, template160: Path) -> None:
     checkpoint = str(models / "160.pth")
     arguments = ["synctalk2d", "export", "--checkpoint", checkpoint, "-o", str(tmp_path / "u.onnx")]
@@ -172,6 +175,7 @@ def test_commands(tmp_path: Path, models: Path, template160: Path) -> None:
     assert main([*ref, "-o", str(tmp_path / "ref2")]) == 2
 
 
+@pytest.mark.thorough
 def test_published_flags(tmp_path: Path, models: Path, template160: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Folders and names of the published script, relative to the working folder."""
     from talkinghead.media import open_frames

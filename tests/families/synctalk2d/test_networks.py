@@ -115,6 +115,7 @@ ENGINES = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", ENGINES)
 @pytest.mark.parametrize("case", ["udh160_hubert_classic"])
 def test_every_float32_form_gives_the_published_picture(case: str, kind: str) -> None:
@@ -149,6 +150,7 @@ def test_fast_precision_keeps_45_db_at_328(unet328: Any, precision: str) -> None
     assert psnr_db(OpenVinoEngine(net, precision=precision)(picture, window), wanted, peak=255) >= MIN_PSNR_DB
 
 
+@pytest.mark.thorough
 def test_states_and_batches_change_nothing(unet160: Any) -> None:
     """Speech in batches, states from the cache, several frames at once: the same pictures."""
     variant = VARIANTS["unet160.ave"]
@@ -169,6 +171,7 @@ def test_states_and_batches_change_nothing(unet160: Any) -> None:
     assert StateCache(engine, 10**9).room > 2
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", ["openvino split", "onnx split", "torch joined"])
 def test_a_stream_gives_the_frames_in_order(kind: str) -> None:
     if "openvino" in kind:
@@ -187,6 +190,7 @@ def test_a_stream_gives_the_frames_in_order(kind: str) -> None:
         assert np.abs(picture.astype(int) - engine.render([state], [sound])[0]).max() <= 1
 
 
+@pytest.mark.thorough
 def test_torch_renders_a_batch_as_its_frames(unet160: Any) -> None:
     net = fold(generator_weights(unet160, "weights").tensors, VARIANTS["unet160.ave"])
     engine = TorchEngine(net, batch=3)

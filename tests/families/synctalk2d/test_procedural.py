@@ -27,6 +27,7 @@ def bursts() -> AudioClip:
     return AudioClip(np.clip(noise * on, -1, 1), 16_000)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("size", ["328", "160"])
 def test_mouth_follows_the_sound(tmp_path: Path, size: str) -> None:
     template = write_template(tmp_path / "template", num_frames=4, width=320, height=240)

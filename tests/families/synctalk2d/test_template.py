@@ -96,6 +96,7 @@ def test_landmarks_allow_blank_lines_and_spaces() -> None:
     assert parse_landmarks(text, "x")[7].tolist() == [7, 8]
 
 
+@pytest.mark.thorough
 @given(st.lists(st.tuples(st.integers(-500, 5000), st.integers(-500, 5000)), min_size=110, max_size=110))
 def test_landmark_text_round_trip(points: list[tuple[int, int]]) -> None:
     array = np.array(points, np.int32)

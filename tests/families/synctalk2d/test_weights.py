@@ -51,6 +51,7 @@ def test_published_parameter_counts() -> None:
     assert len(expected_shapes("160", "ave")) == 484
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("case", CASES)
 def test_size_and_mode_from_the_shapes(case: str) -> None:
     found = generator_weights(golden_weights(case), case)

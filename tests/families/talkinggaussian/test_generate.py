@@ -72,6 +72,7 @@ def frames_of(head: TalkingGaussianHead, data: Path, seconds: float, **render: o
     return list(head.frames(head.prepare(data), speech, RenderOptions(**render)))
 
 
+@pytest.mark.thorough
 def test_video_is_as_long_as_the_sound(scene: SimpleNamespace, tmp_path: Path) -> None:
     """1.7 s over a recording of 12 poses: they go forwards and backwards."""
     output = tmp_path / "my film.v1.mp4"
@@ -97,6 +98,7 @@ def test_video_is_as_long_as_the_sound(scene: SimpleNamespace, tmp_path: Path) -
     assert any("approximated" in text for text in result.report.warnings)
 
 
+@pytest.mark.thorough
 def test_pingpong_trim_and_poses(scene: SimpleNamespace) -> None:
     head = load(scene)
     everything = frames_of(head, scene.data, 1.7)
@@ -234,6 +236,7 @@ def test_wrong_use_is_said_clearly(scene: SimpleNamespace, tmp_path: Path) -> No
         th.load("talkinggaussian")
 
 
+@pytest.mark.thorough
 def test_the_steps_give_the_same_pixels(scene: SimpleNamespace, tmp_path: Path) -> None:
     sound = tmp_path / "a b.wav"
     write_wav(sound, tone(0.6))
@@ -261,6 +264,7 @@ def test_the_steps_give_the_same_pixels(scene: SimpleNamespace, tmp_path: Path) 
         _count(tmp_path / "motion", "deformed Gaussians")
 
 
+@pytest.mark.thorough
 def test_memory_does_not_grow_with_the_length(scene: SimpleNamespace) -> None:
     """700 frames after 100: the process's peak hardly rises. Kept, their pictures alone would take 150 MB."""
     head = load(scene)
@@ -348,6 +352,7 @@ def test_the_eyes_close(example: SimpleNamespace) -> None:
     assert rows.max() < 100  # nothing below the eyes moves
 
 
+@pytest.mark.thorough
 def test_constructed_head_speaks_end_to_end(example: SimpleNamespace, tmp_path: Path) -> None:
     output = tmp_path / "speaks.mp4"
     status = main(
@@ -361,6 +366,7 @@ def test_constructed_head_speaks_end_to_end(example: SimpleNamespace, tmp_path: 
     assert np.abs(np.diff(mouth, axis=0)).mean() > 1
 
 
+@pytest.mark.thorough
 def test_bfloat16_keeps_the_constructed_head(example: SimpleNamespace) -> None:
     exact, fast = (frames_of(load(example, precision=name), example.data, 1.0) for name in ("parity", "bfloat16"))
     assert min(psnr(a, b) for a, b in zip(exact, fast, strict=True)) > 55

@@ -230,6 +230,7 @@ def close(ours: list[Frame], expected: list[Frame]) -> None:
         assert (difference == 0).mean() > 0.998
 
 
+@pytest.mark.thorough
 def test_everything_around_the_pixel_kernel(scene: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rasterize_cuda, "_gsplat", lambda: SimpleNamespace(rasterize_to_pixels=rasterize_to_pixels))
     close(pictures(CudaHeadRenderer(scene.head, "cpu"), scene), pictures(HeadRenderer(scene.head), scene))

@@ -155,6 +155,7 @@ def test_deterministic_and_pure(drawn: Drawn) -> None:
     assert first is not frame
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("width", "height", "shift"),
     [

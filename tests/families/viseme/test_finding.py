@@ -26,6 +26,7 @@ SKINS = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", SKINS)
 @pytest.mark.parametrize("key_points", [False, True], ids=["box", "points"])
 def test_mouth_of_drawn_face(name: str, key_points: bool) -> None:
@@ -49,6 +50,7 @@ def test_any_size(eye_distance: float) -> None:
     assert np.abs(geometry.mouth.centre - face.mouth).max() < max(0.1 * eye_distance, 1.5)
 
 
+@pytest.mark.thorough
 def test_line_of_lips_is_followed() -> None:
     """A crooked seam, which no parameter describes, is found by following the dark line."""
     face = draw_face(Drawing(eye_distance=90))
@@ -85,6 +87,7 @@ def test_astronaut(astronaut_face: Face) -> None:
     assert len(astronaut_face.eyes) == 2
 
 
+@pytest.mark.thorough
 def test_mirrored_photograph_gives_mirrored_mouth(astronaut: Frame, astronaut_track: FaceTrack) -> None:
     width = astronaut.shape[1]
     x1, y1, x2, y2 = ASTRONAUT_BOX[0]
@@ -120,6 +123,7 @@ def test_photograph_in_other_conditions(astronaut: Frame, astronaut_face: Face, 
     assert abs(mouth.half_width / scale - expected.half_width) < 5
 
 
+@pytest.mark.thorough
 def test_deterministic(astronaut: Frame, astronaut_track: FaceTrack) -> None:
     first, second = (analyse_picture(astronaut, astronaut_track)[0].to_arrays() for _ in range(2))
     for name, values in first.items():

@@ -35,6 +35,7 @@ def test_beginning_does_not_depend_on_the_length() -> None:
         assert np.allclose(getattr(short, name), getattr(long, name)[:100], atol=1e-6), name
 
 
+@pytest.mark.thorough
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**32), rate=st.floats(4, 40))
 def test_rate_and_shape_of_blinks(seed: int, rate: float) -> None:

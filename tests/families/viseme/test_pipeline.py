@@ -133,6 +133,7 @@ def test_description_says_what_ran(avatar: VisemeAvatar) -> None:
     assert run.warnings == ()
 
 
+@pytest.mark.thorough
 def test_a_featureless_picture_is_warned_about() -> None:
     blank = np.full((200, 180, 3), 128, np.uint8)
     model = head()

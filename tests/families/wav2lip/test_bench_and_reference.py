@@ -22,11 +22,13 @@ from tests.golden_files import Golden  # noqa: E402
 from tests.tolerances import tolerance  # noqa: E402
 
 
+@pytest.mark.thorough
 def test_random_weights_are_of_the_published_form() -> None:
     for architecture in ARCHITECTURES.values():
         assert recognise(bench.random_weights(architecture), "random") is architecture
 
 
+@pytest.mark.thorough
 def test_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(bench, "CALLS", 1)
     monkeypatch.setattr(bench, "CPU_BATCH", 2)
@@ -42,6 +44,7 @@ def test_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert Path(cases[0].load["checkpoint"]).is_file()
 
 
+@pytest.mark.thorough
 def test_reference_generator(weights96: dict[str, np.ndarray], tmp_path: Path) -> None:
     data = Golden("wav2lip/wav2lip96_generator")
     inputs = data.inputs()
@@ -64,6 +67,7 @@ def test_reference_generator(weights96: dict[str, np.ndarray], tmp_path: Path) -
         run_network("wav2lip.generator96", weights96, {"mel": inputs["mel"][:, 0], "face": inputs["face"]})
 
 
+@pytest.mark.thorough
 def test_reference_detector_from_the_command_line(weights_s3fd: dict[str, np.ndarray], tmp_path: Path) -> None:
     data = Golden("wav2lip/s3fd_network")
     write_safetensors(weights_s3fd, tmp_path / "w.safetensors")

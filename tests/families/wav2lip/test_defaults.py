@@ -153,6 +153,7 @@ def test_equal_windows_over_a_picture_are_generated_once(checkpoint: Path) -> No
     assert all((frame == frames[0]).all() for frame in frames)
 
 
+@pytest.mark.thorough
 def test_threads_and_batches_change_nothing(checkpoint: Path, video: Path) -> None:
     sound = speech(0.6)
     expected: np.ndarray | None = None
@@ -279,6 +280,7 @@ def test_out_of_memory_halves_and_says_so(checkpoint: Path, monkeypatch: pytest.
     assert "batch of 8" in run.fallbacks[0]
 
 
+@pytest.mark.thorough
 def test_eight_bits_are_calibrated_on_the_clip_and_their_loss_is_said(
     checkpoint: Path, video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

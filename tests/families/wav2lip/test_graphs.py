@@ -61,6 +61,7 @@ def test_bfloat16_keeps_45_db(backend: str, weights96: dict[str, np.ndarray]) ->
         assert -10 * np.log10(np.mean((output - data["output"]) ** 2)) >= 45
 
 
+@pytest.mark.thorough
 def test_256_generator(weights256: dict[str, np.ndarray]) -> None:
     data = Golden("wav2lip/wav2lip256_generator")
     inputs = data.inputs()

@@ -104,6 +104,7 @@ def needed(kind: Kind, frame: int, listener: Listener[Windows]) -> int:
     return math.ceil(Fraction(frame) / kind.fps * 16_000 + Fraction(listener.lookahead_s * 16_000) - Fraction(1, 1000))
 
 
+@pytest.mark.thorough
 @kinds
 def test_no_later_sound_is_needed_than_said(kind: Kind) -> None:
     listener, wave = kind.make(), noise(24_000)

@@ -80,6 +80,7 @@ def test_a_reduced_precision_is_measured_once_and_changes_no_pixel(
     assert load(checkpoint, compat=True).placement.precision == "float32"
 
 
+@pytest.mark.thorough
 def test_a_precision_that_loses_too_much_is_left(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -102,6 +102,7 @@ def test_last_of_equal_scores_wins() -> None:
     np.testing.assert_array_equal(boxes[0].numpy(), faces.boxes_xyxy[0])
 
 
+@pytest.mark.thorough
 def test_detector(tmp_path: Path, weights_s3fd: dict[str, np.ndarray]) -> None:
     path = tmp_path / "s3fd.safetensors"
     write_safetensors(weights_s3fd, path)
@@ -132,6 +133,7 @@ def fast_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(placement, "installed", lambda backend: backend == "torch")
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("fast_machine")
 def test_a_reduced_precision_is_measured_once(tmp_path: Path, weights_s3fd: dict[str, np.ndarray]) -> None:
     path = tmp_path / "s3fd.safetensors"
@@ -161,6 +163,7 @@ def test_a_reduced_precision_is_measured_once(tmp_path: Path, weights_s3fd: dict
     assert (named.network.precision, named.network.psnr_db) == ("bfloat16", None)
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("fast_machine")
 def test_a_precision_that_loses_faces_is_left(
     tmp_path: Path,

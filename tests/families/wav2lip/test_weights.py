@@ -53,6 +53,7 @@ def test_safetensors_and_foreign_prefix(tmp_path: Path, weights96: dict[str, np.
     assert_same(load_generator(path), folded)
 
 
+@pytest.mark.thorough
 def test_torchscript_archive(tmp_path: Path, weights96: dict[str, np.ndarray], folded: Any) -> None:
     path = tmp_path / "Wav2Lip-SD-GAN.pt"
     generator = build_generator(GENERATOR_96, weights96)
@@ -87,6 +88,7 @@ def test_onnx_export(exported: Path, folded: Any) -> None:
     assert_same(load_generator(exported), folded, 1e-6)
 
 
+@pytest.mark.thorough
 def test_converted_onnx_export(exported: Path, tmp_path: Path, folded: Any) -> None:
     from talkinghead.cli.models import convert
 
@@ -96,6 +98,7 @@ def test_converted_onnx_export(exported: Path, tmp_path: Path, folded: Any) -> N
     assert_same(loaded, folded, 1e-6)
 
 
+@pytest.mark.thorough
 def test_half_precision_onnx_export(exported: Path, tmp_path: Path, folded: Any) -> None:
     import onnx
 
@@ -108,6 +111,7 @@ def test_half_precision_onnx_export(exported: Path, tmp_path: Path, folded: Any)
     assert_same(load_generator(tmp_path / "half.onnx"), folded, 2e-3)
 
 
+@pytest.mark.thorough
 def test_onnx_file_with_published_names(tmp_path: Path, weights96: dict[str, np.ndarray], folded: Any) -> None:
     onnx = pytest.importorskip("onnx")
     value = onnx.helper.make_tensor_value_info

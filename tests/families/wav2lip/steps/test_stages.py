@@ -78,6 +78,7 @@ def test_seven_steps_give_the_frames_of_generate(inputs: dict[str, Path], finish
     assert (finished / "output.mp4").stat().st_size > 0
 
 
+@pytest.mark.thorough
 def test_a_run_resumes_and_repeats_only_what_changed(inputs: dict[str, Path], work: Path) -> None:
     assert all(step.skipped for step in run_chain(options(inputs, work)))
     (work / "patches" / "00000003.png").unlink()
