@@ -6,6 +6,7 @@ import ast
 import dataclasses
 import inspect
 import math
+import re
 import time
 import typing
 from collections.abc import Callable, Iterator
@@ -51,7 +52,10 @@ OTHER = {
 def configurations() -> Iterator[type[Any]]:
     """Every dataclass of options in the package."""
     for path in sorted((ROOT / "talkinghead").rglob("*.py")):
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        source = path.read_text(encoding="utf-8")
+        if not re.search(rf"^class \w+({'|'.join(CONFIGURATIONS)})\b", source, re.MULTILINE):
+            continue  # parsing takes longer than looking
+        for node in ast.parse(source).body:
             if isinstance(node, ast.ClassDef) and node.name.endswith(CONFIGURATIONS) and node.name not in OTHER:
                 module = import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
                 found = getattr(module, node.name)

@@ -159,6 +159,7 @@ REAL = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("environment", REAL.values(), ids=list(REAL))
 def test_a_real_process(tmp_path: Path, environment: dict[str, str]) -> None:
     arguments = [sys.executable, "-m", "tests.stripes", *job(tmp_path, "中文.mp4")]

@@ -444,7 +444,7 @@ VIDEO: Mapping[str, Case] = {
         lambda folder: muxed(
             folder / "a.mov", "png", [(i, blank_png(7990, 7990)) for i in range(13)], Fraction(1, 25), size=(7990, 7990)
         ),
-        partial(frames, most=3),
+        partial(frames, most=2),
     ),
     "a picture above the limit": Case(
         lambda folder: muxed(folder / "a.mov", "png", [(0, blank_png(32_000, 32_000))], Fraction(1, 25)),

@@ -85,6 +85,7 @@ def test_pictures_that_begin_late_are_shown_late(name: str, tmp_path: Path) -> N
     assert result.report.num_frames == pytest.approx(75, abs=1)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", [name for name in CONTAINERS if "options" not in CONTAINERS[name]])
 def test_a_sound_that_begins_before_zero(name: str, tmp_path: Path) -> None:
     """MP4 hides what is before zero behind an edit list, others move everything: the click stays on its picture."""

@@ -44,6 +44,7 @@ def test_golden(case: str) -> None:
     data.check("output_stats", stats)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("backend", ["onnx", "openvino"])
 @pytest.mark.parametrize("case", ["unet328_ave", "unet160_hubert", "unet160_wenet", "udh160_wenet_flat"])
 def test_golden_on_other_backends(case: str, backend: str) -> None:

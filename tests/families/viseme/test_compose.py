@@ -176,6 +176,7 @@ def test_faces_at_the_border_of_the_picture(width: int, height: int, shift: tupl
             assert result.dtype == np.uint8
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("eye_distance", [12.0, 17.0, 230.0])
 def test_tiny_and_large_faces(eye_distance: float) -> None:
     drawn_face = draw_face(Drawing(eye_distance=eye_distance))

@@ -41,6 +41,7 @@ def test_mouth_of_drawn_face(name: str, key_points: bool) -> None:
     assert mouth.is_open == (face.drawing.gap > 0)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("eye_distance", [11.0, 16.0, 40.0, 300.0])
 def test_any_size(eye_distance: float) -> None:
     face = draw_face(Drawing(eye_distance=eye_distance))
@@ -100,6 +101,7 @@ def test_mirrored_photograph_gives_mirrored_mouth(astronaut: Frame, astronaut_tr
     assert abs(a.half_width - b.half_width) < 3
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("change", ["bright", "dark", "grey", "twice", "half"])
 def test_photograph_in_other_conditions(astronaut: Frame, astronaut_face: Face, change: str) -> None:
     import cv2

@@ -85,6 +85,7 @@ def noise(samples: int, seed: int = 0) -> np.ndarray:
     return wave
 
 
+@pytest.mark.thorough
 @kinds
 @settings(max_examples=25, deadline=None)
 @given(samples=st.integers(1, 30_000), cuts=st.lists(st.integers(0, 30_000), max_size=12))
