@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from talkinghead.face.mesh.files import holds_mesh
 from talkinghead.weights.catalogue import HUB, NOT_STATED, CatalogueEntry, Licence
 from talkinghead.weights.checkpoint import Checkpoint
 from talkinghead.weights.kinds import Kind, accepted_by, graph_bytes, text_of
@@ -14,6 +15,7 @@ _S3FD = Licence(
     "before commercial use.",
     "https://github.com/1adrianb/face-alignment",
 )
+_APACHE = Licence("Apache 2.0", "Any use, with the licence and its notices.", commercial=True)
 _MIT = Licence("MIT", "Any use, with the copyright notice.", commercial=True)
 
 CATALOGUE = (
@@ -45,6 +47,20 @@ CATALOGUE = (
         ),
         size_bytes=232_589,
         sha256="8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
+    ),
+    CatalogueEntry(
+        name="face-mesh",
+        purpose="MediaPipe's face landmarker: BlazeFace and the face mesh of 478 landmarks",
+        path="face-mesh/face_landmarker.task",
+        licence=_APACHE,
+        found_in="developers.google.com/mediapipe (face landmarker, float16, version 1); hash of the file there",
+        kind="face-mesh",
+        urls=(
+            "https://storage.googleapis.com/mediapipe-models/face_landmarker/face_landmarker/float16/1/"
+            "face_landmarker.task",
+        ),
+        size_bytes=3_758_596,
+        sha256="64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff",
     ),
     CatalogueEntry(
         name="scrfd",
@@ -98,6 +114,10 @@ def _is_yunet(path: Path) -> bool:
     return b"obj_8" in data and b"cls_8" in data
 
 
+def _is_face_mesh(path: Path) -> bool:
+    return holds_mesh(graph_bytes(path))
+
+
 def _is_scrfd(path: Path) -> bool:
     """Nine outputs at three strides: scores, boxes, key points (or six, without key points)."""
     data = graph_bytes(path)
@@ -116,6 +136,7 @@ KINDS = (
     Kind("s3fd", "the S3FD face detector", holds=_is_s3fd),
     Kind("pfld", "the landmark network", holds=_is_pfld, key="pfld_backbone"),
     Kind("yunet", "a YuNet detector", is_file=_is_yunet, suffixes=(".onnx",)),
+    Kind("face-mesh", "MediaPipe's face landmarker", is_file=_is_face_mesh, suffixes=(".task", ".tflite")),
     Kind("scrfd", "an SCRFD detector", is_file=_is_scrfd, suffixes=(".onnx",)),
     Kind("pfld-mean-face", "mean_face.txt of the landmark network", is_file=_is_mean_face, suffixes=(".txt",)),
 )

@@ -23,7 +23,7 @@ from talkinghead.errors import AmbiguousFace, NoFaceFound
 from talkinghead.face.crop import clamp_box, pad_box, round_box
 from talkinghead.face.detections import DetectionLog, detect_faces
 from talkinghead.face.detectors import Detector, load_detector
-from talkinghead.face.detectors.base import settle
+from talkinghead.face.detectors.base import DeepDetector, settle
 from talkinghead.face.detectors.options import FaceOptions
 from talkinghead.face.identity import choose_identity, crowded_look, overlap
 from talkinghead.files import cache_key
@@ -329,6 +329,11 @@ def track_faces(
     detector = load_detector(options) if detector is None else detector
     fallbacks = settle(detector, source, cache)
     log, looked = _cached_log(source, options, detector, cache, progress, stop)
+    if not len(log.boxes_xyxy) and isinstance(detector, DeepDetector):
+        deeper = detector.for_small_faces()
+        if deeper is not None:
+            detector = deeper
+            log, looked = _cached_log(source, options, detector, cache, progress, stop)
     if options.select == "only":
         _require_one(source, log)
     track = raw_track(log, choose_identity(log, options.selection))

@@ -57,6 +57,14 @@ class Detector(Protocol):
 
 
 @runtime_checkable
+class DeepDetector(Protocol):
+    """A detector that can look for smaller faces, at a price."""
+
+    def for_small_faces(self) -> Detector | None:
+        """The detector to try where this one found nothing at all; None where there is no other."""
+
+
+@runtime_checkable
 class SettlingDetector(Protocol):
     """A detector that has to see a frame before it knows how precisely it may compute."""
 
@@ -104,6 +112,8 @@ class DetectorEntry:
     """Extra of this package that brings it."""
     auto_rank: int | None = None
     """Place in the order in which "auto" tries, lowest first; None: never chosen by itself."""
+    find: Callable[[], Path | None] | None = None
+    """Finds its model file; None looks for `model_patterns` below the model folder."""
     recognises: Callable[[bytes], bool] | None = None
     """Whether a model file's content is for this detector (for "auto" with a given file)."""
 

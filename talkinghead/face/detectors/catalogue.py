@@ -13,7 +13,14 @@ from talkinghead.face.detectors.base import (
     read_model,
 )
 from talkinghead.face.detectors.options import FaceOptions
+from talkinghead.face.mesh import files as mesh_files
 from talkinghead.weights.folder import HOME_VARIABLE, find_model, model_folder
+
+
+def _build_mesh(options: FaceOptions, model: Path | None) -> Detector:
+    from talkinghead.face.detectors import mesh
+
+    return mesh.build(options, model)
 
 
 def _build_haar(options: FaceOptions, model: Path | None) -> Detector:
@@ -51,12 +58,22 @@ def _is_yunet(data: bytes) -> bool:
 
 
 def _is_scrfd(data: bytes) -> bool:
-    return not _is_yunet(data)
+    return not (_is_yunet(data) or mesh_files.holds_mesh(data))
 
 
 DETECTORS: dict[str, DetectorEntry] = {
     entry.name: entry
     for entry in (
+        DetectorEntry(
+            "mesh",
+            "BlazeFace with the MediaPipe face mesh of 478 landmarks, run by OpenCV; the most exact key points.",
+            _build_mesh,
+            has_key_points=True,
+            model_patterns=mesh_files.PATTERNS,
+            find=mesh_files.find_mesh_file,
+            auto_rank=-1,
+            recognises=mesh_files.holds_mesh,
+        ),
         DetectorEntry(
             "scrfd",
             "SCRFD network with five key points, run by ONNX Runtime; the steadiest, slower than yunet.",
@@ -159,6 +176,8 @@ def _automatic() -> list[DetectorEntry]:
 
 
 def _found(entry: DetectorEntry) -> Path | None:
+    if entry.find is not None:
+        return entry.find()
     return find_model(entry.model_patterns) if entry.model_patterns else None
 
 

@@ -1,0 +1,83 @@
+"""BlazeFace with the MediaPipe face mesh: boxes and key points from 468 or 478 landmarks, run by OpenCV."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from talkinghead.contracts import Detection, Frame, NetworkRun
+from talkinghead.face.detectors.base import check_frame, reduced_size
+from talkinghead.face.detectors.options import FaceOptions
+from talkinghead.face.mesh.files import read_mesh_files
+from talkinghead.face.mesh.networks import MIN_SCORE, FaceMesh
+
+
+class MeshDetector:
+    """The mesh as a detector."""
+
+    name = "mesh"
+    has_key_points = True
+    batch_size = 8
+    looks_at_pixels = True
+    network = NetworkRun("face detector mesh", "opencv")
+
+    def __init__(
+        self, mesh: FaceMesh, *, min_score: float = MIN_SCORE, max_side: int | None = None, small: bool = False
+    ) -> None:
+        """Use a mesh.
+
+        Args:
+            small: look for small faces, too, which takes long where there is none.
+        """
+        self.mesh = mesh
+        self.min_score = min_score
+        self.max_side = max_side
+        self.small = small
+
+    def for_small_faces(self) -> MeshDetector | None:
+        """See `DeepDetector`."""
+        if self.small:
+            return None
+        return MeshDetector(self.mesh, min_score=self.min_score, max_side=self.max_side, small=True)
+
+    @property
+    def identity(self) -> str:
+        import cv2
+
+        at = f"{self.mesh.files.identity} side {self.max_side} score {self.min_score} small {self.small}"
+        return f"mesh/1 OpenCV {cv2.__version__} {at}"
+
+    @property
+    def description(self) -> str:
+        at = "" if self.max_side is None else f" at {self.max_side} pixels"
+        return f"mesh ({self.mesh.files.source.name}{at})"
+
+    def detect(self, frames: Sequence[Frame]) -> list[list[Detection]]:
+        """See `Detector.detect`."""
+        return [self._detect_one(frame) for frame in frames]
+
+    def _detect_one(self, frame: Frame) -> list[Detection]:
+        import cv2
+
+        check_frame(frame)
+        height, width = frame.shape[:2]
+        scale = np.ones(2, np.float32)
+        if self.max_side is not None:
+            size = reduced_size(width, height, self.max_side)
+            frame = np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
+            scale = np.array([width / size[0], height / size[1]], np.float32)
+        return [
+            Detection(face.box_xyxy * np.tile(scale, 2), face.score, face.key_points * scale)
+            for face in self.mesh.find(frame, min_score=self.min_score, small=self.small)
+        ]
+
+
+def build(options: FaceOptions, model: Path | None) -> MeshDetector:
+    assert model is not None
+    return MeshDetector(
+        FaceMesh(read_mesh_files(model)),
+        min_score=MIN_SCORE if options.min_score is None else options.min_score,
+        max_side=options.max_side,
+    )
