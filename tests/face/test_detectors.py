@@ -376,7 +376,7 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path, name: str, content: 
         load_detector(FaceOptions(detector=name, detector_model=path))
 
 
-@pytest.mark.parametrize("name", [name for name, entry in DETECTORS.items() if entry.model_patterns])
+@pytest.mark.parametrize("name", [name for name, entry in DETECTORS.items() if entry.model_patterns and name != "mesh"])
 def test_a_truncated_model_is_refused(tmp_path: Path, name: str, tiny_models) -> None:
     path = tmp_path / "short.onnx"
     path.write_bytes(tiny_models[name].read_bytes()[:-700])

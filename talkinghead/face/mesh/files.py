@@ -107,6 +107,8 @@ def read_mesh_files(path: Path) -> MeshFiles:
             if absent:
                 raise WrongCheckpoint(f"{path} holds no {choices(absent)}.", accepted=ACCEPTED)
             detector, mesh = (archive.member(name, verify=True).tobytes() for name in BUNDLED)
+    elif start[4:8] != b"TFL3":
+        raise WrongCheckpoint(f"{path} is no such file.", accepted=ACCEPTED)
     else:
         beside = next((path.with_name(name) for name in BESIDE if path.with_name(name).is_file()), None)
         if beside is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +204,21 @@ def load_mesh(path: Path | None = None) -> FaceMesh:
     if path is None:
         raise missing()
     return FaceMesh(read_mesh_files(path))
+
+
+def found_mesh() -> FaceMesh | None:
+    """The face mesh where its file is found, read once; None where there is none.
+
+    Raises:
+        WrongCheckpoint: there is one, and it cannot be read.
+    """
+    path = find_mesh_file()
+    return None if path is None else _kept(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=2)
+def _kept(path: Path, _changed: int) -> FaceMesh:
+    return load_mesh(path)
 
 
 def cut(frame: Frame, to_frame: NDArray[np.float64], size: int) -> Frame:

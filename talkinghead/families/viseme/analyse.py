@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.contracts import FaceStatus, FaceTrack, FloatArray, Frame
+from talkinghead.face.mesh.networks import FaceMesh, MeshFace
 from talkinghead.families.viseme.anchors import Anchors, anchors_from_box, anchors_from_key_points, refined
 from talkinghead.families.viseme.eyelids import usable_eyes
 from talkinghead.families.viseme.eyes import find_eye
 from talkinghead.families.viseme.follow import HeadFollower, HeadPath, pose_of, weighted_smooth
+from talkinghead.families.viseme.from_mesh import anchors_of, chin_of, eyes_of, fitted, mouth_of, sides_of
 from talkinghead.families.viseme.geometry import NUM_COLUMNS, EyeGeometry, FaceGeometry, MouthGeometry
 from talkinghead.families.viseme.lips import (
     CHIN_AVERAGE,
@@ -52,6 +54,8 @@ class FacePath:
     confidence: NDArray[np.float64]
     """[n] in [0, 1]."""
     used_key_points: bool
+    used_mesh: bool = False
+    """Whether landmarks tell where everything is, not the image's evidence in a box."""
 
     def __len__(self) -> int:
         return len(self.chin)
@@ -91,13 +95,15 @@ class FacePath:
             "sides": self.sides,
             "confidence": self.confidence,
             "used_key_points": np.array(self.used_key_points),
+            "used_mesh": np.array(self.used_mesh),
         }
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> FacePath:
         head = HeadPath(arrays["centre"], arrays["eye_distance"], arrays["angle"], arrays["take"])
         rest = {name: arrays[name] for name in ("mouth_place", "contours", "chin", "sides", "confidence")}
-        return cls(head=head, used_key_points=bool(arrays["used_key_points"]), **rest)
+        used = (bool(arrays["used_key_points"]), bool(arrays["used_mesh"]))
+        return cls(head=head, used_key_points=used[0], used_mesh=used[1], **rest)
 
 
 def anchors_at(frame: Frame, track: FaceTrack, index: int) -> Anchors:
@@ -109,8 +115,17 @@ def anchors_at(frame: Frame, track: FaceTrack, index: int) -> Anchors:
     return anchors_from_box(frame, track.boxes_xyxy[index])
 
 
-def analyse_picture(frame: Frame, track: FaceTrack) -> tuple[FacePath, tuple[EyeGeometry, EyeGeometry] | None]:
-    """Geometry of a still picture, and its eyes if they may blink."""
+def analyse_picture(
+    frame: Frame, track: FaceTrack, mesh: FaceMesh | None = None
+) -> tuple[FacePath, tuple[EyeGeometry, EyeGeometry] | None]:
+    """Geometry of a still picture, and its eyes if they may blink.
+
+    Args:
+        mesh: finds the landmarks; without it, or where it sees no face, the picture's evidence is weighed.
+    """
+    face = fitted(mesh, frame, track, 0, None) if mesh is not None else None
+    if face is not None:
+        return _picture_with_mesh(face)
     anchors = refined(frame, anchors_at(frame, track, 0), count=2500, rounds=7)
     mouth, _ = find_mouth(
         frame, anchors.left_eye, anchors.right_eye, prior=_prior(frame, anchors), count=6000, rounds=10
@@ -133,18 +148,142 @@ def analyse_picture(frame: Frame, track: FaceTrack) -> tuple[FacePath, tuple[Eye
     return path, eyes
 
 
+def _picture_with_mesh(face: MeshFace) -> tuple[FacePath, tuple[EyeGeometry, EyeGeometry] | None]:
+    seen = _Seen.of(face)
+    pose = pose_of(anchors_of(face))
+    path = FacePath(
+        head=HeadPath(pose[None, :2], np.exp(pose[2:3]), pose[3:4], np.zeros(1, np.int32)),
+        mouth_place=_place(seen.mouth, pose)[None],
+        contours=_contours(seen.mouth, float(np.exp(pose[2])))[None],
+        chin=np.array([seen.chin]) / np.exp(pose[2]),
+        sides=np.array([seen.sides]) / np.exp(pose[2]),
+        confidence=np.array([seen.mouth.confidence]),
+        used_key_points=True,
+        used_mesh=True,
+    )
+    return path, usable_eyes(*eyes_of(face))
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What the mesh of a frame says, pixels."""
+
+    mouth: MouthGeometry
+    chin: float
+    sides: tuple[float, float]
+
+    @classmethod
+    def of(cls, face: MeshFace) -> _Seen:
+        mouth = mouth_of(face)
+        return cls(mouth, chin_of(face, mouth), sides_of(face, mouth))
+
+
+MESH_SHARE = 0.5
+"""Of the frames with a face: where the mesh is seen in fewer, the image's evidence is weighed instead."""
+
+
 def analyse_video(
     frames: Callable[[], Iterable[Frame]],
     track: FaceTrack,
     fps: float,
     progress: Callable[[int], None] | None = None,
+    mesh: FaceMesh | None = None,
 ) -> FacePath:
     """Geometry of every frame of a video, steady over time.
 
     Args:
-        frames: gives the frames from the beginning each time it is called (twice); may give fewer than the track.
+        frames: gives the frames from the beginning each time it is called (up to three times); may give fewer than
+            the track.
         progress: called with the number of frames seen, up to twice their number.
+        mesh: finds the landmarks; without it, or where it sees no face, the image's evidence is weighed.
     """
+    found = _video_with_mesh(frames, track, fps, progress, mesh) if mesh is not None else None
+    return found or _video_by_evidence(frames, track, fps, progress)
+
+
+def _video_with_mesh(
+    frames: Callable[[], Iterable[Frame]],
+    track: FaceTrack,
+    fps: float,
+    progress: Callable[[int], None] | None,
+    mesh: FaceMesh,
+) -> FacePath | None:
+    """By landmarks; None where they are seen in too few frames."""
+    follower = HeadFollower()
+    seen: list[_Seen | None] = []
+    face: MeshFace | None = None
+    for index, frame in enumerate(frames()):
+        if index >= len(track):
+            break
+        here = track.status[index] != FaceStatus.MISSING
+        face = fitted(mesh, frame, track, index, face) if here else None
+        anchors = None if face is None else anchors_of(face)
+        follower.add(frame, anchors, _rough_pose(track, index, anchors))
+        seen.append(None if face is None else _Seen.of(face))
+        if progress is not None:
+            progress(2 * index + 1)
+    if not seen:
+        raise ValueError("a video without frames")
+    wanted = int((track.status[: len(seen)] != FaceStatus.MISSING).sum())
+    known = np.array([each is not None for each in seen])
+    if known.sum() < max(1.0, MESH_SHARE * wanted):
+        return None
+    head = follower.path(fps)
+    places, contours, chins, sides = [], [], [], []
+    rows = np.flatnonzero(known)
+    for number in range(len(seen)):
+        nearest = int(rows[np.abs(rows - number).argmin()])
+        each = seen[nearest]
+        assert each is not None
+        d = float(head.eye_distance[nearest])
+        pose = np.array([*head.centre[nearest], np.log(d), head.angle[nearest]])
+        places.append(_place(each.mouth, pose))
+        contours.append(_contours(each.mouth, d))
+        chins.append(each.chin / d)
+        sides.append(np.array(each.sides) / d)
+    return _steady(
+        FacePath(
+            head=head,
+            mouth_place=np.array(places),
+            contours=np.array(contours),
+            chin=np.array(chins),
+            sides=np.array(sides),
+            confidence=np.where(known, 1.0, 1e-3),
+            used_key_points=True,
+            used_mesh=True,
+        ),
+        fps,
+    )
+
+
+def _steady(path: FacePath, fps: float) -> FacePath:
+    """Smoothed over time, each take by itself; what was seen well counts more."""
+    place, shape, trust = path.mouth_place.copy(), path.contours.astype(np.float64), path.confidence
+    chin, sides = path.chin.copy(), path.sides.copy()
+    for number in range(int(path.head.take[-1]) + 1):
+        part = np.flatnonzero(path.head.take == number)
+        place[part] = weighted_smooth(place[part], trust[part], PLACE_SIGMA_S * fps)
+        shape[part] = weighted_smooth(shape[part], trust[part], SHAPE_SIGMA_S * fps)
+        chin[part] = np.median(chin[part])
+        known = sides[part][~np.isnan(sides[part, 0])]
+        sides[part] = np.median(known, axis=0) if len(known) else np.array([0.6, 0.6])
+    return replace(
+        path,
+        mouth_place=place,
+        contours=shape.astype(np.float32),
+        chin=chin,
+        sides=sides,
+        confidence=np.clip(trust, 0, 1),
+    )
+
+
+def _video_by_evidence(
+    frames: Callable[[], Iterable[Frame]],
+    track: FaceTrack,
+    fps: float,
+    progress: Callable[[int], None] | None,
+) -> FacePath:
+    """By what the image shows in the box."""
     follower = HeadFollower()
     corners: list[NDArray[np.float64] | None] = []
     seen = 0
@@ -199,23 +338,17 @@ def analyse_video(
         if progress is not None:
             progress(seen + index + 1)
 
-    place, shape, confidence = np.array(places), np.array(contours), np.array(trust)
-    chin = np.array(chins)
-    for number in range(int(head.take[-1]) + 1):
-        part = np.flatnonzero(head.take == number)
-        place[part] = weighted_smooth(place[part], confidence[part], PLACE_SIGMA_S * fps)
-        shape[part] = weighted_smooth(shape[part].astype(np.float64), confidence[part], SHAPE_SIGMA_S * fps)
-        chin[part] = np.median(chin[part])
-        known = sides[part][~np.isnan(sides[part, 0])]
-        sides[part] = np.median(known, axis=0) if len(known) else np.array([0.6, 0.6])
-    return FacePath(
-        head=head,
-        mouth_place=place,
-        contours=shape.astype(np.float32),
-        chin=chin,
-        sides=sides,
-        confidence=np.clip(confidence, 0, 1),
-        used_key_points=any(ends is not None for ends in corners),
+    return _steady(
+        FacePath(
+            head=head,
+            mouth_place=np.array(places),
+            contours=np.array(contours),
+            chin=np.array(chins),
+            sides=sides,
+            confidence=np.array(trust),
+            used_key_points=any(ends is not None for ends in corners),
+        ),
+        fps,
     )
 
 

@@ -28,6 +28,8 @@ from talkinghead.engine.listener import Heard, Listener, WholeSound
 from talkinghead.engine.options import build_config
 from talkinghead.engine.runner import Stage
 from talkinghead.engine.timeline import FramePlan, PlannedFrame, planned_frames
+from talkinghead.face.mesh.files import OBTAIN
+from talkinghead.face.mesh.networks import found_mesh
 from talkinghead.families.viseme.analyse import FacePath, analyse_picture, analyse_video
 from talkinghead.families.viseme.animator import VisemeAvatar, animate_frame, appearance, full_poses
 from talkinghead.families.viseme.compose import fine_picture
@@ -36,7 +38,7 @@ from talkinghead.families.viseme.geometry import COLUMNS
 from talkinghead.families.viseme.manifest import MANIFEST
 from talkinghead.files import cache_key
 
-CACHE_KIND = "viseme-geometry/1"
+CACHE_KIND = "viseme-geometry/2"
 """Part of the cache key: raised when the analysis changes."""
 DOUBTFUL = 0.35
 """Mean confidence in the mouth below which the report warns."""
@@ -160,7 +162,8 @@ class VisemeHead(Head[VisemeAvatar, MouthRow]):
         if confidence < DOUBTFUL:
             run.warn(
                 f"The mouth could not be seen well (confidence {confidence:.2f}); its place is partly guessed. "
-                "A sharper, more frontal picture helps, or a detector with key points."
+                "A sharper, more frontal picture helps, "
+                + ("or a face of more pixels." if path.used_mesh else f"or the face mesh ({OBTAIN}).")
             )
         idle = self.config.idle_motion and avatar.is_still
         if idle and not avatar.eyes and self.config.blinks_per_minute > 0:
@@ -172,6 +175,7 @@ class VisemeHead(Head[VisemeAvatar, MouthRow]):
                 "mouth_confidence": round(confidence, 3),
                 "mouth_half_width_px": round(path.at(0).mouth.half_width, 1),
                 "key_points": path.used_key_points,
+                "landmarks": "mesh" if path.used_mesh else "image",
                 "own_teeth": avatar.own_teeth is not None,
                 "idle_motion": idle,
                 "blinks": idle and bool(avatar.eyes),
@@ -187,9 +191,10 @@ def _analysed(
 ) -> VisemeAvatar:
     """Geometry and colours of the tracked face."""
     n = len(track)
+    mesh = found_mesh()
     if n == 1 and len(frames) == 1:
         frame = next(iter(frames.read(0, 1)))
-        path, eyes = analyse_picture(frame, track)
+        path, eyes = analyse_picture(frame, track, mesh)
         palette, own, lids = appearance([frame], path, [0], eyes)
         run.tell("analyse-face", 1, 1)
         return VisemeAvatar(
@@ -213,6 +218,7 @@ def _analysed(
         boxes=track.boxes_xyxy,
         status=track.status,
         points=track.key_points if track.key_points is not None else 0,
+        mesh="" if mesh is None else mesh.files.identity,
     )
     stored = run.cache.get(key)
     if stored is not None:
@@ -222,7 +228,7 @@ def _analysed(
         def analysing(done: int) -> None:
             run.tell("analyse-face", min(done, 2 * n), 2 * n)
 
-        path = analyse_video(lambda: frames.read(0, n), track, fps, analysing)
+        path = analyse_video(lambda: frames.read(0, n), track, fps, analysing, mesh)
         run.cache.put(key, path.to_arrays())
     indices = sorted({int(i) for i in np.linspace(0, len(path) - 1, PALETTE_FRAMES)})
     samples = [next(iter(frames.read(index, index + 1))) for index in indices]
