@@ -188,7 +188,13 @@ def flags() -> set[str]:
 @EVERY_PAGE
 def test_options_named_in_the_pages_exist(name):
     known = flags()
-    others = {"--strict", "--no-deps", "--gain", "--green", "--blue"}  # of mypy, mkdocs and pip; of the model that a page makes up
+    others = {
+        "--strict",
+        "--no-deps",
+        "--gain",
+        "--green",
+        "--blue",
+    }  # of mypy, mkdocs, pip; of a model that a page makes up
     for flag in set(re.findall(r"(?<![\w-])--[a-z][a-z0-9_-]+", PAGES[name])) - others:
         assert flag in known, f"{name} names {flag}"
 
