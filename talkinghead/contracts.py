@@ -216,7 +216,7 @@ class FaceStatus(IntEnum):
     INTERPOLATED = 1
     """Between two detections of a run that looks at every k-th frame only."""
     HELD = 2
-    """No face here: the nearest earlier box (or the first, at the beginning) is used again."""
+    """No face here for a moment: the nearest earlier box of the shot (or its first) is used again."""
     MISSING = 3
     """No face here and the frame is to be left alone."""
 
@@ -239,6 +239,8 @@ class FaceTrack:
     """Where the detector ran; None where nothing was detected (a fixed box, or what an earlier run saw)."""
     fallbacks: tuple[str, ...] = ()
     """Each way in which detection differs from what was asked, as a sentence."""
+    notes: tuple[str, ...] = ()
+    """What the user should know of it, as sentences."""
 
     def __post_init__(self) -> None:
         n = len(self.boxes_xyxy)

@@ -478,8 +478,9 @@ class Head(ABC, Generic[AvatarT, WindowT]):
         description = self.describe(avatar, heard, run)
         decoding = avatar.source.warnings if avatar.source is not None else ()
         slow = () if avatar.fps is None or avatar.fps >= min(SLOWEST_FPS, plan.fps) else (_slow(avatar.fps, plan.fps),)
-        warnings = (*avatar.warnings, *slow, *decoding, *heard.notes, *run.warnings, *info.notes)
         track = avatar.track
+        faces = () if track is None else track.notes
+        warnings = (*avatar.warnings, *faces, *slow, *decoding, *heard.notes, *run.warnings, *info.notes)
         detector = () if track is None or track.network is None else (track.network,)
         found_otherwise = () if track is None else track.fallbacks
         return Report(

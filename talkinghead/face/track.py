@@ -39,6 +39,8 @@ SIZE_WINDOW = 3
 """Width and height are smoothed over this many times the window of the position: a head moves faster than it
 grows, and a box that breathes with the mouth unsettles everything that is drawn into it."""
 _BISQUARE = 4.685
+HOLD_S = 0.5
+"""Longest gap over which a face is held: a hand before it, a blurred frame. After more the person has gone."""
 _ROBUST_ROUNDS = 2
 
 
@@ -276,6 +278,7 @@ def finish_track(
     *,
     padding: Sequence[float] = (0, 0, 0, 0),
     no_face: str = "hold",
+    hold_frames: int | None = None,
     detector: str = "",
 ) -> FaceTrack:
     """Fill what is still missing, pad, round and clamp.
@@ -283,12 +286,14 @@ def finish_track(
     Args:
         status: [n] as `interpolate_skipped` gives it.
         size: (width, height) of the frames.
-        no_face: "hold" marks frames without a face as HELD, "pass" leaves them MISSING (with a box all the same).
+        no_face: "hold" marks frames of short gaps as HELD, "pass" leaves them MISSING (with a box all the same).
+        hold_frames: longest gap that is held; longer ones, and shots without the face, stay MISSING. None: any.
     """
     boxes = fill_gaps(track.boxes_xyxy, track.shots)
     final = status.copy()
     if no_face == "hold":
-        final[final == FaceStatus.MISSING] = FaceStatus.HELD
+        final[short_gaps(status, track.shots, hold_frames)] = FaceStatus.HELD
+    final = _without_guesses(final, track.shots)
     padded = round_box(pad_box(boxes, padding))
     points = None if track.key_points is None else fill_gaps(track.key_points, track.shots)
     return FaceTrack(
@@ -297,7 +302,49 @@ def finish_track(
         scores=np.where(status == FaceStatus.DETECTED, track.scores, 0).astype(np.float32),
         key_points=points,
         detector=detector,
+        notes=_without_face(final),
     )
+
+
+def short_gaps(status: NDArray[np.uint8], shots: IntArray, longest: int | None) -> NDArray[np.bool_]:
+    """[n] whether a frame lies in a run of MISSING frames of one shot that is to be held.
+
+    Args:
+        longest: frames of a run; None for any. A shot without a face has nothing to hold.
+    """
+    missing: NDArray[np.bool_] = status == FaceStatus.MISSING
+    if longest is None:
+        return missing
+    held = np.zeros(len(status), bool)
+    edges = np.flatnonzero(np.diff(missing.astype(np.int8)) | np.diff(shots)) + 1
+    for start, stop in itertools.pairwise([0, *edges.tolist(), len(status)]):
+        if start < stop and missing[start] and stop - start <= longest:
+            held[start:stop] = not missing[shots == shots[start]].all()
+    return held
+
+
+def _without_guesses(status: NDArray[np.uint8], shots: IntArray) -> NDArray[np.uint8]:
+    """Statuses in which frames beside a gap that were not looked at belong to it: the face may have gone already."""
+    status = status.copy()
+    for order in (range(1, len(status)), range(len(status) - 2, -1, -1)):
+        for i in order:
+            beside = i - order.step
+            if (
+                status[i] == FaceStatus.INTERPOLATED
+                and status[beside] == FaceStatus.MISSING
+                and shots[i] == shots[beside]
+            ):
+                status[i] = FaceStatus.MISSING
+    return status
+
+
+def _without_face(status: NDArray[np.uint8]) -> tuple[str, ...]:
+    """How many frames are drawn without a face in them, or left alone, as a sentence."""
+    held, passed = (int((status == kind).sum()) for kind in (FaceStatus.HELD, FaceStatus.MISSING))
+    if not held + passed:
+        return ()
+    parts = [f"{held} take the face's last place"] * (held > 0) + [f"{passed} are left as they are"] * (passed > 0)
+    return (f"No face was found in {held + passed} of {len(status)} frames: {' and '.join(parts)}.",)
 
 
 def track_faces(
@@ -350,6 +397,7 @@ def track_faces(
         (log.width, log.height),
         padding=options.padding,
         no_face=options.no_face,
+        hold_frames=round(HOLD_S * float(source.fps or 25)),
         detector=described,
     )
     return replace(finished, network=detector.network if looked else None, fallbacks=fallbacks)

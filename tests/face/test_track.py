@@ -25,7 +25,7 @@ from talkinghead.face import (
     track_faces,
 )
 from talkinghead.face.detections import is_cut, thumbnail
-from talkinghead.face.track import smooth_series
+from talkinghead.face.track import short_gaps, smooth_series
 
 RAW = FaceOptions(smoothing=0)
 D, N, H, M = FaceStatus.DETECTED, FaceStatus.INTERPOLATED, FaceStatus.HELD, FaceStatus.MISSING
@@ -153,6 +153,43 @@ def test_hold_uses_the_last_box_again_and_the_first_at_the_beginning(tools, trac
     assert (found.scores[[0, 1, 4, 5, 7]] == 0).all()
 
 
+def test_only_short_gaps_are_held(tools, track) -> None:
+    """Half a second at 25 frames/s; a longer gap passes whole."""
+    found = track(moving(tools, 60, step=1, without=(5, *range(10, 22), *range(30, 43))), 60)
+    assert np.flatnonzero(found.status == H).tolist() == [5, *range(10, 22)]
+    assert np.flatnonzero(found.status == M).tolist() == list(range(30, 43))
+    assert found.notes == (
+        "No face was found in 26 of 60 frames: 13 take the face's last place and 13 are left as they are.",
+    )
+    assert track(moving(tools, 5), 5).notes == ()
+
+
+def test_a_shot_without_the_face_is_left_alone(tools, track) -> None:
+    script = {i: [tools.face(20, 20, 60, 60)] for i in range(30) if not 10 <= i < 14}
+    found = track(script, 30, shots={10: 5, 14: 9})
+    assert np.flatnonzero(found.status == M).tolist() == [10, 11, 12, 13]
+    assert found.count(H) == 0
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=40), st.integers(1, 6), st.data())
+def test_gaps_that_are_held_equal_the_plain_loop(present: list[bool], longest: int, data: st.DataObject) -> None:
+    n = len(present)
+    shots = np.sort(np.array(data.draw(st.lists(st.integers(0, 3), min_size=n, max_size=n)), np.int32))
+    status = np.where(present, D, M).astype(np.uint8)
+
+    def is_held(i: int) -> bool:
+        low = high = i
+        while low > 0 and not present[low - 1] and shots[low - 1] == shots[i]:
+            low -= 1
+        while high < n - 1 and not present[high + 1] and shots[high + 1] == shots[i]:
+            high += 1
+        return high - low + 1 <= longest and any(present[j] for j in range(n) if shots[j] == shots[i])
+
+    expected = [not present[i] and is_held(i) for i in range(n)]
+    assert short_gaps(status, shots, longest).tolist() == expected
+    assert short_gaps(status, shots, None).tolist() == [not here for here in present]
+
+
 def test_pass_leaves_frames_alone_but_gives_them_a_box(tools, track) -> None:
     found = track(moving(tools, 6, without=(0, 3)), 6, FaceOptions(smoothing=0, no_face="pass"))
     assert found.status.tolist() == [M, D, D, M, D, D]
@@ -217,10 +254,11 @@ def test_skipped_frames_are_interpolated(tools, track) -> None:
     assert "every 4 frames" in found.detector
 
 
-@pytest.mark.parametrize(("policy", "mark"), [("hold", H), ("pass", M)])
-def test_a_skipped_frame_beside_a_look_without_a_face_follows_the_nearer(tools, track, policy, mark) -> None:
+@pytest.mark.parametrize(("policy", "beside", "mark"), [("hold", N, H), ("pass", M, M)])
+def test_a_skipped_frame_beside_a_look_without_a_face_follows_the_nearer(tools, track, policy, beside, mark) -> None:
+    """Where the frame without a face is left alone, those that were not looked at are, too: it may have gone there."""
     found = track(moving(tools, 9, without=(4,)), 9, FaceOptions(smoothing=0, every=4, no_face=policy))
-    assert found.status.tolist() == [D, N, N, mark, mark, mark, mark, N, D]
+    assert found.status.tolist() == [D, beside, beside, mark, mark, mark, mark, beside, D]
     assert found.boxes_xyxy[:, 0].tolist()[:3] == [20, 20, 20]
     assert found.boxes_xyxy[:, 0].tolist()[7:] == [36, 36]
 
@@ -416,7 +454,7 @@ def test_while_one_person_is_hidden_the_other_is_not_taken(tools, track) -> None
         script[i] = script[i][:1]  # the large face is hidden
     found = track(script, 40)
     assert found.boxes_xyxy[:, 0].max() < 30
-    assert found.count(H) == 15
+    assert found.count(M) == 15
     assert found.count(D) == 25
 
 

@@ -49,7 +49,8 @@ class FaceOptions:
     """Look for faces in every k-th frame only and interpolate between; 1 looks at each. By default each, or fewer
     where the model follows the face by itself."""
     no_face: str = "hold"
-    """Frames without a face: "hold" uses the last box again, "pass" leaves the frame alone, "fail" stops the job."""
+    """Frames without a face: "hold" uses the last box again for up to half a second of a shot and leaves longer gaps
+    alone, "pass" leaves all alone, "fail" stops the job."""
     min_score: Annotated[float | None, Between(0, 1)] = None
     """Least confidence of a detection; None for the detector's own."""
     max_side: Annotated[int | None, Between(32, 8_192)] = None
