@@ -69,6 +69,14 @@ class ListeningConfig:
     """For silence where the level says silence, against it elsewhere."""
 
 
+LEAST_SPEECH = 0.1
+"""Share of a stretch of sound in which phones are recognised below which it is no speech. Speech gives more than half,
+over noise as loud as itself a tenth to a quarter; steady noise of any colour, hum, chords and knocks give 0 to 0.07."""
+SHORTEST_NOISE = 50
+"""Hundredths of a second of sound from which on that share is believed."""
+NO_SPEECH = "No speech was heard; the mouth stays closed."
+
+
 @dataclass(frozen=True)
 class PhoneResult:
     """The phones of a clip, and how they were found."""
@@ -108,11 +116,12 @@ def recognise_phones(
     active = voice_activity(level)
     if not np.any(active):
         phones = (Phone(0.0, end_s, SILENCE),) if end_s > 0 else ()
-        return PhoneResult(phones, "energy", ("No speech was heard; the mouth stays closed.",) if end_s > 0 else ())
+        return PhoneResult(phones, "energy", (NO_SPEECH,) if end_s > 0 else ())
     posteriors = phone_posteriors(clip.samples)
     fitted = tables()
     all_phones = AllPhones()
     words = Words() if config.words else None
+    tell = progress or (lambda _done, _total: None)
     found: list[Phone] = []
     heard = spoken = listened = understood = in_vain = skip = 0
     for block in cut_blocks(level, active, len(clip.samples)):
@@ -120,6 +129,12 @@ def recognise_phones(
         rows = slice(first, first + 1 + (block.stop - block.start) * 100 // SPEECH_RATE_HZ)
         seen = posteriors[rows].astype(np.float32)
         phone_labels = all_phones.block(clip.samples, block).labels[: len(seen)]
+        here = speech_within(active[rows][: len(seen)], phone_labels > SILENT)
+        tell(block.start / SPEECH_RATE_HZ, end_s)
+        if not here.any():
+            continue  # what is not found is silence
+        heard += int(np.sum((phone_labels > SILENT) & here))
+        spoken += int(np.sum(here))
         evidence = combine_phones(seen, phone_labels, fitted, config)
         trust = np.zeros(len(seen), dtype=np.float32)
         if words is not None and skip > 0:
@@ -134,14 +149,12 @@ def recognise_phones(
             in_vain = in_vain + 1 if believed < 0.1 * len(trust) else 0
             if in_vain >= GIVE_UP_AFTER:  # another language: look again later, in case it changes
                 skip = TRY_AGAIN_AFTER
-        here = active[rows][: len(seen)]
-        heard += int(np.sum((phone_labels > SILENT) & here))
-        spoken += int(np.sum(here))
         evidence = with_silence(with_bilabials(evidence, trust, config), here, config)
         labels = decode(evidence, fitted, config)
         found += to_phones(labels, block.start / SPEECH_RATE_HZ, block.stop / SPEECH_RATE_HZ)
-        if progress is not None:
-            progress(block.stop / SPEECH_RATE_HZ, end_s)
+        tell(block.stop / SPEECH_RATE_HZ, end_s)
+    if not spoken:
+        return PhoneResult((Phone(0.0, end_s, SILENCE),), "energy", (NO_SPEECH,))
     notes = []
     method = "pocketsphinx" if heard >= 0.5 * spoken else "energy"
     if method == "energy":
@@ -182,6 +195,20 @@ def word_trust(evidence: FloatArray, words: Heard, config: ListeningConfig) -> F
     trust = 1.0 / (1.0 + np.exp(-(sure - config.word_trust_at) / 2.5))
     trust *= 1.0 / (1.0 + np.exp(-(suits - config.word_agreement_at) / 0.25))
     return np.where(labels >= 0, trust, 0.0).astype(np.float32)
+
+
+def speech_within(active: NDArray[np.bool_], heard: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Where sound is speech: not where hardly any phone is recognised in the seconds around.
+
+    Args:
+        active: [n] whether there is sound, by its level. heard: [n] whether a phone is recognised.
+    """
+    if active.sum() < SHORTEST_NOISE:
+        return active
+    if (heard & active).sum() < LEAST_SPEECH * active.sum():
+        return np.zeros_like(active)
+    around = np.maximum(_around(active), 1e-3)
+    return active & (_around(heard & active) >= LEAST_SPEECH * around)
 
 
 def _around(values: NDArray[Any]) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ from talkinghead.assets import demo_phones_path, demo_speech_path
 from talkinghead.audio.articulation import LABELS, tables
 from talkinghead.audio.energy import frame_level_db, voice_activity
 from talkinghead.audio.phones import (
+    NO_SPEECH,
     SHORTEST_FRAMES,
     ListeningConfig,
     decode,
@@ -103,6 +104,42 @@ def test_silence_of_any_length_is_silence(seconds: float) -> None:
     if round(seconds * RATE):
         assert_covers(found.phones, round(seconds * RATE) / RATE)
         assert "mouth stays closed" in found.notes[0]
+
+
+def noises() -> dict[str, np.ndarray]:
+    rng, t = np.random.default_rng(1), np.arange(4 * RATE) / RATE
+    spectrum = np.fft.rfft(rng.normal(size=len(t)))
+    falling = {"white": 0.0, "pink": 0.5, "brown": 1.0}
+    coloured = {
+        name: np.fft.irfft(spectrum / np.maximum(np.arange(len(spectrum)), 80) ** power, len(t))
+        for name, power in falling.items()
+    }
+    hum = sum(np.sin(2 * np.pi * 50 * k * t + k) / k for k in range(1, 9))
+    chord = sum(np.sin(2 * np.pi * f * t) for f in (261.6, 329.6, 392.0)) * (0.6 + 0.4 * np.sin(4 * np.pi * t))
+    return {**coloured, "hum": np.asarray(hum), "chord": np.asarray(chord)}
+
+
+@pytest.mark.parametrize("level_db", [-20, -70])
+@pytest.mark.parametrize("name", ["white", "pink", "brown", "hum", "chord"])
+def test_noise_and_hum_are_no_speech(name: str, level_db: float) -> None:
+    x = noises()[name]
+    found = recognise_phones(clip_of(x / np.sqrt(np.mean(x**2)) * 10 ** (level_db / 20)))
+    assert [p.label for p in found.phones] == ["SIL"]
+    assert_covers(found.phones, 4.0)
+    assert found.notes == (NO_SPEECH,)
+
+
+def test_speech_over_noise_and_after_it_is_heard(demo: AudioClip) -> None:
+    x = demo.samples[: 4 * RATE].astype(np.float64)
+    rng = np.random.default_rng(2)
+    noise = rng.normal(size=len(x)) * np.sqrt(np.mean(x**2)) / 10**0.5
+    over = recognise_phones(clip_of(x + noise)).phones
+    assert sum(p.end_s - p.start_s for p in over if p.label != "SIL") > 1.5
+    loud = np.sqrt(np.mean(x**2))
+    later = np.concatenate([loud * rng.normal(size=16 * RATE), np.zeros(RATE), x])
+    found = recognise_phones(clip_of(later)).phones
+    assert sum(p.end_s - p.start_s for p in found if p.label != "SIL" and p.end_s < 15) < 0.5
+    assert sum(p.end_s - p.start_s for p in found if p.label != "SIL" and p.start_s > 16.5) > 1.5
 
 
 @pytest.mark.parametrize("seconds", [0.001, 0.02, 0.1, 0.5])
