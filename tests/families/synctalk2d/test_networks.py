@@ -60,6 +60,7 @@ def test_golden_on_other_backends(case: str, backend: str) -> None:
     data.check("output", found[:, :, ::stride, ::stride])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("case", ["unet328_ave", "unet160_wenet"])
 def test_golden_stages(case: str) -> None:
     """Every stage of the readable network, so that a failure shows where it begins."""

@@ -53,6 +53,7 @@ def mask_of(region: Region, frame: Frame) -> np.ndarray:
     return mask
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", FACES)
 @pytest.mark.parametrize("pose", POSES)
 def test_pixels_outside_the_region_are_bit_identical(drawn: Drawn, name: str, pose: str) -> None:

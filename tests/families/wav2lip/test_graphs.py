@@ -37,6 +37,7 @@ def run_parts(backend: str, precision: str, weights: Any, mel: np.ndarray, face:
     return audio["audio"], split, whole
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_float32_is_the_published_network(backend: str, weights96: dict[str, np.ndarray]) -> None:
     data = Golden("wav2lip/wav2lip96_generator")

@@ -148,6 +148,7 @@ def test_golden_pipelines(
     assert tuple(written.shape[2:0:-1]) == tuple(data["writer_size_wh"])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("split", [True, False])
 def test_golden_pipeline_with_the_generator(
