@@ -135,6 +135,7 @@ def test_left_stays_left_in_a_mirrored_picture(seeing: Case) -> None:
             assert face.key_points[3, 0] < face.key_points[4, 0]
 
 
+@pytest.mark.thorough
 def test_a_batch_equals_its_frames(case: Case) -> None:
     detector = case.detector()
     larger = np.pad(case.frame, ((10, 20), (30, 7), (0, 0)), mode="edge")
@@ -158,6 +159,7 @@ def test_frames_are_not_changed(case: Case) -> None:
     assert np.array_equal(frame, case.frame)
 
 
+@pytest.mark.thorough
 def test_nothing_is_kept_between_calls_nor_between_detectors(case: Case) -> None:
     detector = case.detector()
     first = detector.detect([case.frame])[0]
@@ -167,6 +169,7 @@ def test_nothing_is_kept_between_calls_nor_between_detectors(case: Case) -> None
     assert same(first, case.detector().detect([case.frame])[0])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("size", [(1, 1), (1, 200), (200, 1), (37, 53), (719, 1279)])
 def test_a_blank_frame_of_any_size_has_no_face(seeing: Case, size: tuple[int, int]) -> None:
     detector = seeing.detector()
@@ -181,6 +184,7 @@ def test_what_is_not_a_frame_is_refused(case: Case, frame: np.ndarray) -> None:
         case.detector().detect([frame])
 
 
+@pytest.mark.thorough
 def test_two_threads_may_share_it(case: Case) -> None:
     detector = case.detector()
     other = np.pad(case.frame, ((0, 31), (0, 0), (0, 0)), mode="edge")

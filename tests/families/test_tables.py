@@ -248,6 +248,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Ou
     return sorted_out
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("kind", "name"), CASES)
 def test_it_is_refused_in_bounds(outcomes: dict[str, dict[str, Outcome]], kind: str, name: str) -> None:
     outcome = outcomes.get(kind, {}).get(name)

@@ -8,7 +8,10 @@ import pytest
 
 from tests.media.hostile import GROUPS, Found, outcomes, right
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits and memory are counted by Linux")
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.skipif(sys.platform != "linux", reason="limits and memory are counted by Linux"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -66,6 +66,7 @@ def test_packets_of_opus_that_are_lost_are_silent(
     assert "are missing" in warnings[0]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("name", "pace"),
     [
@@ -86,6 +87,7 @@ def test_a_track_that_is_stamped_slow_or_fast_keeps_its_time(name: str, pace: fl
     assert "stretched" in warnings[0]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("name", "step_s"), [("a.m4a", 0.03), ("a.m4a", -0.03), ("a.mkv", 0.045), ("a.mkv", -0.045), ("a.ts", 0.03)]
 )

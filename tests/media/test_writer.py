@@ -61,6 +61,7 @@ def test_software_encoders_work() -> None:
     assert available_encoders() == available_encoders()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", WORKING)
 @pytest.mark.parametrize("size", [(160, 120), (161, 121)])
 def test_contract_of_every_encoder_that_works(name: str, size: tuple[int, int], tmp_path: Path) -> None:
