@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 import mmap
 import pickletools
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any
@@ -125,6 +126,25 @@ def decode_elements(raw: Array, dtype: str) -> Array:
     return raw
 
 
+_LINES_WITH_ESCAPES = {"stringnl": 1, "stringnl_noescape": 1, "stringnl_noescape_pair": 2}
+"""Lines that arguments of these kinds take."""
+_UNKNOWN_ESCAPE = re.compile(rb"""(?<!\\)(?:\\\\)*\\(?:[^\\'"abfnrtv0-7x]|[4-7][0-7]{2})""", re.DOTALL)
+
+
+def _with_known_escapes(read: Callable[[Any], Any], lines: int) -> Callable[[Any], Any]:
+    """Refuse escapes that Python does not know instead of letting it warn of them."""
+
+    def checked(stream: IO[bytes] | mmap.mmap) -> Any:
+        start = stream.tell()
+        for _ in range(lines):
+            if _UNKNOWN_ESCAPE.search(stream.readline().removesuffix(b"\n")):
+                raise ValueError("a text holds an escape that means nothing")
+        stream.seek(start)
+        return read(stream)
+
+    return checked
+
+
 @dataclass
 class PickleReader:
     """Runs one pickle program on plain data.
@@ -180,6 +200,8 @@ class PickleReader:
     def _operation(self, opcode: pickletools.OpcodeInfo) -> tuple[Callable[[Any], Any] | None, Callable[[Any], None]]:
         """How the argument of an opcode is read, and what is done with it."""
         read_argument = None if opcode.arg is None else opcode.arg.reader
+        if opcode.arg is not None and opcode.arg.name in _LINES_WITH_ESCAPES:
+            read_argument = _with_known_escapes(opcode.arg.reader, _LINES_WITH_ESCAPES[opcode.arg.name])
         if opcode.name in _TEXT:
             return read_argument, self._push_text
         if opcode.name in _WHOLE:

@@ -40,6 +40,7 @@ def job(tmp_path: Path, name: str) -> list[str]:
     return ["generate", "--model", "stripes", "--face", str(face), "--audio", str(sound), "-o", str(tmp_path / name)]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("tty", [False, True], ids=["pipe", "terminal"])
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "cp437", "koi8-r", "shift_jis", "utf-8", "utf-16"])
 @pytest.mark.parametrize("name", ["中文🎬.mp4", os.fsdecode(b"caf\xe9.mp4")], ids=["ideographs", "no utf-8"])

@@ -82,6 +82,7 @@ def write_outside(path: Path) -> None:
     (ROOT / "results" / "outside.txt").write_text("x")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("read", "kind"),
     [

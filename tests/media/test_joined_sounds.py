@@ -43,6 +43,7 @@ def one(folder: Path, codec: str, rate: int, channels: int) -> bytes:
     return write_stream(path, samples, rate, codec, container=CONTAINER.get(codec)).read_bytes()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("codec", "first", "second"), JOINTS)
 def test_all_of_it_is_heard(codec: str, first: tuple[int, int], second: tuple[int, int], tmp_path: Path) -> None:
     path = tmp_path / f"joined.{SUFFIX[codec]}"

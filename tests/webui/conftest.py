@@ -62,6 +62,13 @@ def _collect() -> None:
         gc.collect()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _leave_nothing_to_others() -> Iterator[None]:
+    """What servers and their clients left to the garbage collector goes here, not in a test of another module."""
+    yield
+    _collect()
+
+
 @contextmanager
 def at_home(home: Path) -> Iterator[None]:
     """With the model store and the cache in a folder of the tests."""

@@ -373,6 +373,7 @@ OPTIONS = [
 ]  # fmt: skip
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("group", "field"), OPTIONS)
 def test_no_option_takes_a_path(studio: Studio, order: Order, group: str, field: str) -> None:
     from dataclasses import replace

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import collections
 import contextlib
 import io
@@ -22,7 +23,9 @@ torch = pytest.importorskip("torch")
 
 from talkinghead.errors import CheckpointError, OutputExists, UnsafeCheckpoint, WrongCheckpoint  # noqa: E402
 from talkinghead.files import file_sha256  # noqa: E402
+from talkinghead.reading import Budget  # noqa: E402
 from talkinghead.weights import read_checkpoint, write_safetensors  # noqa: E402
+from talkinghead.weights.pickled import PickleReader  # noqa: E402
 
 
 def small_state() -> dict[str, torch.Tensor]:
@@ -289,6 +292,19 @@ def _saved(zipped: bool) -> bytes:
     buffer = io.BytesIO()
     torch.save({"a": torch.arange(6.0), "b": [torch.ones(2, 2), 3]}, buffer, _use_new_zipfile_serialization=zipped)
     return buffer.getvalue()
+
+
+@pytest.mark.parametrize("line", [b"c__main\\_o\nname", rb"S'a\q'", rb"S'\777'", b"ccollections\nOrdered\\Dict"])
+def test_escapes_that_mean_nothing_are_refused_without_a_warning(tmp_path: Path, line: bytes) -> None:
+    (tmp_path / "x.pkl").write_bytes(line + b"\n.")
+    with pytest.raises(CheckpointError, match="escape"):
+        read_checkpoint(tmp_path / "x.pkl")
+
+
+@pytest.mark.parametrize("text", [r"a\\b", r"tab\t", r"\x41\101", r"\'"])
+def test_escapes_are_undone(tmp_path: Path, text: str) -> None:
+    stream = io.BytesIO(b"S'" + text.encode() + b"'\n.")
+    assert PickleReader("x", Budget(tmp_path, 100, WrongCheckpoint)).read(stream) == ast.literal_eval(f"'{text}'")
 
 
 @settings(max_examples=60, deadline=None)

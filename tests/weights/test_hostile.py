@@ -338,6 +338,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
     return found
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", CASES)
 def test_it_is_refused_in_bounds(outcomes: dict[str, Outcome], name: str) -> None:
     assert name in outcomes, f"the process had ended at {[key for key, value in outcomes.items() if value is ENDED]}"
