@@ -1,10 +1,10 @@
 # Everything needs only Python 3.11 or newer (with pip and venv) and make.
 #
 #   make demo     a talking video from a photograph: demo.mp4  (FACE=me.jpg AUDIO=hello.wav OUT=me.mp4 to use your own)
-#   make test     the test suite, about five minutes           (ARGS="tests/cli -k help" to choose)
+#   make test     the test suite, about six minutes            (ARGS="tests/cli -k help" to choose)
 #   make test-thorough  what takes long: whole jobs, memory over time, every command of the pages, networks at full size
 #   make test-all both on every Python from 3.11 to 3.13 that this machine has, each in an environment of its own
-#   make coverage the same, and which lines of the package it runs: coverage.json, htmlcov/index.html
+#   make coverage both but for `large` ones, and which lines they run: coverage.json, htmlcov/index.html
 #   make gpu      with a CUDA card: its tests, its numbers against the processor's, its speed, in 8 minutes
 #   make fuzz     damaged files for every reader                    (MINUTES=30 for longer)
 #   make lint     ruff and mypy

@@ -115,8 +115,7 @@ def recognise_phones(
     level = frame_level_db(clip)
     active = voice_activity(level)
     if not np.any(active):
-        phones = (Phone(0.0, end_s, SILENCE),) if end_s > 0 else ()
-        return PhoneResult(phones, "energy", (NO_SPEECH,) if end_s > 0 else ())
+        return _nothing_said(end_s)
     posteriors = phone_posteriors(clip.samples)
     fitted = tables()
     all_phones = AllPhones()
@@ -154,7 +153,7 @@ def recognise_phones(
         found += to_phones(labels, block.start / SPEECH_RATE_HZ, block.stop / SPEECH_RATE_HZ)
         tell(block.stop / SPEECH_RATE_HZ, end_s)
     if not spoken:
-        return PhoneResult((Phone(0.0, end_s, SILENCE),), "energy", (NO_SPEECH,))
+        return _nothing_said(end_s)
     notes = []
     method = "pocketsphinx" if heard >= 0.5 * spoken else "energy"
     if method == "energy":
@@ -165,6 +164,12 @@ def recognise_phones(
     elif words is not None and understood < 0.3 * listened:
         notes.append("The words were not understood (not English, or noisy); the mouth follows the sounds alone.")
     return PhoneResult(fill_holes(found, end_s), method, tuple(notes))
+
+
+def _nothing_said(end_s: float) -> PhoneResult:
+    if end_s <= 0:
+        return PhoneResult((), "energy")
+    return PhoneResult((Phone(0.0, end_s, SILENCE),), "energy", (NO_SPEECH,))
 
 
 def combine_phones(

@@ -258,17 +258,24 @@ def fill_gaps(values: FloatArray, shots: IntArray | None = None) -> FloatArray:
         ValueError: every row is missing.
     """
     n = len(values)
-    present = ~np.isnan(values.reshape(n, -1)).any(axis=1)
+    present: NDArray[np.bool_] = np.logical_not(np.isnan(values.reshape(n, -1)).any(axis=1))
     if not present.any():
         raise ValueError("there is nothing to fill from")
-    frames = np.arange(n)
-    earlier = np.maximum.accumulate(np.where(present, frames, -1))
-    later = np.minimum.accumulate(np.where(present, frames, n)[::-1])[::-1]
+    earlier, later = _nearest(present)
     groups = np.zeros(n, np.int32) if shots is None else shots
     earlier_fits = (earlier >= 0) & (groups[np.maximum(earlier, 0)] == groups)
     later_fits = (later < n) & (groups[np.minimum(later, n - 1)] == groups)
     source = np.where(earlier_fits, earlier, np.where(later_fits, later, np.where(earlier >= 0, earlier, later)))
     return values[source]
+
+
+def _nearest(present: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """[n] the row itself or the nearest earlier one that is present, else -1; the same later, else n."""
+    n = len(present)
+    rows = np.arange(n)
+    earlier = np.maximum.accumulate(np.where(present, rows, -1))
+    later = np.minimum.accumulate(np.where(present, rows, n)[::-1])[::-1]
+    return earlier, later
 
 
 def finish_track(
@@ -325,17 +332,13 @@ def short_gaps(status: NDArray[np.uint8], shots: IntArray, longest: int | None) 
 
 def _without_guesses(status: NDArray[np.uint8], shots: IntArray) -> NDArray[np.uint8]:
     """Statuses in which frames beside a gap that were not looked at belong to it: the face may have gone already."""
-    status = status.copy()
-    for order in (range(1, len(status)), range(len(status) - 2, -1, -1)):
-        for i in order:
-            beside = i - order.step
-            if (
-                status[i] == FaceStatus.INTERPOLATED
-                and status[beside] == FaceStatus.MISSING
-                and shots[i] == shots[beside]
-            ):
-                status[i] = FaceStatus.MISSING
-    return status
+    missing = status == FaceStatus.MISSING
+    guessed = status == FaceStatus.INTERPOLATED
+    gone = np.zeros(len(status), bool)
+    for beside in _nearest(~guessed):
+        there = np.clip(beside, 0, len(status) - 1)
+        gone |= (beside == there) & missing[there] & (shots[there] == shots)
+    return np.where(guessed & gone, FaceStatus.MISSING, status).astype(np.uint8)
 
 
 def _without_face(status: NDArray[np.uint8]) -> tuple[str, ...]:

@@ -10,8 +10,7 @@ import numpy as np
 from talkinghead.contracts import Detection, Frame, NetworkRun
 from talkinghead.face.detectors.base import check_frame, reduced_size
 from talkinghead.face.detectors.options import FaceOptions
-from talkinghead.face.mesh.files import read_mesh_files
-from talkinghead.face.mesh.networks import MIN_SCORE, FaceMesh
+from talkinghead.face.mesh.networks import MIN_SCORE, FaceMesh, load_mesh
 
 
 class MeshDetector:
@@ -77,7 +76,7 @@ class MeshDetector:
 def build(options: FaceOptions, model: Path | None) -> MeshDetector:
     assert model is not None
     return MeshDetector(
-        FaceMesh(read_mesh_files(model)),
+        load_mesh(model),
         min_score=MIN_SCORE if options.min_score is None else options.min_score,
         max_side=options.max_side,
     )

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from talkinghead.face.identity import overlap
+
 INPUT_PX = 128
 GRIDS = ((16, 2), (8, 6))
 """Cells along a side, and anchors of each cell."""
@@ -65,9 +67,10 @@ def faces(scores: NDArray[Any], regressors: NDArray[Any], min_score: float) -> l
 def _merged(boxes: NDArray[np.float64], points: NDArray[np.float64], chance: NDArray[np.float64]) -> list[Found]:
     """Each best box with all that overlap it, averaged by score."""
     found = []
+    single = boxes.astype(np.float32)
     left = np.arange(len(boxes))
     while len(left):
-        near = _overlap(boxes[left[0]], boxes[left]) > MERGE_OVERLAP
+        near = overlap(single[left[:1]], single[left])[0] > MERGE_OVERLAP
         near[0] = True
         group = left[near]
         weights = chance[group] / chance[group].sum()
@@ -80,10 +83,3 @@ def _merged(boxes: NDArray[np.float64], points: NDArray[np.float64], chance: NDA
         )
         left = left[~near]
     return found
-
-
-def _overlap(box: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
-    inside = np.clip(np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2]), 0, None).prod(axis=1)
-    areas = (others[:, 2:] - others[:, :2]).prod(axis=1) + (box[2:] - box[:2]).prod()
-    shares: NDArray[np.float64] = inside / np.maximum(areas - inside, 1e-12)
-    return shares

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from talkinghead.errors import MissingWeights, WrongCheckpoint, choices
@@ -58,7 +58,7 @@ class MeshFiles:
     mesh: bytes
     source: Path
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """Enough of the hash of both to tell files apart."""
         return hashlib.sha256(self.detector + self.mesh).hexdigest()[:16]

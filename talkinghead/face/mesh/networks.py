@@ -195,7 +195,7 @@ class _Network:
 
 
 def load_mesh(path: Path | None = None) -> FaceMesh:
-    """The face mesh from a file, or from where it is found.
+    """The face mesh from a file, or from where it is found; read once, as long as the file stays as it is.
 
     Raises:
         MissingWeights, WrongCheckpoint
@@ -203,22 +203,22 @@ def load_mesh(path: Path | None = None) -> FaceMesh:
     path = path or find_mesh_file()
     if path is None:
         raise missing()
+    return _kept(path, path.stat().st_mtime_ns if path.is_file() else 0)
+
+
+@lru_cache(maxsize=2)
+def _kept(path: Path, _changed: int) -> FaceMesh:
     return FaceMesh(read_mesh_files(path))
 
 
 def found_mesh() -> FaceMesh | None:
-    """The face mesh where its file is found, read once; None where there is none.
+    """The face mesh where its file is found; None where there is none.
 
     Raises:
         WrongCheckpoint: there is one, and it cannot be read.
     """
     path = find_mesh_file()
-    return None if path is None else _kept(path, path.stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=2)
-def _kept(path: Path, _changed: int) -> FaceMesh:
-    return load_mesh(path)
+    return None if path is None else load_mesh(path)
 
 
 def cut(frame: Frame, to_frame: NDArray[np.float64], size: int) -> Frame:

@@ -13,7 +13,7 @@ from talkinghead.face.identity import overlap
 from talkinghead.face.mesh.networks import ROOM, FaceMesh, MeshFace, Square
 from talkinghead.face.mesh.points import CHIN, LEFT_EYE, LIPS_INSIDE, LIPS_OUTSIDE, MOUTH_CORNERS, OUTLINE, RIGHT_EYE
 from talkinghead.families.viseme.anchors import Anchors
-from talkinghead.families.viseme.geometry import COLUMNS, OPEN_MOUTH, EyeGeometry, MouthGeometry, Values
+from talkinghead.families.viseme.geometry import COLUMNS, OPEN_MOUTH, EyeGeometry, MouthGeometry, Values, gap_between
 
 SAME_FACE = 0.25
 """Least overlap of a mesh that is followed with the box of the tracked face."""
@@ -67,8 +67,7 @@ def mouth_of(face: MeshFace) -> MouthGeometry:
     lower_outer = curve((left, *LIPS_OUTSIDE[:EDGE:-1], right))
     upper_inner = curve((left, *LIPS_INSIDE[: EDGE + 1], right))
     lower_inner = curve((left, LIPS_INSIDE[0], *LIPS_INSIDE[:EDGE:-1], LIPS_INSIDE[EDGE], right))
-    middle = slice(len(COLUMNS) // 2 - 4, len(COLUMNS) // 2 + 5)
-    if float(np.mean(lower_inner[middle] - upper_inner[middle])) / half <= OPEN_MOUTH:
+    if gap_between(upper_inner, lower_inner, half) <= OPEN_MOUTH:
         upper_inner = lower_inner = (upper_inner + lower_inner) / 2
     lower_inner = np.maximum(lower_inner, upper_inner)
     return MouthGeometry(

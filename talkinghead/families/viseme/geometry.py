@@ -21,6 +21,12 @@ OPEN_MOUTH = 0.07
 """A gap between the lips above this share of the half width counts as open."""
 
 
+def gap_between(upper: Values, lower: Values, half_width: float) -> float:
+    """Height of the opening between two contours [41] in the middle, in half widths."""
+    middle = slice(NUM_COLUMNS // 2 - 4, NUM_COLUMNS // 2 + 5)
+    return float(np.mean(lower[middle] - upper[middle])) / half_width
+
+
 @dataclass(frozen=True, eq=False)
 class MouthGeometry:
     """A mouth. Contours are pixels below the straight line between the corners, along the mouth's own down axis."""
@@ -51,8 +57,7 @@ class MouthGeometry:
     @property
     def gap(self) -> float:
         """Height of the opening in the middle, in half widths."""
-        middle = slice(NUM_COLUMNS // 2 - 4, NUM_COLUMNS // 2 + 5)
-        return float(np.mean(self.lower_inner[middle] - self.upper_inner[middle])) / self.half_width
+        return gap_between(self.upper_inner, self.lower_inner, self.half_width)
 
     @property
     def is_open(self) -> bool:
