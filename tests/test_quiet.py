@@ -17,6 +17,7 @@ from talkinghead.assets.portrait import astronaut
 from talkinghead.backends.runtimes import onnxruntime, openvino
 from talkinghead.media import write_png
 from tests.conftest import ROOT
+from tests.mesh_hidden import python_path
 
 RUNTIME = ("onnxruntime", "openvino", "openvino_telemetry")
 LOCAL = ("", "localhost", "127.0.0.1", "::1", "0.0.0.0")
@@ -91,7 +92,7 @@ def reached_by(code: str, *arguments: str, home: Path, work: Path) -> list[list[
     done = subprocess.run(
         [sys.executable, "-c", f"{WATCHED}\n{code}\nprint(json.dumps(REACHED))", *arguments],
         cwd=work, capture_output=True, text=True, timeout=300, check=False,
-        env={**plain, "HOME": str(home), "PYTHONPATH": str(ROOT)},
+        env={**plain, "HOME": str(home), "PYTHONPATH": python_path(ROOT)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found: list[list[str]] = json.loads(done.stdout.splitlines()[-1])

@@ -15,6 +15,7 @@ from talkinghead.assets import demo_speech_path
 from talkinghead.assets.portrait import astronaut
 from talkinghead.media import write_png
 from tests.conftest import ROOT
+from tests.mesh_hidden import python_path
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def ran(arguments: list[str], folder: Path, *, package: Path) -> str:
     optimised = [] if package == ROOT else ["-OO"]
     done = subprocess.run(
         [sys.executable, *optimised, *arguments], cwd=folder, capture_output=True, text=True, timeout=300, check=False,
-        env={**os.environ, "PYTHONPATH": str(package), "COLUMNS": "200", "NO_COLOR": "1"},
+        env={**os.environ, "PYTHONPATH": python_path(package), "COLUMNS": "200", "NO_COLOR": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout

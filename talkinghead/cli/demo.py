@@ -29,7 +29,7 @@ def demo(
     """
     from talkinghead.assets import demo_speech_path
     from talkinghead.assets.portrait import astronaut
-    from talkinghead.cli.generate import show_result
+    from talkinghead.cli.generate import show_result, tell_mesh
     from talkinghead.engine.head import RenderOptions
     from talkinghead.service.planning import check_before
     from talkinghead.service.request import Request, SoundFile
@@ -42,6 +42,8 @@ def demo(
         render=RenderOptions(overwrite=overwrite),
     )
     check_before([request])
+    if not quiet:
+        tell_mesh()
     with console.ProgressDisplay(quiet=quiet) as progress:
         result = run(request, progress=progress)
     show_result(result)

@@ -124,3 +124,5 @@ def _verdict(found: Examination) -> Iterator[str]:
         yield "  The built-in animator can run here."
     for broken in found.broken_models:
         yield f"  warning: {broken}"
+    for sentence in found.advice:
+        yield f"  {sentence}"

@@ -140,6 +140,8 @@ def generate(
         if not quiet and not json_output:
             tell_models(model)
     facts = family(model)
+    if not quiet and not json_output and facts.source_option == "--face":
+        tell_mesh(given.of(FACES).get("detector", "auto"))
     stdin = getattr(sys.stdin, "buffer", None)
     said = given_speech(audio or (), text, text_file, part=given.of(PART), voice=given.of(SPEECH), stdin=stdin)
     given.refuse_all_but(model, list(FAMILIES))
@@ -227,6 +229,15 @@ def tell_models(default: str) -> None:
         f"No --model is given: the built-in {default} runs. "
         + (f"Installed: {others}." if others else "No checkpoint is installed; see: talkinghead models list")
     )
+
+
+def tell_mesh(detector: str = "auto") -> None:
+    """Say how to get the face mesh, where it is not there and nobody chose another detector."""
+    from talkinghead.face.mesh.files import advice
+
+    sentence = advice() if detector == "auto" else None
+    if sentence is not None:
+        console.note(sentence)
 
 
 def show_outcomes(outcomes: Sequence[Outcome]) -> None:

@@ -126,6 +126,8 @@ class Examination:
     cache_entries: int
     broken_models: tuple[str, ...]
     """Models of other packages that cannot be used, and what to try, as sentences."""
+    advice: tuple[str, ...]
+    """What would make videos better, and how to get it, as sentences."""
     problems: tuple[str, ...]
     """What keeps the base installation from working, as sentences; empty when it works."""
 
@@ -137,6 +139,7 @@ def examine() -> Examination:
     """Look at everything; takes a second or two, most of it for trying the encoders."""
     from talkinghead.engine.cache import Cache
     from talkinghead.face.detectors import available_detectors
+    from talkinghead.face.mesh.files import advice
     from talkinghead.registry import FAMILIES
     from talkinghead.version import __version__
     from talkinghead.weights.folder import model_folder
@@ -170,6 +173,7 @@ def examine() -> Examination:
         cache_bytes=cache.size(),
         cache_entries=len(cache),
         broken_models=tuple(f"{broken} Try: {broken.remedy}." for broken in FAMILIES.broken),
+        advice=tuple(filter(None, [advice()])),
         problems=tuple(_problems(extras, encoders, detectors)),
     )
 

@@ -112,6 +112,7 @@ def test_doctor(run):
     assert [detector["name"] for detector in found["detectors"] if detector["automatic"]]
     assert next(extra for extra in found["extras"] if extra["name"] == "base")["complete"]
     assert found["problems"] == []
+    assert ["models pull face-mesh" in sentence for sentence in found["advice"]] == [True]
     assert found["cache_folder"].startswith(os.environ["TALKINGHEAD_CACHE"])
 
 

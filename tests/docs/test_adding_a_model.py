@@ -22,6 +22,7 @@ from talkinghead.media import open_frames
 from talkinghead.registry import FAMILIES
 from tests.conftest import ROOT
 from tests.docs.pages import PAGES, blocks, words_of
+from tests.mesh_hidden import python_path
 
 PAGE = PAGES["docs/adding-a-model.md"]
 INSIDE = "talkinghead.families.glow"
@@ -89,7 +90,7 @@ def outside(tmp_path):
     (toml,) = blocks(PAGE, "toml")
     section = toml.replace('[project.entry-points."talkinghead.families"]', "[talkinghead.families]").replace('"', "")
     (info / "entry_points.txt").write_text(section, encoding="utf-8")
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), str(ROOT)])}
+    env = {**os.environ, "PYTHONPATH": python_path(site, ROOT)}
     env |= {"TALKINGHEAD_HOME": str(tmp_path / "home"), "COLUMNS": "200"}
 
     def run(*commands: str) -> list[str]:

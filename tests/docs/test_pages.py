@@ -20,6 +20,7 @@ from talkinghead.cli.rows import load_command
 from talkinghead.registry import FAMILIES
 from tests.conftest import ROOT
 from tests.docs.pages import PAGES, SERVERS, blocks, parse, to_read, to_run, words_of
+from tests.mesh_hidden import python_path
 
 README = PAGES["README.md"]
 EVERY_PAGE = pytest.mark.parametrize("name", sorted(PAGES))
@@ -92,7 +93,7 @@ def run_other(line: str, desk: Path) -> None:
         less = ["--size", "160", "--detail", "0.1"] if "make_gaussian_head" in script else []
         done = subprocess.run(
             [sys.executable, script, *words[2:], *less], cwd=desk, capture_output=True, text=True, timeout=300,
-            env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False,
+            env={**os.environ, "PYTHONPATH": python_path(ROOT)}, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
     else:

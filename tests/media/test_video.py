@@ -20,6 +20,7 @@ from talkinghead.contracts import FrameSource
 from talkinghead.errors import MediaNotFound, NoVideoStream, OptionError, UnreadableMedia
 from talkinghead.media import FrameOptions, VideoSource, open_frames
 from tests.conftest import ROOT
+from tests.mesh_hidden import python_path
 from tests.synthetic_media import coded_frame, corrupted, make_sound, make_video, read_code, truncated
 
 FEW_BYTES = 64 * 48 * 3 * 20
@@ -532,7 +533,7 @@ def test_a_play_list_opens_no_other_file(name: str, tmp_path: Path) -> None:
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": python_path(ROOT)},
     )  # fmt: skip
     assert done.stdout.split() == ["refused", "refused"]
 

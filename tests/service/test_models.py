@@ -521,6 +521,10 @@ def test_generate_names_what_is_missing(tmp_path: Path, capfd: pytest.CaptureFix
     status, _, err = _run(capfd, *common, "--audio", sound)
     assert status != 0
     assert "No --model is given: the built-in viseme runs" in err
+    assert err.count("talkinghead models pull face-mesh") == 1
+    for silent in (("-q",), ("--detector", "haar")):
+        _, _, err = _run(capfd, *common, "--audio", sound, *silent)
+        assert "face-mesh" not in err
     for extra, message in (
         ((), "Neither --audio nor --text"),
         (("--audio", sound, "--text", "a"), "Both"),

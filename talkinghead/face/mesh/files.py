@@ -69,6 +69,13 @@ def find_mesh_file() -> Path | None:
     return find_model(PATTERNS) or _of_package()
 
 
+def advice() -> str | None:
+    """Where there is no mesh: what would be better and how to get it, as a sentence; None where there is one."""
+    if find_mesh_file() is not None:
+        return None
+    return f"No face mesh is installed, so faces are placed less exactly. Better: {OBTAIN}"
+
+
 def _of_package() -> Path | None:
     spec = importlib.util.find_spec(PACKAGE)
     for folder in (spec.submodule_search_locations or ()) if spec is not None else ():

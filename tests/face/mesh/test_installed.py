@@ -1,0 +1,48 @@
+"""The published networks, as the installed package carries them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from talkinghead.contracts import Frame
+from talkinghead.face import FaceOptions, track_faces
+from talkinghead.face.mesh.files import find_mesh_file
+from talkinghead.face.mesh.networks import found_mesh
+from talkinghead.face.mesh.points import NUM_POINTS, mouth_opening
+from talkinghead.media.arrays import ArraySource
+
+
+def test_the_tests_see_it_only_where_they_ask() -> None:
+    assert found_mesh() is None
+    program = "from talkinghead.face.mesh.files import find_mesh_file; print(find_mesh_file())"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.split() == ["None"]
+
+
+def test_a_photograph(installed_mesh: Path, astronaut: Frame) -> None:
+    assert find_mesh_file() == installed_mesh
+    mesh = found_mesh()
+    assert mesh is not None
+    assert mesh.input_px == 192
+    (face,) = mesh.find(astronaut)
+    assert face.points.shape == (NUM_POINTS, 3)
+    assert face.presence > 0.9
+    # By eye, in a picture of nine times the size: pupils, tip of the nose, corners of the mouth.
+    seen = np.array([[203, 101], [246, 103], [224, 126], [202, 140], [246, 140]])
+    assert np.abs(face.key_points - seen).max() < 3
+    assert mouth_opening(face.points) == pytest.approx(8 / 65, abs=0.05)  # the teeth, over the corners of the eyes
+    turned = np.ascontiguousarray(np.rot90(astronaut))
+    (same,) = mesh.find(turned)
+    back = np.stack([astronaut.shape[1] - 1 - same.points[:, 1], same.points[:, 0]], axis=1)
+    assert np.hypot(*(back - face.points[:, :2]).T).max() < 4
+
+
+def test_the_automatic_detector_is_this_one(installed_mesh: Path, astronaut: Frame) -> None:
+    track = track_faces(ArraySource([astronaut]), FaceOptions())
+    assert track.detector == f"mesh ({installed_mesh.name})"
+    assert track.key_points is not None
