@@ -1,6 +1,6 @@
 """How well the mouth follows speech, measured over utterances whose phone times are known exactly.
 
-    python -m talkinghead.measure.mouth_bench tests/data/mouth_corpus [--phones recognised|exact] [--fps 25] [--json]
+`python -m talkinghead.service.mouth_bench` shows these measures, and with `--pixels` those of finished pictures.
 
 A corpus is a folder of NAME.flac (or .wav) with NAME.json beside it, as `scripts/make_mouth_corpus.py` makes it:
 {"phones": [[start_s, end_s, "ARPAbet"], ...]}. The measures:
@@ -17,11 +17,8 @@ A corpus is a folder of NAME.flac (or .wav) with NAME.json beside it, as `script
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -35,7 +32,7 @@ from talkinghead.audio.mouth import MouthConfig, mouth_motion
 from talkinghead.audio.phones import PhoneResult, recognise_phones
 from talkinghead.audio.visemes import BILABIAL, SILENCE, is_vowel, vowel_height
 from talkinghead.contracts import SPEECH_RATE_HZ, AudioClip, MouthMotion, Phone
-from talkinghead.errors import InputError, MediaNotFound
+from talkinghead.errors import MediaNotFound
 from talkinghead.measure.sync import audio_video_offset
 from talkinghead.reading import read_json, reading
 
@@ -306,39 +303,15 @@ TABLE = (
 """Column title, attribute of MouthScores, format."""
 
 
-def format_table(scores: dict[str, MouthScores]) -> str:
-    """Scores as lines of text."""
+def format_table(scores: Mapping[str, Any], table: Sequence[tuple[str, str, str]] = TABLE) -> str:
+    """Scores as lines of text.
+
+    Args:
+        table: column title, attribute of a score, format.
+    """
     width = max(len(name) for name in scores) + 2
-    lines = [" " * width + "  ".join(title for title, _, _ in TABLE)]
+    lines = [" " * width + "  ".join(title for title, _, _ in table)]
     for name, row in scores.items():
-        cells = (form.format(getattr(row, field)).rjust(len(title)) for title, field, form in TABLE)
+        cells = (form.format(getattr(row, field)).rjust(len(title)) for title, field, form in table)
         lines.append(name.ljust(width) + "  ".join(cells))
     return "\n".join(lines)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; returns the exit status."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.prog = "talkinghead.measure.mouth_bench"
-    parser.add_argument("corpus", type=Path)
-    parser.add_argument("--phones", choices=("recognised", "exact"), default="recognised")
-    parser.add_argument("--fps", type=Fraction, default=Fraction(25))
-    parser.add_argument("--every", type=int, default=1, help="use every k-th utterance only")
-    parser.add_argument("--json", action="store_true")
-    chosen = parser.parse_args(arguments)
-    try:
-        utterances = read_corpus(chosen.corpus)[:: chosen.every]
-    except InputError as error:
-        sys.stderr.write(f"{error}\n")
-        return error.exit_status
-    scores = score_corpus(utterances, chosen.fps, listen=recognise_phones if chosen.phones == "recognised" else None)
-    if chosen.json:
-        text = json.dumps({name: row.to_dict() for name, row in scores.items()}, indent=2)
-    else:
-        text = format_table(scores)
-    sys.stdout.write(text + "\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

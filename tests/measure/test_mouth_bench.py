@@ -1,6 +1,5 @@
 """The targets of the built-in animator's mouth, on a corpus with exact phone times (voices never fitted)."""
 
-import json
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from talkinghead.measure.mouth_bench import (
     MouthScores,
     faded,
     format_table,
-    main,
     measure_drift,
     read_corpus,
     score_corpus,
@@ -92,17 +90,6 @@ def test_fading_swings_between_none_and_all() -> None:
     level = frame_level_db(faded(clip, depth_db=18, period_s=3.0))[5:-5]
     assert level.max() == pytest.approx(0, abs=0.2)
     assert level.min() == pytest.approx(-18, abs=0.2)
-
-
-def test_the_command_prints_a_table_or_json(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(CORPUS), "--phones", "exact", "--every", "5"]) == 0
-    table = capsys.readouterr().out
-    assert "closed at p b m" in table
-    assert table.splitlines()[-1].startswith("all")
-    assert main([str(CORPUS), "--phones", "exact", "--every", "5", "--json"]) == 0
-    data = json.loads(capsys.readouterr().out)
-    assert data["all"]["closed_at_bilabials"] == 1.0
-    assert main(["/nowhere/at/all"]) == 2
 
 
 def test_a_folder_without_utterances_is_named(tmp_path: Path) -> None:
