@@ -97,6 +97,7 @@ def fake_mesh() -> FaceMesh:
     mesh = FaceMesh.__new__(FaceMesh)
     mesh.files = MeshFiles(b"detector", b"mesh", Path("drawn.task"))
     mesh.input_px = 256
+    mesh.sideways_px = 0.0
     mesh._detector = FakeDetector()  # type: ignore[assignment]
     mesh._mesh = FakeMesh()  # type: ignore[assignment]
     return mesh
