@@ -31,6 +31,8 @@ class ProgressEvent:
     """None while unknown."""
     unit: str = "frames"
     """What `done` and `total` count: "frames", or "s" of sound."""
+    note: str = ""
+    """A sentence to show at once, such as what the job is going to take."""
 
     def __post_init__(self) -> None:
         if self.stage not in STAGES:
@@ -83,6 +85,19 @@ class RunContext:
         self.cancel.check()
         if self.progress is not None:
             self.progress(ProgressEvent(stage, done, total, unit))
+
+    def note(self, text: str, total: int | None = None) -> None:
+        """Say a sentence while frames are made: to who watches now, and to who reads the report.
+
+        Args:
+            total: frames of the job.
+        Raises:
+            Cancelled: the job was stopped.
+        """
+        self.cancel.check()
+        self.warn(text)
+        if self.progress is not None:
+            self.progress(ProgressEvent("render", 0, total, note=text))
 
     def count(self, name: str, number: int = 1) -> None:
         """Add to a counter."""

@@ -262,6 +262,8 @@ class ProgressDisplay:
             return
         with self._lock:
             share, left_s = self._job.update(event)
+            if event.note:
+                self._say(event.note)
             now = time.perf_counter()
             started = self._started.setdefault(event.stage, now)
             rate = event.done / (now - started) if now > started and event.done > 1 else 0.0
@@ -269,6 +271,12 @@ class ProgressDisplay:
                 self._draw(event, share, rate, left_s)
             else:
                 self._write(event, rate, left_s, now)
+
+    def _say(self, text: str) -> None:
+        if self._bar is not None:
+            self._bar.console.print(printable(text), highlight=False, markup=False)
+        else:
+            note(f"{self._label}{text}")
 
     def _draw(self, event: ProgressEvent, share: float, rate: float, left_s: float | None) -> None:
         from talkinghead.contracts import STAGES
