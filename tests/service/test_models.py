@@ -21,6 +21,7 @@ import pytest
 
 import talkinghead as th
 from talkinghead.audio.encoders import model_files as speech_files
+from talkinghead.enhance import model_files as enhance_files
 from talkinghead.errors import (
     MissingWeights,
     OptionError,
@@ -608,7 +609,7 @@ def test_pull_brings_what_is_needed(
 
 def test_names_are_given_once() -> None:
     rows = [row for facts in FAMILIES.values() if facts.catalogue is not None for row in named(facts.catalogue)]
-    rows += [*face_files.CATALOGUE, *speech_files.CATALOGUE]
+    rows += [*face_files.CATALOGUE, *speech_files.CATALOGUE, *enhance_files.CATALOGUE]
     assert len(rows) == len(catalogue())
     assert len({kind.name for kind in kinds()}) == len(kinds())
     for facts in FAMILIES.values():

@@ -93,6 +93,13 @@ def place_in_box(box_xyxy: Any) -> FloatArray:
     return pixels
 
 
+def key_points_of(points: Any) -> FloatArray:
+    """The five points of `KEY_POINT_NAMES` from 110 landmarks: [5, 2] float32, in their unit."""
+    flat = np.asarray(points, np.float64)[:, :2]
+    left_eye, right_eye, nose = flat[66:74].mean(axis=0), flat[78:86].mean(axis=0), flat[[51, 60]].mean(axis=0)
+    return np.stack([left_eye, right_eye, nose, flat[90], flat[96]]).astype(np.float32)
+
+
 def rounded(points: FloatArray) -> IntArray:
     """Points as whole pixels."""
     return np.rint(points).astype(np.int32)
