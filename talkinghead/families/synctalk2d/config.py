@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from talkinghead.bounds import THREADS, Between, check_fields
+from talkinghead.enhance.config import EnhanceConfig
 
 START_FRAMES = Between(0, 1_000_000_000)
 
 
 @dataclass(frozen=True)
-class SyncTalk2DConfig:
+class SyncTalk2DConfig(EnhanceConfig):
     """How a template folder is animated."""
 
     mode: Literal["auto", "ave", "hubert", "wenet"] = "auto"

@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any, cast, overload
 
@@ -26,7 +27,10 @@ from talkinghead.engine.lru import Lru
 from talkinghead.engine.options import build_config
 from talkinghead.engine.runner import Stage
 from talkinghead.engine.timeline import FramePlan, source_frames_at, source_indices
+from talkinghead.enhance.faces import MadeFace
+from talkinghead.enhance.stage import Enhancement
 from talkinghead.errors import InputError, UnreadableMedia
+from talkinghead.face.landmarks.layout import key_points_of
 from talkinghead.families.synctalk2d.choose import build_engine
 from talkinghead.families.synctalk2d.config import SyncTalk2DConfig
 from talkinghead.families.synctalk2d.crop import (
@@ -205,6 +209,7 @@ class SyncTalk2DHead(Head[TemplateAvatar, FloatArray]):
         self.config = build_config(SyncTalk2DConfig, options.family, owner=MANIFEST.name)
         assert options.checkpoint is not None
         self.weights = self.read_weights(options.checkpoint)
+        self.enhancement = Enhancement(self.config, options)
         precision = "parity" if options.compat and options.precision == "auto" else options.precision
         self._places = candidates(DEPTHWISE, options.device, options.backend, precision)
         self._fixed = self._stated_variant()
@@ -450,9 +455,14 @@ class SyncTalk2DHead(Head[TemplateAvatar, FloatArray]):
                 yield paste_crop(template.frame, template.box, canvas, reader.filters, keep=template.keep)
 
         stages = [Stage("read", read), Stage("generate", generate), Stage("compose", paste)]
+        stages += self.enhancement.stages(partial(self._faces, avatar), plan, run)
         if self.config.save_frames is not None:
             stages.append(Stage("save-frames", _saver(self.config.save_frames)))
         return stages
+
+    def _faces(self, avatar: TemplateAvatar, _: int, key: int) -> tuple[MadeFace, ...]:
+        """The face of a template, for sharpening."""
+        return (MadeFace(key_points=key_points_of(self.landmarks(avatar, key)), is_steady=False),)
 
     def describe(self, avatar: TemplateAvatar, heard: Heard[FloatArray], run: RunContext) -> Description:
         chosen = self._chosen[avatar.variant.name]
@@ -461,7 +471,7 @@ class SyncTalk2DHead(Head[TemplateAvatar, FloatArray]):
         if avatar.reader.clamped:
             run.warn(f"The square of {avatar.reader.clamped} templates leaves the frame at the left or top.")
         return Description(
-            networks=(chosen.verdict.run("generator"),),
+            networks=(chosen.verdict.run("generator"), *self.enhancement.networks),
             weights_sha256=self.weights.sha256,
             model_details={
                 "network": avatar.variant.name,
@@ -472,6 +482,7 @@ class SyncTalk2DHead(Head[TemplateAvatar, FloatArray]):
                 "encoder": encoder.encoder_name if encoder is not None else "",
                 "templates": avatar.template.num_frames,
                 "state_cache_hits": run.counters["template states reused"],
+                **self.enhancement.details(run),
             },
         )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from talkinghead.bounds import MAX_PATH, THREADS, Between, Length, check_fields
+from talkinghead.enhance.config import EnhanceConfig
 from talkinghead.errors import OptionError
 
 AudioExtractor = Literal["auto", "deepspeech", "hubert", "esperanto"]
@@ -17,7 +18,7 @@ ITERATIONS = Between(-1, 1_000_000_000)
 
 
 @dataclass(frozen=True)
-class TalkingGaussianConfig:
+class TalkingGaussianConfig(EnhanceConfig):
     """How a trained Gaussian head is driven and seen."""
 
     poses: Annotated[str, Length(MAX_PATH)] = "train"

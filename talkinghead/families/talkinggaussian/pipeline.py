@@ -24,6 +24,8 @@ from talkinghead.engine.listener import Heard, Listener, WholeSound
 from talkinghead.engine.options import build_config
 from talkinghead.engine.runner import Stage
 from talkinghead.engine.timeline import FramePlan, source_indices
+from talkinghead.enhance.faces import MadeFace
+from talkinghead.enhance.stage import Enhancement
 from talkinghead.errors import InputError, MissingDependency, OptionError
 from talkinghead.families.talkinggaussian.checkpoint import TrainedHead, read_trained_head
 from talkinghead.families.talkinggaussian.config import TalkingGaussianConfig
@@ -88,6 +90,7 @@ class TalkingGaussianHead(Head[SceneAvatar, SpeechCode]):
         self.trained = read_trained_head(
             options.checkpoint, extractor=self.config.audio_extractor, iteration=self.config.iteration
         )
+        self.enhancement = Enhancement(self.config, options)
         device = choose_device(options.device)
         if device != "cpu":
             device = self._check_cuda(device, required=options.device != "auto")
@@ -234,6 +237,7 @@ class TalkingGaussianHead(Head[SceneAvatar, SpeechCode]):
             deform_stage(self.renderer),
             draw_stage(self.renderer),
             compose_stage(self.renderer, dilate_mouth=self.config.dilate),
+            *self.enhancement.stages(lambda _index, _source: (MadeFace(),), plan, run),
         )
 
     def settle(self, shot: Shot, backdrop: Backdrop, run: RunContext) -> None:
@@ -285,6 +289,7 @@ class TalkingGaussianHead(Head[SceneAvatar, SpeechCode]):
                 motion.run("face motion network"),
                 NetworkRun("mouth motion network", "torch", self.device),
                 NetworkRun("rasteriser", "numba" if self.device == "cpu" else "torch", self.device),
+                *self.enhancement.networks,
             ),
             weights_sha256=self.trained.sha256,
             model_details={
@@ -296,6 +301,7 @@ class TalkingGaussianHead(Head[SceneAvatar, SpeechCode]):
                 "feature_rows": run.counters["rows of features"],
                 "poses": avatar.num_frames,
                 "expression": self.config.expression,
+                **self.enhancement.details(run),
             },
         )
 

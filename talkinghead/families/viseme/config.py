@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from talkinghead.bounds import SEEDS, Between, check_fields
+from talkinghead.enhance.config import EnhanceConfig
 
 
 @dataclass(frozen=True)
-class VisemeConfig:
+class VisemeConfig(EnhanceConfig):
     """How the built-in animator moves a face. Every factor is 1.0 for natural speech."""
 
     strength: Annotated[float, Between(0, 2)] = 1.0

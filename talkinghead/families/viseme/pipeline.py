@@ -28,6 +28,8 @@ from talkinghead.engine.listener import Heard, Listener, WholeSound
 from talkinghead.engine.options import build_config
 from talkinghead.engine.runner import Stage
 from talkinghead.engine.timeline import FramePlan, PlannedFrame, planned_frames
+from talkinghead.enhance.faces import MadeFace, tracked_face
+from talkinghead.enhance.stage import Enhancement
 from talkinghead.face.mesh.files import OBTAIN
 from talkinghead.face.mesh.networks import found_mesh
 from talkinghead.families.viseme.analyse import FacePath, analyse_picture, analyse_video
@@ -45,6 +47,7 @@ DOUBTFUL = 0.35
 MouthRow = FloatArray
 """[6] float32, the pose of the mouth in one frame: MOUTH_COLUMNS."""
 MOUTH_COLUMNS = ("jaw", "lips", "width", "tuck", "tongue", "speaking")
+SPEAKING = MOUTH_COLUMNS.index("speaking")
 PALETTE_FRAMES = 9
 DETECT_EVERY = 3
 """Frames from one face detection to the next: in between, optical flow follows the head."""
@@ -61,6 +64,7 @@ class VisemeHead(Head[VisemeAvatar, MouthRow]):
     def __init__(self, options: LoadOptions) -> None:
         super().__init__(MANIFEST, options)
         self.config = build_config(VisemeConfig, options.family, owner="viseme")
+        self.enhancement = Enhancement(self.config, options)
 
     def open_avatar(self, source: str | Path | Frame, options: PrepareOptions, run: RunContext) -> VisemeAvatar:
         from talkinghead.face import FaceOptions, track_faces
@@ -141,7 +145,7 @@ class VisemeHead(Head[VisemeAvatar, MouthRow]):
         avatar: VisemeAvatar,
         heard: Heard[MouthRow],
         plan: FramePlan,
-        run: RunContext,  # noqa: ARG002
+        run: RunContext,
     ) -> Sequence[Stage]:
         config = self.config
         poses = full_poses(avatar, MouthMotion(fps=plan.fps, **self.motion_arrays(heard)), config)
@@ -154,7 +158,13 @@ class VisemeHead(Head[VisemeAvatar, MouthRow]):
             for item in items:
                 yield animate_frame(item.frame, avatar.face(item.source_index), poses[item.index], config)
 
-        return [Stage("read", read), Stage("compose", move)]
+        def faces(index: int, source_index: int) -> Iterator[MadeFace]:
+            assert avatar.track is not None
+            face = tracked_face(avatar.track, source_index, share=float(heard.windows[index][SPEAKING]))
+            if face is not None:
+                yield face
+
+        return [Stage("read", read), Stage("compose", move), *self.enhancement.stages(faces, plan, run)]
 
     def describe(self, avatar: VisemeAvatar, heard: Heard[MouthRow], run: RunContext) -> Description:
         path = avatar.path
@@ -169,7 +179,7 @@ class VisemeHead(Head[VisemeAvatar, MouthRow]):
         if idle and not avatar.eyes and self.config.blinks_per_minute > 0:
             run.warn("The eyes could not be seen well enough to blink; they stay open.")
         return Description(
-            networks=(NetworkRun("animator", "numpy"),),
+            networks=(NetworkRun("animator", "numpy"), *self.enhancement.networks),
             model_details={
                 "phones": heard.method,
                 "mouth_confidence": round(confidence, 3),
@@ -180,6 +190,7 @@ class VisemeHead(Head[VisemeAvatar, MouthRow]):
                 "idle_motion": idle,
                 "blinks": idle and bool(avatar.eyes),
                 "strength": self.config.strength,
+                **self.enhancement.details(run),
             },
         )
 

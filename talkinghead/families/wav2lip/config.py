@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from talkinghead.bounds import MAX_PATH, PIXELS, THREADS, Between, Length, check_fields, shown
+from talkinghead.enhance.config import EnhanceConfig
 from talkinghead.errors import OptionError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ PUBLISHED_PADS = (0, 10, 0, 0)
 
 
 @dataclass(frozen=True)
-class Wav2LipConfig:
+class Wav2LipConfig(EnhanceConfig):
     """Options of the family. `published()` gives the values of the published script (`--compat`)."""
 
     pads: Annotated[tuple[int, int, int, int], PIXELS] = PUBLISHED_PADS

@@ -32,6 +32,8 @@ from talkinghead.engine.listener import Heard, Listener, WholeSound, hear_all
 from talkinghead.engine.options import build_config
 from talkinghead.engine.runner import Stage
 from talkinghead.engine.timeline import DEFAULT_FPS, FramePlan, SourceIndices, frame_plan, source_frames_at
+from talkinghead.enhance.faces import MadeFace, tracked_face
+from talkinghead.enhance.stage import Enhancement
 from talkinghead.errors import OptionError
 from talkinghead.families.wav2lip.config import Wav2LipConfig, published
 from talkinghead.families.wav2lip.engine import Engine, EngineOptions, Face, Task
@@ -78,6 +80,7 @@ class Wav2LipHead(Head[Wav2LipAvatar, Windows]):
         self.read_s = time.perf_counter() - started
         self.place = GeneratorPlace(places, self.weights, trusted=asked_by_name(precision))
         self.engine = self._engine()
+        self.enhancement = Enhancement(self.config, options)
 
     @property
     def placement(self) -> Placement:
@@ -261,14 +264,21 @@ class Wav2LipHead(Head[Wav2LipAvatar, Windows]):
     # Render ---------------------------------------------------------------------------------------------------------
 
     def stages(self, avatar: Wav2LipAvatar, heard: Heard[Windows], plan: FramePlan, run: RunContext) -> Sequence[Stage]:
-        """read -> crop -> generate -> compose; see `frames`."""
+        """read -> crop -> generate -> compose (-> enhance); see `frames`."""
         self.place.recall(run.cache)
         self.engine.move(self.placement)
         if not self.place.is_decided:
             self.engine.expect_comparison()
         work = self._face_run(self.engine, avatar, heard.windows, plan, run)
         self.engine.open_ahead(work.task)
-        return work.stages()
+
+        def faces(index: int, source_index: int) -> Iterator[MadeFace]:
+            for number, (track, window) in enumerate(zip(avatar.tracks, heard.windows[index], strict=True)):
+                face = tracked_face(track, source_index, person=number, share=window.gate)
+                if face is not None:
+                    yield face
+
+        return (*work.stages(), *self.enhancement.stages(faces, plan, run))
 
     def _face_run(
         self, engine: Engine, avatar: Wav2LipAvatar, windows: Sequence[Windows], plan: FramePlan, run: RunContext
@@ -330,7 +340,7 @@ class Wav2LipHead(Head[Wav2LipAvatar, Windows]):
             generator = place.run("generator", psnr_db=engine.int8_psnr_db)
             hearing = replace(place, precision="float32").run("audio encoder")
         return Description(
-            networks=(generator, hearing),
+            networks=(generator, hearing, *self.enhancement.networks),
             weights_sha256=self.weights.sha256,
             model_details={
                 "architecture": self.weights.architecture.name,
@@ -350,5 +360,6 @@ class Wav2LipHead(Head[Wav2LipAvatar, Windows]):
                 "network_open_s": counted["milliseconds opening networks"] / 1000,
                 "compiled_from_cache": engine.from_cache,
                 "checkpoint_read_s": round(self.read_s, 4),
+                **self.enhancement.details(run),
             },
         )
