@@ -218,6 +218,13 @@ def motion(_: Shop, path: Path) -> None:
     np.save(path, values)
 
 
+def face_restoration(_: Shop, path: Path) -> None:
+    """A small network that sharpens."""
+    from tests.enhance.networks import sharpener
+
+    sharpener(path.with_suffix(".safetensors")).rename(path)
+
+
 ALWAYS = ("hello.wav", "goodbye.wav", "me.jpg", "me.mp4")
 
 GOODS: dict[str, Callable[[Shop, Path], Any]] = {
@@ -248,5 +255,6 @@ GOODS: dict[str, Callable[[Shop, Path], Any]] = {
     "truth.mp4": true_video,
     "FLAME_with_eye.pt": flame,
     "raw.npy": motion,
+    "GFPGANv1.4.pth": face_restoration,
 }
 """What the pages name, and how it is made. Later ones are made from earlier ones."""
