@@ -13,8 +13,7 @@ from scipy import ndimage
 from talkinghead.enhance.spandrel_import import import_spandrel
 from talkinghead.weights import write_safetensors
 
-if importlib.util.find_spec("spandrel") is None:
-    pytest.skip("spandrel is not installed", allow_module_level=True)
+needs_spandrel = pytest.mark.skipif(importlib.util.find_spec("spandrel") is None, reason="spandrel is not installed")
 
 SHARPEN = 2.0
 _RING = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], np.float32) / 4

@@ -20,8 +20,18 @@ from talkinghead.errors import MissingDependency, MissingWeights, OutOfMemory, W
 from talkinghead.service.models import model_store  # noqa: E402
 from talkinghead.weights import write_safetensors  # noqa: E402
 from talkinghead.weights.kinds import recognise  # noqa: E402
-from tests.enhance.networks import compact_weights, esrgan, gfpgan_module, restoreformer, save, sharpened  # noqa: E402
+from tests.enhance.networks import (  # noqa: E402
+    compact_weights,
+    esrgan,
+    gfpgan_module,
+    needs_spandrel,
+    restoreformer,
+    save,
+    sharpened,
+)
 from tests.thin import thin_weights  # noqa: E402
+
+pytestmark = needs_spandrel
 
 CROP = np.random.default_rng(0).integers(0, 256, (512, 512, 3), dtype=np.uint8)
 

@@ -27,8 +27,10 @@ from talkinghead.enhance.faces import Finder, MadeFace, tracked_face  # noqa: E4
 from talkinghead.enhance.restorer import Restorer  # noqa: E402
 from talkinghead.enhance.stage import Enhancement  # noqa: E402
 from talkinghead.face import FaceOptions  # noqa: E402
-from tests.enhance.networks import sharpened  # noqa: E402
+from tests.enhance.networks import needs_spandrel, sharpened  # noqa: E402
 from tests.synthetic_media import speech_like  # noqa: E402
+
+pytestmark = needs_spandrel
 
 RNG = np.random.default_rng(0)
 PICTURE = RNG.integers(0, 256, (120, 160, 3), dtype=np.uint8)
