@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,7 +12,17 @@ from talkinghead.errors import MediaNotFound
 from talkinghead.terminal import console
 from talkinghead.terminal.apart import WRITTEN
 
-_NAMES = {"psnr_db": "PSNR", "ssim": "SSIM", "lpips": "LPIPS", "lmd_px": "LMD", "psnr_region_db": "PSNR of the lips"}
+if TYPE_CHECKING:
+    from talkinghead.measure.landmarks import FaceLandmarks
+
+_NAMES = {
+    "psnr_db": "PSNR",
+    "ssim": "SSIM",
+    "lpips": "LPIPS",
+    "lmd_px": "LMD",
+    "f_lmd_px": "F-LMD",
+    "psnr_region_db": "PSNR of the lips",
+}
 
 
 def evaluate(
@@ -25,8 +35,13 @@ def evaluate(
         ),
     ] = None,
     landmarks: Annotated[
-        Path | None, typer.Option(help="PFLD landmark checkpoint (mean_face.txt beside it), for the landmark distance.")
+        Path | None,
+        typer.Option(
+            help="PFLD landmark checkpoint (mean_face.txt beside it) for the landmark distances; default: the face "
+            "mesh, where it is installed."
+        ),
     ] = None,
+    faces: Annotated[bool, typer.Option("--faces/--no-faces", help="Measure landmark distances; else none.")] = True,
     scene: Annotated[
         Path | None,
         typer.Option(help="Dataset folder of a Gaussian head: PSNR inside the recorded lips too (ori_imgs/*.lms)."),
@@ -38,13 +53,14 @@ def evaluate(
 ) -> None:
     """Compare a video with the true one.
 
-    PSNR in dB (higher is closer), SSIM (1 is equal), LPIPS (0 is equal) where weights are given, LMD in pixels (mean
-    distance of the mouth's landmarks, 0 is equal) where a landmark model is given. The frames until the shorter video
+    PSNR in dB (higher is closer), SSIM (1 is equal), LPIPS (0 is equal) where weights are given, LMD and F-LMD in
+    pixels (mean distance of the landmarks of the mouth and of the whole face, after the mean place of each is taken
+    off; 0 is equal) where the face mesh is installed or a landmark model is given. The frames until the shorter video
     ends count.
     """
     from talkinghead.engine.context import ProgressEvent
     from talkinghead.files import PendingOutput, write_bytes
-    from talkinghead.measure.quality import Lpips, PfldMouth, evaluate_videos
+    from talkinghead.measure.quality import Lpips, evaluate_videos
 
     if report is not None:
         PendingOutput(report).discard()  # find out now whether it can be written
@@ -53,7 +69,7 @@ def evaluate(
             predicted,
             truth,
             lpips=Lpips.read(lpips) if lpips else None,
-            landmarks=PfldMouth.read(landmarks) if landmarks is not None else None,
+            landmarks=_landmarks(landmarks, quiet=quiet or json_output) if faces else None,
             regions=_lips(scene, poses) if scene is not None else None,
             on_frame=lambda done, total: progress(ProgressEvent("compare", done, total)),
         )
@@ -68,6 +84,22 @@ def evaluate(
     for name, value in found.mean.items():
         shown = "none" if value is None else "infinite (equal)" if math.isinf(value) else f"{value:.4f}"
         console.say(f"{_NAMES[name]:<16} {shown}")
+
+
+def _landmarks(model: Path | None, *, quiet: bool) -> FaceLandmarks | None:
+    """By the network that is given, else by the face mesh where it is there; says where it is not."""
+    from talkinghead.face.mesh.files import OBTAIN
+    from talkinghead.face.mesh.networks import found_mesh
+    from talkinghead.measure.landmarks import MeshLandmarks, Pfld110
+
+    if model is not None:
+        return Pfld110.read(model)
+    mesh = found_mesh()
+    if mesh is None:
+        if not quiet:
+            console.note(f"No landmark distances without the face mesh: {OBTAIN}")
+        return None
+    return MeshLandmarks(mesh)
 
 
 def _lips(scene: Path, poses: str) -> list[tuple[int, int, int, int]]:

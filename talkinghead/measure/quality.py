@@ -1,4 +1,4 @@
-"""How close a video is to the true one: PSNR, SSIM, LPIPS, landmark distance, per frame and in the mean.
+"""How close a video is to the true one: PSNR, SSIM, LPIPS, landmark distances, per frame and in the mean.
 
 Definitions of PSNR, LPIPS and landmark distance: the evaluation of TalkingGaussian (`metrics.py`). SSIM: Wang et al.
 2004 with an 11 x 11 Gaussian window, per colour channel. All on RGB in [0, 1], over the frames that both videos have.
@@ -11,19 +11,18 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.backends.gate import psnr_db
-from talkinghead.contracts import FloatArray, Frame
+from talkinghead.contracts import Frame
 from talkinghead.errors import InputError, MissingDependency, UnreadableMedia, WrongCheckpoint
+from talkinghead.measure.landmarks import FaceLandmarks, landmark_distance
 
 if TYPE_CHECKING:
     import torch
-
-    from talkinghead.face.landmarks.pfld import PfldLandmarks
 
 Box = tuple[int, int, int, int]
 """(x1, y1, x2, y2) in pixels, half open."""
@@ -31,8 +30,6 @@ Box = tuple[int, int, int, int]
 SSIM_SIGMA = 1.5
 SSIM_RADIUS = 5
 SSIM_K1, SSIM_K2 = 0.01, 0.03
-PFLD_MOUTH = slice(90, 110)
-"""Outline and inner lips among the 110 landmarks: the 20 points that 68-point models number 48 to 67."""
 
 _LPIPS_SHIFT = (-0.030, -0.088, -0.188)
 _LPIPS_SCALE = (0.458, 0.448, 0.450)
@@ -74,18 +71,6 @@ def ssim(a: Frame, b: Frame) -> float:
     numerator = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
     denominator = (mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2)
     return float(np.mean(numerator / denominator))
-
-
-def landmark_distance(a: NDArray[Any], b: NDArray[Any]) -> float:
-    """Mean distance in pixels of two sets of points after the mean of each set is removed.
-
-    Args:
-        a, b: [n, 2] points of the mouth, same order.
-    """
-    if a.shape != b.shape or a.ndim != 2 or a.shape[1] != 2:
-        raise ValueError(f"points must both be [n, 2], not {list(a.shape)} and {list(b.shape)}")
-    x, y = a.astype(np.float64), b.astype(np.float64)
-    return float(np.linalg.norm((x - x.mean(0)) - (y - y.mean(0)), axis=1).mean())
 
 
 def _same_shape(a: Frame, b: Frame) -> None:
@@ -168,45 +153,6 @@ def _tensor(tensors: Mapping[str, NDArray[Any]], names: Sequence[str]) -> NDArra
     )
 
 
-class MouthLandmarks(Protocol):
-    """Finds the 20 points of the mouth in a frame."""
-
-    @property
-    def name(self) -> str: ...
-
-    def find(self, frame: Frame) -> FloatArray | None:
-        """[20, 2] float32 pixels, or None without a face."""
-
-
-class PfldMouth:
-    """Mouth landmarks of the PFLD network that this package uses for person templates.
-
-    The published evaluation uses another landmark network, so its figures are not comparable digit by digit.
-    """
-
-    name = "PFLD, points 90 to 109"
-
-    def __init__(self, network: PfldLandmarks) -> None:
-        from talkinghead.face import FaceOptions, load_detector
-
-        self._network = network
-        self._detector = load_detector(FaceOptions())
-
-    @classmethod
-    def read(cls, path: Path) -> PfldMouth:
-        from talkinghead.face.landmarks.pfld import read_pfld
-
-        return cls(read_pfld(path))
-
-    def find(self, frame: Frame) -> FloatArray | None:
-        found = self._detector.detect([frame])[0]
-        if not found:
-            return None
-        x1, y1, x2, y2 = (float(value) for value in found[0].box_xyxy)
-        points = self._network.landmarks(frame, (x1, y1, x2 - x1, y2 - y1))
-        return points[PFLD_MOUTH].astype(np.float32)
-
-
 @dataclass(frozen=True)
 class QualityReport:
     """One comparison."""
@@ -252,7 +198,7 @@ def compare_frames(
     truth: Iterator[Frame],
     *,
     lpips: Callable[[Frame, Frame], float] | None = None,
-    landmarks: MouthLandmarks | None = None,
+    landmarks: FaceLandmarks | None = None,
     regions: Sequence[Box] | None = None,
     on_frame: Callable[[int], None] | None = None,
 ) -> dict[str, tuple[float | None, ...]]:
@@ -267,7 +213,7 @@ def compare_frames(
     if lpips is not None:
         values["lpips"] = []
     if landmarks is not None:
-        values["lmd_px"] = []
+        values |= {"lmd_px": [], "f_lmd_px": []}
     if regions is not None:
         values["psnr_region_db"] = []
     for done, (a, b) in enumerate(zip(predicted, truth, strict=False), start=1):
@@ -281,9 +227,13 @@ def compare_frames(
         if lpips is not None:
             values["lpips"].append(lpips(a, b))
         if landmarks is not None:
-            points = landmarks.find(a), landmarks.find(b)
-            known = points[0] is not None and points[1] is not None
-            values["lmd_px"].append(landmark_distance(*points) if known else None)  # type: ignore[arg-type]
+            one, other = landmarks.find(a), landmarks.find(b)
+            if one is None or other is None:
+                distances: tuple[float | None, float | None] = (None, None)
+            else:
+                distances = landmark_distance(one.mouth, other.mouth), landmark_distance(one.whole, other.whole)
+            values["lmd_px"].append(distances[0])
+            values["f_lmd_px"].append(distances[1])
         if regions is not None:
             values["psnr_region_db"].append(_region_psnr(a, b, regions[done - 1] if done <= len(regions) else None))
         if on_frame is not None:
@@ -304,7 +254,7 @@ def evaluate_videos(
     truth: Path,
     *,
     lpips: Callable[[Frame, Frame], float] | None = None,
-    landmarks: MouthLandmarks | None = None,
+    landmarks: FaceLandmarks | None = None,
     regions: Sequence[Box] | None = None,
     on_frame: Callable[[int, int], None] | None = None,
 ) -> QualityReport:
@@ -336,6 +286,6 @@ def evaluate_videos(
     if landmarks is not None:
         lost = sum(value is None for value in per_frame["lmd_px"])
         if lost:
-            notes.append(f"No face in {lost} of {total} frames: they do not count for the landmark distance.")
+            notes.append(f"No face in {lost} of {total} frames: they do not count for the landmark distances.")
     details = {"landmarks": landmarks.name} if landmarks is not None else {}
     return QualityReport(str(predicted), str(truth), total, per_frame, tuple(notes), details)

@@ -185,6 +185,14 @@ def scrfd_model(path: Path) -> None:
     load_detector(FaceOptions(detector="scrfd", detector_model=path))
 
 
+def face_mesh(path: Path) -> None:
+    from talkinghead.face.mesh.networks import load_mesh
+
+    if path.suffix == ".tflite":
+        path.with_name("face_detection_short_range.tflite").write_bytes(path.read_bytes())
+    load_mesh(path)
+
+
 def onnx_file(path: Path) -> None:
     from talkinghead.reading.onnx_file import check_onnx_file, read_onnx
 
@@ -348,6 +356,7 @@ READERS = (
     Reader("deepspeech", deepspeech),
     Reader("yunet-model", yunet_model),
     Reader("scrfd-model", scrfd_model),
+    Reader("face-mesh", face_mesh),
     Reader("onnx-file", onnx_file),
     Reader("generators", generators),
     Reader("landmark-networks", landmark_networks),

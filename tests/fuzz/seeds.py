@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from talkinghead.face.mesh.files import BUNDLED
 from tests.audio.encoders.test_deepspeech import graph_file
 from tests.picture_files import P3, SRGB_CURVE, heic_grid, hevc, matrix_profile, smooth, table_profile, tiff
 from tests.synthetic_media import coded_frame, make_picture, make_sound, make_video, speech_like
+from tests.tflite_files import tflite_file
 
 RNG = np.random.default_rng(0)
 LARGEST = 60_000
@@ -193,7 +195,8 @@ def _texts(folder: Path) -> None:
 
 
 def _networks(folder: Path) -> None:
-    """ONNX graphs as detectors have them, and a frozen TensorFlow graph: only the structure counts."""
+    """ONNX graphs as detectors have them, networks as a face mesh has them, and a frozen TensorFlow graph: only the
+    structure counts."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -206,6 +209,11 @@ def _networks(folder: Path) -> None:
     )
     for reader in ("yunet-model", "scrfd-model", "onnx-file", "recognised"):
         onnx.save(model, place(folder, reader, "detector.onnx"))
+    network = tflite_file(1, 128, 128, 3)
+    place(folder, "face-mesh", "one.tflite").write_bytes(network)
+    with zipfile.ZipFile(place(folder, "face-mesh", "both.task"), "w") as archive:
+        for name in BUNDLED:
+            archive.writestr(zipfile.ZipInfo(name), network)
     graph_file(place(folder, "deepspeech", "graph.pb"), {"h1": rows(8, 4), "b1": rows(4)})
 
 

@@ -18,17 +18,11 @@ from skimage.metrics import structural_similarity
 from talkinghead.cli.main import main
 from talkinghead.contracts import Detection, Frame
 from talkinghead.errors import InputError, MediaNotFound, UnreadableMedia, WrongCheckpoint
-from talkinghead.measure.quality import (
-    Lpips,
-    PfldMouth,
-    compare_frames,
-    evaluate_videos,
-    landmark_distance,
-    psnr,
-    ssim,
-)
+from talkinghead.measure.landmarks import MeshLandmarks, Pfld110, SeenFace, landmark_distance
+from talkinghead.measure.quality import Lpips, compare_frames, evaluate_videos, psnr, ssim
 from talkinghead.media import open_frames, write_video
 from talkinghead.weights import write_safetensors
+from tests.face.mesh.fake import draw, fake_mesh
 
 FAST = settings(max_examples=25, deadline=None)
 
@@ -146,9 +140,12 @@ class Corners:
 
     name = "corners"
 
-    def find(self, frame: Frame) -> np.ndarray | None:
+    def find(self, frame: Frame) -> SeenFace | None:
         ys, xs = np.nonzero(frame[..., 0] > 100)
-        return np.array([[xs.min(), ys.min()], [xs.max(), ys.max()]], np.float32) if len(xs) else None
+        if not len(xs):
+            return None
+        ends = np.array([[xs.min(), ys.min()], [xs.max(), ys.max()]], np.float32)
+        return SeenFace(ends, np.concatenate([ends, ends[:1]]))
 
 
 def square(half: int) -> Frame:
@@ -165,6 +162,8 @@ def test_measures_per_frame() -> None:
     assert values["lmd_px"][0] == 0
     assert values["lmd_px"][1] is None  # nothing to see in one of them
     assert values["lmd_px"][2] == pytest.approx(2 * math.sqrt(2))
+    # Of three points, two at one end: the mean lies a third of the way, so that they are off by 2/3, 2/3 and 4/3.
+    assert values["f_lmd_px"][2] == pytest.approx(2 * math.sqrt(2) * 8 / 9)
     with pytest.raises(UnreadableMedia, match="32x32 and 16x16"):
         compare_frames(iter([square(3)]), iter([square(3)[:16, :16]]))
 
@@ -190,8 +189,13 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert data["per_frame"]["psnr_db"] == pytest.approx(expected)
     assert data["mean"]["psnr_db"] == pytest.approx(np.mean(expected))
     assert len(data["per_frame"]["lpips"]) == 6
+    assert "face-mesh" not in shown.err
     assert main(["evaluate", str(true), str(true), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["mean"]["psnr_db"] == "inf"
+    assert main(["evaluate", str(true), str(true)]) == 0
+    assert "models pull face-mesh" in capsys.readouterr().err
+    assert main(["evaluate", str(true), str(true), "--no-faces"]) == 0
+    assert "face-mesh" not in capsys.readouterr().err
     with pytest.raises(MediaNotFound):
         evaluate_videos(tmp_path / "none.mp4", true)
 
@@ -206,9 +210,25 @@ def test_pfld_mouth_is_cut_out_of_110_points(monkeypatch: pytest.MonkeyPatch) ->
         asked.append(box)
         return np.arange(220, dtype=np.int32).reshape(110, 2)
 
-    mouth = PfldMouth(SimpleNamespace(landmarks=landmarks))
-    points = mouth.find(noise(0))
-    assert points is not None
-    np.testing.assert_array_equal(points, np.arange(180, 220).reshape(20, 2))  # outline and inner lips: 90 to 109
+    network = Pfld110(SimpleNamespace(landmarks=landmarks))
+    seen = network.find(noise(0))
+    assert seen is not None
+    assert seen.whole.shape == (110, 2)
+    np.testing.assert_array_equal(seen.mouth, np.arange(180, 220).reshape(20, 2))  # outline and inner lips: 90 to 109
     assert asked == [(10, 20, 40, 60)]
-    assert mouth.find(np.zeros((32, 32, 3), np.uint8)) is None
+    assert network.find(np.zeros((32, 32, 3), np.uint8)) is None
+
+
+def test_the_mesh_of_the_largest_face_counts() -> None:
+    frame = np.full((480, 640, 3), 60, np.uint8)
+    landmarks = MeshLandmarks(fake_mesh())
+    assert landmarks.name == "face mesh (drawn.task)"
+    assert landmarks.find(frame) is None
+    draw(frame, (200, 240), 60)
+    seen = landmarks.find(frame)
+    assert seen is not None
+    assert seen.mouth.shape == (40, 2)
+    assert seen.whole.shape == (468, 2)
+    np.testing.assert_allclose(seen.whole.mean(axis=0), [200, 240], atol=4)
+    values = compare_frames(iter([frame]), iter([np.roll(frame, 9, axis=1)]), landmarks=landmarks)
+    assert values["f_lmd_px"][0] == pytest.approx(0, abs=0.3)  # the whole face moved

@@ -13,6 +13,7 @@ from talkinghead.face import FaceOptions, load_detector
 from talkinghead.face.mesh.files import BUNDLED, OBTAIN, advice, find_mesh_file, holds_mesh, read_mesh_files
 from talkinghead.face.mesh.networks import load_mesh
 from talkinghead.weights.folder import HOME_VARIABLE
+from tests.tflite_files import tflite_file
 
 TFLITE = b"\x1c\0\0\0TFL3" + bytes(60)
 
@@ -47,6 +48,13 @@ def test_a_bundle_is_known_by_its_content(tmp_path: Path, start: bytes) -> None:
 def test_what_is_no_bundle_is_refused(tmp_path: Path, names: tuple[str, ...], content: bytes, says: str) -> None:
     path = bundle(tmp_path / "face_landmarker.task", *names, content=content)
     with pytest.raises(WrongCheckpoint, match=says):
+        load_mesh(path)
+
+
+def test_other_networks_are_refused(tmp_path: Path) -> None:
+    path = bundle(tmp_path / "face_landmarker.task", *BUNDLED, content=tflite_file(1, 128, 128, 3))
+    assert read_mesh_files(path).mesh == tflite_file(1, 128, 128, 3)
+    with pytest.raises(WrongCheckpoint, match="holds other networks"):
         load_mesh(path)
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from talkinghead.cli.main import main
 from talkinghead.contracts import Frame
 from talkinghead.face import FaceOptions, track_faces
 from talkinghead.face.mesh.files import find_mesh_file
 from talkinghead.face.mesh.networks import found_mesh
 from talkinghead.face.mesh.points import NUM_POINTS, mouth_opening
+from talkinghead.media import write_video
 from talkinghead.media.arrays import ArraySource
 
 
@@ -46,3 +50,25 @@ def test_the_automatic_detector_is_this_one(installed_mesh: Path, astronaut: Fra
     track = track_faces(ArraySource([astronaut]), FaceOptions())
     assert track.detector == f"mesh ({installed_mesh.name})"
     assert track.key_points is not None
+
+
+@pytest.mark.thorough
+def test_videos_are_compared_by_it(
+    installed_mesh: Path,
+    astronaut: Frame,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    still, other = tmp_path / "a.mp4", tmp_path / "b.mp4"
+    lower = astronaut.copy()
+    lower[156:170, 190:260] = astronaut[150:164, 190:260]  # the lower lip is drawn down
+    lower[150:156, 190:260] = astronaut[150:151, 190:260]
+    write_video(still, [astronaut] * 2, fps=Fraction(25))
+    write_video(other, [lower] * 2, fps=Fraction(25))
+    assert main(["evaluate", str(other), str(still), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert "face_landmark.tflite" in found["details"]["landmarks"]
+    assert found["mean"]["lmd_px"] > 0.5
+    assert found["mean"]["lmd_px"] > found["mean"]["f_lmd_px"] > 0
+    assert main(["evaluate", str(still), str(still), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["mean"]["lmd_px"] == 0
