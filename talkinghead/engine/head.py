@@ -59,6 +59,7 @@ from talkinghead.places import check_apart
 if TYPE_CHECKING:
     from talkinghead.engine.manifest import Manifest
     from talkinghead.face import FaceOptions
+    from talkinghead.media.transform import Turn
     from talkinghead.media.writer import EncodeInfo
 
 STREAM_HOURS = 24
@@ -168,6 +169,8 @@ class Avatar:
     fallbacks: tuple[str, ...] = ()
     cache: Cache | None = None
     """Where slow results about this face are kept, as it was prepared; None: the user's cache folder."""
+    turn: Turn | None = None
+    """What set the face upright: `source` and `track` are turned by it, and finished frames are turned back."""
 
 
 @dataclass(frozen=True)
@@ -533,7 +536,7 @@ class Head(ABC, Generic[AvatarT, WindowT]):
         for stage in stages:
             if stage.name not in STAGES:
                 raise RuntimeError(f"{stage.name!r} is no stage of the vocabulary: {', '.join(STAGES)}")
-        return stages
+        return stages if avatar.turn is None else [*stages[:-1], _turned_back(stages[-1], avatar.turn.undone)]
 
 
 AnyHead = Head[Any, Any]
@@ -575,6 +578,15 @@ class _SinkClock:
     def freeze(self) -> StageTime:
         end = self._stopped if self._stopped is not None else time.perf_counter()
         return StageTime(self._name, max(0.0, end - self._started - self._wait_s), self._wait_s, 0.0, self._items)
+
+
+def _turned_back(stage: Stage, turn: Turn) -> Stage:
+    """The last stage of a run, with its finished frames turned."""
+
+    def run(items: Iterator[Any]) -> Iterator[Any]:
+        return (turn.apply(frame) for frame in stage.run(items))
+
+    return replace(stage, run=run)
 
 
 def _slow(source_fps: Fraction, fps: Fraction) -> str:

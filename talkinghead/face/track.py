@@ -25,6 +25,7 @@ from talkinghead.face.detections import DetectionLog, detect_faces
 from talkinghead.face.detectors import Detector, load_detector
 from talkinghead.face.detectors.base import DeepDetector, settle
 from talkinghead.face.detectors.options import FaceOptions
+from talkinghead.face.gaps import HOLD_S, nearest_rows, short_gaps, without_absent, without_face, without_guesses
 from talkinghead.face.identity import choose_identity, crowded_look, overlap
 from talkinghead.files import cache_key
 
@@ -39,8 +40,6 @@ SIZE_WINDOW = 3
 """Width and height are smoothed over this many times the window of the position: a head moves faster than it
 grows, and a box that breathes with the mouth unsettles everything that is drawn into it."""
 _BISQUARE = 4.685
-HOLD_S = 0.5
-"""Longest gap over which a face is held: a hand before it, a blurred frame. After more the person has gone."""
 _ROBUST_ROUNDS = 2
 
 
@@ -261,21 +260,12 @@ def fill_gaps(values: FloatArray, shots: IntArray | None = None) -> FloatArray:
     present: NDArray[np.bool_] = np.logical_not(np.isnan(values.reshape(n, -1)).any(axis=1))
     if not present.any():
         raise ValueError("there is nothing to fill from")
-    earlier, later = _nearest(present)
+    earlier, later = nearest_rows(present)
     groups = np.zeros(n, np.int32) if shots is None else shots
     earlier_fits = (earlier >= 0) & (groups[np.maximum(earlier, 0)] == groups)
     later_fits = (later < n) & (groups[np.minimum(later, n - 1)] == groups)
     source = np.where(earlier_fits, earlier, np.where(later_fits, later, np.where(earlier >= 0, earlier, later)))
     return values[source]
-
-
-def _nearest(present: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """[n] the row itself or the nearest earlier one that is present, else -1; the same later, else n."""
-    n = len(present)
-    rows = np.arange(n)
-    earlier = np.maximum.accumulate(np.where(present, rows, -1))
-    later = np.minimum.accumulate(np.where(present, rows, n)[::-1])[::-1]
-    return earlier, later
 
 
 def finish_track(
@@ -300,7 +290,7 @@ def finish_track(
     final = status.copy()
     if no_face == "hold":
         final[short_gaps(status, track.shots, hold_frames)] = FaceStatus.HELD
-    final = _without_guesses(final, track.shots)
+    final = without_guesses(final, track.shots)
     padded = round_box(pad_box(boxes, padding))
     points = None if track.key_points is None else fill_gaps(track.key_points, track.shots)
     return FaceTrack(
@@ -309,45 +299,8 @@ def finish_track(
         scores=np.where(status == FaceStatus.DETECTED, track.scores, 0).astype(np.float32),
         key_points=points,
         detector=detector,
-        notes=_without_face(final),
+        notes=without_face(final),
     )
-
-
-def short_gaps(status: NDArray[np.uint8], shots: IntArray, longest: int | None) -> NDArray[np.bool_]:
-    """[n] whether a frame lies in a run of MISSING frames of one shot that is to be held.
-
-    Args:
-        longest: frames of a run; None for any. A shot without a face has nothing to hold.
-    """
-    missing: NDArray[np.bool_] = status == FaceStatus.MISSING
-    if longest is None:
-        return missing
-    held = np.zeros(len(status), bool)
-    edges = np.flatnonzero(np.diff(missing.astype(np.int8)) | np.diff(shots)) + 1
-    for start, stop in itertools.pairwise([0, *edges.tolist(), len(status)]):
-        if start < stop and missing[start] and stop - start <= longest:
-            held[start:stop] = not missing[shots == shots[start]].all()
-    return held
-
-
-def _without_guesses(status: NDArray[np.uint8], shots: IntArray) -> NDArray[np.uint8]:
-    """Statuses in which frames beside a gap that were not looked at belong to it: the face may have gone already."""
-    missing = status == FaceStatus.MISSING
-    guessed = status == FaceStatus.INTERPOLATED
-    gone = np.zeros(len(status), bool)
-    for beside in _nearest(~guessed):
-        there = np.clip(beside, 0, len(status) - 1)
-        gone |= (beside == there) & missing[there] & (shots[there] == shots)
-    return np.where(guessed & gone, FaceStatus.MISSING, status).astype(np.uint8)
-
-
-def _without_face(status: NDArray[np.uint8]) -> tuple[str, ...]:
-    """How many frames are drawn without a face in them, or left alone, as a sentence."""
-    held, passed = (int((status == kind).sum()) for kind in (FaceStatus.HELD, FaceStatus.MISSING))
-    if not held + passed:
-        return ()
-    parts = [f"{held} take the face's last place"] * (held > 0) + [f"{passed} are left as they are"] * (passed > 0)
-    return (f"No face was found in {held + passed} of {len(status)} frames: {' and '.join(parts)}.",)
 
 
 def track_faces(
@@ -403,6 +356,8 @@ def track_faces(
         hold_frames=round(HOLD_S * float(source.fps or 25)),
         detector=described,
     )
+    if options.no_face == "hold":
+        finished = without_absent(source, finished, track.shots)
     return replace(finished, network=detector.network if looked else None, fallbacks=fallbacks)
 
 

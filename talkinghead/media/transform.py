@@ -42,6 +42,11 @@ class Turn:
         own = -self.degrees if other.mirror else self.degrees
         return Turn(self.mirror != other.mirror, (own + other.degrees) % 360)
 
+    @property
+    def undone(self) -> Turn:
+        """The turn that takes this one back."""
+        return Turn(self.mirror, self.degrees if self.mirror else -self.degrees % 360)
+
     def apply(self, frame: Frame) -> Frame:
         """The turned picture; the same array if there is nothing to do."""
         if self.mirror:

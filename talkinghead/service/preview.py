@@ -144,7 +144,8 @@ def preview(
     source: Frame | None = None
     mask: NDArray[np.bool_] | None = None
     with closing(_frames(head, avatar, speech, options, cancel)) as frames:
-        for index, frame in enumerate(frames):
+        for index, finished in enumerate(frames):
+            frame = finished if avatar.turn is None else avatar.turn.apply(finished)  # upright, as its source is
             if index == wanted:
                 result = frame
             if avatar.source is None:

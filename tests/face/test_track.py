@@ -25,7 +25,8 @@ from talkinghead.face import (
     track_faces,
 )
 from talkinghead.face.detections import is_cut, thumbnail
-from talkinghead.face.track import short_gaps, smooth_series
+from talkinghead.face.gaps import short_gaps
+from talkinghead.face.track import smooth_series
 
 RAW = FaceOptions(smoothing=0)
 D, N, H, M = FaceStatus.DETECTED, FaceStatus.INTERPOLATED, FaceStatus.HELD, FaceStatus.MISSING

@@ -67,7 +67,8 @@ class VisemeHead(Head[VisemeAvatar, MouthRow]):
         self.enhancement = Enhancement(self.config, options)
 
     def open_avatar(self, source: str | Path | Frame, options: PrepareOptions, run: RunContext) -> VisemeAvatar:
-        from talkinghead.face import FaceOptions, track_faces
+        from talkinghead.face import FaceOptions, load_detector, track_faces
+        from talkinghead.face.upright import stood_up, turned_note
         from talkinghead.media import FrameOptions, open_frames
         from talkinghead.media.arrays import ArraySource
 
@@ -83,9 +84,14 @@ class VisemeHead(Head[VisemeAvatar, MouthRow]):
         faces = options.faces or FaceOptions()
         if faces.every is None and faces.no_face != "fail":
             faces = replace(faces, every=DETECT_EVERY)
+        size, detector = frames.size, load_detector(faces)
+        frames, turn = stood_up(frames, detector, cache=run.cache, stop=stop)
+        if turn is not None:
+            run.warn(turned_note(turn))
         track = track_faces(
             frames,
             faces,
+            detector=detector,
             cache=run.cache,
             progress=lambda done, total: run.tell("detect-faces", done, total),
             stop=stop,
@@ -98,7 +104,7 @@ class VisemeHead(Head[VisemeAvatar, MouthRow]):
             StageTime("detect-faces", tracked - opened, 0.0, 0.0, len(track)),
             StageTime("analyse-face", done - tracked, 0.0, 0.0, len(track)),
         )
-        return replace(avatar, times=times)
+        return replace(avatar, times=times, size=size, turn=turn)
 
     def listener(
         self,

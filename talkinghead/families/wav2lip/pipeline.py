@@ -110,6 +110,7 @@ class Wav2LipHead(Head[Wav2LipAvatar, Windows]):
         changes the smoothing of the last boxes: give the speech with the options for results that equal the published.
         """
         from talkinghead.face import FaceOptions, load_detector
+        from talkinghead.face.upright import stood_up, turned_note
         from talkinghead.media import FrameOptions, open_frames
         from talkinghead.media.arrays import ArraySource
 
@@ -131,17 +132,23 @@ class Wav2LipHead(Head[Wav2LipAvatar, Windows]):
 
         started = time.perf_counter()
         chosen = tuple(sorted(self.config.sounds()))
+        size, turn = frames.size, None
         if self.compat:
             tracks = published_track(frames, faces, stop=count, cache=run.cache, selections=chosen, progress=told)
         else:
+            detector = load_detector(faces)
+            frames, turn = stood_up(frames, detector, cache=run.cache, stop=count)
+            if turn is not None:
+                run.warn(turned_note(turn))
             tracks = several_tracks(
-                frames, faces, load_detector(faces), stop=count, cache=run.cache, selections=chosen, progress=told
+                frames, faces, detector, stop=count, cache=run.cache, selections=chosen, progress=told
             )
         track_s = time.perf_counter() - started
         return Wav2LipAvatar(
             source=frames,
             track=tracks[0],
-            size=frames.size,
+            size=size,
+            turn=turn,
             fps=frames.fps,
             num_frames=count,
             times=(StageTime("open-face", opened_s, 0.0, 0.0, 1), StageTime("detect-faces", track_s, 0.0, 0.0, count)),

@@ -208,3 +208,15 @@ def test_the_report_names_the_network_that_found_the_face(avatar: VisemeAvatar, 
     assert report.fallbacks == track.fallbacks
     box = head().render(avatar, speech(), tmp_path / "v.mp4").report
     assert [run.name for run in box.networks] == ["animator"]
+
+
+def test_a_face_that_was_set_upright_stands_as_before_in_the_video(avatar: VisemeAvatar) -> None:
+    """Finished frames are turned back, into the size that the avatar tells."""
+    from talkinghead.media.transform import Turn
+
+    loaded = head(idle_motion=False)
+    turned = replace(avatar, turn=Turn(degrees=90), size=avatar.size[::-1])
+    upright = list(loaded.frames(avatar, speech()))
+    lying = list(loaded.frames(turned, speech()))
+    assert len(upright) == len(lying)
+    assert all(np.array_equal(np.rot90(a), b) for a, b in zip(upright, lying, strict=True))
