@@ -236,7 +236,7 @@ class Restorer:
             self._moved = True
         size = (self.file.input_px, self.file.input_px)
         seen = [cv2.resize(crop, size, interpolation=cv2.INTER_AREA) for crop in crops]
-        pictures = torch.from_numpy(np.stack(seen)).to(place.device).permute(0, 3, 1, 2)
+        pictures = torch.from_numpy(np.stack(seen)).to(place.device).permute(0, 3, 1, 2).contiguous()
         half = place.precision != "float32"
         kind = place.device.partition(":")[0]
         with torch.inference_mode(), torch.autocast(kind, DTYPES[place.precision] if half else None, enabled=half):
