@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 from talkinghead.bounds import Between, check_fields
 
+OFF = "off"
+
 
 @dataclass(frozen=True)
 class EnhanceConfig:
@@ -15,7 +17,7 @@ class EnhanceConfig:
 
     enhance: Path | None = None
     """Sharpen the face with this network (extra enhance): GFPGAN, RestoreFormer, or an upscaler such as Real-ESRGAN; a
-    file, or a name of the model store."""
+    file, or a name of the model store. "off" and the default: none."""
     enhance_strength: Annotated[float, Between(0, 1)] = 0.8
     """How much of what the network adds is shown; 0 leaves the frame as it is."""
     enhance_area: Literal["lower", "face"] = "lower"
@@ -26,3 +28,8 @@ class EnhanceConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+    @property
+    def network(self) -> Path | None:
+        """`enhance`, or None where nothing is to be sharpened."""
+        return None if self.enhance is None or str(self.enhance) == OFF else self.enhance

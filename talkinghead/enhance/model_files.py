@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from talkinghead.weights.catalogue import CatalogueEntry, Licence
 from talkinghead.weights.checkpoint import Checkpoint
 from talkinghead.weights.kinds import Kind
+from talkinghead.weights.store import records
 
 _GFPGAN = "https://github.com/TencentARC/GFPGAN/releases/download"
 _ESRGAN = "https://github.com/xinntao/Real-ESRGAN/releases/download"
@@ -125,6 +127,11 @@ _LOOKS = (
     Look("an ESRGAN upscaler", ("conv_first.weight", "body.0.rdb1.conv1.weight", "conv_last.weight"), "upscaler"),
     Look("an ESRGAN upscaler", ("model.0.weight", "model.1.sub.0.RDB1.conv1.0.weight"), "upscaler"),
     Look("a compact upscaler", ("body.0.weight", "body.1.weight", "body.2.weight"), "upscaler"),
+    Look("a Wav2Lip generator, which makes faces", ("face_encoder_blocks.0.0.conv_block.0.weight",)),
+    Look("a language model", ("model.embed_tokens.weight",)),
+    Look("a language model", ("transformer.wte.weight",)),
+    Look("a language model", ("wte.weight",)),
+    Look("a text encoder", ("embeddings.word_embeddings.weight",)),
 )
 
 
@@ -132,6 +139,14 @@ def what_it_is(names: Iterable[str]) -> Look | None:
     """What a checkpoint holds, by the names of its tensors; None where it is none of these."""
     there = set(names)
     return next((look for look in _LOOKS if there.issuperset(look.marks)), None)
+
+
+def installed_networks() -> tuple[str, ...]:
+    """Names of the model store that `--enhance` takes now: none without the package that builds the networks."""
+    if importlib.util.find_spec("spandrel") is None:
+        return ()
+    kinds = {kind.name for kind in KINDS}
+    return tuple(record.name for record in records().values() if record.kind in kinds)
 
 
 def _kind(name: str, title: str) -> Kind:

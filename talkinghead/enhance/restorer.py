@@ -101,7 +101,7 @@ def read_restorer(path: Path) -> RestorerFile:
     spandrel = import_spandrel()
     found = what_it_is(checkpoint.tensors)
     if found is not None and not found.runs:
-        raise WrongCheckpoint(f"{path} is {found.title}, which does not run here.", accepted=ACCEPTED)
+        raise WrongCheckpoint(f"{path} is {found.title} and does not sharpen faces here.", accepted=ACCEPTED)
     _check_values(checkpoint.tensors, path)
     try:
         model = spandrel.MAIN_REGISTRY.load(_state(checkpoint.tensors))
@@ -183,11 +183,12 @@ class Restorer:
         """Where and how precisely it runs; until it is decided, the first way."""
         return self._verdict or Verdict(self._places[0])
 
-    def settle(self, crop: Frame, store: ArrayStore) -> float:
-        """Decide how precisely it runs: reduced only where this crop stays what it is in float32.
+    def first(self, crop: Frame, store: ArrayStore) -> tuple[Frame, float]:
+        """Sharpen the first crop of a job, and decide before how precisely: reduced only where this crop stays what it
+        is in float32.
 
         Returns:
-            Seconds that one crop takes from now on, measured.
+            What was made, and the seconds that one crop takes here, measured.
         """
         if self._verdict is None:
             self._verdict = first_faithful(
@@ -197,10 +198,11 @@ class Restorer:
                 weights_sha256=lambda: self.file.file_hash.hex,
                 store=store,
             )
-        self.restore([crop])  # opens and warms what runs; the next call takes what all others take
+        if self.verdict.placement.device != "cpu":
+            self.restore([crop])  # a GPU chooses its kernels once, which takes longer than the crop
         started = time.perf_counter()
-        self.restore([crop])
-        return time.perf_counter() - started
+        (made,) = self.restore([crop])
+        return made, time.perf_counter() - started
 
     def restore(self, crops: Sequence[Frame]) -> list[Frame]:
         """Sharpened crops.

@@ -67,8 +67,8 @@ class Enhancement:
     def __init__(self, config: EnhanceConfig, options: LoadOptions) -> None:
         self._config = config
         self._restorer: Restorer | None = None
-        if config.enhance is not None:
-            self._restorer = Restorer(read_restorer(find_restorer(config.enhance)), options.device, options.precision)
+        if config.network is not None:
+            self._restorer = Restorer(read_restorer(find_restorer(config.network)), options.device, options.precision)
 
     @property
     def works(self) -> bool:
@@ -169,7 +169,9 @@ class _Job:
     def _restored(self, crops: Sequence[_Crop]) -> dict[bytes, Frame]:
         """The network's crops by their marks; what is known is not computed again."""
         if crops and not self._settled:
-            self._begin(crops[0].seen)
+            self._begin(crops[0])
+            self._run.count("faces enhanced")
+            self._run.count("faces enhanced before", -1)
         found = {crop.mark: known for crop in crops if (known := self._known.find(crop.mark)) is not None}
         fresh = {crop.mark: crop.seen for crop in crops if crop.mark not in found}
         for mark, face in zip(fresh, self._restorer.restore(list(fresh.values())), strict=True):
@@ -179,9 +181,10 @@ class _Job:
         self._run.count("faces enhanced before", len(crops) - len(fresh))
         return found
 
-    def _begin(self, seen: Frame) -> None:
-        """Decide how precisely the network runs, and say what the job will take."""
-        seconds = self._restorer.settle(seen, self._run.cache)
+    def _begin(self, crop: _Crop) -> None:
+        """Decide how precisely the network runs, and say what the job will take by the first crop."""
+        made, seconds = self._restorer.first(crop.seen, self._run.cache)
+        self._known.keep(crop.mark, made)
         for sentence in self._restorer.verdict.refused:
             self._run.fall_back(sentence)
         self._run.count("microseconds to enhance a face", round(seconds * 1e6))

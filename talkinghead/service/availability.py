@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from talkinghead.engine.manifest import Manifest
+from talkinghead.engine.options import config_class
+from talkinghead.enhance.config import OFF, EnhanceConfig
+from talkinghead.enhance.model_files import installed_networks
 from talkinghead.errors import TalkingHeadError
 from talkinghead.registry import FAMILIES, family, named
 
@@ -61,7 +64,14 @@ def availability(name: str, options: Mapping[str, Any] | None = None) -> Availab
             choices = named(facts.choices)(options or {})
         except TalkingHeadError as error:
             return Availability(facts, error.what, error.remedy or "", checkpoints)
-    return Availability(facts, "", "", checkpoints, choices)
+    return Availability(facts, "", "", checkpoints, {**choices, **_sharpening(facts)})
+
+
+def _sharpening(facts: Manifest) -> dict[str, tuple[str, ...]]:
+    """The networks that can sharpen what a model makes; nothing where there are none."""
+    names = installed_networks()
+    offers = issubclass(config_class(facts.config), EnhanceConfig)
+    return {"enhance": (OFF, *names)} if names and offers else {}
 
 
 def all_models(options: Mapping[str, Mapping[str, Any]] | None = None) -> tuple[Availability, ...]:

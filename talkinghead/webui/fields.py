@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from talkinghead.bounds import shown
 from talkinghead.engine.manifest import Manifest
 from talkinghead.engine.options import OptionField, config_class, option_fields
+from talkinghead.enhance.config import EnhanceConfig
 from talkinghead.errors import OptionError, choices
 
 
@@ -147,7 +148,9 @@ def model_group(facts: Manifest, names: Mapping[str, Sequence[str]]) -> FieldGro
     Args:
         names: fields whose values are names that exist now (`Availability.choices`).
     """
-    return FieldGroup("model", facts.title, offered_fields(config_class(facts.config), names=names))
+    config = config_class(facts.config)
+    idle = [] if "enhance" in names else [item.name for item in fields(EnhanceConfig)]
+    return FieldGroup("model", facts.title, offered_fields(config, names=names, leave_out=idle))
 
 
 def shared_groups() -> tuple[FieldGroup, ...]:

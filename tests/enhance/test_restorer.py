@@ -112,7 +112,8 @@ class Half(Restorer):
 
 
 def settled(restorer: Restorer, store: ArrayStore | None = None) -> str:
-    seconds = restorer.settle(CROP, store or NullCache())
+    made, seconds = restorer.first(CROP, store or NullCache())
+    assert np.array_equal(made, restorer.restore([CROP])[0])
     assert seconds > 0
     return restorer.verdict.placement.precision
 
@@ -169,9 +170,11 @@ def tensors(path: Path, *names: str) -> Path:
 
 def test_other_networks_are_named_and_refused(tmp_path: Path) -> None:
     write_safetensors(thin_weights(), tmp_path / "generator.safetensors")
-    assert "holds no network that sharpens faces" in refused(tmp_path / "generator.safetensors")
+    assert "is a Wav2Lip generator" in refused(tmp_path / "generator.safetensors")
     text = tensors(tmp_path / "text.safetensors", "model.embed_tokens.weight", "model.layers.0.mlp.up_proj.weight")
-    assert "model.embed_tokens.weight" in refused(text)
+    assert "is a language model" in refused(text)
+    other = tensors(tmp_path / "other.safetensors", "left.weight", "right.weight")
+    assert "holds no network that sharpens faces: 2 tensors (left.weight, right.weight)" in refused(other)
     codeformer = ("quantize.embedding.weight", "position_emb", "idx_pred_layer.0.weight")
     assert "S-Lab" in refused(tensors(tmp_path / "codeformer.safetensors", *codeformer))
     gpen = tensors(tmp_path / "gpen.safetensors", "ecd0.0.weight", "generator.style.1.weight")

@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch")
 
 from talkinghead import api  # noqa: E402
 from talkinghead.cli.main import main  # noqa: E402
-from talkinghead.contracts import AudioClip, FaceStatus, FaceTrack, Picture, Speech  # noqa: E402
+from talkinghead.contracts import AudioClip, FaceStatus, FaceTrack, Phone, Picture, Speech  # noqa: E402
 from talkinghead.engine.cache import NullCache  # noqa: E402
 from talkinghead.engine.context import ProgressEvent, RunContext  # noqa: E402
 from talkinghead.engine.head import LoadOptions, PrepareOptions  # noqa: E402
@@ -81,7 +81,7 @@ def test_what_is_not_the_face_stays_as_it_is_to_the_bit(sharp: Path) -> None:
 
 def test_nothing_is_done_where_nothing_is_asked(sharp: Path) -> None:
     frames = [PICTURE, 255 - PICTURE]
-    for work in (enhancement(None), enhancement(sharp, enhance_strength=0.0)):
+    for work in (enhancement(None), enhancement(Path("off")), enhancement(sharp, enhance_strength=0.0)):
         made, run = run_over(work, frames)
         assert all(np.array_equal(a, b) for a, b in zip(made, frames, strict=True))
         assert run.counters["faces enhanced"] == 0
@@ -157,14 +157,14 @@ def test_flicker_of_a_network_that_invents_is_damped(sharp: Path, monkeypatch: p
 
 
 def test_what_it_will_take_is_said_before_it_begins(sharp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Restorer, "settle", lambda *_: 1.5)
+    monkeypatch.setattr(Restorer, "first", lambda _self, crop, _store: (crop, 1.5))
     events: list[ProgressEvent] = []
     _, run = run_over(enhancement(sharp), [PICTURE] * 100, lambda index, _: (FACE,) if index < 2 else (),
                       progress=events.append)  # fmt: skip
     said = "Sharpening a face takes 1.5 s here (measured), a second of video 38 s, all 100 frames 2 minutes."
     assert [event.note for event in events if event.note] == [said]
     assert run.warnings == (said,)
-    monkeypatch.setattr(Restorer, "settle", lambda *_: 0.01)
+    monkeypatch.setattr(Restorer, "first", lambda _self, crop, _store: (crop, 0.01))
     assert run_over(enhancement(sharp), [PICTURE])[1].warnings == ()
 
 
@@ -231,8 +231,9 @@ BOX = FaceOptions(box=(40, 20, 110, 100))
 
 
 def sounding(seconds: float) -> Speech:
+    """Half a second of silence, then a voice."""
     clip = AudioClip(np.concatenate([np.zeros(8000, np.float32), speech_like(seconds)]), 16_000)
-    return Speech(clip, clip)
+    return Speech(clip, clip, phones=(Phone(0, 0.5, "SIL"), Phone(0.5, 0.5 + seconds, "AA")))
 
 
 def frames_of(model: str, source: Any, said: Speech, **family: Any) -> list[np.ndarray]:
