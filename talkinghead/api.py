@@ -88,12 +88,12 @@ def listen(
     return speech_input.listen(sound, start_s=start_s, duration_s=duration_s, phones=phones, face=face)
 
 
-def say(text: str, *, lang: str = "en", voice: str | None = None, engine: str = "auto", speed: float = 1.0) -> Speech:
+def say(text: str, *, lang: str = "auto", voice: str | None = None, engine: str = "auto", speed: float = 1.0) -> Speech:
     """Speak a text; what comes out can be given to `render`, `frames` and `generate` as the audio.
 
     Args:
         text: what to say; long texts are spoken sentence by sentence.
-        lang: language, such as "en", "de" or "zh".
+        lang: language, such as "en", "de" or "zh"; "auto" goes by the text's letters, and Latin ones are English.
         voice: a variant of espeak-ng ("f2"), or a Piper voice file (.onnx).
         engine: "auto", "espeak" (offline), "gtts" (online: the text is sent to Google) or "piper".
         speed: pace; 2 is double.

@@ -41,7 +41,7 @@ def say(
     """
     from talkinghead.files import PendingOutput, write_bytes
     from talkinghead.service.planning import given_text
-    from talkinghead.speech import open_voice, speak, write_speech
+    from talkinghead.speech import speak, voice_for, write_speech
 
     if voices:
         _show_voices(json_output)
@@ -51,7 +51,9 @@ def say(
     voice = given.of(SPEECH).get("voice")
     check_apart([output, phones], [voice])  # the voice of piper is a file
     words = given_text(text, text_file, getattr(sys.stdin, "buffer", None))
-    chosen = open_voice(build_config(SpeechOptions, given.of(SPEECH), owner="Speech"))
+    chosen, notes = voice_for(words, build_config(SpeechOptions, given.of(SPEECH), owner="Speech"))
+    for note in notes:
+        console.note(note)
     if phones is not None:
         if chosen.engine != "espeak":
             raise OptionError(
@@ -65,7 +67,7 @@ def say(
     if json_output:
         console.print_json(
             {"output": str(output), "seconds": seconds, "engine": chosen.engine, "voice": chosen.name,
-             "phones": None if found is None else len(found)}
+             "lang": chosen.lang, "phones": None if found is None else len(found), "notes": list(notes)}
         )  # fmt: skip
         return
     exact = f", {len(found)} sounds with exact times" if found is not None else ""

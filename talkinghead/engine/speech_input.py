@@ -96,4 +96,9 @@ def say(
     from talkinghead.speech import say as speak_whole
 
     spoken = speak_whole(text, options, progress=progress)
-    return Speech(clip=resample_clip(spoken.clip, SPEECH_RATE_HZ), soundtrack=spoken.clip, phones=spoken.phones)
+    return Speech(
+        clip=resample_clip(spoken.clip, SPEECH_RATE_HZ),
+        soundtrack=spoken.clip,
+        phones=spoken.phones,
+        warnings=spoken.notes,
+    )

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 from talkinghead.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from talkinghead.speech.engines import EngineStatus, available_engines, open_voice, say, speak, write_speech
+    from talkinghead.speech.engines import (
+        EngineStatus,
+        available_engines,
+        open_voice,
+        say,
+        speak,
+        voice_for,
+        write_speech,
+    )
     from talkinghead.speech.options import MAX_CHARACTERS, SpeechOptions
     from talkinghead.speech.sentences import split_sentences
     from talkinghead.speech.voice import Spoken, Voice
@@ -27,6 +35,7 @@ _HOME = {
     "say": "engines",
     "speak": "engines",
     "split_sentences": "sentences",
+    "voice_for": "engines",
     "write_speech": "engines",
 }
 
@@ -41,6 +50,7 @@ __all__ = [
     "say",
     "speak",
     "split_sentences",
+    "voice_for",
     "write_speech",
 ]
 

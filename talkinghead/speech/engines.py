@@ -16,6 +16,7 @@ from talkinghead.contracts import AudioClip, Phone
 from talkinghead.errors import BackendError, OptionError
 from talkinghead.speech.options import SpeechOptions
 from talkinghead.speech.piper import is_voice_file
+from talkinghead.speech.script import AUTO, CLEAR_SHARE, base_language, notice_language, script_shares
 from talkinghead.speech.sentences import split_sentences
 from talkinghead.speech.voice import Spoken, Voice
 
@@ -72,16 +73,55 @@ def available_engines() -> list[EngineStatus]:
     return rows
 
 
-def open_voice(options: SpeechOptions) -> Voice:
-    """The voice that the options ask for.
+def voice_for(text: str, options: SpeechOptions) -> tuple[Voice, tuple[str, ...]]:
+    """The voice that the options ask for, in the language of the text where they leave it open.
 
-    "auto" is piper for a voice file, else espeak; there is no other engine in its place when it is missing.
+    Returns:
+        The voice, and what the user should know about its language, as sentences.
+    Raises:
+        InputError: the language is left open, and the text mixes letters of several. And as `open_voice`.
+    """
+    asked = options.lang.strip().lower()
+    if asked != AUTO:
+        voice = open_voice(options)
+        return voice, _mismatch(voice, base_language(asked), f"{options.lang} was asked for")
+    if is_voice_file(options.voice):
+        voice = open_voice(options)
+        # A voice of another alphabet cannot read the text; within an alphabet the file knows best.
+        shares = script_shares(text)
+        noticed = notice_language(text) if max(shares.values(), default=0.0) >= CLEAR_SHARE else None
+        if noticed is None or noticed.lang == "en":
+            return voice, ()
+        return voice, _mismatch(voice, base_language(noticed.lang), f"the text is in {noticed.script} letters")
+    noticed = notice_language(text)
+    try:
+        voice = open_voice(replace(options, lang=noticed.lang))
+    except OptionError as error:
+        if not noticed.note:
+            raise
+        raise OptionError(
+            f"The text is in {noticed.script} letters. {error.what}", remedy="--lang, or another --engine"
+        ) from error
+    return voice, (noticed.note,) if noticed.note else ()
+
+
+def _mismatch(voice: Voice, wanted: str, why: str) -> tuple[str, ...]:
+    if voice.engine != "piper" or not voice.lang or base_language(voice.lang) == wanted:
+        return ()
+    return (f"The voice {voice.name} speaks {voice.lang}, and {why}: it may be hard to understand.",)
+
+
+def open_voice(options: SpeechOptions) -> Voice:
+    """The voice that the options ask for; English where they leave the language open.
+
+    The engine "auto" is piper for a voice file, else espeak; there is no other in its place when it is missing.
 
     Raises:
         OptionError: no such language or voice. MissingDependency: the engine is not installed.
         BackendError: the engine does not start, or offline mode forbids it.
     """
     engine = options.engine
+    lang = "en" if options.lang.strip().lower() == AUTO else options.lang
     if engine == "auto":
         engine = "piper" if is_voice_file(options.voice) else "espeak"
     if engine == "piper":
@@ -97,10 +137,10 @@ def open_voice(options: SpeechOptions) -> Voice:
 
         if options.voice is not None:
             raise OptionError("The engine gtts has one voice for each language.", remedy="leave --voice out")
-        return GoogleVoice(options.lang, options.speed)
+        return GoogleVoice(lang, options.speed)
     from talkinghead.speech.espeak import EspeakVoice
 
-    return EspeakVoice(options.lang, options.voice, options.speed)
+    return EspeakVoice(lang, options.voice, options.speed)
 
 
 def speak(
@@ -118,7 +158,7 @@ def speak(
         InputError: nothing to say, or too long. And as `open_voice`.
     """
     sentences = split_sentences(text)
-    chosen = voice or open_voice(options or SpeechOptions())
+    chosen = voice or voice_for(text, options or SpeechOptions())[0]
     return _speak(chosen, sentences, progress)
 
 
@@ -141,11 +181,13 @@ def _speak(voice: Voice, sentences: list[str], progress: Progress | None) -> Ite
 
 def say(text: str, options: SpeechOptions | None = None, *, progress: Progress | None = None) -> Spoken:
     """Say a text and give it whole: the pieces of `speak`, joined; phones count from the beginning of all."""
+    split_sentences(text)  # what cannot be said is refused before a voice is opened
+    voice, notes = voice_for(text, options or SpeechOptions())
     joined = _Joiner()
-    parts = [joined.add(piece) for piece in speak(text, options, progress=progress)]
+    parts = [joined.add(piece) for piece in speak(text, progress=progress, voice=voice)]
     samples = np.concatenate(parts)
     del parts
-    return Spoken(AudioClip(samples, joined.sample_rate_hz), joined.phones(), text)
+    return Spoken(AudioClip(samples, joined.sample_rate_hz), joined.phones(), text, notes)
 
 
 class _Joiner:

@@ -264,14 +264,14 @@ class EspeakVoice:
     def __init__(self, lang: str, variant: str | None = None, speed: float = 1.0) -> None:
         self._library = library()
         self.sample_rate_hz = self._library.sample_rate_hz
-        self.code = language_code(lang, self._library.languages())
+        self.lang = language_code(lang, self._library.languages())
         known = variants(self._library)
         if variant is not None and known and variant not in known:
             raise OptionError(
                 f"espeak-ng has no voice {variant!r}.", accepted=choices(known), remedy="leave it out for the usual one"
             )
-        self.name = self.code if variant is None else f"{self.code}+{variant}"
-        file = self._library.languages()[self.code]
+        self.name = self.lang if variant is None else f"{self.lang}+{variant}"
+        file = self._library.languages()[self.lang]
         self._file = file if variant is None else f"{file}+{variant}"
         self.words_per_minute = max(_RATE_MIN, round(WORDS_PER_MINUTE * speed))
         with self._library.lock:

@@ -73,6 +73,7 @@ class GoogleVoice:
             raise OptionError(f"gTTS cannot speak at speed {speed}.", accepted="1, or 0.5 for its slow voice")
         self._gtts = _import()
         self.name = language_code(lang, languages())
+        self.lang = self.name
         self._slow = speed == 0.5
 
     def speak(self, sentence: str) -> Spoken:

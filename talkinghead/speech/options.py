@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
 
 from talkinghead.bounds import Between, Length, check_fields
+from talkinghead.speech.script import AUTO
 
 MAX_CHARACTERS = 100_000
 """Longest text: nearly two hours of speech."""
@@ -19,8 +20,9 @@ ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 class SpeechOptions:
     """How a text is spoken."""
 
-    lang: Annotated[str, Length(40)] = "en"
-    """Language, such as en, en-gb, de, fr, es, ja, zh."""
+    lang: Annotated[str, Length(40)] = AUTO
+    """Language, such as en, en-gb, de, fr, es, ja, zh. auto goes by the letters of the text: Chinese, Japanese, Korean,
+    Cyrillic, Arabic and other letters tell their language, Latin ones are read as English."""
     voice: str | None = None
     """Voice of the engine: a variant of espeak-ng (f2, m3, croak), or a Piper voice file (.onnx)."""
     engine: EngineChoice = "auto"

@@ -47,7 +47,7 @@ class PiperVoice:
                 "A Piper voice needs the package 'piper', which is not installed.", remedy="pip install piper-tts"
             ) from error
         check_onnx_file(path, error=OptionError, accepted="a voice of Piper")
-        read_json(config, error=OptionError, accepted="the settings of a voice of Piper")
+        self.lang = _language(read_json(config, error=OptionError, accepted="the settings of a voice of Piper"))
         try:
             self._voice: Any = module.PiperVoice.load(str(path))
             self._config: Any = module.SynthesisConfig(length_scale=1.0 / speed) if speed != 1.0 else None
@@ -65,3 +65,12 @@ class PiperVoice:
         rate = self.sample_rate_hz or 22_050
         samples = np.concatenate([*parts, np.zeros(rate // 5, np.float32)])
         return Spoken(AudioClip(np.clip(samples, -1, 1).astype(np.float32), rate), None, sentence)
+
+
+def _language(settings: Any) -> str:
+    """The language that a voice's settings name, or an empty text."""
+    for part, name in (("language", "code"), ("espeak", "voice")):
+        found = settings.get(part) if isinstance(settings, dict) else None
+        if isinstance(found, dict) and isinstance(found.get(name), str):
+            return str(found[name])
+    return ""

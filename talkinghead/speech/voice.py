@@ -18,6 +18,8 @@ class Spoken:
     """From 0 to the end of the clip without holes, ARPAbet; None where the engine does not tell."""
     text: str
     """What is said."""
+    notes: tuple[str, ...] = ()
+    """What the user should know about the language that was taken, as sentences."""
 
 
 @runtime_checkable
@@ -31,6 +33,10 @@ class Voice(Protocol):
     @property
     def name(self) -> str:
         """The voice that was chosen, for the report."""
+
+    @property
+    def lang(self) -> str:
+        """Code of the language that it speaks; empty where that is not known."""
 
     @property
     def sample_rate_hz(self) -> int | None:

@@ -24,7 +24,7 @@ def add_endpoints(studio: Studio) -> None:
         sound = gr.File(label="sound")
         text = gr.Textbox("", label="text")
         lang, voice, engine = (
-            gr.Textbox("en", label="lang"),
+            gr.Textbox("auto", label="lang"),
             gr.Textbox("", label="voice"),
             gr.Textbox("auto", label="engine"),
         )
@@ -70,7 +70,7 @@ class _Endpoints:
         face: str | None = None,
         sound: str | None = None,
         text: str = "",
-        lang: str = "en",
+        lang: str = "auto",
         voice: str = "",
         engine: str = "auto",
         speed: float = 1.0,
@@ -134,7 +134,7 @@ class _Endpoints:
         self,
         request: gr.Request,
         text: str = "",
-        lang: str = "en",
+        lang: str = "auto",
         voice: str = "",
         engine: str = "auto",
         speed: float = 1.0,

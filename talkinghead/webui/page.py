@@ -93,7 +93,7 @@ def _sound(given: Mapping[str, Any]) -> Path | SpokenText:
     if given["sound_from"] == TEXT:
         return said(
             str(given["text"] or ""),
-            str(given["lang"] or "en"),
+            str(given["lang"] or "auto"),
             given["voice"] or None,
             str(given["engine"] or "auto"),
             _number(given["speed"], 1.0),
@@ -222,7 +222,10 @@ class _Page:
             codes = {code for engine in usable for code in engine.languages}
             with gr.Row():
                 named["lang"] = gr.Dropdown(
-                    language_choices(codes) or [("English (en)", "en")], value="en", label="Language", min_width=130
+                    [("By its letters", "auto"), *(language_choices(codes) or [("English (en)", "en")])],
+                    value="auto",
+                    label="Language",
+                    min_width=130,
                 )
                 voices = [("Usual", "")] + [(name, name) for engine in usable for name in engine.variants]
                 named["voice"] = gr.Dropdown(voices, value="", label="Voice", min_width=110)

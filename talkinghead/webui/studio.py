@@ -115,7 +115,9 @@ class Order:
             raise OptionError("The options are of another form.", accepted='{"model": {"strength": 1.2}}')
 
 
-def said(text: str, lang: str = "en", voice: str | None = None, engine: str = "auto", speed: float = 1.0) -> SpokenText:
+def said(
+    text: str, lang: str = "auto", voice: str | None = None, engine: str = "auto", speed: float = 1.0
+) -> SpokenText:
     """What a visitor wants to be spoken.
 
     Raises:

@@ -118,9 +118,9 @@ def test_speed_voice_and_language() -> None:
     assert slow > 1.6 * fast
     usual, other = (say(text, SpeechOptions(voice=voice)).clip.samples for voice in (None, "f2"))
     assert usual.shape != other.shape or not np.array_equal(usual, other)
-    assert EspeakVoice("en-GB").code == "en-gb"
-    assert EspeakVoice("de_AT").code == "de"
-    assert EspeakVoice("zh").code == "cmn"
+    assert EspeakVoice("en-GB").lang == "en-gb"
+    assert EspeakVoice("de_AT").lang == "de"
+    assert EspeakVoice("zh").lang == "cmn"
 
 
 def test_threads_take_turns() -> None:
