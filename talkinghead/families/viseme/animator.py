@@ -9,9 +9,10 @@ import numpy as np
 from talkinghead.contracts import FaceStatus, FloatArray, Frame, FrameSource, MouthMotion
 from talkinghead.engine.head import Avatar
 from talkinghead.families.viseme.analyse import FacePath
-from talkinghead.families.viseme.compose import Face, FinePicture, Pose, animate
+from talkinghead.families.viseme.compose import Face, Pose, animate
 from talkinghead.families.viseme.config import VisemeConfig
 from talkinghead.families.viseme.eyelids import Eye, read_lid
+from talkinghead.families.viseme.fine import FinePicture
 from talkinghead.families.viseme.geometry import EyeGeometry
 from talkinghead.families.viseme.idle import HeadPose, IdleMotion, idle_motion
 from talkinghead.families.viseme.mouth_interior import OwnTeeth, Palette, find_own_teeth, read_palette

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from talkinghead.contracts import Frame
 from talkinghead.families.viseme.eyelids import Eye, LidField, eye_reach, lash_points, lid_field, paint_lid, to_eye
-from talkinghead.families.viseme.geometry import COLUMNS, EyeGeometry, FaceGeometry, Values
-from talkinghead.families.viseme.idle import HEAD_REACH, HeadPose, head_field, head_weight
+from talkinghead.families.viseme.fine import FinePicture
+from talkinghead.families.viseme.geometry import COLUMNS, EyeGeometry, FaceGeometry, Region, Values
+from talkinghead.families.viseme.idle import HeadPose, head_field, head_region, head_weight
 from talkinghead.families.viseme.mouth_interior import OwnTeeth, Palette, paint
 from talkinghead.families.viseme.warp import (
     MouthPose,
@@ -28,31 +29,10 @@ HEAD_MARGIN = 0.15
 """Eye distances that head movement moves the mouth or an eye at most."""
 CUBIC_MAX_PIXELS = 120_000
 """Larger regions are sampled linearly: they show the face at a size where that loses nothing."""
-FINE_MAX_PIXELS = 4_000_000
-FINE_MAX_SIDE = 16_000
-"""Largest part of a picture that is kept at twice its size; sampling cannot address more than 32767 pixels."""
 TOUCHING = 0.01
 """A gap between the lips below this share of the half width is none."""
 SEAM_DARK = 0.42
 """How dark the line is that is drawn where an open source's lips are brought together."""
-
-
-@dataclass(frozen=True)
-class Region:
-    """A box of pixels, half open, that lies inside the frame and may be empty."""
-
-    x1: int
-    y1: int
-    x2: int
-    y2: int
-
-    @property
-    def is_empty(self) -> bool:
-        return self.x2 <= self.x1 or self.y2 <= self.y1
-
-    @property
-    def slices(self) -> tuple[slice, slice]:
-        return slice(self.y1, self.y2), slice(self.x1, self.x2)
 
 
 def animated_region(face: FaceGeometry, size: tuple[int, int]) -> Region:
@@ -70,29 +50,7 @@ def animated_region(face: FaceGeometry, size: tuple[int, int]) -> Region:
 
 def eye_region(eye: EyeGeometry, eye_distance: float, size: tuple[int, int]) -> Region:
     """The box that a blink can touch."""
-    return _clipped(eye.centre, eye_reach(eye, eye_distance), size)
-
-
-def head_region(face: FaceGeometry, size: tuple[int, int]) -> Region:
-    """The box that head movement can touch."""
-    centre = face.mouth.centre - 0.55 * face.eye_distance * face.mouth.down
-    return _clipped(centre, HEAD_REACH / 0.85 * face.eye_distance, size)
-
-
-def _clipped(centre: Values, radius: float, size: tuple[int, int]) -> Region:
-    low, high = np.floor(centre - radius).astype(int), np.ceil(centre + radius).astype(int) + 1
-    x1, x2 = (int(v) for v in np.clip([low[0], high[0]], 0, size[0]))
-    y1, y2 = (int(v) for v in np.clip([low[1], high[1]], 0, size[1]))
-    return Region(x1, y1, x2, y2)
-
-
-@dataclass(frozen=True, eq=False)
-class FinePicture:
-    """A part of a still picture at twice its size, so that fast linear sampling loses no sharpness."""
-
-    pixels: Frame
-    """[2 h - 1, 2 w - 1, 3] uint8; every second pixel is the picture's own."""
-    box: Region
+    return Region.around(eye.centre, eye_reach(eye, eye_distance), size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,26 +75,6 @@ class Pose:
     """0 as in the picture, 1 shut."""
     head: HeadPose | None = None
     """None: the head is left where it is, and only the parts that move are touched."""
-
-
-def fine_picture(frame: Frame, face: FaceGeometry) -> FinePicture | None:
-    """The part of a picture that head movement can touch, enlarged; None where it is so large that nothing is won."""
-    import cv2
-
-    box = head_region(face, (frame.shape[1], frame.shape[0]))
-    width, height = box.x2 - box.x1, box.y2 - box.y1
-    if box.is_empty or width * height > FINE_MAX_PIXELS or max(width, height) > FINE_MAX_SIDE:
-        return None
-    crop = np.ascontiguousarray(frame[box.slices])
-    # Corner pixels stay in place: pixel (x, y) of the picture is pixel (2 x, 2 y) of the enlarged one.
-    fine = cv2.warpAffine(
-        crop,
-        np.array([[2.0, 0.0, 0.0], [0.0, 2.0, 0.0]]),
-        (2 * width - 1, 2 * height - 1),
-        flags=cv2.INTER_LANCZOS4,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    return FinePicture(np.asarray(fine, np.uint8), box)
 
 
 def animate(frame: Frame, face: Face, pose: Pose, *, teeth: bool = True) -> Frame:
@@ -204,7 +142,7 @@ class _Layer:
         self.step = max(1, round(face.eye_distance / NODES_PER_EYE_DISTANCE))
         self.head = None if head is None else (head, size)
         # Points are kept in pixels of the picture that they are read from.
-        self.scale = np.float32(1 if fine is None else 2)
+        self.scale = np.float32(1 if fine is None else fine.factor)
         self.origin = np.zeros(2, np.float32) if fine is None else np.array([fine.box.x1, fine.box.y1], np.float32)
         step = 2 * self.step
         x, y = self.still(*node_positions(box, step))

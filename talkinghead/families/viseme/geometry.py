@@ -21,6 +21,32 @@ OPEN_MOUTH = 0.07
 """A gap between the lips above this share of the half width counts as open."""
 
 
+@dataclass(frozen=True)
+class Region:
+    """A box of pixels, half open, that lies inside the frame and may be empty."""
+
+    x1: int
+    y1: int
+    x2: int
+    y2: int
+
+    @property
+    def is_empty(self) -> bool:
+        return self.x2 <= self.x1 or self.y2 <= self.y1
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        return slice(self.y1, self.y2), slice(self.x1, self.x2)
+
+    @classmethod
+    def around(cls, centre: Values, radius: float, size: tuple[int, int]) -> Region:
+        """The square around a point, cut to a frame of (width, height)."""
+        low, high = np.floor(centre - radius).astype(int), np.ceil(centre + radius).astype(int) + 1
+        x1, x2 = (int(v) for v in np.clip([low[0], high[0]], 0, size[0]))
+        y1, y2 = (int(v) for v in np.clip([low[1], high[1]], 0, size[1]))
+        return cls(x1, y1, x2, y2)
+
+
 def gap_between(upper: Values, lower: Values, half_width: float) -> float:
     """Height of the opening between two contours [41] in the middle, in half widths."""
     middle = slice(NUM_COLUMNS // 2 - 4, NUM_COLUMNS // 2 + 5)

@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 
 from talkinghead.families.viseme.config import VisemeConfig
-from talkinghead.families.viseme.geometry import FaceGeometry, Values
+from talkinghead.families.viseme.geometry import FaceGeometry, Region, Values
 
 CLOSE_S, SHUT_S, OPEN_S = 0.085, 0.045, 0.15
 """A blink: the lid falls, rests, and rises more slowly."""
@@ -140,6 +140,12 @@ class HeadPose:
     scale: float = 0.0
     yaw: float = 0.0
     pitch: float = 0.0
+
+
+def head_region(face: FaceGeometry, size: tuple[int, int]) -> Region:
+    """The box that head movement can touch, in a frame of (width, height)."""
+    centre = face.mouth.centre - 0.55 * face.eye_distance * face.mouth.down
+    return Region.around(centre, HEAD_REACH / 0.85 * face.eye_distance, size)
 
 
 def head_weight(face: FaceGeometry, size: tuple[int, int], x: Values, y: Values) -> tuple[Values, Values]:

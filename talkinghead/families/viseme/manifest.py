@@ -16,6 +16,7 @@ MANIFEST = Manifest(
     fps=None,
     config="talkinghead.families.viseme.config:VisemeConfig",
     extra=None,
+    bench_tables="talkinghead.families.viseme.bench:tables",
     whole_sound=("the recognition of phones", "how loud the speech is at its loudest"),
     examples=(Example("portrait", "a portrait speaks"), Example("text", "a portrait reads a text", text=True)),
 )

@@ -34,9 +34,10 @@ from talkinghead.face.mesh.files import OBTAIN
 from talkinghead.face.mesh.networks import found_mesh
 from talkinghead.families.viseme.analyse import FacePath, analyse_picture, analyse_video
 from talkinghead.families.viseme.animator import VisemeAvatar, animate_frame, appearance, full_poses
-from talkinghead.families.viseme.compose import fine_picture
 from talkinghead.families.viseme.config import VisemeConfig
+from talkinghead.families.viseme.fine import fine_picture
 from talkinghead.families.viseme.geometry import COLUMNS
+from talkinghead.families.viseme.idle import head_region
 from talkinghead.families.viseme.manifest import MANIFEST
 from talkinghead.files import cache_key
 
@@ -225,7 +226,7 @@ def _analysed(
             palette=palette,
             own_teeth=own,
             eyes=lids,
-            fine=fine_picture(frame, path.at(0)),
+            fine=fine_picture(frame, head_region(path.at(0), frames.size)),
         )
 
     fps = float(frames.fps or 25)

@@ -10,8 +10,11 @@ import pytest
 
 from talkinghead.contracts import FaceStatus, FaceTrack, Frame
 from talkinghead.families.viseme.analyse import analyse_picture
-from talkinghead.families.viseme.animator import appearance
-from talkinghead.families.viseme.compose import Face, fine_picture
+from talkinghead.families.viseme.animator import VisemeAvatar, appearance
+from talkinghead.families.viseme.compose import Face
+from talkinghead.families.viseme.fine import fine_picture
+from talkinghead.families.viseme.idle import head_region
+from talkinghead.media.arrays import ArraySource
 from tests.families.viseme.faces import Drawing, draw_face
 
 Prepared = tuple[Frame, Face]
@@ -22,7 +25,8 @@ def prepare_face(frame: Frame, track: FaceTrack, *, fine: bool = False) -> Face:
     path, eyes = analyse_picture(frame, track)
     palette, own, lids = appearance([frame], path, [0], eyes)
     geometry = path.at(0)
-    return Face(geometry, palette, own, lids, fine_picture(frame, geometry) if fine else None)
+    box = head_region(geometry, (frame.shape[1], frame.shape[0]))
+    return Face(geometry, palette, own, lids, fine_picture(frame, box) if fine else None)
 
 
 @lru_cache(maxsize=32)
@@ -61,3 +65,16 @@ def astronaut_track() -> FaceTrack:
 @pytest.fixture(scope="session")
 def astronaut_face(astronaut: Frame, astronaut_track: FaceTrack) -> Face:
     return prepare_face(astronaut, astronaut_track)
+
+
+@pytest.fixture(scope="session")
+def still_avatar(astronaut: Frame, astronaut_track: FaceTrack) -> VisemeAvatar:
+    """The astronaut, ready to be moved."""
+    path, _ = analyse_picture(astronaut, astronaut_track)
+    palette, own, _ = appearance([astronaut], path, [0], None)
+    source = ArraySource([astronaut])
+    fine = fine_picture(astronaut, head_region(path.at(0), source.size))
+    return VisemeAvatar(
+        source, astronaut_track, source.size, source.fps, 1,
+        frames=source, path=path, palette=palette, own_teeth=own, fine=fine,
+    )  # fmt: skip

@@ -16,10 +16,7 @@ from talkinghead.families.viseme.compose import (
     animated_region,
     boundary_gradient_ratio,
     eye_region,
-    fine_picture,
-    head_region,
     opening_alpha,
-    sample,
 )
 from talkinghead.families.viseme.idle import HeadPose
 from talkinghead.families.viseme.warp import MouthPose
@@ -248,17 +245,3 @@ def test_head_moves_the_way_it_is_told(drawn: Drawn) -> None:
     (dx, dy), _ = cv2.phaseCorrelate(a, b, cv2.createHanningWindow(a.shape[::-1], cv2.CV_32F))
     assert dx == pytest.approx(0.04 * d, abs=0.4)
     assert dy == pytest.approx(-0.03 * d, abs=0.4)
-
-
-def test_fine_picture_interpolates_as_sharply_as_cubic(astronaut: Frame, astronaut_face: Face) -> None:
-    import cv2
-
-    fine = fine_picture(astronaut, astronaut_face.geometry)
-    assert fine is not None
-    box = head_region(astronaut_face.geometry, (512, 512))
-    xs, ys = np.meshgrid(np.arange(box.x1 + 4, box.x2 - 4), np.arange(box.y1 + 4, box.y2 - 4))
-    points = np.stack([xs + 0.5, ys + 0.5], axis=-1).astype(np.float32)
-    ours = sample(astronaut, (points - [box.x1, box.y1]).astype(np.float32) * 2, fine).astype(float)
-    linear = cv2.remap(astronaut, points, None, cv2.INTER_LINEAR).astype(float)
-    best = cv2.remap(astronaut, points, None, cv2.INTER_LANCZOS4).astype(float)
-    assert np.abs(ours - best).mean() < 0.35 * np.abs(linear - best).mean()
