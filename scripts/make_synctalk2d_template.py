@@ -16,9 +16,9 @@ from talkinghead.families.synctalk2d.procedural import write_models, write_templ
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path, help="folder to write")
-    parser.add_argument("--frames", type=int, default=50, help="template frames (default: %(default)s)")
-    parser.add_argument("--width", type=int, default=640, help="pixels (default: %(default)s)")
-    parser.add_argument("--height", type=int, default=360, help="pixels (default: %(default)s)")
+    parser.add_argument("--frames", type=int, default=100, help="template frames (default: %(default)s)")
+    parser.add_argument("--width", type=int, default=960, help="pixels (default: %(default)s)")
+    parser.add_argument("--height", type=int, default=540, help="pixels (default: %(default)s)")
     parser.add_argument("--size", choices=("328", "160"), default="328", help="network (default: %(default)s)")
     args = parser.parse_args()
     template = write_template(args.out / "template", num_frames=args.frames, width=args.width, height=args.height)

@@ -47,6 +47,7 @@ def cases(settings: BenchSettings, folder: Path) -> Sequence[BenchCase]:
     load: dict[str, Any] = {}
     if "checkpoint" not in settings.load:
         load["checkpoint"] = write_models(folder / "model")
+        load["ave_encoder"] = load["checkpoint"].parent / "audio_visual_encoder.safetensors"  # as a trained network
     size = f"{NUM_TEMPLATES} drawn templates, {settings.width}x{settings.height}"
     wanted = {key: settings.load.get(key, "auto") for key in ("backend", "device", "precision")}
     if any(value != "auto" for value in wanted.values()):

@@ -194,6 +194,8 @@ def convert(
     weights = read_generator(checkpoint)
     variant = weights.variant(None if mode == "auto" else mode)
     metadata = {"mode": variant.audio.mode, "model": f"synctalk2d.{variant.name}"}
+    if weights.hears is not None:
+        metadata["hears"] = weights.hears
     write_safetensors(weights.tensors, output, metadata=metadata, overwrite=force)
     console.say(f"{output}: {variant.name}, {len(weights.tensors)} tensors")
 
@@ -201,9 +203,9 @@ def convert(
 @app.command()
 def demo(
     output: Annotated[Path, typer.Argument(help="Folder to make."), AROUND],
-    frames: Annotated[int, Between(1, 10_000), typer.Option(help="Template frames.")] = 50,
-    width: Annotated[int, Between(64, 8_192), typer.Option(help="Pixels.")] = 640,
-    height: Annotated[int, Between(64, 8_192), typer.Option(help="Pixels.")] = 360,
+    frames: Annotated[int, Between(1, 10_000), typer.Option(help="Template frames.")] = 100,
+    width: Annotated[int, Between(64, 8_192), typer.Option(help="Pixels.")] = 960,
+    height: Annotated[int, Between(64, 8_192), typer.Option(help="Pixels.")] = 540,
     size: Annotated[str, typer.Option(help="Network: 328 or 160.")] = "328",
     force: Force = False,
 ) -> None:

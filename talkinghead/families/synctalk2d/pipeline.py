@@ -49,10 +49,11 @@ from talkinghead.families.synctalk2d.engine import SPEECH_BATCH, Engine, StateCa
 from talkinghead.families.synctalk2d.features import Features, features_of, load_array, smoothed_features
 from talkinghead.families.synctalk2d.folded import fold
 from talkinghead.families.synctalk2d.manifest import MANIFEST
+from talkinghead.families.synctalk2d.phone_features import PhoneFeatures, phone_features
 from talkinghead.families.synctalk2d.speech import SpeechListener
 from talkinghead.families.synctalk2d.template import TemplateFolder, open_template, read_image, template_order
 from talkinghead.families.synctalk2d.variants import AUDIO_VARIANTS, AudioVariant, Variant
-from talkinghead.families.synctalk2d.weights import GeneratorWeights, read_generator
+from talkinghead.families.synctalk2d.weights import PHONES, GeneratorWeights, read_generator
 
 MAX_ROWS_MISSING = 5
 """Rows that given features may be shorter than the sound: published ones lack up to three."""
@@ -342,17 +343,30 @@ class SyncTalk2DHead(Head[TemplateAvatar, FloatArray]):
         fps: Fraction,
         run: RunContext,
         *,
-        phones: tuple[Phone, ...] | None = None,  # noqa: ARG002 - the interface
+        phones: tuple[Phone, ...] | None = None,
     ) -> Listener[FloatArray]:
         def hear(clip: AudioClip) -> Heard[FloatArray]:
-            features, method = self._features(avatar.variant, clip, run)
+            said: PhoneFeatures | None = None
+            if self._hears_phones(avatar.variant):
+                said = phone_features(
+                    clip, self._num_own_frames(avatar.variant, clip), phones, run.hearing(float(clip.duration_s))
+                )
+                features, method = said.features, said.features.source
+            else:
+                features, method = self._features(avatar.variant, clip, run)
             if self.config.smooth_features:
                 features = smoothed_features(features)
             numbers = np.arange(self._num_frames(avatar.variant, clip, fps), dtype=np.int64)
             index = source_frames_at(numbers, fps, avatar.variant.audio.fps)
-            return Heard(SpeechWindows(features, index, self.config.window_edges), method)
+            windows = SpeechWindows(features, index, self.config.window_edges)
+            return Heard(windows, method, said.phones if said else None, said.notes if said else ())
 
         return WholeSound(hear)
+
+    def _hears_phones(self, variant: Variant) -> bool:
+        """A constructed network says so in its file; an encoder or features that are given come first."""
+        given = self.config.features is not None or self.config.ave_encoder is not None or self.compat
+        return self.weights.hears == PHONES and variant.audio.mode == "ave" and not given
 
     def _features(self, variant: Variant, clip: AudioClip, run: RunContext) -> tuple[Features, str]:
         """Rows of features of a sound, and where they are from."""

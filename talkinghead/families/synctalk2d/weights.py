@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -45,6 +45,8 @@ _NET_NAMES = {
 }
 """Layout C numbers the audio branch (its activations take 4 and 8)."""
 
+PHONES = "phones"
+"""What a file may state that its network hears: features that are made from recognised phones."""
 WANTED = "a generator of SyncTalk_2D or Ultralight-Digital-Human (state dict, 484 or 556 entries)"
 
 
@@ -64,6 +66,8 @@ class GeneratorWeights:
     stated_mode: str | None
     """Mode that the file itself states (a converted file does)."""
     sha256: str | None
+    hears: str | None = None
+    """PHONES where the file states that its features are made from recognised phones (a constructed file does)."""
 
     def variant(self, mode: str | None = None) -> Variant:
         """The network that these weights belong to.
@@ -271,11 +275,12 @@ def read_generator(path: str | Path) -> GeneratorWeights:
     """
     file = find_checkpoint(Path(path))
     checkpoint: Checkpoint = read_checkpoint(file)
-    stated = checkpoint.metadata.get("mode")
+    stated, hears = checkpoint.metadata.get("mode"), checkpoint.metadata.get("hears")
     with reading(file, WrongCheckpoint, what="does not hold a generator"):
-        return generator_weights(
+        weights = generator_weights(
             checkpoint.tensors,
             file,
             stated_mode=stated if isinstance(stated, str) else None,
             sha256=file_sha256(file),
         )
+    return replace(weights, hears=PHONES if hears == PHONES else None)
