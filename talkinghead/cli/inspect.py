@@ -10,7 +10,7 @@ import typer
 from talkinghead.terminal import console
 
 if TYPE_CHECKING:
-    from talkinghead.measure.inspect import Inspection
+    from talkinghead.measure.inspect import Inspection, MouthOpening
     from talkinghead.media import AudioTrack, VideoTrack
 
 
@@ -25,7 +25,8 @@ def inspect(
     """Say what a media file holds and how well it is in sync.
 
     Frames and samples are counted, not taken from the header. Offset and drift between sound and pictures are measured
-    from how the mouth opens against how loud the sound is; no model is needed.
+    from how the mouth opens against how loud the sound is; no model is needed. With the face mesh installed it says how
+    far the lips are apart, too.
     """
     from talkinghead.engine.context import ProgressEvent
     from talkinghead.measure.inspect import inspect_media
@@ -65,10 +66,20 @@ def as_text(found: Inspection) -> str:
         if faces.mean_height is not None:
             text += f"; {100 * faces.mean_height:.0f}% of the height"
         rows.append(("face", f"{text} [{faces.detector}]"))
+    if found.mouth is not None:
+        rows.append(("mouth", _mouth(found.mouth)))
     if found.sync is not None:
         rows += [("sync", line) for line in found.sync.sentences]
     rows += [("note", text) for text in (*media.warnings, *found.notes)]
     return "\n".join(f"{name:<6} {text}" for name, text in rows)
+
+
+def _mouth(mouth: MouthOpening) -> str:
+    known = 100 * mouth.known
+    return (
+        f"lips apart by {known.mean():.1f}% of the distance between the eyes in the mean, at most {known.max():.1f}%; "
+        f"closed in {100 * (mouth.closed_share or 0):.0f}% of {len(known)} frames [{mouth.landmarks}]"
+    )
 
 
 def _video(track: VideoTrack) -> str:

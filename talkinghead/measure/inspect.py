@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from talkinghead.contracts import SPEECH_RATE_HZ
+from talkinghead.contracts import SPEECH_RATE_HZ, Frame, FrameSource
+from talkinghead.measure.mouth_pixels import CLOSED, inner_lip_gaps
 
 if TYPE_CHECKING:
     from talkinghead.face import FaceOptions
@@ -41,6 +43,27 @@ class FaceCoverage:
 
 
 @dataclass(frozen=True)
+class MouthOpening:
+    """How far the lips are apart over time, by the face mesh."""
+
+    gaps: tuple[float | None, ...]
+    """Per frame: between the inner lips in the middle of the mouth, as a share of the distance between the outer
+    corners of the eyes; None where no face is seen."""
+    landmarks: str
+    """What found them."""
+
+    @property
+    def known(self) -> NDArray[np.float64]:
+        """Those of the frames with a face."""
+        return np.array([gap for gap in self.gaps if gap is not None], np.float64)
+
+    @property
+    def closed_share(self) -> float | None:
+        """Of the frames with a face."""
+        return float((self.known <= CLOSED).mean()) if len(self.known) else None
+
+
+@dataclass(frozen=True)
 class Inspection:
     """All that `talkinghead inspect` shows."""
 
@@ -49,6 +72,8 @@ class Inspection:
     """None for a file without pictures, or when it was not asked for."""
     sync: SyncEstimate | None
     """None without pictures, sound or face."""
+    mouth: MouthOpening | None = None
+    """None without the face mesh, or where it sees no face."""
     notes: tuple[str, ...] = ()
     """Why something could not be measured, as sentences."""
 
@@ -61,6 +86,7 @@ class Inspection:
             "media": self.media.to_dict(),
             "faces": faces,
             "sync": asdict(self.sync) if self.sync is not None else None,
+            "mouth": asdict(self.mouth) if self.mouth is not None else None,
             "notes": list(self.notes),
         }
 
@@ -73,6 +99,8 @@ def inspect_media(
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Inspection:
     """Look into a file, count its frames and samples, look for faces and measure audio-video offset and drift.
+
+    Where the face mesh is installed, the opening of the mouth is measured, too.
 
     Args:
         look_for_faces: False only reads the streams, which is quick.
@@ -92,10 +120,13 @@ def inspect_media(
     try:
         source = open_frames(path)
     except MediaError as error:
-        return Inspection(media, None, None, (error.what,))
+        return Inspection(media, None, None, notes=(error.what,))
     faces = face_coverage(source, options, _part(progress, "detect-faces"))
-    if media.kind != "video" or media.main_audio is None or faces.frames_with_face == 0:
+    if faces.frames_with_face == 0:
         return Inspection(media, faces, None)
+    mouth = mouth_opening(source, _part(progress, "analyse-face"))
+    if media.kind != "video" or media.main_audio is None:
+        return Inspection(media, faces, None, mouth)
 
     from talkinghead.measure.sync import estimate_sync
 
@@ -106,10 +137,32 @@ def inspect_media(
         )
         sync = estimate_sync(source, track, read_audio(path, SPEECH_RATE_HZ))
     except (MediaError, FaceError) as error:
-        return Inspection(media, faces, None, (error.what,))
+        return Inspection(media, faces, None, mouth, (error.what,))
     # Pictures and sound were both counted from their own first.
     late_s = float(sound_offset(Path(path)).seconds)
-    return Inspection(media, faces, replace(sync, lag_ms=sync.lag_ms - 1000.0 * late_s))
+    return Inspection(media, faces, replace(sync, lag_ms=sync.lag_ms - 1000.0 * late_s), mouth)
+
+
+def mouth_opening(source: FrameSource, progress: Callable[[int, int], None] | None = None) -> MouthOpening | None:
+    """The opening of the mouth in every frame, by the face mesh; None without it, or where it sees a face in less
+    than half of the frames."""
+    from talkinghead.face.mesh.networks import found_mesh
+
+    mesh = found_mesh()
+    if mesh is None:
+        return None
+
+    def frames() -> Iterator[Frame]:
+        for done, frame in enumerate(source.read(), 1):
+            yield frame
+            if progress is not None:
+                progress(done, len(source))
+
+    gaps = inner_lip_gaps(frames(), mesh)
+    if 2 * np.isnan(gaps).sum() > len(gaps):
+        return None
+    listed = tuple(None if np.isnan(gap) else round(float(gap), 4) for gap in gaps)
+    return MouthOpening(listed, f"face mesh ({mesh.files.source.name})")
 
 
 def _part(progress: Callable[[str, int, int], None] | None, what: str) -> Callable[[int, int], None] | None:

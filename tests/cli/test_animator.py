@@ -90,6 +90,7 @@ def test_inspect_a_finished_video(run, made):
         assert text in ran.out
     found = json.loads(run("inspect", made, "--json").out)
     assert found["faces"]["share"] == 1.0
+    assert found["mouth"] is None  # without the face mesh
     assert abs(found["media"]["audio_minus_video_s"]) <= 0.04
     assert set(found["sync"]) >= {"lag_ms", "confidence", "drift_ms_per_min"}
     quick = json.loads(run("inspect", made, "--json", "--no-faces").out)

@@ -17,6 +17,7 @@ from talkinghead.face import FaceOptions, track_faces
 from talkinghead.face.mesh.files import find_mesh_file
 from talkinghead.face.mesh.networks import found_mesh
 from talkinghead.face.mesh.points import NUM_POINTS, mouth_opening
+from talkinghead.measure.inspect import inspect_media
 from talkinghead.media import write_video
 from talkinghead.media.arrays import ArraySource
 
@@ -50,6 +51,24 @@ def test_the_automatic_detector_is_this_one(installed_mesh: Path, astronaut: Fra
     track = track_faces(ArraySource([astronaut]), FaceOptions())
     assert track.detector == f"mesh ({installed_mesh.name})"
     assert track.key_points is not None
+
+
+def test_the_opening_of_a_mouth_is_inspected(
+    installed_mesh: Path,
+    astronaut: Frame,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / "smile.mp4"
+    write_video(path, [astronaut, astronaut, np.zeros_like(astronaut)], fps=Fraction(25))
+    found = inspect_media(path)
+    assert found.mouth is not None
+    assert found.mouth.gaps[2] is None
+    assert found.mouth.known == pytest.approx([8 / 65] * 2, abs=0.05)
+    assert found.mouth.closed_share == 0
+    assert found.to_dict()["mouth"]["gaps"] == found.mouth.gaps
+    assert main(["inspect", str(path), "-q"]) == 0
+    assert "closed in 0% of 2 frames [face mesh (face_landmark.tflite)]" in capsys.readouterr().out
 
 
 @pytest.mark.thorough
