@@ -34,17 +34,18 @@ KNOWN = {
 """SHA-256 of the published networks, which need no trial."""
 _TRIAL = """
 import cv2, numpy
+ran, failure = False, None
 try:
     network = cv2.dnn.readNetFromTFLite(numpy.frombuffer(data, numpy.uint8))
     for side in (128, 192, 256):
         network.setInput(numpy.zeros((1, 3, side, side), numpy.float32))
         try:
             network.forward(network.getUnconnectedOutLayersNames())
-            break
-        except cv2.error as failed:
-            error = failed
-    else:
-        raise error
+            ran = True
+        except cv2.error as error:
+            failure = error
+    if not ran:
+        raise failure
 except cv2.error as error:
     sys.exit(' '.join(error.err.split()))
 """
