@@ -135,6 +135,8 @@ def test_generate_render_and_the_writers(tmp_path: Path, monkeypatch: pytest.Mon
 
 def wav2lip_steps(path: Path, other: Path, folder: Path) -> list[Callable[[], object]]:
     from talkinghead.engine.picture_steps import encode_video
+    from talkinghead.enhance.config import EnhanceConfig
+    from talkinghead.enhance.step import enhance_frames
     from talkinghead.families.wav2lip import steps
     from talkinghead.families.wav2lip.chain import ChainOptions, run_chain
     from talkinghead.service.features import extract_features
@@ -153,6 +155,7 @@ def wav2lip_steps(path: Path, other: Path, folder: Path) -> list[Callable[[], ob
         lambda: encode_video(folder / "f", path, other, force=True),
         lambda: extract_features(path, other, "ave", force=True),
         lambda: extract_features(folder / "a.wav", other, "ave", encoder=path, force=True),
+        lambda: enhance_frames(folder / "f", other, EnhanceConfig(enhance=path), force=True),
         lambda: run_chain(ChainOptions(path, path, folder, checkpoint=path)),
     ]
 
