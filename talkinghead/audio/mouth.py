@@ -53,21 +53,21 @@ class MouthConfig:
     """Factor on jaw and lip opening; 0.5 mumbles, 1.3 articulates; in [0, 2]."""
     lead_s: float = 0.01
     """How far the mouth runs ahead of the sound, as mouths do; in [-0.2, 0.2]."""
-    attack_s: float = 0.055
+    attack_s: float = 0.035
     """Reach of a phone backwards in time: anticipation."""
-    release_s: float = 0.065
+    release_s: float = 0.04
     """Reach of a phone forwards in time: carry-over."""
     edge_s: float = 0.025
     """How far within its edges a phone's pull begins to fade, at most a quarter of its length."""
-    inertia_s: float = 0.022
+    inertia_s: float = 0.018
     """Standard deviation of the smoothing that stands for the mass of jaw and lips."""
-    rounding_reach: float = 1.3
+    rounding_reach: float = 2.0
     """How much further rounding and spreading of the lips reach than opening does."""
-    close_s: float = 0.055
+    close_s: float = 0.045
     """From open to sealed lips before p, b, m."""
-    open_s: float = 0.05
+    open_s: float = 0.04
     """From sealed to open lips after p, b, m."""
-    seal_s: float = 0.045
+    seal_s: float = 0.05
     """Shortest time for which lips stay sealed at p, b, m; over one frame at 25 fps."""
     rest_s: float = 0.09
     """From open to closed lips at the beginning of a pause."""
@@ -75,6 +75,8 @@ class MouthConfig:
     """From closed to open lips at the end of a pause."""
     pause_s: float = 0.16
     """Pauses at least this long close the lips fully; shorter ones in part."""
+    seal_lift: float = 0.5
+    """Share of the jaw's drop that lips take back where they are sealed: it is hard to shut a mouth over a low jaw."""
     loudness: float = 0.6
     """How much opening follows loudness: 0 not at all, 1 fully."""
 
@@ -99,6 +101,8 @@ class MouthConfig:
         ):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive, not {getattr(self, name)}")
+        if not 0.0 <= self.seal_lift <= 1.0:
+            raise ValueError(f"seal_lift must lie in [0, 1], not {self.seal_lift}")
         if self.seal_s < 0:
             raise ValueError(f"seal_s must not be negative, not {self.seal_s}")
 
@@ -151,7 +155,7 @@ def mouth_motion(
         segments += _segments(phone, gain, depth)
     closures = [_closure(phone, config) for phone in phones if phone.label in BILABIAL]
     pauses = _pauses(phones, config)
-    tucks = [_part_of(phone, 0.1, 0.85, 0.05, 0.06) for phone in phones if phone.label in LABIODENTAL]
+    tucks = [_part_of(phone, 0.15, 0.8, 0.08, 0.09) for phone in phones if phone.label in LABIODENTAL]
     tongues = [
         (_part_of(phone, 0.1, 0.8, 0.05, 0.05), TARGETS[phone.label].tongue)
         for phone in phones
@@ -177,7 +181,7 @@ def motion_from_cues(
     closures = [
         _Contact(cue.start_s, cue.end_s, config.close_s, config.open_s, sure=True) for cue in cues if cue.shape == "A"
     ]
-    tucks = [_Contact(cue.start_s, cue.end_s, 0.05, 0.06) for cue in cues if cue.shape == "G"]
+    tucks = [_Contact(cue.start_s, cue.end_s, 0.08, 0.09) for cue in cues if cue.shape == "G"]
     tongues = [(_Contact(cue.start_s, cue.end_s, 0.05, 0.05), 0.8) for cue in cues if cue.shape == "H"]
     return _motion(segments, closures, _pauses(phones, config), tucks, tongues, fps, num_frames, config)
 
@@ -209,10 +213,11 @@ def _motion(
         tongue = np.maximum(tongue, strength * curve)
 
     # The jaw is heavy and coasts through short contacts; lips get there.
-    jaw = config.openness * _smooth(jaw * (1.0 - resting), 1.2 * sigma)
+    jaw = config.openness * _smooth(jaw * (1.0 - resting), 1.5 * sigma)
     lips = np.minimum(config.openness * _smooth(lips, sigma), jaw + 0.2) * (1.0 - resting)
     lips = np.where(tuck > 0, np.minimum(lips, 1.0 - 0.85 * tuck), lips)
     width = _smooth(width * (1.0 - resting), 1.2 * sigma)
+    jaw = jaw * (1.0 - config.seal_lift * _smooth(sealed, 1.5 * sigma))
     frame_jaw, frame_lips = per_frame(jaw), per_frame(lips)
     # Seals are judged at each frame, not averaged over it: the mean of a short closure would leave a gap.
     frame_lips = frame_lips * (1.0 - _seal_frames(closures, sealed, fps, num_frames, config.lead_s))

@@ -54,7 +54,7 @@ class ListeningConfig:
     """Of words that agree with the sounds."""
     prior_weight: float = 0.6
     """How far what is frequent is discounted for each further witness."""
-    bilabial_bonus: float = 0.8
+    bilabial_bonus: float = 2.5
     """Added for p, b, m: missing one is seen by everyone, one too many hardly."""
     sequence_weight: float = 1.5
     """Of how likely one phone follows another, and with it the cost of every change."""

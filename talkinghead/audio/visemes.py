@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 SILENCE = "SIL"
 
 
@@ -49,30 +47,30 @@ DIPHTHONGS: dict[str, tuple[str, str]] = {
     "OY": ("AO", "IH"),
 }
 CONSONANTS: dict[str, Target] = {
-    "P": Target(0.14, 0.0, 0.0, jaw_force=0.9, width_force=0.1),
-    "B": Target(0.14, 0.0, 0.0, jaw_force=0.9, width_force=0.1),
-    "M": Target(0.14, 0.0, 0.0, jaw_force=0.9, width_force=0.1),
-    "F": Target(0.16, 0.14, 0.0, tuck=1.0, jaw_force=0.9, width_force=0.2),
-    "V": Target(0.16, 0.14, 0.0, tuck=1.0, jaw_force=0.9, width_force=0.2),
-    "TH": Target(0.26, 0.28, 0.1, tongue=1.0, jaw_force=0.6),
-    "DH": Target(0.26, 0.28, 0.1, tongue=0.8, jaw_force=0.6),
-    "T": Target(0.18, 0.22, 0.15, tongue=0.2, jaw_force=0.5, width_force=0.2),
-    "D": Target(0.20, 0.24, 0.15, tongue=0.25, jaw_force=0.5, width_force=0.2),
-    "N": Target(0.22, 0.26, 0.1, tongue=0.3, jaw_force=0.4, width_force=0.2),
-    "L": Target(0.34, 0.36, 0.1, tongue=0.8, jaw_force=0.5, width_force=0.2),
-    "S": Target(0.06, 0.22, 0.35, jaw_force=0.9, width_force=0.4),
-    "Z": Target(0.06, 0.22, 0.35, jaw_force=0.9, width_force=0.4),
-    "SH": Target(0.10, 0.30, -0.50, jaw_force=0.9, width_force=0.8),
-    "ZH": Target(0.10, 0.30, -0.50, jaw_force=0.9, width_force=0.8),
-    "CH": Target(0.10, 0.28, -0.45, jaw_force=0.9, width_force=0.7),
-    "JH": Target(0.10, 0.28, -0.45, jaw_force=0.9, width_force=0.7),
-    "K": Target(0.30, 0.32, 0.05, jaw_force=0.25, width_force=0.1),
-    "G": Target(0.30, 0.32, 0.05, jaw_force=0.25, width_force=0.1),
-    "NG": Target(0.30, 0.32, 0.05, jaw_force=0.25, width_force=0.1),
-    "HH": Target(0.45, 0.45, 0.05, jaw_force=0.1, width_force=0.05),
-    "R": Target(0.26, 0.26, -0.45, jaw_force=0.5, width_force=0.6),
-    "W": Target(0.22, 0.16, -0.95, jaw_force=0.8, width_force=1.0),
-    "Y": Target(0.24, 0.28, 0.55, jaw_force=0.6, width_force=0.6),
+    "P": Target(0.14, 0.0, 0.0, jaw_force=0.3, width_force=0.1),
+    "B": Target(0.14, 0.0, 0.0, jaw_force=0.3, width_force=0.1),
+    "M": Target(0.14, 0.0, 0.0, jaw_force=0.3, width_force=0.1),
+    "F": Target(0.16, 0.14, 0.0, tuck=1.0, jaw_force=0.54, width_force=0.2),
+    "V": Target(0.16, 0.14, 0.0, tuck=1.0, jaw_force=0.54, width_force=0.2),
+    "TH": Target(0.26, 0.28, 0.1, tongue=1.0, jaw_force=0.36),
+    "DH": Target(0.26, 0.28, 0.1, tongue=0.8, jaw_force=0.36),
+    "T": Target(0.18, 0.22, 0.15, tongue=0.2, jaw_force=0.3, width_force=0.2),
+    "D": Target(0.20, 0.24, 0.15, tongue=0.25, jaw_force=0.3, width_force=0.2),
+    "N": Target(0.22, 0.26, 0.1, tongue=0.3, jaw_force=0.24, width_force=0.2),
+    "L": Target(0.34, 0.36, 0.1, tongue=0.8, jaw_force=0.3, width_force=0.2),
+    "S": Target(0.06, 0.22, 0.35, jaw_force=0.54, width_force=0.4),
+    "Z": Target(0.06, 0.22, 0.35, jaw_force=0.54, width_force=0.4),
+    "SH": Target(0.10, 0.30, -0.50, jaw_force=0.54, width_force=0.8),
+    "ZH": Target(0.10, 0.30, -0.50, jaw_force=0.54, width_force=0.8),
+    "CH": Target(0.10, 0.28, -0.45, jaw_force=0.54, width_force=0.7),
+    "JH": Target(0.10, 0.28, -0.45, jaw_force=0.54, width_force=0.7),
+    "K": Target(0.30, 0.32, 0.05, jaw_force=0.15, width_force=0.1),
+    "G": Target(0.30, 0.32, 0.05, jaw_force=0.15, width_force=0.1),
+    "NG": Target(0.30, 0.32, 0.05, jaw_force=0.15, width_force=0.1),
+    "HH": Target(0.45, 0.45, 0.05, jaw_force=0.06, width_force=0.05),
+    "R": Target(0.26, 0.26, -0.45, jaw_force=0.3, width_force=0.6),
+    "W": Target(0.22, 0.16, -0.95, jaw_force=0.48, width_force=1.0),
+    "Y": Target(0.24, 0.28, 0.55, jaw_force=0.36, width_force=0.6),
 }
 REST = Target(0.0, 0.0, 0.0, jaw_force=0.7, width_force=0.3)
 TARGETS: dict[str, Target] = {**VOWELS, **CONSONANTS, SILENCE: REST}
@@ -100,6 +98,5 @@ def is_vowel(label: str) -> bool:
 
 
 def vowel_height(label: str) -> float:
-    """Openness of a vowel in [0, 1]: 0 close (IY, UW), 1 open (AA)."""
-    parts = DIPHTHONGS.get(label, (label,))
-    return float(np.mean([VOWELS[part].jaw for part in parts]))
+    """Openness of a vowel in [0, 1]: 0 close (IY, UW), 1 open (AA); of a diphthong, of its more open part."""
+    return max(VOWELS[part].jaw for part in DIPHTHONGS.get(label, (label,)))

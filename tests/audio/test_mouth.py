@@ -93,6 +93,14 @@ def test_vowels_open_by_height_and_rounding_shows() -> None:
     assert abs(pose("AA")[1]) < 0.2
 
 
+def test_the_jaw_comes_up_where_lips_are_sealed() -> None:
+    phones = between(0.45, "M")
+    free, lifted = (move(phones, tone(1.0), seal_lift=share) for share in (0.0, 0.5))
+    assert lifted.jaw[12] < 0.65 * free.jaw[12]
+    assert lifted.lips[12] == free.lips[12] == 0
+    np.testing.assert_allclose(lifted.jaw[:6], free.jaw[:6], atol=0.01)
+
+
 def test_f_tucks_the_lip_and_l_lifts_the_tongue() -> None:
     f = move(between(0.45, "F"), tone(1.0))
     assert f.tuck[12] > 0.9

@@ -33,6 +33,8 @@ PLACE_SIGMA_S = 0.16
 """Smoothing of the mouth's place in the head over time."""
 SHAPE_SIGMA_S = 0.045
 """Smoothing of the contours of the lips."""
+MESH_PLACE_SIGMA_S, MESH_SHAPE_SIGMA_S = 0.05, 0.015
+"""The same where landmarks tell: they tremble less, and lips that lag behind the picture leave teeth on them."""
 SIDES_EVERY = 15
 
 _CURVES = ("upper_outer", "upper_inner", "lower_inner", "lower_outer")
@@ -253,17 +255,21 @@ def _video_with_mesh(
             used_mesh=True,
         ),
         fps,
+        MESH_PLACE_SIGMA_S,
+        MESH_SHAPE_SIGMA_S,
     )
 
 
-def _steady(path: FacePath, fps: float) -> FacePath:
+def _steady(
+    path: FacePath, fps: float, place_sigma_s: float = PLACE_SIGMA_S, shape_sigma_s: float = SHAPE_SIGMA_S
+) -> FacePath:
     """Smoothed over time, each take by itself; what was seen well counts more."""
     place, shape, trust = path.mouth_place.copy(), path.contours.astype(np.float64), path.confidence
     chin, sides = path.chin.copy(), path.sides.copy()
     for number in range(int(path.head.take[-1]) + 1):
         part = np.flatnonzero(path.head.take == number)
-        place[part] = weighted_smooth(place[part], trust[part], PLACE_SIGMA_S * fps)
-        shape[part] = weighted_smooth(shape[part], trust[part], SHAPE_SIGMA_S * fps)
+        place[part] = weighted_smooth(place[part], trust[part], place_sigma_s * fps)
+        shape[part] = weighted_smooth(shape[part], trust[part], shape_sigma_s * fps)
         chin[part] = np.median(chin[part])
         known = sides[part][~np.isnan(sides[part, 0])]
         sides[part] = np.median(known, axis=0) if len(known) else np.array([0.6, 0.6])

@@ -13,15 +13,17 @@ from talkinghead.families.viseme.compose import Face, Pose, animate
 from talkinghead.families.viseme.config import VisemeConfig
 from talkinghead.families.viseme.eyelids import Eye, read_lid
 from talkinghead.families.viseme.fine import FinePicture
-from talkinghead.families.viseme.geometry import EyeGeometry
+from talkinghead.families.viseme.geometry import NUM_COLUMNS, EyeGeometry
 from talkinghead.families.viseme.idle import HeadPose, IdleMotion, idle_motion
-from talkinghead.families.viseme.mouth_interior import OwnTeeth, Palette, find_own_teeth, read_palette
+from talkinghead.families.viseme.mouth_interior import OwnTeeth, Palette, find_own_teeth, read_palette, read_teeth
 from talkinghead.families.viseme.warp import MouthPose
 
 WIDEST_JAW = 1.6
 WIDEST_LIPS = 1.6
 WIDEST_WIDTH = 1.25
 """Poses are bounded here, whatever the factors of the configuration."""
+TRUSTED = 0.3
+"""Confidence in the mouth from which a frame may tell the colour of teeth."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -61,20 +63,31 @@ def appearance(
     def median(name: str) -> FloatArray:
         return np.asarray(np.median([getattr(p, name) for p in palettes], axis=0), np.float32)
 
+    seen = [read_teeth(frame, path.at(index)) for frame, index in zip(frames, indices, strict=True)]
+    own = [teeth for teeth in seen if teeth is not None]
     palette = Palette(
-        teeth=median("teeth"),
+        teeth=np.asarray(np.median(own, axis=0), np.float32) if own else median("teeth"),
         lips=median("lips"),
         cavity=median("cavity"),
         tongue=median("tongue"),
         softness=float(median("softness")),
         grain=float(median("grain")),
         warmth=float(median("warmth")),
+        flatness=float(median("flatness")),
     )
     if len(path) > 1:
         return palette, None, ()
     geometry = path.at(0)
     lids = tuple(read_lid(frames[0], eye, geometry.eye_distance) for eye in eyes) if eyes is not None else ()
     return palette, find_own_teeth(frames[0], geometry), lids
+
+
+def telling_frames(path: FacePath, spread: int, widest: int) -> list[int]:
+    """Frames from which colours are read: some spread evenly, and those in which the mouth is open widest."""
+    middle = slice(NUM_COLUMNS // 2 - 4, NUM_COLUMNS // 2 + 5)
+    gap = (path.contours[:, 2, middle] - path.contours[:, 1, middle]).mean(axis=1) * (path.confidence > TRUSTED)
+    evenly = np.linspace(0, len(path) - 1, spread).astype(int)
+    return sorted({int(index) for index in (*evenly, *np.argsort(-gap, kind="stable")[:widest])})
 
 
 def mouth_poses(motion: MouthMotion, config: VisemeConfig) -> list[MouthPose]:

@@ -12,6 +12,7 @@ from talkinghead.families.viseme.eyelids import Eye, LidField, eye_reach, lash_p
 from talkinghead.families.viseme.fine import FinePicture
 from talkinghead.families.viseme.geometry import COLUMNS, EyeGeometry, FaceGeometry, Region, Values
 from talkinghead.families.viseme.idle import HeadPose, head_field, head_region, head_weight
+from talkinghead.families.viseme.inner_mouth import without_inside
 from talkinghead.families.viseme.mouth_interior import OwnTeeth, Palette, paint
 from talkinghead.families.viseme.warp import (
     MouthPose,
@@ -31,8 +32,10 @@ CUBIC_MAX_PIXELS = 120_000
 """Larger regions are sampled linearly: they show the face at a size where that loses nothing."""
 TOUCHING = 0.01
 """A gap between the lips below this share of the half width is none."""
-SEAM_DARK = 0.42
+SEAM_DARK = 0.34
 """How dark the line is that is drawn where an open source's lips are brought together."""
+SEAM_DRAWN = 0.3
+"""How much darker it is in a drawing, which has lines."""
 
 
 def animated_region(face: FaceGeometry, size: tuple[int, int]) -> Region:
@@ -63,7 +66,7 @@ class Face:
     eyes: tuple[Eye, ...] = ()
     """Eyes that can blink."""
     fine: FinePicture | None = None
-    """Of a still picture, all that can move."""
+    """Of a still picture, all that can move, the inside of an open mouth taken away."""
 
 
 @dataclass(frozen=True)
@@ -97,11 +100,14 @@ def animate(frame: Frame, face: Face, pose: Pose, *, teeth: bool = True) -> Fram
         return frame
     result = frame.copy()
     shape = shape_mouth(geometry, pose.mouth) if mouth_moves else None
+    source = without_inside(frame, geometry) if mouth_moves and face.fine is None else frame
     for box in boxes:
         layer = _Layer(box, geometry, size, pose.head, face.fine)
         mouth = _move_mouth(layer, mouth_box, geometry, shape) if shape is not None else None
         lids = [_move_lid(layer, eye_box, eye, pose.lids) for eye, eye_box in zip(eyes, eye_boxes, strict=True)]
-        moved = sample(frame, layer.map, face.fine)
+        moved = sample(source, layer.map, face.fine)
+        if mouth is not None:
+            _part_lips(moved, source, mouth, face.fine)
         for lid in lids:
             if lid is not None:
                 _paint_lid(moved, frame, lid, face.palette)
@@ -206,6 +212,11 @@ class _MouthPixels:
     u: Values
     upper: Values
     lower: Values
+    above: Values
+    """[h, w, 2] what of the source shows there as part of the upper lip, and as part of the lower one."""
+    below: Values
+    share: Values
+    """[h, w] in [0, 1], how much of the pixel belongs to the lower lip."""
 
 
 def _grown(box: Region, margin: int) -> Region:
@@ -244,9 +255,25 @@ def _move_mouth(layer: _Layer, mouth_box: Region, face: FaceGeometry, shape: Mou
         upper, lower = look_up(u, shape.upper), look_up(u, shape.lower)
         split = np.where(np.abs(u) >= 1, np.float32(shape.corner_drop), (upper + lower) / 2)
         is_above[inner] = y_in < split
-        lips = _MouthPixels(lips_view, points[inner].copy(), x_in, y_in, u, upper, lower)
+        share = np.clip(y_in - split + np.float32(0.5), 0, 1)
+        here_map = layer.map[view][inner]
+        above, below = here_map + full[inner][..., :2], here_map + full[inner][..., 2:]
+        lips = _MouthPixels(lips_view, points[inner].copy(), x_in, y_in, u, upper, lower, above, below, share)
     layer.map[view] += np.where(is_above[..., None], full[..., :2], full[..., 2:])
     return lips
+
+
+def _part_lips(moved: Frame, source: Frame, mouth: _MouthPixels, fine: FinePicture | None) -> None:
+    """Draw the line along which upper and lower lip meet without steps, in place."""
+    rows = np.flatnonzero(((mouth.share > 0) & (mouth.share < 1)).any(axis=1))
+    if not len(rows):
+        return
+    part = slice(int(rows[0]), int(rows[-1]) + 1)
+    above, below = (
+        sample(source, np.ascontiguousarray(each[part]), fine).astype(np.float32) for each in (mouth.above, mouth.below)
+    )
+    piece = moved[mouth.box][part]  # a view
+    piece[...] = np.rint(above + (below - above) * mouth.share[part][..., None]).astype(np.uint8)
 
 
 def _lips_box(face: FaceGeometry, shape: MouthShape, margin: int) -> Region:
@@ -366,11 +393,12 @@ def _seam_shadow(
     lower: Values,
 ) -> Values:
     """Darkness [0, 1] of the line between lips that the source shows apart."""
-    width = max(0.035 * shape.half_width, 0.8 * palette.softness)
+    width = max(0.03 * shape.half_width, 0.7 * palette.softness)
     middle = (upper + lower) / 2
     closed = np.clip(1 - (lower - upper) / (3 * width), 0, 1)
-    fade = np.clip((1 - np.abs(u)) / 0.12, 0, 1)
-    line: Values = SEAM_DARK * np.exp(-(((y - middle) / np.float32(width)) ** 2)) * closed * fade
+    fade = np.clip((1 - np.abs(u)) / 0.3, 0, 1)
+    dark = SEAM_DARK + SEAM_DRAWN * palette.flatness
+    line: Values = dark * np.exp(-(((y - middle) / np.float32(width)) ** 2)) * closed * fade
     return line
 
 

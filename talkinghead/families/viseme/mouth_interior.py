@@ -26,11 +26,17 @@ LOWER_TEETH = np.array([0.0, 0.21, 0.43, 0.65, 0.83, 0.98], np.float32)
 LOWER_LENGTH = np.array([0.0, 0.0, 0.012, -0.03, -0.06], np.float32)
 SHOW_AT_REST = 0.10
 """How far the upper incisors reach below the line where closed lips meet, in neutral half widths."""
+HIDDEN_ROUNDED = 0.07
+"""How much less of them lips that are rounded leave to see."""
 OVERBITE = 0.06
 """How far lower incisors hide behind upper ones with the jaw closed."""
 
 
 _LUMA = np.array([0.299, 0.587, 0.114])
+FLAT_GRAIN = 0.45
+"""Standard deviation of a picture's noise below which it begins to be a drawing; photographs have 1 and more."""
+LEAST_TEETH = 0.3
+"""Share of the middle of an opening that must look like teeth for their colour to be believed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +53,8 @@ class Palette:
     """Standard deviation of the picture's noise, 0..255."""
     warmth: float = 1.0
     """[0, 1]; 0 in a grey picture, where shade has no colour."""
+    flatness: float = 0.0
+    """[0, 1]; 1 in a drawing of even colours, where teeth are one bright shape."""
 
 
 def read_palette(frame: Frame, face: FaceGeometry) -> Palette:
@@ -75,7 +83,7 @@ def read_palette(frame: Frame, face: FaceGeometry) -> Palette:
     # In a grey picture, or one of little colour, the flesh inside has as little.
     colourful = float(np.clip((skin.max() - skin.min()) / 40, 0, 1))
     light = teeth_luma / 190
-    cavity = 0.17 * lips + _muted(np.array([20.0, 7.0, 6.0]), colourful) * light
+    cavity = 0.24 * lips + _muted(np.array([18.0, 5.0, 5.0]), colourful) * light
     tongue = 0.60 * lips + _muted(np.array([86.0, 42.0, 42.0]), colourful) * light
 
     softness, grain = _sharpness(np.asarray(cv2.cvtColor(_square(frame, face, 0.7 * d), cv2.COLOR_RGB2GRAY), np.uint8))
@@ -83,7 +91,8 @@ def read_palette(frame: Frame, face: FaceGeometry) -> Palette:
     def stored(colour: Values) -> FloatArray:
         return np.clip(colour, 0, 255).astype(np.float32)
 
-    return Palette(stored(teeth), stored(lips), stored(cavity), stored(tongue), softness, grain, colourful)
+    flatness = float(np.clip((FLAT_GRAIN - grain) / (0.7 * FLAT_GRAIN), 0, 1))
+    return Palette(stored(teeth), stored(lips), stored(cavity), stored(tongue), softness, grain, colourful, flatness)
 
 
 def _muted(colour: Values, colourful: float) -> Values:
@@ -154,11 +163,23 @@ class OwnTeeth:
     """How much of the opening shows teeth."""
 
 
-def find_own_teeth(frame: Frame, face: FaceGeometry) -> OwnTeeth | None:
-    """Teeth between the lips of an open source, or None where there are hardly any."""
-    mouth = face.mouth
-    if not mouth.is_open:
+def read_teeth(frame: Frame, face: FaceGeometry) -> FloatArray | None:
+    """Colour [3] of the person's teeth in full light, RGB 0..255; None where hardly any are seen."""
+    if not face.mouth.is_open:
         return None
+    colours, white = _between_lips(frame, face)
+    middle = slice(NUM_COLUMNS // 4, NUM_COLUMNS - NUM_COLUMNS // 4)
+    seen = colours[:, middle][white[:, middle]]
+    if len(seen) < LEAST_TEETH * white[:, middle].size:
+        return None
+    luma = seen @ _LUMA
+    lit = seen[(luma >= np.percentile(luma, 60)) & (luma <= np.percentile(luma, 95))]
+    return np.asarray(np.median(lit, axis=0), np.float32)
+
+
+def _between_lips(frame: Frame, face: FaceGeometry) -> tuple[Values, NDArray[np.bool_]]:
+    """Colours [24, 41, 3] of an opening, from the upper to the lower lip, and what of it is as pale as teeth."""
+    mouth = face.mouth
     a = mouth.half_width
     rows = 24
     share = (np.arange(rows) + 0.5) / rows
@@ -173,7 +194,17 @@ def find_own_teeth(frame: Frame, face: FaceGeometry) -> OwnTeeth | None:
     lip_luma = float(lips @ _LUMA)
     lip_red = float(lips[0] - (lips[1] + lips[2]) / 2)
     pale = (luma > 0.92 * lip_luma) & (redness < max(0.75 * lip_red, lip_red - 30))
-    white = pale | (luma > 1.25 * lip_luma)
+    return colours, pale | (luma > 1.25 * lip_luma)
+
+
+def find_own_teeth(frame: Frame, face: FaceGeometry) -> OwnTeeth | None:
+    """Teeth between the lips of an open source, or None where there are hardly any."""
+    mouth = face.mouth
+    if not mouth.is_open:
+        return None
+    _, white = _between_lips(frame, face)
+    rows = len(white)
+    top, bottom = mouth.upper_inner, mouth.lower_inner
     middle = slice(NUM_COLUMNS // 4, NUM_COLUMNS - NUM_COLUMNS // 4)
     fraction = float(white[:, middle].mean())
     if fraction < 0.35:
@@ -247,13 +278,18 @@ def paint(
     middle = np.float32(shape.seam[NUM_COLUMNS // 2])
     jaw = np.float32(JAW_DROP * pose.jaw) * unit
     gap = np.maximum(lower - upper, 0)
-    light = np.float32(0.78 + 0.22 * float(_ease(shape.gap / (0.35 * float(unit)))))
+    light = np.float32(0.86 + 0.14 * float(_ease(shape.gap / (0.35 * float(unit)))))
 
     # The cavity: darkest behind the upper teeth, a little light from below and at the lips.
     depth = np.clip((y - upper) / np.maximum(gap, 1), 0, 1)
     colour: Values = palette.cavity * (light * (np.float32(0.75) + np.float32(0.6) * depth**2))[..., None]
 
-    incisal = middle + SHOW_AT_REST * unit - (np.float32(0.55) * middle + np.float32(0.05) * unit) * bow
+    rounded = np.float32(max(0.0, -pose.width))
+    incisal = (
+        middle
+        + (SHOW_AT_REST - HIDDEN_ROUNDED * rounded) * unit
+        - (np.float32(0.55) * middle + np.float32(0.05) * unit) * bow
+    )
     lower_top = middle + (SHOW_AT_REST - OVERBITE) * unit + np.float32(0.96) * jaw - np.float32(0.35) * middle * bow
 
     # Tongue: a mound behind the lower teeth; its tip rises to the upper teeth for l and th.
@@ -272,7 +308,7 @@ def paint(
         low, low_alpha = _row_of_teeth(
             palette, X, (y - lower_top) / unit, float(unit), LOWER_TEETH, LOWER_LENGTH, upwards=True
         )
-        dim = (0.50 + 0.22 * _ease((y - incisal) / (np.float32(0.5) * unit))) * light
+        dim = (0.56 + 0.22 * _ease((y - incisal) / (np.float32(0.5) * unit))) * light
         root = _step(lower_top + np.float32(0.40) * unit - y, np.float32(0.2) * unit)
         colour = _over(colour, _shaded(low, dim, palette.warmth), low_alpha * root)
         if rise > 0:
@@ -293,10 +329,14 @@ def paint(
             colour = _over(colour, up, up_alpha)
 
     # Shadow of the upper lip, and of the corners.
-    shade = 0.58 + 0.42 * _ease((y - upper) / (np.float32(0.12) * unit) + np.float32(0.1))
+    shade = 0.70 + 0.30 * _ease((y - upper) / (np.float32(0.10) * unit) + np.float32(0.15))
     if own is not None:
         shade = 0.5 + 0.5 * shade
-    shade = shade * (1 - 0.50 * _ease((X - np.float32(0.50)) / np.float32(0.65)))
+    across = np.abs(x) / np.float32(shape.half_width * shape.stretch)
+    shade = shade * (1 - np.float32(0.50) * _ease((across - np.float32(0.45)) / np.float32(0.55)))
+    # Little light falls into a slit.
+    shade = shade * (0.40 + 0.60 * _ease(gap / (np.float32(0.14) * unit))) * (1 - np.float32(0.12) * rounded)
+    shade = shade + (1 - shade) * np.float32(0.6 * palette.flatness)
     painted = _shaded(colour, shade, palette.warmth)
     if palette.grain > 0.5:
         painted = painted + noise(*x.shape)[..., None] * np.float32(0.6 * palette.grain)
@@ -331,9 +371,10 @@ def _row_of_teeth(
     # Thin shadows between teeth, drawn no finer than the picture resolves; fainter towards the sides.
     fine = max(0.014, 0.45 * soft / unit)
     nearest = np.minimum(np.abs(X - left), np.abs(right - X))
-    strength = np.float32(0.24 * min(1.0, 0.014 / fine + 0.2)) * (1 - np.float32(0.45) * np.minimum(X, 1))
+    detail = np.float32(1 - palette.flatness)
+    strength = detail * np.float32(0.24 * min(1.0, 0.014 / fine + 0.2)) * (1 - np.float32(0.45) * np.minimum(X, 1))
     gaps = 1 - strength * np.exp(-((nearest / np.float32(fine)) ** 2))
-    curve = 1 - np.float32(0.09) * across**2  # each tooth is rounded
+    curve = 1 - detail * np.float32(0.09) * across**2  # each tooth is rounded
     translucent = 1 - np.float32(0.10) * np.exp(-np.maximum(surface, 0) / np.float32(0.03))
     away = 1 - np.float32(0.28) * np.clip(X, 0, 1) ** 2
     colour = _shaded(np.broadcast_to(palette.teeth, (*X.shape, 3)), gaps * curve * translucent * away, palette.warmth)

@@ -33,15 +33,16 @@ from talkinghead.enhance.stage import Enhancement
 from talkinghead.face.mesh.files import OBTAIN
 from talkinghead.face.mesh.networks import found_mesh
 from talkinghead.families.viseme.analyse import FacePath, analyse_picture, analyse_video
-from talkinghead.families.viseme.animator import VisemeAvatar, animate_frame, appearance, full_poses
+from talkinghead.families.viseme.animator import VisemeAvatar, animate_frame, appearance, full_poses, telling_frames
 from talkinghead.families.viseme.config import VisemeConfig
 from talkinghead.families.viseme.fine import fine_picture
 from talkinghead.families.viseme.geometry import COLUMNS
 from talkinghead.families.viseme.idle import head_region
+from talkinghead.families.viseme.inner_mouth import without_inside
 from talkinghead.families.viseme.manifest import MANIFEST
 from talkinghead.files import cache_key
 
-CACHE_KIND = "viseme-geometry/2"
+CACHE_KIND = "viseme-geometry/3"
 """Part of the cache key: raised when the analysis changes."""
 DOUBTFUL = 0.35
 """Mean confidence in the mouth below which the report warns."""
@@ -49,7 +50,7 @@ MouthRow = FloatArray
 """[6] float32, the pose of the mouth in one frame: MOUTH_COLUMNS."""
 MOUTH_COLUMNS = ("jaw", "lips", "width", "tuck", "tongue", "speaking")
 SPEAKING = MOUTH_COLUMNS.index("speaking")
-PALETTE_FRAMES = 9
+PALETTE_FRAMES, TEETH_FRAMES = 9, 6
 DETECT_EVERY = 3
 """Frames from one face detection to the next: in between, optical flow follows the head."""
 
@@ -226,7 +227,7 @@ def _analysed(
             palette=palette,
             own_teeth=own,
             eyes=lids,
-            fine=fine_picture(frame, head_region(path.at(0), frames.size)),
+            fine=fine_picture(without_inside(frame, path.at(0)), head_region(path.at(0), frames.size)),
         )
 
     fps = float(frames.fps or 25)
@@ -248,7 +249,7 @@ def _analysed(
 
         path = analyse_video(lambda: frames.read(0, n), track, fps, analysing, mesh)
         run.cache.put(key, path.to_arrays())
-    indices = sorted({int(i) for i in np.linspace(0, len(path) - 1, PALETTE_FRAMES)})
+    indices = telling_frames(path, PALETTE_FRAMES, TEETH_FRAMES)
     samples = [next(iter(frames.read(index, index + 1))) for index in indices]
     palette, own, lids = appearance(samples, path, indices, None)
     return VisemeAvatar(

@@ -32,9 +32,9 @@ SIDE_REACH = 0.98
 NEUTRAL_HALF_WIDTH = 0.385
 """Half width of an unsmiling mouth in eye distances."""
 
-WIDEST_GAP = 0.66
+WIDEST_GAP = 0.58
 """Between the lips at `lips` = 1, in neutral half widths."""
-JAW_DROP = 0.50
+JAW_DROP = 0.46
 """Of the chin at `jaw` = 1, in neutral half widths."""
 SEALED_JAW = 0.5
 """The widest `jaw` that lips can still close over."""
@@ -146,9 +146,9 @@ def shape_mouth(face: FaceGeometry, pose: MouthPose) -> MouthShape:
     lower = base + drop * profile
     if pose.tuck > 0:
         # The lower lip rises and rolls in under the upper teeth, of which a strip shows.
-        show = pose.tuck * 0.15 * unit * (1 - t**4)
-        upper = upper - show * 0.75
-        lower = lower * (1 - pose.tuck) + (base + show * 0.1) * pose.tuck
+        show = pose.tuck * 0.13 * unit * (1 - t**4)
+        upper = upper - show * 0.6
+        lower = lower * (1 - pose.tuck) + (base + show * 0.2) * pose.tuck
         lower = np.maximum(lower, upper)
     return MouthShape(
         half_width=float(a),
