@@ -145,3 +145,20 @@ def test_colours_are_read_where_the_mouth_is_widest(drawn: Drawn) -> None:
     )
     chosen = telling_frames(path, 5, 1)
     assert chosen == [0, 7, 9, 19, 29, 39]
+
+
+def test_line_between_the_lips_has_no_steps() -> None:
+    """Lips of two colours, tilted and small: where they meet, the border runs as evenly as in a picture."""
+    drawn_face = draw_face(Drawing(gap=0.2, roll_degrees=7, eye_distance=36, grin=0.0, noise=0.0))
+    face = true_geometry(drawn_face)
+    gy, gx = np.mgrid[: drawn_face.frame.shape[0], : drawn_face.frame.shape[1]].astype(np.float32)
+    _, y = to_mouth(face, gx, gy)
+    frame = np.where((y < 0)[..., None], (40, 40, 40), (200, 200, 200)).astype(np.uint8)
+    palette = replace(read_palette(frame, face), grain=0.0)
+    sealed = animate(frame, Face(face, palette), Pose()).astype(float)[..., 0]
+    column, row = face.mouth.centre
+    columns = np.arange(round(column - 0.5 * face.mouth.half_width), round(column + 0.5 * face.mouth.half_width))
+    strip = sealed[round(row) - 8 : round(row) + 12, columns]
+    # How much of each column belongs to the dark upper lip tells, to a fraction of a pixel, where the border runs.
+    border = ((200 - strip) / 160).sum(axis=0)
+    assert np.abs(np.diff(border, 2)).max() < 0.1
