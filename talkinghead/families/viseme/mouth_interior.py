@@ -83,7 +83,7 @@ def read_palette(frame: Frame, face: FaceGeometry) -> Palette:
     # In a grey picture, or one of little colour, the flesh inside has as little.
     colourful = float(np.clip((skin.max() - skin.min()) / 40, 0, 1))
     light = teeth_luma / 190
-    cavity = 0.24 * lips + _muted(np.array([18.0, 5.0, 5.0]), colourful) * light
+    cavity = 0.21 * lips + _muted(np.array([18.0, 5.0, 5.0]), colourful) * light
     tongue = 0.60 * lips + _muted(np.array([86.0, 42.0, 42.0]), colourful) * light
 
     softness, grain = _sharpness(np.asarray(cv2.cvtColor(_square(frame, face, 0.7 * d), cv2.COLOR_RGB2GRAY), np.uint8))
@@ -282,7 +282,7 @@ def paint(
 
     # The cavity: darkest behind the upper teeth, a little light from below and at the lips.
     depth = np.clip((y - upper) / np.maximum(gap, 1), 0, 1)
-    colour: Values = palette.cavity * (light * (np.float32(0.75) + np.float32(0.6) * depth**2))[..., None]
+    colour: Values = palette.cavity * (light * (np.float32(0.65) + np.float32(0.70) * depth**2))[..., None]
 
     rounded = np.float32(max(0.0, -pose.width))
     incisal = (
