@@ -23,12 +23,13 @@ from typing import Any
 
 import numpy as np
 
+from talkinghead.assets.portrait import astronaut
 from talkinghead.audio.phones import recognise_phones
 from talkinghead.contracts import Frame, Phone
 from talkinghead.engine.cache import NullCache
 from talkinghead.engine.head import AnyHead, LoadOptions, PrepareOptions, RenderOptions
 from talkinghead.engine.speech_input import listen
-from talkinghead.errors import MediaNotFound, MissingDependency, TalkingHeadError
+from talkinghead.errors import MediaNotFound, TalkingHeadError
 from talkinghead.face.mesh.networks import FaceMesh, load_mesh
 from talkinghead.measure import mouth_bench, mouth_pixels
 from talkinghead.measure.mouth_bench import Utterance, read_corpus, score_corpus
@@ -65,11 +66,7 @@ def made_faces() -> dict[str, Frame]:
     """
     import cv2
 
-    try:
-        from skimage.data import astronaut
-    except ImportError as error:
-        raise MissingDependency("skimage", extra="demo", purpose="The photograph that is measured") from error
-    crop = np.ascontiguousarray(astronaut()[:300, 70:370])  # type: ignore[no-untyped-call]
+    crop = np.ascontiguousarray(astronaut()[:300, 70:370])
     photograph = np.asarray(cv2.resize(crop, (600, 600), interpolation=cv2.INTER_CUBIC), np.uint8)
     grey = cv2.cvtColor(photograph, cv2.COLOR_RGB2GRAY)
     lines = cv2.GaussianBlur(grey, (0, 0), sigmaX=1.5).astype(np.float32)
@@ -87,8 +84,13 @@ def made_faces() -> dict[str, Frame]:
     return {name: np.clip(picture, 0, 255).astype(np.uint8) for name, picture in made.items()}
 
 
-def frames_of(head: AnyHead, face: Path | Frame, phones: Sequence[Sequence[Phone]], utterances: Sequence[Utterance],
-              fps: Fraction) -> Iterator[Iterable[Frame]]:  # fmt: skip
+def frames_of(
+    head: AnyHead,
+    face: Path | Frame,
+    phones: Sequence[Sequence[Phone]],
+    utterances: Sequence[Utterance],
+    fps: Fraction,
+) -> Iterator[Iterable[Frame]]:
     """The frames of every utterance; the face is prepared once."""
     avatar = head.prepare(face, PrepareOptions(cache=NullCache()))
     for utterance, heard in zip(utterances, phones, strict=True):
