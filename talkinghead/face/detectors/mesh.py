@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from talkinghead.contracts import Detection, Frame, NetworkRun
+from talkinghead.contracts import Detection, FloatArray, Frame, NetworkRun
 from talkinghead.face.detectors.base import check_frame, reduced_size
 from talkinghead.face.detectors.options import FaceOptions
-from talkinghead.face.mesh.networks import MIN_SCORE, FaceMesh, load_mesh
+from talkinghead.face.mesh.networks import MIN_SCORE, FaceMesh, MeshFace, load_mesh
 
 
 class MeshDetector:
@@ -57,7 +58,18 @@ class MeshDetector:
         """See `Detector.detect`."""
         return [self._detect_one(frame) for frame in frames]
 
+    def meshes(self, frame: Frame) -> list[MeshFace]:
+        """All faces with their landmarks, in pixels of the frame, best score first."""
+        frame, scale = self._reduced(frame)
+        factor = np.append(scale, scale.mean()).astype(np.float32)
+        faces = self.mesh.find(frame, min_score=self.min_score, small=self.small)
+        return [replace(face, points=face.points * factor) for face in faces]
+
     def _detect_one(self, frame: Frame) -> list[Detection]:
+        return [Detection(face.box_xyxy, face.score, face.key_points) for face in self.meshes(frame)]
+
+    def _reduced(self, frame: Frame) -> tuple[Frame, FloatArray]:
+        """The frame with at most `max_side` pixels, and how many of its own lie in one of those, along x and y."""
         import cv2
 
         check_frame(frame)
@@ -67,10 +79,7 @@ class MeshDetector:
             size = reduced_size(width, height, self.max_side)
             frame = np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
             scale = np.array([width / size[0], height / size[1]], np.float32)
-        return [
-            Detection(face.box_xyxy * np.tile(scale, 2), face.score, face.key_points * scale)
-            for face in self.mesh.find(frame, min_score=self.min_score, small=self.small)
-        ]
+        return frame, scale
 
 
 def build(options: FaceOptions, model: Path | None) -> MeshDetector:

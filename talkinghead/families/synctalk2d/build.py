@@ -78,7 +78,8 @@ class BuildOptions:
     """Smooth the landmarks over time."""
     landmark_model: Path | None = None
     """The landmark network's checkpoint (checkpoint_epoch_335.pth.tar, mean_face.txt beside it); default: that of the
-    model store; without any a standard face is placed on the detected one."""
+    model store; without any the face mesh tells where it is installed, else a standard face is placed on the detected
+    one."""
     encoder: Path | None = None
     """Speech encoder of the mode: AVE checkpoint, HuBERT folder or WeNet encoder.onnx; without it, no features."""
     workers: Annotated[int, THREADS] = 0
@@ -124,12 +125,18 @@ class BuildResult:
 
 
 class Landmarker:
-    """Face and landmarks of one frame; may be called from several threads."""
+    """Face and landmarks of one frame; may be called from several threads.
+
+    By the landmark network where its checkpoint is given; else by the face mesh where that is the detector; else a
+    standard face is placed on the detected one.
+    """
 
     def __init__(self, faces: FaceOptions, model: Path | None) -> None:
         from talkinghead.face.detectors import load_detector
+        from talkinghead.face.detectors.mesh import MeshDetector
 
         self._detector = load_detector(faces)
+        self._mesh = self._detector if isinstance(self._detector, MeshDetector) else None
         self._network: Any = None
         if model is not None:
             from talkinghead.face.landmarks.pfld import read_pfld
@@ -139,16 +146,27 @@ class Landmarker:
     @property
     def identity(self) -> str:
         """Everything that changes its answers."""
-        network = "pfld" if self._network is not None else "standard face, eyes and box"
-        return f"{self._detector.identity}; {network}"
+        ways = {"network": "pfld", "mesh": "face mesh/1", "standard": "standard face, eyes and box"}
+        return f"{self._detector.identity}; {ways[self._way]}"
 
     @property
     def description(self) -> str:
-        network = "landmark network" if self._network is not None else "standard face on the detected one"
-        return f"{network}, {self._detector.description}"
+        ways = {"network": "landmark network", "mesh": "face mesh", "standard": "standard face on the detected one"}
+        return f"{ways[self._way]}, {self._detector.description}"
+
+    @property
+    def _way(self) -> str:
+        if self._network is not None:
+            return "network"
+        return "mesh" if self._mesh is not None else "standard"
 
     def find(self, frame: Frame) -> FloatArray | None:
         """[110, 2] float32 in pixels, or None without a face. The best-scored face counts, as published."""
+        if self._way == "mesh" and self._mesh is not None:
+            from talkinghead.face.landmarks.from_mesh import landmarks_110
+
+            faces = self._mesh.meshes(frame)
+            return landmarks_110(faces[0].points) if faces else None
         found = self._detector.detect([frame])[0]
         if not found:
             return None

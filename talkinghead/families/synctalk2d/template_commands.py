@@ -26,7 +26,7 @@ def build(
         Path | None,
         typer.Option(
             help="Landmark network (checkpoint_epoch_335.pth.tar with mean_face.txt beside it); without it "
-            "a standard face is placed on the detected one."
+            "the face mesh tells, or a standard face is placed on the detected one."
         ),
     ] = None,
     min_score: Annotated[

@@ -15,6 +15,7 @@ from talkinghead.cli.main import main
 from talkinghead.contracts import AudioClip
 from talkinghead.errors import InputError, NoFaceFound, OptionError, OutputExists
 from talkinghead.face import FaceOptions
+from talkinghead.face.detectors.mesh import MeshDetector
 from talkinghead.face.landmarks import layout
 from talkinghead.families.synctalk2d.build import (
     BuildOptions,
@@ -27,6 +28,7 @@ from talkinghead.families.synctalk2d.build import (
 )
 from talkinghead.families.synctalk2d.template import landmark_text, open_template
 from talkinghead.media import read_audio, read_picture, write_video
+from tests.face.mesh.fake import draw, fake_mesh
 from tests.sound_files import click_times, clicks, write_video_and_sound
 
 Make = Callable[[], Path]
@@ -303,3 +305,19 @@ def test_real_faces_get_a_plausible_square(shared_media: Path) -> None:
     side = with_points[31, 0] - with_points[1, 0]
     assert 85 < side < 120
     assert np.abs(with_points[used] - with_box[used]).max() < 0.1 * side
+
+
+def test_the_face_mesh_gives_the_landmarks_where_it_is_the_detector(monkeypatch: pytest.MonkeyPatch) -> None:
+    detector = MeshDetector(fake_mesh(), max_side=320)
+    monkeypatch.setattr("talkinghead.face.detectors.load_detector", lambda options: detector)
+    frame = np.full((480, 640, 3), 60, np.uint8)
+    landmarker = Landmarker(FaceOptions(), None)
+    assert landmarker.description == "face mesh, mesh (drawn.task at 320 pixels)"
+    assert landmarker.identity.endswith("; face mesh/1")
+    assert landmarker.find(frame) is None
+    draw(frame, (300, 240), 80)
+    points = landmarker.find(frame)
+    assert points is not None
+    assert points.shape == (110, 2)
+    np.testing.assert_allclose(points.mean(axis=0), [300, 240], atol=40)
+    np.testing.assert_allclose(points[[66, 78]], [[260, 208], [340, 208]], atol=4)  # outer corners of the eyes
