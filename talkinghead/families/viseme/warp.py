@@ -36,7 +36,7 @@ WIDEST_GAP = 0.58
 """Between the lips at `lips` = 1, in neutral half widths."""
 JAW_DROP = 0.46
 """Of the chin at `jaw` = 1, in neutral half widths."""
-SEALED_JAW = 0.5
+SEALED_JAW = 0.35
 """The widest `jaw` that lips can still close over."""
 LIFT_SHARE = 0.16
 """Of the opening that the upper lip makes by rising."""
@@ -129,7 +129,7 @@ def shape_mouth(face: FaceGeometry, pose: MouthPose) -> MouthShape:
     stretch -= smile * (0.12 * min(1.0, 3 * pose.lips) - 0.15 * rounded)
     # Lips that touch hold the jaw.
     parting = pose.lips * (1 - min(1.0, pose.tuck))
-    jaw = JAW_DROP * min(pose.jaw, SEALED_JAW + 1.2 * parting) * unit
+    jaw = JAW_DROP * min(pose.jaw, SEALED_JAW + 1.4 * parting) * unit
     opening = WIDEST_GAP * pose.lips * unit * (1 - 0.25 * rounded)
     # The lips part over a stretch that grows with the opening and shrinks with rounding.
     parted = 0.80 + 0.16 * min(1.0, pose.lips * 1.5) + 0.04 * spread - 0.34 * rounded * (1 - 0.4 * pose.lips)
