@@ -88,7 +88,7 @@ def _after_resizing(matrix: Matrix, x: float, y: float) -> Matrix:
     return after
 
 
-def put_back(frame: Frame, added: FloatArray, matrix: Matrix) -> Frame:
+def put_back(frame: Frame, added: FloatArray, matrix: Matrix, corner: tuple[int, int] = (0, 0)) -> Frame:
     """A copy of the frame with something added to the aligned crop of it.
 
     Only what is added travels, so the frame keeps its own sharpness, and where nothing is added it stays as it is to
@@ -96,22 +96,24 @@ def put_back(frame: Frame, added: FloatArray, matrix: Matrix) -> Frame:
 
     Args:
         frame: RGB uint8.
-        added: [SIDE, SIDE, 3] float32 in levels; 0 at the edges.
+        added: [h, w, 3] float32 in levels, to a part of the crop; 0 at the edges.
         matrix: as the crop was taken with.
+        corner: (x, y) in the crop where the part begins.
     """
+    to_part = matrix - np.array([[0, 0, corner[0]], [0, 0, corner[1]]])
+    height, width = added.shape[:2]
     scale = scale_of(matrix)
     if scale > SHRINK_FROM:
-        side = max(1, round(SIDE / scale))
-        added = np.asarray(cv2.resize(added, (side, side), interpolation=cv2.INTER_AREA), np.float32)
-        shrink = side / SIDE
-        to_small = np.array([[shrink, 0, (shrink - 1) / 2], [0, shrink, (shrink - 1) / 2]])
-        matrix = to_small[:, :2] @ matrix + np.array([[0, 0, to_small[0, 2]], [0, 0, to_small[1, 2]]])
-    to_frame = cv2.invertAffineTransform(matrix)
-    height, width = frame.shape[:2]
-    side = added.shape[0]
-    corners = np.array([[0, 0, 1], [side, 0, 1], [0, side, 1], [side, side, 1]]) @ to_frame.T
-    x1, y1 = np.clip(np.floor(corners.min(axis=0)).astype(int) - 1, 0, [width, height])
-    x2, y2 = np.clip(np.ceil(corners.max(axis=0)).astype(int) + 1, 0, [width, height])
+        size = max(1, round(width / scale)), max(1, round(height / scale))
+        added = np.asarray(cv2.resize(added, size, interpolation=cv2.INTER_AREA), np.float32)
+        x, y = size[0] / width, size[1] / height
+        to_part = np.array([[x], [y]]) * to_part + np.array([[0, 0, (x - 1) / 2], [0, 0, (y - 1) / 2]])
+        width, height = size
+    to_frame = cv2.invertAffineTransform(to_part)
+    corners = np.array([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1]]) @ to_frame.T
+    limits = [frame.shape[1], frame.shape[0]]
+    x1, y1 = np.clip(np.floor(corners.min(axis=0)).astype(int) - 1, 0, limits)
+    x2, y2 = np.clip(np.ceil(corners.max(axis=0)).astype(int) + 1, 0, limits)
     if x1 >= x2 or y1 >= y2:
         return frame
     to_region = to_frame - np.array([[0, 0, x1], [0, 0, y1]])
@@ -139,3 +141,11 @@ def area_mask(area: str) -> Mask:
         mask[y1:y2, x1:x2] = rounded_mask(x2 - x1, y2 - y1, LOWER_RADIUS, LOWER_FEATHER)
     mask.setflags(write=False)
     return mask
+
+
+@lru_cache(maxsize=2)
+def area_part(area: str) -> tuple[slice, slice]:
+    """The rows and columns of the crop outside of which `area_mask` is 0."""
+    mask = area_mask(area)
+    rows, columns = (np.flatnonzero(mask.max(axis=axis)) for axis in (1, 0))
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)

@@ -122,7 +122,8 @@ class _Job:
         self._faces_of = faces_of
         self._plan = plan
         self._run = run
-        self._mask = align.area_mask(config.enhance_area)
+        self._part = align.area_part(config.enhance_area)
+        self._mask = align.area_mask(config.enhance_area)[self._part]
         self._steady: dict[int, Steady] = {}
         self._known: Lru[bytes, Frame] = Lru(REPEATS_KEPT)
         self._settled = False
@@ -163,7 +164,9 @@ class _Job:
                 if person not in here:
                     steady.forget()
             for crop in work.crops:
-                frame = align.put_back(frame, self._added(crop, made[crop.mark]), crop.matrix)
+                rows, columns = self._part
+                added = self._added(crop, made[crop.mark])
+                frame = align.put_back(frame, added, crop.matrix, (columns.start, rows.start))
             yield Picture(frame, work.value.alpha) if isinstance(work.value, Picture) else frame
 
     def _restored(self, crops: Sequence[_Crop]) -> dict[bytes, Frame]:
@@ -198,9 +201,10 @@ class _Job:
         self._run.note(f"{text}.", total=min(count, LONGEST_JOB))
 
     def _added(self, crop: _Crop, made: Frame) -> FloatArray:
-        """What is added to a crop, [SIDE, SIDE, 3] float32."""
+        """What is added to the part of a crop that is shown, [h, w, 3] float32."""
         steady = self._steady.setdefault(crop.face.person, Steady())
-        added, flicker = steady.add(crop.seen, detail(made, crop.seen), self._mask)
+        seen = crop.seen[self._part]
+        added, flicker = steady.add(seen, detail(made[self._part], seen), self._mask)
         if flicker is not None:
             self._run.count("enhanced pairs")
             self._run.count("flicker made in thousandths", round(1000 * flicker.made))

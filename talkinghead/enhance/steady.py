@@ -13,10 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.contracts import FloatArray, Frame
-from talkinghead.enhance.align import SIDE
 
-COLOUR_CELLS = 16
-"""Parts of the crop along a side over which the mean colour stays that of the frame."""
+COLOUR_CELL = 32
+"""Side of the parts, in pixels of the crop, over which the mean colour stays that of the frame."""
 KEPT = 0.8
 """Share of the earlier detail where nothing moves: it then follows over about five frames."""
 STILL, MOVING = 1.5, 6.0
@@ -29,19 +28,21 @@ def detail(made: Frame, seen: Frame) -> FloatArray:
     """What a network adds to a crop, without what it does to the colours of larger parts.
 
     Args:
-        made, seen: [SIDE, SIDE, 3] uint8, after and before.
+        made, seen: [h, w, 3] uint8, after and before: of the crop, the part that is shown.
     Returns:
-        [SIDE, SIDE, 3] float32, levels.
+        [h, w, 3] float32, levels.
     """
+    height, width = made.shape[:2]
+    cells = max(1, round(width / COLOUR_CELL)), max(1, round(height / COLOUR_CELL))
     added = made.astype(np.float32) - seen
-    small = cv2.resize(added, (COLOUR_CELLS, COLOUR_CELLS), interpolation=cv2.INTER_AREA)
-    broad = cv2.resize(small, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+    small = cv2.resize(added, cells, interpolation=cv2.INTER_AREA)
+    broad = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
     kept: FloatArray = added - broad
     return kept
 
 
 def movement(seen: Frame, before: Frame) -> FloatArray:
-    """How much each place changed, [SIDE, SIDE] float32: 0 where nothing moves, 1 where it does."""
+    """How much each place changed, [h, w] float32: 0 where nothing moves, 1 where it does."""
     change = cv2.cvtColor(cv2.absdiff(seen, before), cv2.COLOR_RGB2GRAY).astype(np.float32)
     around = cv2.blur(change, (NEIGHBOURHOOD, NEIGHBOURHOOD))
     moved: FloatArray = np.clip((around - STILL) / (MOVING - STILL), 0, 1).astype(np.float32)
@@ -72,11 +73,11 @@ class Steady:
         """What to add to this crop.
 
         Args:
-            seen: the crop as the network saw it.
+            seen: the part of the crop that is shown, as the network saw it.
             added: of `detail`.
             mask: where it will be shown, for measuring.
         Returns:
-            [SIDE, SIDE, 3] float32; and how it flickers against the frame before, None for the first.
+            [h, w, 3] float32; and how it flickers against the frame before, None for the first.
         """
         shown, told = added, None
         if self._seen is not None and self._added is not None and self._raw is not None:
