@@ -74,6 +74,21 @@ LEAST_SPEECH = 0.1
 over noise as loud as itself a tenth to a quarter; steady noise of any colour, hum, chords and knocks give 0 to 0.07."""
 SHORTEST_NOISE = 50
 """Hundredths of a second of sound from which on that share is believed."""
+LEAST_AGREEMENT = 0.85
+"""`agreement` of spectrum and recognised phones below which a stretch is no speech, whatever phones are recognised in
+it. Speech of nine languages gives 1.3 to 4, whispered too, and 1.0 or more over music 10 dB softer; melodies, chords,
+bands, wind, rain, birds and barking give at most 0.7."""
+LEAST_LOG_PROBABILITY = -6.0
+"""At which the spectrum's word counts no more."""
+VARIETY_BITS = 4.0
+"""Entropy of the phones of running speech."""
+FULL_AGREEMENT = 250
+"""Hundredths of a second of sound from which on that much is asked for; of less, as much less."""
+ENOUGH_FOR_WORDS = 400
+"""Hundredths of a second of speech from which on it means something that no words are recognised in it."""
+FEW_WORDS = 0.05
+"""Share of speech in words that are believed below which it is said; English recordings of people give 0.2 to 0.9."""
+NO_WORDS = "Hardly any English words were recognised, so the mouth follows the sounds alone, as in any other language."
 NO_SPEECH = "No speech was heard; the mouth stays closed."
 
 
@@ -128,7 +143,7 @@ def recognise_phones(
         rows = slice(first, first + 1 + (block.stop - block.start) * 100 // SPEECH_RATE_HZ)
         seen = posteriors[rows].astype(np.float32)
         phone_labels = all_phones.block(clip.samples, block).labels[: len(seen)]
-        here = speech_within(active[rows][: len(seen)], phone_labels > SILENT)
+        here = speech_within(active[rows][: len(seen)], phone_labels, seen)
         tell(block.start / SPEECH_RATE_HZ, end_s)
         if not here.any():
             continue  # what is not found is silence
@@ -161,8 +176,8 @@ def recognise_phones(
             f"Speech recognition heard phones in only {heard / max(spoken, 1):.0%} of the sound; "
             "the mouth follows its energy and spectrum."
         )
-    elif words is not None and understood < 0.3 * listened:
-        notes.append("The words were not understood (not English, or noisy); the mouth follows the sounds alone.")
+    elif words is not None and listened >= ENOUGH_FOR_WORDS and understood < FEW_WORDS * listened:
+        notes.append(NO_WORDS)
     return PhoneResult(fill_holes(found, end_s), method, tuple(notes))
 
 
@@ -202,18 +217,40 @@ def word_trust(evidence: FloatArray, words: Heard, config: ListeningConfig) -> F
     return np.where(labels >= 0, trust, 0.0).astype(np.float32)
 
 
-def speech_within(active: NDArray[np.bool_], heard: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Where sound is speech: not where hardly any phone is recognised in the seconds around.
+def speech_within(active: NDArray[np.bool_], phone_labels: NDArray[np.int16], seen: FloatArray) -> NDArray[np.bool_]:
+    """Where sound is speech: not where hardly any phone is recognised in the seconds around, and nowhere where the
+    phones that are do not fit the spectrum.
 
     Args:
-        active: [n] whether there is sound, by its level. heard: [n] whether a phone is recognised.
+        active: [n] whether there is sound, by its level.
+        phone_labels: [n] recognised phones, negative where none. seen: [n, 40] log probabilities by the spectrum.
     """
     if active.sum() < SHORTEST_NOISE:
         return active
+    heard = phone_labels > SILENT
     if (heard & active).sum() < LEAST_SPEECH * active.sum():
+        return np.zeros_like(active)
+    enough = LEAST_AGREEMENT * min(1.0, active.sum() / FULL_AGREEMENT)
+    if agreement(phone_labels[heard & active], seen[heard & active]) < enough:
         return np.zeros_like(active)
     around = np.maximum(_around(active), 1e-3)
     return active & (_around(heard & active) >= LEAST_SPEECH * around)
+
+
+def agreement(phone_labels: NDArray[np.int16], seen: FloatArray) -> float:
+    """How much better the spectrum suits the phones that are recognised at the same time than those of other times,
+    in nats; less where few different phones are recognised. Near 0 for what is no speech, however like it it sounds.
+
+    Args:
+        phone_labels: [n] recognised phones, n > 0. seen: [n, 40] log probabilities by the spectrum.
+    """
+    bounded = np.maximum(seen, LEAST_LOG_PROBABILITY)
+    shares = np.bincount(phone_labels, minlength=len(LABELS)) / len(phone_labels)
+    together = float(bounded[np.arange(len(phone_labels)), phone_labels].mean())
+    by_chance = float(bounded.mean(axis=0) @ shares)
+    known = shares[shares > 0]
+    variety_bits = float(-(known * np.log2(known)).sum())
+    return (together - by_chance) * min(1.0, variety_bits / VARIETY_BITS)
 
 
 def _around(values: NDArray[Any]) -> NDArray[np.float64]:

@@ -13,9 +13,11 @@ from talkinghead.assets import demo_phones_path, demo_speech_path
 from talkinghead.audio.articulation import LABELS, tables
 from talkinghead.audio.energy import frame_level_db, voice_activity
 from talkinghead.audio.phones import (
+    LEAST_SPEECH,
     NO_SPEECH,
     SHORTEST_FRAMES,
     ListeningConfig,
+    agreement,
     decode,
     fill_holes,
     read_phones,
@@ -127,6 +129,64 @@ def test_noise_and_hum_are_no_speech(name: str, level_db: float) -> None:
     assert [p.label for p in found.phones] == ["SIL"]
     assert_covers(found.phones, 4.0)
     assert found.notes == (NO_SPEECH,)
+
+
+def plucked(frequency_hz: float, seconds: float) -> np.ndarray:
+    """A string: partials that die away."""
+    t = np.arange(round(seconds * RATE)) / RATE
+    return np.asarray(sum(np.sin(2 * np.pi * frequency_hz * h * t) * np.exp(-t * (2 + h)) / h for h in range(1, 9)))
+
+
+def arpeggio(seconds: float) -> np.ndarray:
+    """Seven notes a second, up and down a chord."""
+    out = np.zeros(round((seconds + 1) * RATE))
+    for k in range(round(seconds * 7)):
+        start = k * RATE // 7
+        note = plucked(131.0 * 2 ** ((0, 4, 7, 12, 16, 12, 7, 4)[k % 8] / 12), 0.28)
+        out[start : start + len(note)] += note
+    return out[: round(seconds * RATE)]
+
+
+def music() -> dict[str, np.ndarray]:
+    """Sounds with rhythm or melody in which phones are recognised that nobody said."""
+    rng, n = np.random.default_rng(4), 4 * RATE
+    beats = np.zeros(n)
+    for k in range(0, n - 3000, RATE // 4):
+        beats[k : k + 3000] += rng.normal(size=3000) * np.exp(-np.arange(3000) / (150 if k // (RATE // 4) % 2 else 500))
+    claps = np.zeros(n)
+    for at in rng.integers(0, n - 900, 100):
+        claps[at : at + 900] += rng.normal(size=900) * np.exp(-np.arange(900) / 150)
+    notes = arpeggio(4.0)
+    return {"arpeggio": notes, "applause": claps, "band": notes / notes.std() + beats / beats.std()}
+
+
+@pytest.mark.parametrize("name", ["arpeggio", "applause", "band"])
+def test_music_is_no_speech(name: str) -> None:
+    x = music()[name]
+    clip = clip_of(0.1 * x / x.std())
+    recognised = AllPhones().frames(clip.samples).labels > 0
+    assert recognised.mean() > 2 * LEAST_SPEECH  # many phones alone do not make speech
+    found = recognise_phones(clip, ListeningConfig(words=False))
+    assert [p.label for p in found.phones] == ["SIL"]
+    assert found.notes == (NO_SPEECH,)
+
+
+def test_speech_over_music_is_heard(demo: AudioClip) -> None:
+    x = demo.samples[: 4 * RATE].astype(np.float64)
+    notes = arpeggio(4.0)
+    mixed = x + notes * np.sqrt(np.mean(x**2)) / notes.std() / 10**0.5  # 10 dB softer
+    found = recognise_phones(clip_of(mixed), ListeningConfig(words=False)).phones
+    assert sum(p.end_s - p.start_s for p in found if p.label != "SIL") > 1.5
+
+
+def test_agreement_of_what_belongs_together_and_of_chance() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat(rng.integers(1, 40, 40), 5).astype(np.int16)
+    seen = np.log(np.full((200, 40), 0.3 / 39, np.float32))
+    seen[np.arange(200), labels] = np.log(0.7)
+    assert agreement(labels, seen) > 3
+    assert abs(agreement(rng.permutation(labels), seen)) < 0.5
+    assert agreement(np.full(200, 7, np.int16), seen) == 0  # one phone alone says nothing
 
 
 def test_speech_over_noise_and_after_it_is_heard(demo: AudioClip) -> None:
