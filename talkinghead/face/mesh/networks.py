@@ -226,7 +226,11 @@ def found_mesh() -> FaceMesh | None:
 
 
 def cut(frame: Frame, to_frame: NDArray[np.float64], size: int) -> Frame:
-    """A picture [size, size, 3] of a turned square of a frame; black outside it. Large ones are averaged."""
+    """A picture [size, size, 3] of a turned square of a frame; black outside it. Large ones are averaged.
+
+    The networks find drawn heads a little better so (corners of the mouth at the picture's edge 1.5 and 2.3 % off) than
+    with repeated borders and a Gaussian filter, as patches for the picture's evidence have them (1.7 and 2.6 %).
+    """
     scale = float(np.hypot(to_frame[0, 0], to_frame[1, 0]))
     if scale > 2:
         frame, to_frame = _shrunk(frame, to_frame, size, scale)
