@@ -131,6 +131,7 @@ def test_points_are_numbered_as_published() -> None:
     points[list(OUTLINE), 0] = np.linspace(10, 90, 36)
     points[list(OUTLINE), 1] = np.linspace(20, 120, 36)
     assert face_box(points).tolist() == [10, 20, 90, 120]
+    assert face_box(points[:468])[3] == pytest.approx(120 + 0.028 * 100)
     points[[33, 263], 0] = 30, 70
     points[[82, 13, 312], 1], points[[87, 14, 317], 1] = 100, 110
     assert mouth_opening(points) == pytest.approx(10 / 40)
