@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from talkinghead.assets import demo_speech_path
 from talkinghead.cli.main import main
 from talkinghead.contracts import Frame
 from talkinghead.face import FaceOptions, track_faces
@@ -18,7 +19,7 @@ from talkinghead.face.mesh.files import find_mesh_file
 from talkinghead.face.mesh.networks import found_mesh
 from talkinghead.face.mesh.points import NUM_POINTS, mouth_opening
 from talkinghead.measure.inspect import inspect_media
-from talkinghead.media import write_video
+from talkinghead.media import write_png, write_video
 from talkinghead.media.arrays import ArraySource
 
 
@@ -51,6 +52,24 @@ def test_the_automatic_detector_is_this_one(installed_mesh: Path, astronaut: Fra
     track = track_faces(ArraySource([astronaut]), FaceOptions())
     assert track.detector == f"mesh ({installed_mesh.name})"
     assert track.key_points is not None
+
+
+@pytest.mark.thorough
+def test_the_animator_is_told_by_it(
+    installed_mesh: Path,
+    astronaut: Frame,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_png(tmp_path / "me.png", astronaut[20:260, 100:340])
+    sound = ["--audio", str(demo_speech_path()), "--duration", "0.4"]
+    made, report = str(tmp_path / "me.mp4"), tmp_path / "report.json"
+    words = ["generate", "--face", str(tmp_path / "me.png"), *sound, "-o", made, "--report", str(report)]
+    assert main(words) == 0
+    assert "pull face-mesh" not in capsys.readouterr().err
+    found = json.loads(report.read_text())
+    assert found["model_details"]["landmarks"] == "mesh"
+    assert found["model_details"]["blinks"]
 
 
 def test_the_opening_of_a_mouth_is_inspected(
