@@ -1,6 +1,6 @@
 """Make the moving picture at the top of the README from what the real commands make, side by side.
 
-    python scripts/make_readme_picture.py [-o docs/images/demo.webp] [--height 256] [--every 2] [--quality 60]
+    python scripts/make_readme_picture.py [-o docs/images/demo.webp] [--height 288] [--every 2] [--quality 80]
 
 A photograph speaks (`talkinghead demo`), a constructed head of 3D Gaussians speaks while the camera stands to its side
 (`generate --model talkinggaussian`), and a mesh speaks (`generate --model artalk`), all the same sentence. Each command
@@ -25,7 +25,7 @@ from talkinghead.media import open_frames
 from talkinghead.media.options import FrameOptions
 
 ROOT = Path(__file__).resolve().parent.parent
-PHOTO_CROP = (30, 222, 132, 324)
+PHOTO_CROP = (72, 552, 72, 552)
 GAUSSIANS_CROP = (50, 370, 96, 416)
 """Top, bottom, left and right of the face."""
 
@@ -76,9 +76,9 @@ def write_animation(path: Path, frames: list[Frame], fps: Fraction, quality: int
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "docs" / "images" / "demo.webp")
-    parser.add_argument("--height", type=int, default=256, help="of each part, in pixels")
+    parser.add_argument("--height", type=int, default=288, help="of each part, in pixels")
     parser.add_argument("--every", type=int, default=2, help="take every n-th of 25 frames per second")
-    parser.add_argument("--quality", type=int, default=60, help="of WebP, 1 to 100")
+    parser.add_argument("--quality", type=int, default=80, help="of WebP, 1 to 100")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         parts = [

@@ -28,7 +28,7 @@ def demo(
     comes with scikit-image (the extra `demo`).
     """
     from talkinghead.assets import demo_speech_path
-    from talkinghead.assets.portrait import astronaut
+    from talkinghead.assets.portrait import astronaut_close
     from talkinghead.cli.generate import show_result, tell_mesh
     from talkinghead.engine.head import RenderOptions
     from talkinghead.service.planning import check_before
@@ -36,7 +36,7 @@ def demo(
     from talkinghead.service.run import run
 
     request = Request(
-        source=face if face is not None else astronaut(),
+        source=face if face is not None else astronaut_close(),
         speech=SoundFile(audio if audio is not None else demo_speech_path()),
         output=output,
         render=RenderOptions(overwrite=overwrite),

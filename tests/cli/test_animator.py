@@ -55,7 +55,7 @@ def test_the_demo_command(run, tmp_path):
     sound = read_audio(demo_speech_path(), 16_000)
     assert found.main_video.num_frames == sound.num_frames(Fraction(25))
     assert abs(found.audio_minus_video_s) <= 1 / 25
-    assert (found.main_video.width, found.main_video.height) == (512, 512)
+    assert (found.main_video.width, found.main_video.height) == (576, 576)
     assert f"Made {out}" in ran.out
     assert "real time" in ran.out
     assert run("demo", "-o", out, "--no-overwrite").status == 1

@@ -25,8 +25,12 @@ LASH_LENGTH = 0.085
 """Eye distances above the open lid in which lashes are looked for."""
 LASH_WIDTH = 0.012
 """Eye distances; half thickness of the line of lashes."""
-LOWER_LID_RISE = 0.12
-"""Of the opening, that the lower lid closes."""
+REST_BELOW = 0.09
+"""Eye distances below the lower lid down to which more of the eye is looked for, as drawn eyes may show it."""
+DRAWN_BELOW = 0.05
+"""Depth from which on that is so: lashes and shadows of photographs end above it."""
+UNLIKE_SKIN = 45.0
+"""Distance in RGB from the skin around, from which on something below the lower lid belongs to the eye."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +54,8 @@ class Eye:
     eye_distance: float
     plain: float
     """Eye distances above the open lid where plain skin begins: there the drawn lid ends."""
+    rest: float = 0.0
+    """Eye distances below the lower lid where the shut lid comes to rest, so that nothing of the eye is left to see."""
 
 
 def read_lid(frame: Frame, eye: EyeGeometry, eye_distance: float) -> Eye:
@@ -85,7 +91,15 @@ def read_lid(frame: Frame, eye: EyeGeometry, eye_distance: float) -> Eye:
     brightness = line @ luma
     lash = line[brightness <= np.percentile(brightness, 30)].mean(axis=0)
     lash = np.minimum(lash, 0.55 * below.mean(axis=0))
-    return Eye(eye, LidColours(above.astype(np.float32), below.astype(np.float32), lash.astype(np.float32)), d, plain)
+    depths = np.arange(0.0, REST_BELOW + 0.001, 0.01)
+    unlike = np.stack([np.linalg.norm(pick(lower + share * d) - below, axis=1)[middle] for share in depths])
+    # The depth below which most columns show skin; without any, the lid that was found is believed.
+    shown = (unlike > UNLIKE_SKIN).mean(axis=1) > 0.3
+    rest = float(depths[int(np.flatnonzero(shown)[-1])]) if shown.any() and not shown[-1] else 0.0
+    rest = rest if rest > DRAWN_BELOW - 1e-6 else 0.0
+    return Eye(
+        eye, LidColours(above.astype(np.float32), below.astype(np.float32), lash.astype(np.float32)), d, plain, rest
+    )
 
 
 def _bright_median(samples: Values, luma: Values) -> Values:
@@ -134,7 +148,8 @@ def lid_field(eye: Eye, closing: float, x: Values, y: Values) -> LidField:
     held = np.clip(u, -1, 1)
     upper = np.interp(held, COLUMNS, shape.upper_lid).astype(np.float32)
     lower = np.interp(held, COLUMNS, shape.lower_lid).astype(np.float32)
-    fall = np.float32(closing) * (1 - np.float32(LOWER_LID_RISE)) * (lower - upper)
+    rest = np.float32(eye.rest * eye.eye_distance) * (1 - held**2)
+    fall = np.float32(closing) * (lower + rest - upper)
     edge = upper + fall
     t = np.clip((upper - y) / np.float32(FOLD_ABOVE * eye.eye_distance), 0, 1)
     move = -np.float32(FOLD_FOLLOWS) * fall * (1 - t * t * (3 - 2 * t)) * (y < edge)
@@ -167,13 +182,13 @@ def paint_lid(
     soft = np.float32(max(softness, 1.0))
     y, upper, edge, lower = field.y, field.upper, field.edge, field.lower
     half = np.float32(eye.geometry.half_width)
-    inside = np.clip((1 - np.abs(field.u)) * half / (np.float32(0.20) * half + soft), 0, 1)
+    inside = np.clip((1 - np.abs(field.u)) * half / (np.float32(0.13) * half + soft), 0, 1)
     inside = inside * inside * (3 - 2 * inside)
     shown = np.float32(min(1.0, closing / 0.12))
 
-    # Shadow of the lid on the eyeball.
+    # Shadow of the lid on the eyeball, which a shut lid does not show.
     below = np.exp(-np.clip((y - edge) / np.maximum(0.35 * (lower - upper), 1), 0, 5)) * (y >= edge) * (y < lower)
-    result = pixels * (1 - 0.35 * np.float32(closing) * below * inside)[..., None]
+    result = pixels * (1 - 0.6 * np.float32(closing * (1 - closing)) * below * inside)[..., None]
 
     position = (np.clip(field.u, -1, 1) + 1) * np.float32((NUM_COLUMNS - 1) / 2)
     index = np.minimum(position.astype(np.int32), NUM_COLUMNS - 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from talkinghead.families.viseme.compose import (
     eye_region,
     opening_alpha,
 )
+from talkinghead.families.viseme.eyelids import lid_field, read_lid
 from talkinghead.families.viseme.idle import HeadPose
 from talkinghead.families.viseme.warp import MouthPose
 from tests.families.viseme.conftest import Prepared, prepare_face
@@ -215,6 +217,24 @@ def test_shut_eyes_hide_the_iris(drawn: Drawn) -> None:
         still, half, shut = (float(animate(frame, face, Pose(lids=lids))[around].mean()) for lids in (0.0, 0.5, 1.0))
         assert shut > still + 40
         assert still < half < shut
+
+
+def test_a_shut_lid_rests_on_the_lower_lid(drawn: Drawn) -> None:
+    """In a drawing the white of the eye would show below it as a grey band."""
+    _, face = drawn(eye_distance=60)
+    for eye in face.eyes:
+        middle = np.zeros(1, np.float32)
+        field = lid_field(eye, 1.0, middle, middle)
+        assert field.edge[0] >= field.lower[0] - 1e-3
+
+
+def test_a_drawn_eye_that_is_larger_than_was_found_is_covered(drawn: Drawn) -> None:
+    frame, face = drawn(eye_distance=120)
+    for eye in face.eyes:
+        found = eye.geometry
+        smaller = replace(found, lower_lid=(found.lower_lid - 0.06 * 120).astype(np.float32))
+        assert 0.05 <= read_lid(frame, smaller, 120.0).rest <= 0.09
+        assert read_lid(frame, found, 120.0).rest == 0
 
 
 @pytest.mark.parametrize("fine", [False, True])
