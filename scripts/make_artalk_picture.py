@@ -53,7 +53,7 @@ def main() -> int:
             command = [
                 sys.executable, "-m", "talkinghead", "generate", "--model", "artalk", "--driver", "viseme",
                 "--audio", str(demo_speech_path()), "-o", str(video), "--yaw", str(yaw), "--pitch", str(pitch),
-                "--zoom", given.zoom, "--image-size", str(2 * given.height), "--quiet",
+                "--zoom", given.zoom, "--image-size", str(2 * given.height), "--duration", "2.5", "--quiet",
             ]  # fmt: skip
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
             frames = list(open_frames(video).read())

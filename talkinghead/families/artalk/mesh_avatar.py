@@ -22,6 +22,8 @@ VERTEX_BATCH = 32
 NATURAL_LIGHT = MeshShading(
     light=(1.0, 1.1, 2.4), ambient=0.42, diffuse=0.62, specular=0.05, wrap=0.35, sky=0.07, rim=0.10
 )
+PORTRAIT = MeshCamera(translation=np.array([0.0, 0.040, 2.0], np.float32), focal=9.8)
+"""Shows our own head with its shoulders."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +96,7 @@ def mesh_drawer(config: ARTalkConfig, flame: FlameModel, *, procedural: bool, co
     if config.texture is not None:
         texture = read_texture(config.texture, flame)
     colour, picture = backdrop(config.background, config.image_size, natural=natural)
-    camera = MeshCamera()
+    camera = PORTRAIT if procedural and natural else MeshCamera()
     if (config.yaw, config.pitch, config.zoom) != (0, 0, 1):
         camera = orbit_camera(camera, yaw=np.radians(config.yaw), pitch=np.radians(config.pitch), zoom=config.zoom)
     if texture is not None:

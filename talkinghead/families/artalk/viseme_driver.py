@@ -31,6 +31,14 @@ PLAIN_JAW = 0.20
 
 CLOSE_S, SHUT_S, OPEN_S = 0.08, 0.04, 0.15
 MIN_INTERVAL_S = 1.3
+SQUEEZE_M = 0.0007
+"""Lips that touch overlap by so much, so that not even a pixel of the mouth is seen between them."""
+PROTRUSION_M = 0.0088
+"""How far rounding moves the lips forwards: the open jaw takes the lower one down by it."""
+SACCADE_S = 0.05
+"""How long the eyes take to look elsewhere."""
+GAZE_PER_RADIAN = 10.0
+"""Units of "look aside" and "look up" per radian: the eyes stay on who is looked at while the head turns."""
 
 Values = NDArray[np.float64]
 
@@ -169,7 +177,9 @@ def motion_from_mouth(mouth: MouthMotion, shapes: MouthShapes | None, lively: Li
     count, fps = len(mouth), float(mouth.fps)
     motion = np.zeros((count, MOTION_DIM))
     jaw = mouth.jaw.astype(np.float64)
-    rng_blinks, rng_head = (np.random.default_rng(seed) for seed in np.random.SeedSequence(lively.seed).spawn(2))
+    rng_blinks, rng_head, rng_gaze = (
+        np.random.default_rng(seed) for seed in np.random.SeedSequence(lively.seed).spawn(3)
+    )
     times: Values = (np.arange(count, dtype=np.float64) + 0.5) / np.float64(fps)
     motion[:, 100:103] = lively.head_motion * _head_rotation(times, mouth, rng_head)
     if shapes is None:
@@ -181,17 +191,22 @@ def motion_from_mouth(mouth: MouthMotion, shapes: MouthShapes | None, lively: Li
     motion[:, 103] = np.minimum(WIDEST_JAW * scale * jaw, reach)
     by_jaw = motion[:, 103] * shapes.lever_m
     blink = blinks(times, lively.blinks_per_minute, rng_blinks)
+    rounded = np.clip(-mouth.width, 0.0, 1.0).astype(np.float64)
+    lowered = PROTRUSION_M * rounded * np.sin(motion[:, 103])
+    aside, up = _gaze(times, rng_gaze) - motion[:, [101, 100]].T * GAZE_PER_RADIAN
     values: dict[str, Values | FloatArray] = {
-        "press": np.clip(by_jaw - wanted, 0.0, None) / shapes.seal_m,
+        "press": (np.clip(by_jaw - wanted, 0.0, None) + _squeeze(wanted) + lowered) / shapes.seal_m,
         "part": np.clip(wanted - by_jaw, 0.0, None) / shapes.part_m,
         "spread": np.clip(mouth.width, 0.0, 1.0),
-        "round": np.clip(-mouth.width, 0.0, 1.0),
+        "round": rounded,
         "tuck": mouth.tuck,
         "tongue up": mouth.tongue * (0.35 + jaw),
         "smile": 0.22 + 0.10 * (1.0 - mouth.speaking),
         "blink": blink,
         "brows up": _brows(times, mouth, rng_head) * (1.0 - 0.6 * blink),
         "cheeks": 0.25 * np.clip(mouth.width, 0.0, 1.0),
+        "look aside": aside,
+        "look up": up,
     }
     for name, value in values.items():
         if name in shapes.expressions:
@@ -245,6 +260,23 @@ def blinks(times_s: Values, per_minute: float, rng: np.random.Generator) -> Valu
         closed = np.maximum(closed, _ease(t / CLOSE_S) - _ease((t - CLOSE_S - SHUT_S) / OPEN_S))
         start += MIN_INTERVAL_S + float(rng.gamma(2.5, (mean_s - MIN_INTERVAL_S) / 2.5))
     return closed
+
+
+def _squeeze(wanted_m: Values) -> Values:
+    """How far lips that touch are pressed onto each other, in metres."""
+    pressed: Values = SQUEEZE_M * np.clip(1.0 - wanted_m / (2 * SQUEEZE_M), 0.0, 1.0)
+    return pressed
+
+
+def _gaze(times_s: Values, rng: np.random.Generator) -> Values:
+    """Where the eyes look, [2, n] in units of "look aside" and "look up": they rest, and jump every second or so."""
+    looked = np.zeros((2, len(times_s)))
+    at, place = 0.4, np.zeros(2)
+    while len(times_s) and at < times_s[-1]:
+        following = rng.normal(0.0, 1.0, 2) * [0.45, 0.22]
+        looked += (following - place)[:, None] * _ease((times_s - at) / SACCADE_S)
+        at, place = at + 0.35 + float(rng.gamma(2.0, 0.45)), following
+    return looked
 
 
 def _ease(t: Values) -> Values:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
 
+from talkinghead.contracts import MouthMotion
+from talkinghead.families.artalk.config import ARTalkConfig
 from talkinghead.families.artalk.flame import load_flame
 from talkinghead.families.artalk.look import region_labels
-from talkinghead.families.artalk.procedural.head import EXPRESSIONS, JAW_OPEN, SHAPES, procedural_head
+from talkinghead.families.artalk.mesh_avatar import mesh_drawer
+from talkinghead.families.artalk.procedural.head import EXPRESSIONS, GAZE, JAW_OPEN, SHAPES, procedural_head
 from talkinghead.families.artalk.procedural.surface import EYE_CENTRE, EYE_RADIUS, build_skin
+from talkinghead.families.artalk.viseme_driver import Liveliness, motion_from_mouth, procedural_shapes
 from tests.golden_files import Golden
 
 
@@ -44,7 +50,7 @@ def lid_gap(vertices, skin, eye):
 def test_it_is_a_flame_file(head, tmp_path):
     arrays = head.arrays
     count = len(arrays["flame_model/v_template"])
-    assert 4500 <= count <= 6500
+    assert 8000 <= count <= 11000
     assert arrays["flame_model/shapedirs"].shape == (count, 3, 400)
     assert arrays["flame_model/posedirs"].shape == (count, 3, 36)
     assert arrays["lmk_embeddings/full_lmk_faces_idx_with_eye"].shape == (1, 70)
@@ -129,3 +135,45 @@ def test_region_labels_as_published():
         golden["seed_mouth"],
     )
     assert np.array_equal(labels, golden["labels"])
+
+
+def test_lips_stay_together_however_far_the_jaw_hangs(head, skin):
+    for jaw in (0.05, 0.12, 0.20):
+        sealed = pose(head, jaw=jaw, press=jaw / JAW_OPEN)
+        gaps = sealed[skin.mouth_upper, 1] - sealed[skin.mouth_lower, 1]
+        assert np.abs(gaps).max() < 0.0006
+
+
+def test_no_pixel_of_the_mouth_is_seen_at_p(head):
+    """Drawn as the command draws it: lips that touch over an open jaw hide teeth and dark; parted, they do not."""
+    drawer = mesh_drawer(ARTalkConfig(image_size=256), head.flame, procedural=True, compat=False)
+    motions = motion_from_mouth(
+        MouthMotion(
+            Fraction(25), *(np.array(values, np.float32) for values in ((0.6, 0.6), (0.0, 0.6), *[(0.0, 0.0)] * 4))
+        ),
+        procedural_shapes(EXPRESSIONS),
+        Liveliness(head_motion=0.0, blinks_per_minute=0.0),
+    )
+    mouths = [drawer.renderer.frame(vertices)[135:165, 105:151] for vertices in drawer.vertices(motions)]
+    dark = [np.count_nonzero(mouth.max(axis=2) < 45) for mouth in mouths]
+    assert dark[0] == 0
+    assert dark[1] > 20
+
+
+def test_the_eyes_turn_where_they_look(head):
+    rest, turned = pose(head), pose(head, look_aside=1.0)
+    pupil = np.argmax(rest[:, 2] * (np.linalg.norm(rest[:, :2] - EYE_CENTRE[:2], axis=1) < 0.002))
+    gaze = np.arctan2(turned[pupil, 0] - EYE_CENTRE[0], turned[pupil, 2] - EYE_CENTRE[2])
+    assert gaze == pytest.approx(GAZE, rel=0.05)
+    assert pose(head, look_up=1.0)[pupil, 1] > rest[pupil, 1] + 0.001
+
+
+def test_hair_lies_on_the_head_and_edges_are_smooth(head):
+    drawer = mesh_drawer(ARTalkConfig(image_size=256, background="white"), head.flame, procedural=True, compat=False)
+    frame = drawer.renderer.frame(head.flame.template)
+    dark = frame.astype(int).sum(axis=2) < 3 * 110
+    top = int(np.flatnonzero(dark[:, 128])[0])
+    assert 5 < top < 30  # hair under the upper edge of the picture
+    grey = (frame.min(axis=2) > 150) & (frame.min(axis=2) < 250)
+    outline = np.flatnonzero(np.abs(np.diff(frame[..., 0].astype(int), axis=1)).max(axis=1) > 60)
+    assert grey[outline].sum() > 0.5 * len(outline)  # pixels between head and wall take part of both

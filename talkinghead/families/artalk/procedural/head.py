@@ -24,12 +24,14 @@ from talkinghead.families.artalk.flame import (
     flame_from_arrays,
 )
 from talkinghead.families.artalk.procedural import parts as pieces
+from talkinghead.families.artalk.procedural.embeddings import landmark_embeddings
 from talkinghead.families.artalk.procedural.paint import (
+    HAIR_HIGH,
+    HAIR_LOW,
     Places,
     bake,
     eye_chart,
     skin_chart,
-    strands,
     vertex_places,
 )
 from talkinghead.families.artalk.procedural.surface import (
@@ -41,16 +43,27 @@ from talkinghead.families.artalk.procedural.surface import (
     Skin,
     build_skin,
     bump,
-    hair_share,
     lift_lids,
     onto_eyeballs,
     smoothstep,
+)
+from talkinghead.families.artalk.procedural.wear import (
+    Hair,
+    around,
+    brow_share,
+    hair,
+    hair_chart,
+    hair_corners,
+    hairline,
+    jumper,
+    knit,
+    lashes,
 )
 from talkinghead.rendering.mesh import MeshTexture
 
 EXPRESSIONS = (
     "press", "part", "spread", "round", "tuck", "smile", "blink", "blink left", "blink right", "brows up",
-    "brows together", "squint", "raise upper lip", "tongue up", "cheeks", "nose",
+    "brows together", "squint", "raise upper lip", "tongue up", "cheeks", "nose", "look aside", "look up",
 )  # fmt: skip
 """Names of the first expression directions; the others are zero."""
 SHAPES = (
@@ -60,6 +73,12 @@ SHAPES = (
 """Names of the first shape directions; the others are zero."""
 JAW_OPEN = 0.10
 """Radians of jaw that one unit of "press" closes the lips over."""
+
+TEETH_COLUMNS = 73
+PRESS_UPPER = 0.34
+"""The upper lip's share in closing; the lower lip has the rest."""
+GAZE = 0.10
+"""Radians that one unit of "look aside" (to the head's left) and "look up" turns the eyes by."""
 
 JOINTS = np.array(
     [
@@ -80,7 +99,10 @@ _COLOURS: Mapping[str, tuple[float, float, float]] = {
     "lips": (0.700, 0.360, 0.345),
     "rim": (0.330, 0.190, 0.160),
     "lid": (0.640, 0.380, 0.340),
-    "hair": (0.175, 0.125, 0.105),
+    "hair": (0.270, 0.165, 0.115),
+    "brow": (0.150, 0.085, 0.062),
+    "lash": (0.100, 0.065, 0.055),
+    "jumper": (0.200, 0.330, 0.420),
     "white": (0.930, 0.915, 0.900),
     "iris": (0.270, 0.400, 0.430),
     "ring": (0.130, 0.180, 0.200),
@@ -117,15 +139,19 @@ def procedural_head() -> ProceduralHead:
     skin = build_skin()
     bag, bag_upper, bag_on = pieces.mouth_bag(skin)
     sockets = [pieces.eye_socket(side, skin) for side in (1, -1)]
+    fringes = [lashes(skin, side) for side in (1, -1)]
+    grown = hair(skin)
     parts = [
         bag,
-        pieces.teeth(upper=True),
-        pieces.teeth(upper=False),
+        pieces.teeth(True, TEETH_COLUMNS),
+        pieces.teeth(False, TEETH_COLUMNS),
         pieces.tongue(),
         *(pieces.eyeball(side) for side in (1, -1)),
         *(socket for socket, _ in sockets),
         *(pieces.ear(side) for side in (1, -1)),
-        *(pieces.eyebrow(side, skin) for side in (1, -1)),
+        *(fringe for fringe, _ in fringes),
+        grown.part,
+        jumper(),
     ]
     names = ["skin"] * len(skin.points)
     faces = [skin.faces]
@@ -143,8 +169,8 @@ def procedural_head() -> ProceduralHead:
     points = np.concatenate([skin.points, *(part.points for part in parts)])
     label = np.array(names)
     all_faces = np.concatenate(faces)
-    lids = [on for _, on in sockets]
-    build = _Build(skin, points, label, slices, bag_upper, bag_on, lids, all_faces, first_face)
+    hanging = {"socket": [on for _, on in sockets], "lash": [on for _, on in fringes]}
+    build = _Build(skin, points, label, slices, bag_upper, bag_on, hanging, all_faces, first_face, grown)
     expression = build.expressions()
     weights = build.weights()
     shape = build.shapes()
@@ -160,7 +186,7 @@ def procedural_head() -> ProceduralHead:
         "flame_model/J_regressor": _regressor(points),
         "flame_model/kintree_table": np.array([PARENTS, range(NUM_JOINTS)], np.int64),
         "flame_model/weights": weights.astype(np.float32),
-        **_landmarks(points, all_faces, skin),
+        **landmark_embeddings(points, all_faces, skin),
     }
     return ProceduralHead(
         flame=replace(
@@ -171,6 +197,18 @@ def procedural_head() -> ProceduralHead:
         arrays=arrays,
         texture=texture,
     )
+
+
+def _about_x(angle: float) -> Points:
+    """[3, 3] rotation about the axis from ear to ear; positive opens a jaw."""
+    c, s = np.cos(angle), np.sin(angle)
+    return np.array([[1.0, 0.0, 0.0], [0.0, c, -s], [0.0, s, c]])
+
+
+def away_from_eyes(points: Points) -> Points:
+    """Distance of each point from the nearer eye's axis, [V]."""
+    found: Points = np.hypot(np.abs(points[:, 0]) - EYE_CENTRE[0], points[:, 1] - EYE_CENTRE[1])
+    return found
 
 
 def _regressor(points: Points) -> FloatArray:
@@ -191,9 +229,11 @@ class _Build:
     slices: Mapping[str, list[slice]]
     bag_upper: NDArray[np.bool_]
     bag_on: NDArray[np.int64]
-    lids_on: list[NDArray[np.int64]]
+    hanging: Mapping[str, list[NDArray[np.int64]]]
+    """Of the parts that hang on the lids: for each of their vertices the skin's vertex."""
     faces: NDArray[np.int64]
     first_face: Mapping[str, tuple[int, int]]
+    hair: Hair
 
     @property
     def num_faces(self) -> int:
@@ -209,8 +249,9 @@ class _Build:
         result[: self._num_skin] = values
         [bag] = self.slices["mouth"]
         depth = self.points[self.bag_on, 2] - self.points[bag, 2]
-        for part, on in zip(self.slices["socket"], self.lids_on, strict=True):
-            result[part] = values[on]
+        for name, on_skin in self.hanging.items():
+            for part, on in zip(self.slices[name], on_skin, strict=True):
+                result[part] = values[on]
         keep = 1.0 - smoothstep(depth / 0.022) if fade else np.ones(len(depth))
         result[bag] = values[self.bag_on] * keep.reshape(-1, *([1] * (values.ndim - 1)))
         return result
@@ -285,20 +326,17 @@ class _Build:
             out[:, 0], out[:, 1], out[:, 2] = dx, dy, dz
             return out
 
-        lever = base[:, 2] - JOINTS[JAW, 2]
-        drop = JAW_OPEN * lever  # how far the jaw takes the lower lip down
         found: dict[str, Points] = {}
         lower_lip = lips * (~upper) * middle
         upper_lip = lips * upper * middle
-        seal = np.clip(1.0 - (across / (1.02 * half)) ** 2, 0.0, 1.0) ** 0.5 * np.exp(-((away / 0.0140) ** 2)) * face
-        found["press"] = field(dy=np.where(upper, -0.34, 0.66) * drop * seal, dz=-0.0010 * lips)
+        found["press"] = self._press()
         found["part"] = field(dy=np.where(upper, 0.0022, -0.0042) * lips * middle, dz=0.0006 * lips)
         corner = np.exp(-(((across - half) / 0.0135) ** 2)) * np.exp(-((away / 0.0160) ** 2)) * face
         stretch = np.clip(across / half, 0.0, 1.0) * mouth + corner
         found["spread"] = field(dx=0.0050 * sign * np.minimum(stretch, 1.2), dy=0.0004 * corner, dz=-0.0026 * corner)
         found["round"] = field(
             dx=-0.0078 * sign * np.minimum(np.clip(across / half, 0.0, 1.0) * mouth + 0.45 * corner, 1.1),
-            dy=np.where(upper, 0.0006, -0.0012) * lips * middle,
+            dy=np.where(upper, 0.0006, -0.0012) * lips * middle * (1.0 - np.exp(-((self._over_edge() / 0.0030) ** 2))),
             dz=0.0068 * lips + 0.0020 * mouth,
         )
         found["tuck"] = field(
@@ -317,26 +355,59 @@ class _Build:
             onto_eyeballs(lift_lids(skin.shut, skin, 0.70 * UPPER_LID_HEIGHT, -0.55 * LOWER_LID_HEIGHT), face) - base
         )
         found["raise upper lip"] = field(dy=0.0034 * upper_lip)
-        found["tongue up"] = field()
+        found["tongue up"] = found["look aside"] = field()
+        lid = np.exp(-((away_from_eyes(base) / 0.012) ** 2)) * face
+        found["look up"] = field(dy=0.0007 * lid * (skin.side_of_eye > 0))
         cheek = bump(across, y, (0.0400, -0.0300), 0.0180, 0.0160) * face
         found["cheeks"] = field(dy=0.0020 * cheek, dz=0.0030 * cheek)
         wings = bump(across, y, (0.0130, -0.0420), 0.0080, 0.0080) * face
         found["nose"] = field(dx=0.0016 * sign * wings, dy=0.0012 * wings)
 
         result = np.stack([self._spread_to_bag(found[name]) for name in EXPRESSIONS], axis=2)
-        for part in self.slices["brow"]:
-            place = self.points[part]
-            hill = bump(np.abs(place[:, 0]), place[:, 1], (0.0300, 0.0260), 0.0220, 0.0110)
-            result[part, 1, EXPRESSIONS.index("brows up")] = 0.0062 * hill
-            knit = bump(np.abs(place[:, 0]), place[:, 1], (0.0140, 0.0225), 0.0110, 0.0090)
-            result[part, 0, EXPRESSIONS.index("brows together")] = -0.0026 * np.sign(place[:, 0]) * knit
-            result[part, 1, EXPRESSIONS.index("brows together")] = -0.0036 * knit
+        for part in self.slices["lash"]:
+            tips = slice(part.start + 2 * (part.stop - part.start) // 3, part.stop)
+            for name in ("blink", "blink left", "blink right"):
+                number = EXPRESSIONS.index(name)
+                down = np.abs(result[tips, 1, number]) > 1e-3
+                result[tips, 1, number] -= 0.0030 * down
+        for name, side in (("left eye", 1), ("right eye", -1)):
+            [part] = self.slices[name]
+            local = self.points[part] - EYE_CENTRE * [side, 1, 1]
+            aside, up = EXPRESSIONS.index("look aside"), EXPRESSIONS.index("look up")
+            result[part, 0, aside], result[part, 2, aside] = GAZE * local[:, 2], -GAZE * local[:, 0]
+            result[part, 1, up], result[part, 2, up] = GAZE * local[:, 2], -GAZE * local[:, 1]
         [part] = self.slices["tongue"]
         place = self.points[part]
         tip = smoothstep((place[:, 2] - place[:, 2].min()) / np.ptp(place[:, 2]))
         result[part, 1, EXPRESSIONS.index("tongue up")] = 0.0095 * tip**2
         result[part, 2, EXPRESSIONS.index("tongue up")] = 0.0022 * tip**2
         return result.astype(np.float32)
+
+    def _over_edge(self) -> Points:
+        """Height over the edge of the lips, which hangs a little lower than the mouth's line in the middle."""
+        edge = self.skin.points[self.skin.mouth_lower]
+        order = np.argsort(edge[:, 0])
+        over: Points = self.skin.points[:, 1] - np.interp(self.skin.points[:, 0], edge[order, 0], edge[order, 1])
+        return over
+
+    def _press(self) -> Points:
+        """What takes the lips' edges back onto each other when the jaw has opened by JAW_OPEN."""
+        skin = self.skin
+        upper, lower = skin.mouth_upper, skin.mouth_lower
+        rest = skin.points[lower]
+        share = self._jaw_of_skin()
+        turned = JOINTS[JAW] + (rest - JOINTS[JAW]) @ _about_x(JAW_OPEN).T
+        opened = (share[lower] - share[upper])[:, None] * (turned - rest)  # of the lower edge from the upper one
+        lower_share, upper_share = (PRESS_UPPER - 1.0) * opened @ _about_x(JAW_OPEN), PRESS_UPPER * opened
+        order = np.argsort(rest[:, 0])
+        sides = [
+            np.stack([np.interp(skin.points[:, 0], rest[order, 0], part[order, k], 0, 0) for k in range(3)], axis=1)
+            for part in (lower_share, upper_share)  # the jaw turns what the lower lip does
+        ]
+        field = np.where(skin.side_of_mouth[:, None] > 0, sides[1], sides[0])
+        near = np.exp(-((self._over_edge() / 0.0140) ** 2)) * skin.front
+        result: Points = field * near[:, None]
+        return result
 
     def _closed_lids(self) -> Points:
         """The skin with both eyes shut: the upper lid comes down most of the way, along the eyeball."""
@@ -427,13 +498,16 @@ class _Build:
         lips = self._lip_share(at)
         tone = blend(tone, "lips", lips)
         tone *= (1.0 - 0.10 * lips * np.exp(-((at.away / 0.0016) ** 2)))[:, None]
-        hair = hair_share(at.y, at.z, 0.011)
-        tone += hair[:, None] * (tones["hair"] * strands(at)[:, None] - tone)
+        tone = blend(tone, "brow", 0.92 * brow_share(at.x, at.y, at.front))
+        turn = around(at.x, at.z)
+        ragged = 0.0020 * np.sin(23 * turn + 2 * np.sin(9 * turn)) + 0.0012 * np.sin(71 * turn + 3 * np.sin(31 * turn))
+        ragged += 0.0009 * np.sin(237 * turn + 2 * np.sin(53 * turn))
+        tone = blend(tone, "hair", 0.92 * smoothstep((at.y - hairline(turn) - ragged + 0.002) / 0.010 + 0.5))
         tone = blend(tone, "rim", at.lids)
         return blend(tone, "rim", at.mouth)
 
     def texture(self) -> MeshTexture:
-        """The skin's and the eyes' picture; other faces keep their vertices' colours."""
+        """The skin's, the eyes' and the hair's picture; other faces keep their vertices' colours."""
         points, corners = skin_chart(self.skin)
         charts = [points]
         faces = np.full((self.num_faces, 3), -1, np.int32)
@@ -445,6 +519,11 @@ class _Build:
             first = self.first_face[name]
             faces[first[0] : first[1]] = self.faces[first[0] : first[1]] - part.start + start
             start += len(charts[-1])
+        [part] = self.slices["hair"]
+        charts.append(hair_chart(self.hair.grid, HAIR_LOW, HAIR_HIGH))
+        first = self.first_face["hair"]
+        local = self.faces[first[0] : first[1]] - part.start
+        faces[first[0] : first[1]] = hair_corners(local, len(self.hair.grid) - 1) + start
         return MeshTexture(
             picture=bake(self.skin, (points, corners), self._skin_tone, TONES),
             points=np.concatenate(charts),
@@ -466,8 +545,10 @@ class _Build:
             tip_y, root_y = (pieces.UPPER_TEETH_Y[1], pieces.UPPER_TEETH_Y[0]) if upper else pieces.LOWER_TEETH_Y
             height = np.clip((self.points[part, 1] - tip_y) / (root_y - tip_y), 0, 1)
             gum = smoothstep((height - 0.62) / 0.12)[:, None]
-            dim = (0.55 + 0.45 * np.exp(-((self.points[part, 0] / 0.017) ** 2)))[:, None]
-            colours[part] = (tones["teeth"] + gum * (tones["gum"] - tones["teeth"])) * dim
+            dim = (0.45 + 0.55 * np.exp(-((self.points[part, 0] / 0.017) ** 2)))[:, None]
+            levels = len(height) // TEETH_COLUMNS
+            gap = np.tile(np.abs(pieces.tooth_place(TEETH_COLUMNS)) > 0.45, levels)[:, None]
+            colours[part] = (tones["teeth"] + gum * (tones["gum"] - tones["teeth"])) * dim * (1.0 - 0.12 * gap)
         for part in self.slices["socket"]:
             ring = np.repeat([0.0, 0.35, 1.0], (part.stop - part.start) // 3)[:, None]
             colours[part] = tones["lid"] + ring * (tones["deep"] - tones["lid"])
@@ -486,86 +567,10 @@ class _Build:
         for name in ("left ear", "right ear"):
             for part in self.slices[name]:
                 colours[part] = tones["skin"] + 0.30 * (tones["warm"] - tones["skin"])
-        for part in self.slices["brow"]:
-            colours[part] = tones["hair"] * 1.1 + 0.10 * tones["skin"]
+        for part in self.slices["lash"]:
+            colours[part] = tones["lash"]
+        [part] = self.slices["hair"]
+        colours[part] = tones["hair"]
+        [part] = self.slices["jumper"]
+        colours[part] = tones["jumper"] * knit(self.points[part])[:, None]
         return np.clip(colours, 0, 1).astype(np.float32)
-
-
-def _landmarks(points: Points, faces: NDArray[np.int64], skin: Skin) -> dict[str, NDArray[np.generic]]:
-    """Embeddings in FLAME's groups: a face and weights per landmark."""
-    of_vertex = np.zeros(len(points), np.int64)
-    corner_of = np.zeros(len(points), np.int64)
-    for corner in (2, 1, 0):
-        of_vertex[faces[:, corner]] = np.arange(len(faces))
-        corner_of[faces[:, corner]] = corner
-
-    def nearest(x: float, y: float) -> int:
-        distance = (skin.points[:, 0] - x) ** 2 + (skin.points[:, 1] - y) ** 2
-        distance[skin.front < 0.5] = np.inf
-        return int(np.argmin(distance))
-
-    def embed(vertices: list[int]) -> tuple[NDArray[np.int64], FloatArray]:
-        chosen = np.array(vertices)
-        return of_vertex[chosen], np.eye(3, dtype=np.float32)[corner_of[chosen]]
-
-    def along(edge: NDArray[np.int64], count: int) -> list[int]:
-        return [int(edge[round(place)]) for place in np.linspace(0, len(edge) - 1, count)]
-
-    jaw = [nearest(0.070 * np.sin(a), -0.035 - 0.080 * np.cos(a) ** 2) for a in np.linspace(-1.5, 1.5, 17)]
-    arch = ((0.047, 0.022), (0.040, 0.027), (0.031, 0.028), (0.022, 0.026), (0.013, 0.023))
-    brows = [nearest(-x, y) for x, y in arch] + [nearest(x, y) for x, y in reversed(arch)]
-    nose = [nearest(0.0, y) for y in (0.008, -0.008, -0.023, -0.038)]
-    nose += [nearest(x, -0.048) for x in (-0.012, -0.006, 0.0, 0.006, 0.012)]
-    eyes: list[int] = []
-    for upper, lower in zip(skin.lids_upper, skin.lids_lower, strict=True):
-        top, bottom = along(upper, 4), along(lower, 4)
-        eyes += [*top, *bottom[2:0:-1]]
-    half = float(np.abs(skin.points[skin.mouth_upper, 0]).max())
-    line = float(skin.points[skin.mouth_upper, 1].mean())
-    outer_top = [nearest(half * t, line + 0.0075 * (1 - t * t) ** 0.5) for t in np.linspace(-1, 1, 7)]
-    outer_bottom = [nearest(half * t, line - 0.0095 * (1 - t * t) ** 0.5) for t in np.linspace(0.67, -0.67, 5)]
-    inner = [*along(skin.mouth_upper, 5), *along(skin.mouth_lower, 5)[3:0:-1]]
-    mouth = [*outer_top, *outer_bottom, *inner]
-    pupils = [len(points) - 1, len(points) - 1]
-    static = [*brows, *nose, *eyes, *mouth]
-    full = [*jaw, *static, *pupils]
-    static_faces, static_weights = embed(static)
-    full_faces, full_weights = embed(full)
-    jaw_faces, jaw_weights = embed(jaw)
-
-    upper_lip, lower_lip = skin.mouth_upper, skin.mouth_lower
-    lips = {
-        61: upper_lip[0], 291: upper_lip[-1], 13: along(upper_lip, 3)[1], 14: along(lower_lip, 3)[1],
-        0: outer_top[3], 17: outer_bottom[2], 78: upper_lip[1], 308: upper_lip[-2],
-    }  # fmt: skip
-    ids = {**{k: int(v) for k, v in lips.items()}}
-    lip_ids = (81, 82, 312, 311, 88, 87, 317, 318)  # upper edge, then lower, each from the right corner to the left
-    ids |= dict(zip(lip_ids, along(skin.mouth_upper, 6)[1:5] + along(skin.mouth_lower, 6)[1:5], strict=True))
-    for corner_ids, upper, lower in (
-        ((33, 133, 159, 145, 158, 153, 160, 144), skin.lids_upper[0], skin.lids_lower[0]),
-        ((362, 263, 386, 374, 385, 380, 387, 373), skin.lids_upper[1], skin.lids_lower[1]),
-    ):
-        top, bottom = along(upper, 5), along(lower, 5)
-        chosen = [top[0], top[-1], top[2], bottom[2], top[1], bottom[1], top[3], bottom[3]]
-        ids |= dict(zip(corner_ids, chosen, strict=True))
-    ids |= {1: nose[3], 168: nose[0], 6: nose[1], 197: nose[2]}
-    ids |= dict(zip((46, 53, 52, 65, 55, 285, 295, 282, 283, 276), brows, strict=True))
-    spare = [number for number in range(468) if number not in ids]
-    grid = [nearest(x, y) for y in np.linspace(-0.10, 0.09, 10) for x in np.linspace(-0.05, 0.05, 9)]
-    for number, vertex in zip(spare, grid, strict=False):
-        if len(ids) == 105:
-            break
-        ids[number] = vertex
-    media_faces, media_weights = embed(list(ids.values()))
-    turns = 79
-    return {
-        "lmk_embeddings/static_lmk_faces_idx": static_faces,
-        "lmk_embeddings/static_lmk_bary_coords": static_weights,
-        "lmk_embeddings/dynamic_lmk_faces_idx": np.tile(jaw_faces, (turns, 1)),
-        "lmk_embeddings/dynamic_lmk_bary_coords": np.tile(jaw_weights, (turns, 1, 1)),
-        "lmk_embeddings/full_lmk_faces_idx_with_eye": full_faces[None],
-        "lmk_embeddings/full_lmk_bary_coords_with_eye": full_weights[None],
-        "lmk_embeddings_mediapipe/lmk_face_idx": media_faces,
-        "lmk_embeddings_mediapipe/lmk_b_coords": media_weights,
-        "lmk_embeddings_mediapipe/landmark_indices": np.array(list(ids), np.int64),
-    }

@@ -1,6 +1,7 @@
-"""The procedural head's texture: skin with lips and short hair, and eyes, painted texel by texel.
+"""The procedural head's texture: skin with lips and brows, eyes and hair, painted texel by texel.
 
-The skin's chart is its grid (columns across, rows upwards); both eyes share one chart, seen from the front.
+The skin's chart is its grid (columns across, rows upwards), and so is the hair's; both eyes share one chart, seen from
+the front.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from talkinghead.contracts import FloatArray, Frame, IntArray
 from talkinghead.families.artalk.procedural.surface import EYE_CENTRE, EYE_RADIUS, NUM_COLUMNS, Points, Skin
+from talkinghead.families.artalk.procedural.wear import hair_tone
 
 SIZE = 1024
 """Texels per side."""
@@ -20,6 +22,8 @@ SKIN_FROM = 0.25
 """The skin's chart lies above this v, over the whole width."""
 EYE_CHART = 0.24
 """Side of the eyes' chart, at the corner (0, 0)."""
+HAIR_LOW, HAIR_HIGH = (0.26, 0.010), (0.985, 0.235)
+"""Corners (u, v) of the hair's chart."""
 EYE_SPAN = 1.06
 """Half of the eyes' chart in radii of the eyeball."""
 
@@ -118,8 +122,18 @@ def bake(
     picture[rows, columns] = colours * _grain(rows, columns)[:, None]
     side = int(SIZE * EYE_CHART) + 2
     picture[SIZE - side :, :side] = _eye(side, tones)
+    _comb(picture, tones["hair"])
     painted: Frame = np.clip(np.rint(picture * 255.0), 0, 255).astype(np.uint8)
     return _close(painted, seen, first)
+
+
+def _comb(picture: FloatArray, colour: Points) -> None:
+    """Paint the hair's chart."""
+    left, right = (round(SIZE * u) for u in (HAIR_LOW[0], HAIR_HIGH[0]))
+    bottom, top = (round(SIZE * (1.0 - v)) for v in (HAIR_LOW[1], HAIR_HIGH[1]))
+    rows = np.clip((bottom - 0.5 - np.arange(top - 3, bottom + 3)) / (bottom - top), 0, 1)[:, None]
+    turn = ((np.arange(left - 3, right + 3) + 0.5 - left) / (right - left))[None, :]
+    picture[top - 3 : bottom + 3, left - 3 : right + 3] = hair_tone(rows, turn)[..., None] * colour
 
 
 def _grain(rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Points:
@@ -133,16 +147,6 @@ def _grain(rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Points:
         field = field + strength * cv2.resize(noise, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
     found: Points = field[rows, columns]
     return found
-
-
-def strands(places: Places) -> Points:
-    """A factor on the colour of hair: strands run from the crown."""
-    around = np.arctan2(places.x, places.z + 0.03)
-    height = places.y
-    wave = np.sin(190.0 * around + 40.0 * height) * 0.5 + np.sin(431.0 * around - 90.0 * height + 1.3) * 0.35
-    wave += np.sin(83.0 * around + 25.0 * height + 0.4) * 0.4
-    factor: Points = 1.0 + 0.16 * wave
-    return factor
 
 
 def _eye(side: int, tones: dict[str, Points]) -> Points:

@@ -1,4 +1,4 @@
-"""What is not skin: eyeballs, the inside of the mouth, teeth, tongue, ears and eyebrows."""
+"""What is not skin: eyeballs, the inside of the mouth, teeth, tongue and ears."""
 
 from __future__ import annotations
 
@@ -59,8 +59,11 @@ def eyeball(side: int, rings: int = 11, columns: int = 18) -> Part:
     return Part(name, points + EYE_CENTRE * [side, 1, 1], np.concatenate([body, tip[:, ::-1], back[:, ::-1]]))
 
 
-def teeth(upper: bool, columns: int = 21) -> Part:
-    """One row of teeth with its gum, on a dental arch; small notches part the teeth."""
+TEETH_PER_ROW = 12
+
+
+def teeth(upper: bool, columns: int = 73) -> Part:
+    """One row of teeth with its gum, on a dental arch; their edges are a little round."""
     arch = np.linspace(-1.12, 1.12, columns)
     depth = 0.0 if upper else -0.0024
     width = 0.0250 if upper else 0.0235
@@ -68,14 +71,21 @@ def teeth(upper: bool, columns: int = 21) -> Part:
     z = TEETH_Z + depth - 0.0330 * (1.0 - np.cos(arch))
     edge, root = (UPPER_TEETH_Y[1], UPPER_TEETH_Y[0]) if upper else LOWER_TEETH_Y
     away = np.sign(root - edge)
-    notch = 0.0009 * (np.arange(columns) % 3 == 0) + 0.0011 * np.abs(arch) ** 2
-    levels = [(0.0, -0.0038), (0.0, 0.0), (0.45, 0.0007), (0.72, -0.0002), (1.0, -0.0012)]
+    corner = 0.00045 * (2 * np.abs(tooth_place(columns))) ** 4 + 0.0012 * np.abs(arch) ** 2
+    levels = [(0.0, -0.0030), (0.0, 0.0), (0.25, 0.0006), (0.55, 0.0006), (0.72, -0.0002), (1.0, -0.0012)]
     rows = []
     for share, out in levels:
-        y = edge + share * (root - edge) + (1 - share) * away * notch
+        y = edge + share * (root - edge) + (1 - share) * away * corner
         rows.append(np.stack([x * (1 + out / 0.03), y, z + out], axis=1))
     points = np.concatenate(rows)
     return Part("upper teeth" if upper else "lower teeth", points, grid_faces(len(levels), columns, closed=False))
+
+
+def tooth_place(columns: int) -> Points:
+    """Place on its tooth of each column, -0.5 to 0.5."""
+    across = np.linspace(0, TEETH_PER_ROW, columns) % 1.0
+    place: Points = across - 0.5
+    return place
 
 
 def tongue(rows: int = 7, columns: int = 11) -> Part:
@@ -172,22 +182,3 @@ def ear(side: int, rings: int = 8, columns: int = 22) -> Part:
     cap = np.stack([np.roll(np.arange(columns), -1), np.arange(columns), np.full(columns, rings * columns)], axis=1)
     faces = np.concatenate([grid_faces(rings, columns, closed=True), cap])
     return Part("left ear" if side > 0 else "right ear", points, faces[:, ::-1] if side > 0 else faces)
-
-
-def eyebrow(side: int, skin: Skin, columns: int = 15) -> Part:
-    """A soft strip that lies on the skin over the eye."""
-    share = np.linspace(0.0, 1.0, columns)
-    x = 0.0125 + 0.0350 * share
-    middle = 0.0235 + 0.0052 * np.sin(np.pi * np.clip(share * 0.80 + 0.05, 0, 1)) - 0.0045 * share**3
-    thick = 0.0030 * (1.0 - share**3 * 0.8) * np.clip(0.55 + share * 3, 0, 1)
-    rows = []
-    for offset, out in ((-1.0, 0.0002), (0.0, 0.0014), (1.0, 0.0002)):
-        flat = np.stack([side * x, middle + offset * thick], axis=1)
-        distance = ((flat[:, None] - skin.points[None, :, :2]) ** 2).sum(axis=-1)
-        distance[:, skin.front < 0.5] = np.inf
-        nearest = np.argsort(distance, axis=1)[:, :6]
-        weight = 1.0 / (np.take_along_axis(distance, nearest, axis=1) + 1e-7)
-        depth = (skin.points[nearest, 2] * weight).sum(axis=1) / weight.sum(axis=1)
-        rows.append(np.column_stack([flat, depth + out]))
-    faces = grid_faces(3, columns, closed=False)
-    return Part("brow", np.concatenate(rows), faces if side > 0 else faces[:, ::-1])

@@ -19,15 +19,15 @@ EYE_RADIUS = 0.0140
 LID_THICKNESS = 0.0011
 EYE_CORNERS = (0.0178, 0.0452)
 MOUTH_HALF_WIDTH = 0.0245
-UPPER_LID_HEIGHT = 0.0053
+UPPER_LID_HEIGHT = 0.0048
 LOWER_LID_HEIGHT = 0.0044
 
 # front y, front z, half width, side y, side z, back y, back z, flatness of the front, rows up to the next curve
 _CURVES = np.array([
-    [-0.205, -0.002, 0.062, -0.205, -0.048, -0.205, -0.098, 0.95, 2],  # end of the neck
-    [-0.165, 0.000, 0.0505, -0.160, -0.047, -0.150, -0.096, 0.95, 2],
-    [-0.134, 0.006, 0.0500, -0.115, -0.044, -0.112, -0.095, 0.95, 2],  # throat
-    [-0.127, 0.040, 0.053, -0.096, -0.032, -0.088, -0.098, 1.05, 2],  # below the chin
+    [-0.205, -0.004, 0.057, -0.205, -0.048, -0.205, -0.094, 0.95, 2],  # end of the neck
+    [-0.165, -0.003, 0.0455, -0.160, -0.047, -0.150, -0.092, 0.95, 2],
+    [-0.134, 0.004, 0.0455, -0.115, -0.044, -0.112, -0.093, 0.95, 2],  # throat
+    [-0.127, 0.040, 0.051, -0.096, -0.032, -0.088, -0.098, 1.05, 2],  # below the chin
     [-0.119, 0.063, 0.0565, -0.080, -0.026, -0.068, -0.105, 1.20, 2],
     [-0.105, 0.0715, 0.0610, -0.067, -0.023, -0.052, -0.112, 1.22, 3],  # chin
     [-0.0885, 0.0722, 0.0650, -0.056, -0.022, -0.040, -0.118, 1.16, 3],
@@ -226,33 +226,11 @@ def _carve(skin: Skin) -> None:
     lift -= 0.0036 * np.exp(-((across / 0.0170) ** 2)) * np.exp(-(((away + 0.0185) / 0.0060) ** 2))
     lift -= 0.0030 * bump(across, y, (0.0265, -0.0690), 0.0050, 0.0055)  # corners of the mouth
     points[:, 2] = z + lift * front
-    _grow_hair(skin)
     points[:, 1] += 0.0016 * front * np.exp(-((x / 0.0045) ** 2)) * np.exp(-((away / 0.0020) ** 2)) * -1.0
     # The nose hangs a little at its tip, so that its underside is seen.
     tip = np.exp(-((x / 0.010) ** 2)) * np.exp(-(((y + 0.0400) / 0.0055) ** 2)) * front
     points[:, 1] -= 0.0030 * tip
     _open_eyes(skin)
-
-
-HAIRLINE = (
-    [-0.13, -0.06, -0.028, -0.006, 0.006, 0.018, 0.030, 0.048, 0.078],
-    [-0.060, -0.060, 0.000, 0.006, 0.030, 0.052, 0.066, 0.076, 0.086],
-)
-"""Height of the hairline by z."""
-HAIR_VOLUME = 0.0045
-
-
-def hair_share(y: Points, z: Points, softness: float) -> Points:
-    """1 where there is hair, 0 elsewhere, over a border of this width."""
-    return smoothstep((y - np.interp(z, HAIRLINE[0], HAIRLINE[1])) / softness + 0.5)
-
-
-def _grow_hair(skin: Skin) -> None:
-    """Lift the skin under the hair, away from the middle of the head."""
-    points = skin.points
-    outwards = points - np.array([0.0, 0.025, -0.030])
-    outwards /= np.linalg.norm(outwards, axis=1, keepdims=True)
-    points += HAIR_VOLUME * hair_share(points[:, 1] - 0.004, points[:, 2], 0.024)[:, None] * outwards
 
 
 def eye_lines(skin: Skin, side: int) -> tuple[Points, Points]:
