@@ -27,9 +27,6 @@ from talkinghead.families.talkinggaussian.network import FACE, MOUTH
 from talkinghead.families.talkinggaussian.procedural import UNIT, rig, sculpt
 from talkinghead.families.talkinggaussian.procedural.sculpt import Splats
 from talkinghead.families.talkinggaussian.scene import AU_COLUMNS, FPS
-from talkinghead.rendering.cameras import camera_from_pose
-from talkinghead.rendering.gaussians import GaussianCloud
-from talkinghead.rendering.rasterize_cpu import rasterize_cpu
 from talkinghead.rendering.spherical_harmonics import C0, C1, C2, num_coefficients
 
 SH_DEGREE = 2
@@ -39,9 +36,9 @@ FOCAL_PER_PIXEL = 2.3
 """Focal length as a multiple of the picture's side."""
 AIM_Y = -0.16
 """Height of the point in the middle of the picture, head units."""
-NECK_PIVOT = np.array([0.0, -0.9, -0.25]) * UNIT
-"""What the head turns about."""
-FACING = (-0.21, 0.91, -0.70)
+PIVOT = np.array([0.0, -1.25, -0.28]) * UNIT
+"""What head and shoulders turn about."""
+FACING = (-0.45, 1.35, -0.90)
 """See `facing`."""
 AU_NUMBERS = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45)
 Values = NDArray[np.float64]
@@ -80,8 +77,8 @@ def quaternions(tangents: Values, normals: Values) -> Values:
 def facing(normals: Values) -> Values:
     """Harmonics of what a surface loses in brightness when it is not seen from its front, [N, 9].
 
-    With t the cosine between normal and view, 1 + FACING . (1, t, t^2) is near 1 for t from 0.3 to 1 and at most 0 from
-    -0.6 down.
+    With t the cosine between normal and view, 1 + FACING . (1, t, t^2) is near 1 for t from 0.4 to 1, a half at 0 and
+    at most 0 from -0.35 down.
     """
     x, y, z = normals.T
     constant, linear, square = FACING
@@ -119,13 +116,19 @@ def build_head(config: ProceduralConfig) -> TrainedHead:
     rng = np.random.default_rng(config.seed)
     spacing = 0.017 / config.detail
     face_network, mouth_network = rig.face_network(), rig.mouth_network()
-    skin = sculpt.skin(spacing, rng)
+    skin, skin_behind = _parted(sculpt.skin(spacing, rng))
+    hair, hair_behind = _parted(sculpt.hair(1.1 * spacing, rng))
     skin = replace(skin, points=rig.stored(skin.points, face_network))
     face = sculpt.join(
-        skin, sculpt.eyes(0.45 * spacing), sculpt.lids(0.55 * spacing, rng), sculpt.hair(1.1 * spacing, rng)
+        skin,
+        sculpt.eyes(0.45 * spacing),
+        sculpt.lids(0.55 * spacing, rng),
+        hair,
+        sculpt.cheek_lining(1.2 * spacing, rng),
+        sculpt.bust(2.0 * spacing, rng),
     )
     still, moving = sculpt.mouth_inside(0.8 * spacing, rng)
-    mouth = sculpt.join(still, sculpt.fully_open(moving))
+    mouth = sculpt.join(still, sculpt.fully_open(moving), skin_behind, hair_behind)
     return TrainedHead(
         face=canonical(face, sculpt.around_mouth(face.points)),
         mouth=canonical(mouth),
@@ -133,6 +136,12 @@ def build_head(config: ProceduralConfig) -> TrainedHead:
         mouth_motion=check_network("the constructed mouth", mouth_network, MOUTH, 29),
         extractor="deepspeech",
     )
+
+
+def _parted(splats: Splats) -> tuple[Splats, Splats]:
+    """What is drawn with the face, and what stands behind the open mouth."""
+    behind = sculpt.seen_through_mouth(splats.points)
+    return splats.take(~behind), splats.take(behind)
 
 
 # The scene ----------------------------------------------------------------------------------------------------------
@@ -148,14 +157,14 @@ def head_poses(count: int, seed: int = 0) -> Values:
         return math.radians(degrees) * np.asarray(total)
 
     base = max(1, round(count / 75))
-    yaw, pitch, roll = wave(5.0, (base, 3 * base)), wave(2.5, (2 * base, 3 * base)), wave(1.6, (base, 2 * base))
+    yaw, pitch, roll = wave(4.0, (base, 3 * base)), wave(1.8, (2 * base, 3 * base)), wave(1.0, (base, 2 * base))
     poses = np.tile(np.eye(4), (count, 1, 1))
     aim = np.array([0.0, AIM_Y * UNIT, DISTANCE])
     for index in range(count):
         rx, ry, rz = _rotation(pitch[index], 0), _rotation(yaw[index], 1), _rotation(roll[index], 2)
         turn = rz @ ry @ rx  # of the head; the camera moves the other way
         poses[index, :3, :3] = turn.T
-        poses[index, :3, 3] = turn.T @ (aim - NECK_PIVOT) + NECK_PIVOT
+        poses[index, :3, 3] = turn.T @ (aim - PIVOT) + PIVOT
     return poses
 
 
@@ -197,49 +206,6 @@ def backdrop(size: int) -> Frame:
     return np.clip(color, 0, 255).astype(np.uint8)
 
 
-def torso(size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Shoulders in a dark jumper, RGBA with straight alpha, as seen by the resting camera."""
-    spacing = 0.024
-
-    def distance(p: Values) -> Values:
-        q = sculpt.both_sides(p)
-        d = sculpt.capsule(p, sculpt.NECK_TOP, sculpt.NECK_BOTTOM, 0.32, 0.36)
-        body = sculpt.ellipsoid(p, (0, -2.40, -0.38), (1.15, 1.0, 0.52))
-        body = sculpt.union(body, sculpt.capsule(q, (0.22, -1.55, -0.32), (1.12, -1.90, -0.42), 0.24, 0.33), 0.3)
-        return sculpt.union(d, body, 0.14)
-
-    p = sculpt.surface_points(distance, (-1.9, -2.5, -0.95), (1.9, -0.75, 0.4), spacing, rng)
-    p = p[p[:, 2] > -0.75]
-    normals = sculpt.gradient(distance, p, step=3e-3)
-    collar = -1.235 - 0.20 * np.clip(p[:, 2] + 0.25, 0, 0.4)
-    cloth = rig.smoothstep((collar - p[:, 1]) / 0.012)
-    knit = 1 + 0.05 * np.sin(90 * p[:, 1] + 2 * np.sin(9 * p[:, 0]))
-    jumper = np.array([0.13, 0.20, 0.29]) * knit[:, None]
-    hem = np.exp(-(((p[:, 1] - collar + 0.035) / 0.035) ** 4))
-    jumper = jumper * (1 + 0.22 * hem)[:, None]
-    skin = (
-        sculpt.SKIN * sculpt.neck_shadow(p)[:, None] * (1 - 0.45 * np.exp(-(((p[:, 1] - collar) / 0.06) ** 2)))[:, None]
-    )
-    albedo = np.clip(np.where(cloth[:, None] > 0.5, jumper, skin), 0, 1)
-    colors = sculpt.shade(albedo, normals, soft=0.5)
-    count = len(p)
-    cloud = GaussianCloud(
-        means=(p * UNIT).astype(np.float32),
-        scales=np.tile(np.array([0.8, 0.8, 0.2]) * spacing * UNIT, (count, 1)).astype(np.float32),
-        rotations=quaternions(sculpt.tangent_of(normals, np.tile([1.0, 0.0, 0.0], (count, 1))), normals).astype(
-            np.float32
-        ),
-        opacities=np.full(count, 0.96, np.float32),
-        colors=colors.astype(np.float32),
-    )
-    pose = np.eye(4)
-    pose[:3, 3] = (0, AIM_Y * UNIT, DISTANCE)
-    drawn = rasterize_cpu(cloud, camera_from_pose(pose, FOCAL_PER_PIXEL * size, (size, size)), np.zeros(3, np.float32))
-    straight = drawn.color / np.maximum(drawn.alpha, 1e-3)
-    rgba = np.concatenate([np.clip(straight, 0, 1), drawn.alpha[None]]).transpose(1, 2, 0)
-    return np.ascontiguousarray((rgba * 255).round().astype(np.uint8))
-
-
 def write_scene(folder: Path, config: ProceduralConfig, phones: Sequence[Phone], duration_s: float) -> int:
     """Write a dataset folder; returns its number of frames.
 
@@ -269,7 +235,8 @@ def write_scene(folder: Path, config: ProceduralConfig, phones: Sequence[Phone],
     np.save(folder / "aud_ds.npy", rows.astype(np.float32))
     _write_au(folder / "au.csv", action_units(count, config.seed))
     _write_picture(folder / "bc.jpg", backdrop(config.size)[..., ::-1], ".jpg")
-    done, data_png = cv2.imencode(".png", torso(config.size, np.random.default_rng(config.seed))[..., [2, 1, 0, 3]])
+    empty = np.zeros((config.size, config.size, 4), np.uint8)  # the shoulders are part of the cloud
+    done, data_png = cv2.imencode(".png", empty)
     assert done
     for index in range(count):
         (folder / "torso_imgs" / f"{index}.png").write_bytes(data_png.tobytes())

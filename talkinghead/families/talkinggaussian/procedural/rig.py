@@ -57,11 +57,14 @@ EYE_HALF_WIDTH = 0.165
 BLINK_FULL = 1.6
 """Action unit 45 that closes the eyes."""
 
+CLOSED_BELOW = 0.06
+"""Opening of the jaw up to which the lips stay together."""
+
 SPEECH = {
     "jaw": {
-        "a": 1.0, "o": 0.75, "e": 0.62, "u": 0.6, "i": 0.42, "h": 0.4, "r": 0.36, "k": 0.3, "g": 0.3, "l": 0.32,
+        "a": 1.06, "o": 0.81, "e": 0.68, "u": 0.66, "i": 0.48, "h": 0.4, "r": 0.36, "k": 0.3, "g": 0.3, "l": 0.32,
         "y": 0.26, "w": 0.2, "n": 0.2, "t": 0.2, "d": 0.2, "f": 0.08, "v": 0.08, "c": 0.14, "j": 0.14, "s": 0.08,
-        "z": 0.08, "m": -0.45, "b": -0.45, "p": -0.45,
+        "z": 0.08, "m": -1.6, "b": -1.6, "p": -1.6,
     },
     "round": {"w": 1.0, "o": 0.55, "c": 0.5, "r": 0.4, "j": 0.4, "u": 0.2},
     "spread": {"y": 0.8, "i": 0.45, "e": 0.4, "s": 0.4, "z": 0.4, "a": 0.15},
@@ -272,9 +275,11 @@ def _audio_branch(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, NDArray[np
             bias[code] = 1
         else:
             last[code, order[meaning]] = 1
+        if meaning == "jaw":
+            bias[code] = -CLOSED_BELOW
     last[TONGUE_CODE, 4] = 1
     weights["audio_att_net.attentionNet.0.bias"][:] = -20
-    weights["audio_att_net.attentionNet.0.bias"][[3, 4, 5]] = np.log([0.2, 0.6, 0.2])
+    weights["audio_att_net.attentionNet.0.bias"][[3, 4, 5]] = np.log([0.08, 0.84, 0.08])
     return weights
 
 

@@ -69,8 +69,8 @@ def join(*parts: Splats) -> Splats:
 
 
 NECK_TOP, NECK_BOTTOM = (0.0, -0.55, -0.12), (0.0, -1.5, -0.22)
-NECK_END_Y = -1.19
-"""Where the head's cloud ends; the torso picture has the rest of the neck."""
+COLLAR_Y = -1.20
+"""Upper edge of the collar at the sides of the neck; it is lower in front."""
 
 # Signed distances ---------------------------------------------------------------------------------------------------
 
@@ -291,7 +291,7 @@ def occlusion(distance: Callable[[Values], Values], p: Values, normals: Values) 
 
 
 def skin(spacing: float, rng: np.random.Generator) -> Splats:
-    """Face, ears and neck; without what would be seen through the open mouth, and without the open eyes."""
+    """Face, ears and neck, without the open eyes."""
     coarse = surface_points(skin_distance, (-0.85, -1.45, -1.0), (0.85, 1.15, 0.95), spacing, rng)
     detail = detailed(coarse)
     fine = surface_points(skin_distance, (-0.5, -0.62, 0.4), (0.5, 0.42, 0.95), 0.55 * spacing, rng)
@@ -302,16 +302,17 @@ def skin(spacing: float, rng: np.random.Generator) -> Splats:
     x, y, z = p.T
     upper, lower = lid_edges(x)
     eye = (almond(x) > 0) & (y < upper) & (y > lower) & (z > EYE[2])
-    behind = seen_through_mouth(p)
     under_hair = (hair_distance(p) < -0.05) & (z < 0.3)
-    keep = ~(eye | behind | under_hair) & (y > NECK_END_Y)
+    keep = ~(eye | under_hair) & (y > collar_height(p) - 0.05)
     p, size, normals = p[keep], size[keep], normals[keep]
     # A second layer just below keeps the skin closed where it is stretched.
     lids = np.linalg.norm(both_sides(p) - EYE, axis=1) < LID_RADIUS + 0.01
-    p = np.concatenate([p, p - (0.35 * size)[:, None] * normals])
-    moved = rng.normal(0, 0.35, (len(p) // 2, 3)) * size[:, None] * ~lids[:, None]
-    p[len(p) // 2 :] += moved - np.sum(moved * normals, axis=1, keepdims=True) * normals
-    normals, size = np.tile(normals, (2, 1)), np.concatenate([size, 1.5 * size])
+    under = p[:, 2] > -0.05
+    moved = rng.normal(0, 0.35, (len(p), 3)) * size[:, None] * ~lids[:, None]
+    moved -= np.sum(moved * normals, axis=1, keepdims=True) * normals
+    second = (p - (0.35 * size)[:, None] * normals + moved)[under]
+    p, normals = np.concatenate([p, second]), np.concatenate([normals, normals[under]])
+    size = np.concatenate([size, 1.5 * size[under]])
     open_sky = occlusion(skin_distance, p, normals)
     bags = under_eyes(p)
     open_sky = open_sky + (1 - open_sky) * 0.8 * bags
@@ -319,11 +320,70 @@ def skin(spacing: float, rng: np.random.Generator) -> Splats:
     color = shade(skin_albedo(p, rng), normals, soft=0.55, gloss=0.10)
     dim = (0.52 + 0.48 * open_sky) * (0.72 + 0.28 * hair_near) * (1 + 0.38 * bags)
     tint = np.stack([dim**0.75, dim, dim**1.12], axis=1)  # light goes through skin: shadows stay warm
-    neck_fade = smoothstep((p[:, 1] - NECK_END_Y) / 0.2)
-    color = np.clip(color * tint * neck_shadow(p)[:, None], 0, 1)
+    color = np.clip(color * tint * (neck_shadow(p) * collar_shadow(p))[:, None], 0, 1)
     flat = np.stack([0.66 * size, 0.66 * size, 0.16 * size], axis=1)
     tangents = tangent_of(normals, np.tile([1.0, 0.0, 0.0], (len(p), 1)))
-    return Splats(p, normals, color, flat, tangents, np.clip(0.96 * neck_fade, 0.01, None))
+    return Splats(p, normals, color, flat, tangents, np.full(len(p), 0.96))
+
+
+COLLAR = 0.16
+"""Height of the collar."""
+
+
+def collar_height(p: Values) -> Values:
+    """Height of the collar's upper edge around the neck."""
+    return COLLAR_Y - 0.16 * np.clip(p[:, 2] + 0.25, 0, 0.4)
+
+
+def collar_shadow(p: Values) -> Values:
+    """What the collar takes from the light on the neck."""
+    return 1 - 0.45 * np.exp(-(((p[:, 1] - collar_height(p)) / 0.07) ** 2))
+
+
+def bust_distance(p: Values) -> Values:
+    """Signed distance to the clothed shoulders: neck and body, and the collar that is rolled around the neck."""
+    q = both_sides(p)
+    d = capsule(p, NECK_TOP, NECK_BOTTOM, 0.335, 0.375)
+    body = ellipsoid(p, (0, -2.40, -0.38), (1.15, 1.0, 0.52))
+    body = union(body, capsule(q, (0.22, -1.55, -0.32), (1.12, -1.90, -0.42), 0.24, 0.33), 0.3)
+    body = union(body, capsule(q, (1.12, -1.90, -0.42), (1.24, -2.80, -0.40), 0.33, 0.30), 0.15)
+    d = union(d, body, 0.14)
+    roll = np.exp(-(((p[:, 1] - collar_height(p) + 0.055) / 0.05) ** 4))
+    return d - 0.030 * roll
+
+
+def bust(spacing: float, rng: np.random.Generator) -> Splats:
+    """Shoulders in a dark jumper with a rolled collar."""
+    p = surface_points(bust_distance, (-1.9, -2.3, -1.1), (1.9, -0.95, 0.4), spacing, rng)
+    p = p[(p[:, 1] < collar_height(p) - COLLAR) & (p[:, 2] > -0.8)]
+    fine = surface_points(bust_distance, (-0.6, -1.5, -1.1), (0.6, -0.95, 0.4), 0.5 * spacing, rng)
+    fine = fine[(fine[:, 1] < collar_height(fine)) & (fine[:, 1] > collar_height(fine) - COLLAR - 0.5 * spacing)]
+    size = np.repeat([spacing, 0.5 * spacing], [len(p), len(fine)])
+    p = np.concatenate([p, fine])
+    normals = gradient(bust_distance, p, step=3e-3)
+    below = collar_height(p) - p[:, 1]
+    knit = 1 + 0.05 * np.sin(90 * p[:, 1] + 2 * np.sin(9 * p[:, 0]))
+    ribs = 1 + 0.10 * np.sin(60 * np.arctan2(p[:, 0], p[:, 2] + 0.2))
+    rolled = smoothstep((COLLAR - 0.02 - below) / 0.02)
+    jumper = np.array([0.13, 0.20, 0.29]) * (knit + rolled * (1.22 * ribs - knit))[:, None]
+    jumper = jumper * (1 - 0.35 * np.exp(-(((below - 0.145) / 0.022) ** 2)))[:, None]  # under the collar
+    color = shade(np.clip(jumper, 0, 1), normals, soft=0.9)
+    tangents = tangent_of(normals, np.tile([1.0, 0.0, 0.0], (len(p), 1)))
+    sizes = np.array([0.85, 0.85, 0.2]) * size[:, None]
+    return Splats(p, normals, color, sizes, tangents, np.full(len(p), 0.97))
+
+
+def cheek_lining(spacing: float, rng: np.random.Generator) -> Splats:
+    """The dark inner side of the cheeks: it hides the skin's back where one looks into the mouth from the side."""
+    count = int(2 * 0.5 * 0.36 / spacing**2 * 1.6)
+    depth, height, side = rng.uniform(0, 1, count), rng.uniform(0, 1, count), rng.choice([-1.0, 1.0], count)
+    x = side * (0.285 + 0.06 * np.sqrt(depth))
+    p = np.stack([x, LIP_LINE_Y + 0.06 - 0.40 * height, 0.47 - 0.34 * depth], axis=1)
+    normals = np.tile([1.0, 0.0, 0.0], (count, 1)) * -side[:, None]
+    tangents = np.tile([0.0, 1.0, 0.0], (count, 1))
+    color = np.tile([0.105, 0.035, 0.033], (count, 1)) * (1.0 - 0.6 * depth)[:, None]
+    sizes = np.tile(np.array([1.0, 1.0, 0.2]) * spacing, (count, 1))
+    return Splats(p, normals, color, sizes, tangents, np.full(count, 0.97))
 
 
 def around_mouth(p: Values) -> Values:
@@ -339,7 +399,7 @@ def under_eyes(p: Values) -> Values:
 
 
 def seen_through_mouth(p: Values) -> NDArray[np.bool_]:
-    """What stands behind the open mouth must go: the mouth's own cloud is drawn behind the face."""
+    """What stands behind the open mouth: it belongs to the mouth's cloud, which is drawn behind the face's."""
     x, y, z = p.T
     straight = (z < 0.14) & (np.abs(x) < 0.25 + 0.1 * (0.6 - z))
     return (straight | (z < -0.14)) & (y < -0.28) & (y > -0.88)
@@ -430,7 +490,6 @@ def hair(spacing: float, rng: np.random.Generator) -> Splats:
     layers = []
     for depth, bright in ((-0.035, 0.62), (0.0, 1.0)):
         p = surface_points(_deeper(hair_distance, depth), (-0.95, -0.4, -1.15), (0.95, 1.3, 0.75), spacing, rng)
-        p = p[~seen_through_mouth(p)]
         normals = gradient(hair_distance, p, step=4e-3)
         part = np.array([-0.28, 1.05, 0.25])
         combed = p - part
@@ -461,14 +520,20 @@ def _deeper(distance: Callable[[Values], Values], depth: float) -> Callable[[Val
     return lambda p: distance(p) - depth
 
 
+def _evenly(count: int, rng: np.random.Generator) -> tuple[Values, Values]:
+    """Points spread over [-1, 1] twice without gaps or clusters: the additive recurrence of the plastic number."""
+    index = np.arange(count, dtype=np.float64) + rng.uniform()
+    first, second = (2 * np.mod(index * step, 1.0) - 1 for step in (0.7548776662466927, 0.5698402909980532))
+    return np.asarray(first, np.float64), np.asarray(second, np.float64)
+
+
 def mouth_inside(spacing: float, rng: np.random.Generator) -> tuple[Splats, Splats]:
     """Teeth, gums, tongue and the dark behind them: (what stays, what follows the jaw), mouth closed."""
 
     def sheet(
         count: int, make: Callable[[Values, Values], Values], color: Callable[[Values, Values], Values]
     ) -> Splats:
-        across = rng.uniform(-1, 1, count)
-        up = rng.uniform(-1, 1, count)
+        across, up = _evenly(count, rng)
         p = make(across, up)
         step = 1e-3
         du, dv = make(across + step, up) - p, make(across, up + step) - p
