@@ -125,6 +125,7 @@ _LOOKS = (
         "restoreformer",
     ),
     Look("an ESRGAN upscaler", ("conv_first.weight", "body.0.rdb1.conv1.weight", "conv_last.weight"), "upscaler"),
+    Look("an ESRGAN upscaler", ("conv_first.weight", "RRDB_trunk.0.RDB1.conv1.weight", "conv_last.weight"), "upscaler"),
     Look("an ESRGAN upscaler", ("model.0.weight", "model.1.sub.0.RDB1.conv1.0.weight"), "upscaler"),
     Look("a compact upscaler", ("body.0.weight", "body.1.weight", "body.2.weight"), "upscaler"),
     Look("a Wav2Lip generator, which makes faces", ("face_encoder_blocks.0.0.conv_block.0.weight",)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -29,7 +30,7 @@ from talkinghead.weights.store import how_to_get, part
 if TYPE_CHECKING:
     from torch import Tensor
 
-ACCEPTED = "GFPGAN 1.2 to 1.4, RestoreFormer, or an upscaler that spandrel knows (Real-ESRGAN, ESRGAN, compact ones)"
+ACCEPTED = "GFPGAN 1.2 to 1.4, RestoreFormer, or an upscaler of the ESRGAN family (Real-ESRGAN, compact ones)"
 RESTORER = Offer(
     title="face restoration",
     exact=(("torch", "float32"),),
@@ -100,16 +101,14 @@ def read_restorer(path: Path) -> RestorerFile:
     checkpoint = read_checkpoint(path)
     spandrel = import_spandrel()
     found = what_it_is(checkpoint.tensors)
-    if found is not None and not found.runs:
+    if found is None:
+        raise _stranger(checkpoint.tensors, path)
+    if not found.runs:
         raise WrongCheckpoint(f"{path} is {found.title} and does not sharpen faces here.", accepted=ACCEPTED)
     _check_values(checkpoint.tensors, path)
     try:
-        model = spandrel.MAIN_REGISTRY.load(_state(checkpoint.tensors))
-    except spandrel.UnsupportedModelError as error:
-        raise _stranger(checkpoint.tensors, path) from error
+        model = _built(spandrel, checkpoint.tensors)
     except Exception as error:  # what an architecture makes of foreign weights is not known
-        if found is None:
-            raise _stranger(checkpoint.tensors, path) from error
         raise WrongCheckpoint(
             f"{path} begins like {found.title} and is not one: {shortened(reason(error), 300)}.", accepted=ACCEPTED
         ) from error
@@ -136,14 +135,22 @@ def _gfpgan(module: Any, image: Tensor) -> Tensor:
     return (made / 2 + 0.5).clamp(0, 1)
 
 
-def _state(tensors: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
+def _built(spandrel: Any, tensors: Mapping[str, NDArray[Any]]) -> Any:
+    """spandrel's model with these weights, loaded strictly.
+
+    It is built without memory first: sizes that a small file claims may be those of an enormous network, which is then
+    refused for the tensors that it lacks.
+    """
     import torch
 
     state = {}
     for name, value in tensors.items():
         array = value.astype(np.float32) if value.dtype.kind == "f" else np.array(value)
         state[name] = torch.from_numpy(np.ascontiguousarray(array))
-    return state
+    with warnings.catch_warnings(), torch.device("meta"):
+        warnings.simplefilter("ignore")  # that nothing is copied to where no memory is
+        spandrel.MAIN_REGISTRY.load(dict(state))
+    return spandrel.MAIN_REGISTRY.load(state)
 
 
 def _check_values(tensors: Mapping[str, NDArray[Any]], path: Path) -> None:

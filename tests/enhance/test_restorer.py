@@ -183,6 +183,14 @@ def test_other_networks_are_named_and_refused(tmp_path: Path) -> None:
     assert "begins like a GFPGAN network and is not one" in refused(half)
 
 
+def test_a_small_file_cannot_ask_for_an_enormous_network(tmp_path: Path) -> None:
+    """Its first layer claims 30 000 channels, between which each further one would take 32 gigabytes."""
+    weights = compact_weights(np.zeros((3, 3), np.float32))
+    weights["body.0.weight"] = np.zeros((30_000, 3, 3, 3), np.float32)
+    write_safetensors(weights, tmp_path / "wide.safetensors")
+    assert "begins like a compact upscaler and is not one" in refused(tmp_path / "wide.safetensors")
+
+
 def test_grey_pictures_and_damaged_weights_are_refused(tmp_path: Path) -> None:
     grey = compact_weights(np.zeros((3, 3), np.float32))
     grey["body.0.weight"] = grey["body.0.weight"][:, :1]
