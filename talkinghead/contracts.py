@@ -203,6 +203,9 @@ class Detection:
     """Confidence in [0, 1]; 1.0 where the detector has none."""
     key_points: FloatArray | None = None
     """[5, 2] float32 in the order of KEY_POINT_NAMES, or None."""
+    motion: float = math.nan
+    """Mean absolute difference of the box's pixels from the frame that was looked at before, levels of 255; NaN where
+    there is none, and from detectors themselves."""
 
     def __post_init__(self) -> None:
         _require(self.box_xyxy.shape == (4,), f"box_xyxy must be [4], not {list(self.box_xyxy.shape)}")
@@ -242,6 +245,8 @@ class FaceTrack:
     """Each way in which detection differs from what was asked, as a sentence."""
     notes: tuple[str, ...] = ()
     """What the user should know of it, as sentences."""
+    is_given: bool = False
+    """The user said where the face is."""
 
     def __post_init__(self) -> None:
         n = len(self.boxes_xyxy)

@@ -113,7 +113,7 @@ class RenderOptions:
     """How a video is made from a prepared face and a sound."""
 
     fps: Annotated[Fraction | None, FRAME_RATES] = None
-    """Frame rate; default: the model's, else the face's (a multiple of it below 10), else 25."""
+    """Frame rate; default: the model's, else the face's (a multiple of it below 24), else 25."""
     loop: LoopPolicy = "pingpong"
     """When the video is shorter than the sound: play it forwards and backwards, start again, hold the last frame, or
     end with it."""

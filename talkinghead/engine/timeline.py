@@ -23,8 +23,8 @@ BLOCK = 4096
 """Frames that are planned at once."""
 DEFAULT_FPS = Fraction(25)
 """Of videos made of a picture."""
-SLOWEST_FPS = Fraction(10)
-"""From which on a mouth seems to speak."""
+SLOWEST_FPS = Fraction(24_000, 1001)
+"""Of cinema: from which on a mouth moves smoothly."""
 
 
 def source_indices(num_source: int, num_frames: int, policy: str) -> NDArray[np.int64]:
@@ -178,7 +178,10 @@ def speaking_fps(source_fps: Fraction | None) -> Fraction:
     """
     if source_fps is None or source_fps <= 0:
         return DEFAULT_FPS
-    return source_fps if source_fps >= SLOWEST_FPS else source_fps * round(DEFAULT_FPS / source_fps)
+    if source_fps >= SLOWEST_FPS:
+        return source_fps
+    repeats = round(DEFAULT_FPS / source_fps)
+    return source_fps * (repeats if source_fps * repeats >= SLOWEST_FPS else repeats + 1)
 
 
 def source_frames_needed(num_frames: int, fps: Fraction, source_fps: Fraction | None) -> int:

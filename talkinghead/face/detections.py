@@ -5,8 +5,9 @@ What is kept does not depend on which face is wanted, nor on padding or smoothin
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ CUT_MIN_DIFFERENCE = 18.0
 CUT_MAX_CORRELATION = 0.75
 """Two thumbnails across a cut correlate less than this; a change of brightness alone keeps it high."""
 _THUMBNAIL = (32, 32)
+MOTION_SIDE = 320
+"""Longer side of the small frames in which is measured how much a face moves, pixels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +48,8 @@ class DetectionLog:
     """[k] float32 in [0, 1]."""
     key_points: FloatArray
     """[k, 5, 2] float32; NaN where the detector gave none."""
+    motion: FloatArray
+    """[k] float32, `Detection.motion`."""
 
     def __post_init__(self) -> None:
         m, k = len(self.frames), len(self.boxes_xyxy)
@@ -54,6 +59,7 @@ class DetectionLog:
             "boxes_xyxy": (self.boxes_xyxy.shape, (k, 4)),
             "scores": (self.scores.shape, (k,)),
             "key_points": (self.key_points.shape, (k, 5, 2)),
+            "motion": (self.motion.shape, (k,)),
         }
         for name, (given, wanted) in shapes.items():
             if given != wanted:
@@ -70,6 +76,7 @@ class DetectionLog:
                 self.boxes_xyxy[row],
                 float(self.scores[row]),
                 None if np.isnan(self.key_points[row]).any() else self.key_points[row],
+                float(self.motion[row]),
             )
             for row in self.rows(i)
         ]
@@ -84,13 +91,14 @@ class DetectionLog:
             "boxes_xyxy": self.boxes_xyxy,
             "scores": self.scores,
             "key_points": self.key_points,
+            "motion": self.motion,
         }
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> DetectionLog:
         num_frames, width, height = (int(value) for value in arrays["size"])
-        rest = {name: arrays[name] for name in ("frames", "shots", "offsets", "boxes_xyxy", "scores", "key_points")}
-        return cls(num_frames, width, height, **rest)
+        names = ("frames", "shots", "offsets", "boxes_xyxy", "scores", "key_points", "motion")
+        return cls(num_frames, width, height, **{name: arrays[name] for name in names})
 
 
 def make_log(
@@ -119,6 +127,7 @@ def make_log(
         key_points=np.array(
             [nothing if face.key_points is None else face.key_points for face in faces], np.float32
         ).reshape(-1, 5, 2),
+        motion=np.array([face.motion for face in faces], np.float32),
     )
 
 
@@ -209,6 +218,7 @@ def _look(
     """
     frames = source.read(numbers.start, numbers.stop, numbers.step)
     before: FloatArray | None = None
+    smaller: FloatArray | None = None
     for batch in _batches(zip(numbers, frames, strict=False), detector.batch_size, told):
         wanted = batch[skip:] if batch[0][0] == numbers.start else batch
         faces = iter(detector.detect([frame for _, frame in wanted]))
@@ -216,9 +226,34 @@ def _look(
             small = thumbnail(frame)
             cut = before is not None and is_cut(before, small)
             before = small
+            earlier, smaller = None if cut else smaller, _reduced(frame)
             if number - numbers.start >= skip * numbers.step:
-                yield _Look(number, next(faces), cut)
+                seen = [replace(face, motion=_motion(earlier, smaller, face, frame)) for face in next(faces)]
+                yield _Look(number, seen, cut)
         del batch, wanted, frame  # let go before the next batch is read
+
+
+def _reduced(frame: Frame) -> FloatArray:
+    """A grey picture of at most `MOTION_SIDE` pixels a side, float32 in [0, 255]."""
+    import cv2
+
+    height, width = frame.shape[:2]
+    share = min(1.0, MOTION_SIDE / max(width, height))
+    size = (max(1, round(width * share)), max(1, round(height * share)))
+    small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+    grey: FloatArray = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    return grey
+
+
+def _motion(before: FloatArray | None, after: FloatArray, face: Detection, frame: Frame) -> float:
+    """See `Detection.motion`."""
+    if before is None or before.shape != after.shape or not _usable(face):
+        return math.nan
+    height, width = after.shape
+    scale = np.array([width / frame.shape[1], height / frame.shape[0]] * 2)
+    x1, y1, x2, y2 = (int(edge) for edge in np.clip(np.rint(face.box_xyxy * scale), 0, [width, height] * 2))
+    part = np.s_[y1:y2, x1:x2]
+    return float(np.abs(after[part] - before[part]).mean()) if x2 > x1 and y2 > y1 else math.nan
 
 
 def _batches(

@@ -34,6 +34,13 @@ WEAK_SCORE = 0.5
 """Tracklets with less than this share of the best mean score are taken for false detections, ..."""
 DOUBTFUL_SCORE = 0.4
 """A shot whose best face has less than this share of the best mean score of the whole source shows no face."""
+MOVES = 0.8
+"""Mean motion of a living face, levels of 255: at least; one in a picture on the wall stays below `STILL` of it."""
+STILL = 0.35
+LEAST_SIDE = 0.4
+"""A face that moves is taken before a still one that has up to so much longer sides (1 / 0.4)."""
+PRESENT = 0.25
+"""Share of the looks of a shot in which somebody is seen who counts as being there."""
 SHORT_LENGTH = 3
 """... as are those seen in fewer looks than this, where the shot has more."""
 
@@ -181,7 +188,8 @@ def _seed(
     """The tracklet that the rule names; after a cut, the one nearest to where the person was."""
     significant = _significant(log, tracklets, num_looks)
     if selection.rule in ("largest", "only"):
-        return max(tracklets, key=lambda t: float((_side(log.boxes_xyxy[t.rows]) ** 2 * log.scores[t.rows]).sum()))
+        alive = _alive(log, tracklets)
+        return max(alive, key=lambda t: float((_side(log.boxes_xyxy[t.rows]) ** 2 * log.scores[t.rows]).sum()))
     if previous is not None:
         was = _centre(log.boxes_xyxy[previous.rows[-1]])
         return min(significant, key=lambda t: float(np.linalg.norm(_centre(log.boxes_xyxy[t.rows[0]]) - was)))
@@ -196,6 +204,46 @@ def _seed(
             present.sort(key=lambda t: float(_centre(log.boxes_xyxy[t.rows[t.looks.index(look)]])[0]))
             return present[selection.index]
     return None
+
+
+def _alive(log: DetectionLog, tracklets: list[_Tracklet]) -> list[_Tracklet]:
+    """Without those that stay still while another of some size moves: posters, pictures, busts."""
+    long = [t for t in tracklets if len(t.looks) > SHORT_LENGTH]
+    if len(long) < 2:
+        return tracklets
+    sides = np.array([float(np.median(_side(log.boxes_xyxy[t.rows]))) for t in long])
+    motion = np.array([_mean_motion(log, t) for t in long])
+    liveliest = float(motion[sides >= LEAST_SIDE * sides.max()].max())
+    if liveliest < MOVES:
+        return tracklets
+    still = {id(t) for t, moved in zip(long, motion, strict=True) if moved < STILL * liveliest}
+    return [t for t in tracklets if id(t) not in still]
+
+
+def _mean_motion(log: DetectionLog, tracklet: _Tracklet) -> float:
+    """Median over its looks, 0 where it was never measured."""
+    known = log.motion[tracklet.rows]
+    known = known[~np.isnan(known)]
+    return float(np.median(known)) if len(known) else 0.0
+
+
+def most_crowded(log: DetectionLog) -> tuple[int, list[int]] | None:
+    """The first look with the most people in it, and the rows of their faces from left to right; None where nobody is
+    ever seen beside another. False detections do not count.
+    """
+    best: tuple[int, list[int]] | None = None
+    for shot in np.unique(log.shots):
+        looks = np.flatnonzero(log.shots == shot)
+        seen: dict[int, list[int]] = {}
+        for tracklet in _significant(log, _link(log, looks), len(looks)):
+            if len(tracklet.looks) < PRESENT * len(looks):
+                continue
+            for look, row in zip(tracklet.looks, tracklet.rows, strict=True):
+                seen.setdefault(look, []).append(row)
+        for look, rows in sorted(seen.items()):
+            if len(rows) > (1 if best is None else len(best[1])):
+                best = look, sorted(rows, key=lambda row: float(_centre(log.boxes_xyxy[row])[0]))
+    return best
 
 
 def _distance_to_box(point: FloatArray, box: FloatArray) -> tuple[float, float]:

@@ -26,10 +26,10 @@ from talkinghead.face.detectors import Detector, load_detector
 from talkinghead.face.detectors.base import DeepDetector, settle
 from talkinghead.face.detectors.options import FaceOptions
 from talkinghead.face.gaps import HOLD_S, nearest_rows, short_gaps, without_absent, without_face, without_guesses
-from talkinghead.face.identity import choose_identity, crowded_look, overlap
+from talkinghead.face.identity import choose_identity, crowded_look, most_crowded, overlap
 from talkinghead.files import cache_key
 
-CACHE_KIND = "faces/1"
+CACHE_KIND = "faces/2"
 """Part of the cache key: raised when detection, cuts or the stored arrays change."""
 
 JUMP_MAX_OVERLAP = 0.4
@@ -339,7 +339,8 @@ def track_faces(
             log, looked = _cached_log(source, options, detector, cache, progress, stop)
     if options.select == "only":
         _require_one(source, log)
-    track = raw_track(log, choose_identity(log, options.selection))
+    chosen = choose_identity(log, options.selection)
+    track = raw_track(log, chosen)
     if not track.detected.any():
         raise _no_face(source, log, detector)
     if options.no_face == "fail":
@@ -358,7 +359,30 @@ def track_faces(
     )
     if options.no_face == "hold":
         finished = without_absent(source, finished, track.shots)
-    return replace(finished, network=detector.network if looked else None, fallbacks=fallbacks)
+    network = detector.network if looked else None
+    return replace(
+        finished,
+        network=network,
+        fallbacks=fallbacks,
+        notes=(*(_others(log, chosen) if options.select == "largest" else ()), *finished.notes),
+        is_given=options.box is not None,
+    )
+
+
+def _others(log: DetectionLog, chosen: IntArray) -> tuple[str, ...]:
+    """That there are several faces, which one was taken and how to take another, as a sentence."""
+    crowd = most_crowded(log)
+    if crowd is None:
+        return ()
+    look, rows = crowd
+    where = "" if log.num_frames == 1 else f" in frame {int(log.frames[look])}"
+    taken = ", none of which is taken"
+    if int(chosen[look]) in rows:
+        place = rows.index(int(chosen[look]))
+        sizes = np.prod(log.boxes_xyxy[rows, 2:] - log.boxes_xyxy[rows, :2], axis=1) * log.scores[rows]
+        larger = log.num_frames > 1 and place != int(sizes.argmax())
+        taken = f"; number {place} from the left, counted from 0, is taken, the largest" + " that moves" * larger
+    return (f"{len(rows)} faces are seen{where}{taken} (--select index:K or nearest:X,Y takes another).",)
 
 
 def _cached_log(

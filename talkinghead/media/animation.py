@@ -56,7 +56,7 @@ class AnimationSource(PlayedSource):
         self._notes += notes
         if len(header.durations) >= MAX_FRAMES:
             self._notes.append(f"{path.name} is very long; its first {MAX_FRAMES} frames are used.")
-        self._fps = options.fps or self._timeline.rate
+        self._fps = options.fps or self._timeline.fine_rate
         slots = slots_of(self._timeline, self._fps, options, path)
         frame_bytes = 3 * self._transform.size[0] * self._transform.size[1]
         self._playback = Playback(slots, frame_bytes, options.cache_bytes, self._frames)

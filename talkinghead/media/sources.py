@@ -18,7 +18,7 @@ def open_frames(
 ) -> FrameSource:
     """Open a picture, an animation or a video.
 
-    What the file is, its content decides, not its name. A picture is a source of one frame.
+    What the file is, its content decides, not its name. A picture is a source of one frame, as is a GIF of one.
 
     Args:
         check: called often while the file is looked through; raises `Cancelled` when the job was stopped.
@@ -41,4 +41,9 @@ def open_frames(
         return PictureSource(file, options, opened)
     from talkinghead.media.video import VideoSource
 
-    return VideoSource(file, options, check=check)
+    video = VideoSource(file, options, check=check)
+    if video.info.codec == "gif" and len(video.timeline) == 1:
+        from talkinghead.media.still import StillSource
+
+        return StillSource(video)
+    return video

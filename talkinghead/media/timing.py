@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -36,6 +37,12 @@ STANDARD_RATES = tuple(
 MAX_RATE, MIN_RATE = Fraction(MAX_FPS), 1 / Fraction(MAX_GAP_S)
 DECLARED_WITHIN = 0.0002
 """Files name rates with few digits: 59.94 and 19001/317 mean 60000/1001, and 30 does not mean 30000/1001."""
+FINE_S = Fraction(1, 24)
+"""How exactly the times of animations with frames of uneven length are kept, seconds."""
+SLIDES = 5
+"""Frames per second."""
+ON_GRID = 0.1
+"""Frames of a rate by which a time may miss one of them."""
 USUAL_RATE = Fraction(25)
 """Taken where a file says nothing that can be believed."""
 
@@ -56,6 +63,19 @@ class Timeline:
 
     def __len__(self) -> int:
         return len(self.ticks)
+
+    @property
+    def fine_rate(self) -> Fraction:
+        """The rate, or a multiple of it where frames of uneven length do not begin with those of the rate: then their
+        times are kept to `FINE_S`.
+
+        Slide shows, which have fewer than `SLIDES` frames a second, keep theirs: each of their frames costs time.
+        """
+        begins = self.ticks * float(self.time_base * self.rate)
+        on_grid = float(np.abs(begins - np.rint(begins)).max()) < ON_GRID
+        if self.constant or on_grid or self.rate * FINE_S >= 1 or self.rate < SLIDES:
+            return self.rate
+        return self.rate * math.ceil(1 / (self.rate * FINE_S))
 
     @property
     def duration_s(self) -> Fraction:

@@ -412,7 +412,8 @@ class VideoSource(PlayedSource):
         self._transform = Transform.plan(first.width, first.height, options, facts.turn, aspect)
         check_pixels(path, self._transform.stretched, options.max_pixels)
         self._info = _media_info(path, facts)
-        self._fps = options.fps or self._index.timeline.rate
+        line = self._index.timeline
+        self._fps = options.fps or (line.fine_rate if facts.codec == "gif" else line.rate)
         self._playback = Playback(
             slots_of(self._index.timeline, self._fps, options, path),
             3 * self._transform.size[0] * self._transform.size[1],
@@ -420,6 +421,11 @@ class VideoSource(PlayedSource):
             self._decode,
             frozenset(segment.first for segment in self._index.segments),
         )
+
+    @property
+    def timeline(self) -> Timeline:
+        """When each frame of the file is shown."""
+        return self._index.timeline
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -167,7 +167,11 @@ def test_the_first_frame_of_an_array_is_held_too():
     [
         (None, 25),
         (25, 25),
-        (10, 10),
+        (10, 30),
+        (12, 24),
+        (20, 40),
+        (Fraction(24_000, 1001), Fraction(24_000, 1001)),
+        (Fraction(23), 46),
         (Fraction(30000, 1001), Fraction(30000, 1001)),
         (8, 24),
         (5, 25),

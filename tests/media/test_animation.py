@@ -221,3 +221,31 @@ def test_damaged_everywhere(tmp_path: Path) -> None:
                 assert all(frame.shape == (source.size[1], source.size[0], 3) for frame in source.read())
             except UnreadableMedia:
                 continue
+
+
+@pytest.mark.parametrize("suffix", ["gif", *FORMATS])
+def test_times_between_the_frames_of_the_rate_are_kept(suffix: str, tmp_path: Path) -> None:
+    """The mean rate of these would lose the short frames."""
+    durations = [40, 80, 120, 200, 40, 80]
+    path = save(tmp_path / f"a.{suffix}", drawn("RGB"), durations)
+    source = open_frames(path)
+    assert source.fps == 25
+    places = [next(i for i, e in enumerate(shown(path)) if np.abs(f - e).max() <= 2) for f in source.read()]
+    assert places == [i for i, duration in enumerate(durations) for _ in range(duration // 40)]
+
+
+def test_slides_keep_their_rate(tmp_path: Path) -> None:
+    source = open_frames(save(tmp_path / "a.webp", drawn("RGB"), [3000, 2100, 700, 5000, 900, 800]))
+    assert source.fps is not None
+    assert source.fps < 5
+
+
+def test_a_gif_of_one_frame_is_a_picture(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.gif", drawn("RGB", 1), 10)
+    source = open_frames(path)
+    assert isinstance(source, FrameSource)
+    assert (source.info.kind, source.fps, len(source), source.info.num_frames) == ("image", None, 1, 1)
+    (frame,) = source.read()
+    assert np.abs(frame - shown(path)[0]).max() <= 2
+    assert list(source.read(1, 5)) == []
+    assert source.content_hash == open_frames(path).content_hash

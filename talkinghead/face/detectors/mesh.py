@@ -47,7 +47,7 @@ class MeshDetector:
         import cv2
 
         at = f"{self.mesh.files.identity} side {self.max_side} score {self.min_score} small {self.small}"
-        return f"mesh/1 OpenCV {cv2.__version__} {at}"
+        return f"mesh/2 OpenCV {cv2.__version__} {at}"
 
     @property
     def description(self) -> str:

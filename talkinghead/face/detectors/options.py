@@ -38,9 +38,9 @@ class FaceOptions:
     box: Annotated[tuple[int, int, int, int] | None, PIXELS] = None
     """Fixed box (x1, y1, x2, y2) in pixels, half open: nothing is detected, the face is there in every frame."""
     select: str = "largest"
-    """Which face: "largest"; "index:K", the K-th from the left in the first frame with faces, from 0;
-    "nearest:X,Y", nearest to a point in pixels; "only", an error if there are several. The one chosen is
-    followed over time by overlap."""
+    """Which face: "largest" (in a video of those that move, so no poster); "index:K", the K-th from the left in the
+    first frame with faces, from 0; "nearest:X,Y", nearest to a point in pixels; "only", an error if there are several.
+    The one chosen is followed over time by overlap."""
     padding: Annotated[tuple[int, int, int, int], PIXELS] = (0, 0, 0, 0)
     """Pixels added to the box at the top, bottom, left and right; negative ones shrink it."""
     smoothing: Annotated[int, Between(0, 251)] = 11
@@ -49,8 +49,8 @@ class FaceOptions:
     """Look for faces in every k-th frame only and interpolate between; 1 looks at each. By default each, or fewer
     where the model follows the face by itself."""
     no_face: str = "hold"
-    """Frames without a face: "hold" uses the last box again for up to half a second of a shot and leaves longer gaps
-    alone, "pass" leaves all alone, "fail" stops the job."""
+    """Frames without a face: "hold" uses the last box again for up to half a second of a shot, as long as the face is
+    still to be seen there, and leaves all others alone, "pass" leaves all alone, "fail" stops the job."""
     min_score: Annotated[float | None, Between(0, 1)] = None
     """Least confidence of a detection; None for the detector's own."""
     max_side: Annotated[int | None, Between(32, 8_192)] = None

@@ -29,6 +29,8 @@ MIN_SCORE = 0.5
 SAME_FACE = 0.3
 """Faces that overlap by more are one."""
 TILE_OVERLAP = 0.5
+LARGE = 0.3
+"""Share of a frame's shorter side from which on a face is large: none of its size is missed in the whole frame."""
 SMALLEST_TILE = 240
 """Pixels; a face of a sixth of it is found."""
 MAX_FACES = 20
@@ -116,7 +118,8 @@ class FaceMesh:
     ) -> list[MeshFace]:
         """All faces of a frame, best score first.
 
-        Small ones are looked for in parts of the frame, in smaller and smaller ones until there is a face.
+        Small ones are looked for in parts of the frame, in smaller and smaller ones until there is a face; where it is
+        small itself, in the next smaller ones, too, so that others of its size are seen.
 
         Args:
             frame: RGB uint8 [H, W, 3].
@@ -125,11 +128,15 @@ class FaceMesh:
             refine: place each mesh a second time, in a square that the first one gave.
         """
         check_frame(frame)
+        height, width = frame.shape[:2]
         faces: list[MeshFace] = []
-        for tiles in _levels(frame.shape[1], frame.shape[0], small=small):
-            squares = [found for tile in tiles for found in self._detected(frame, tile, min_score)]
+        squares: list[tuple[Square, float]] = []
+        for tiles in _levels(width, height, small=small):
+            seen = bool(faces)
+            squares += [found for tile in tiles for found in self._detected(frame, tile, min_score)]
             faces = self._placed(frame, squares, refine=refine)
-            if faces:
+            sides = [float((face.box_xyxy[2:] - face.box_xyxy[:2]).max()) for face in faces]
+            if seen or max(sides, default=0.0) >= LARGE * min(width, height):
                 break
         return faces
 

@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 
 from talkinghead.contracts import FaceStatus, FaceTrack, FloatArray, Frame
 from talkinghead.face.mesh.networks import FaceMesh, MeshFace
-from talkinghead.families.viseme.anchors import Anchors, anchors_from_box, anchors_from_key_points, refined
+from talkinghead.families.viseme.anchors import (
+    Anchors,
+    anchors_from_box,
+    anchors_from_key_points,
+    anchors_in_given_box,
+    refined,
+)
 from talkinghead.families.viseme.eyelids import usable_eyes
 from talkinghead.families.viseme.eyes import find_eye
 from talkinghead.families.viseme.follow import HeadFollower, HeadPath, pose_of, weighted_smooth
@@ -114,7 +120,8 @@ def anchors_at(frame: Frame, track: FaceTrack, index: int) -> Anchors:
         anchors = anchors_from_key_points(track.key_points[index])
         if anchors is not None:
             return anchors
-    return anchors_from_box(frame, track.boxes_xyxy[index])
+    find = anchors_in_given_box if track.is_given else anchors_from_box
+    return find(frame, track.boxes_xyxy[index])
 
 
 def analyse_picture(
@@ -142,7 +149,7 @@ def analyse_picture(
         chin=np.array([_chin(frame, track, 0, mouth, d)]),
         sides=np.array([face_sides(frame, mouth, d)]) / d,
         confidence=np.array([mouth.confidence]),
-        used_key_points=anchors.mouth_corners is not None,
+        used_key_points=anchors.mouth_corners is not None and not track.is_given,
     )
     axis = np.array([np.cos(pose[3]), np.sin(pose[3])])
     left, right = (find_eye(frame, eye, axis, d) for eye in (anchors.left_eye, anchors.right_eye))
@@ -199,36 +206,57 @@ def analyse_video(
         progress: called with the number of frames seen, up to twice their number.
         mesh: finds the landmarks; without it, or where it sees no face, the image's evidence is weighed.
     """
-    found = _video_with_mesh(frames, track, fps, progress, mesh) if mesh is not None else None
-    return found or _video_by_evidence(frames, track, fps, progress)
+    told = _Onward(progress, 2 * len(track))
+    found = _video_with_mesh(frames, track, fps, told, mesh) if mesh is not None else None
+    told.again()
+    return found or _video_by_evidence(frames, track, fps, told)
+
+
+class _Onward:
+    """Progress of ways that are tried one after the other: what the first one did stays done."""
+
+    def __init__(self, progress: Callable[[int], None] | None, total: int) -> None:
+        self._progress, self._total = progress, max(1, total)
+        self._start = self._last = 0
+
+    def __call__(self, done: int) -> None:
+        self._last = self._start + (self._total - self._start) * done // self._total
+        if self._progress is not None:
+            self._progress(self._last)
+
+    def again(self) -> None:
+        """The next way begins at its first frame."""
+        self._start = self._last
 
 
 def _video_with_mesh(
     frames: Callable[[], Iterable[Frame]],
     track: FaceTrack,
     fps: float,
-    progress: Callable[[int], None] | None,
+    progress: Callable[[int], None],
     mesh: FaceMesh,
 ) -> FacePath | None:
     """By landmarks; None where they are seen in too few frames."""
     follower = HeadFollower()
     seen: list[_Seen | None] = []
     face: MeshFace | None = None
+    wanted, missed = int((track.status != FaceStatus.MISSING).sum()), 0
     for index, frame in enumerate(frames()):
         if index >= len(track):
             break
-        here = track.status[index] != FaceStatus.MISSING
+        here = bool(track.status[index] != FaceStatus.MISSING)
         face = fitted(mesh, frame, track, index, face) if here else None
         anchors = None if face is None else anchors_of(face)
         follower.add(frame, anchors, _rough_pose(track, index, anchors))
         seen.append(None if face is None else _Seen.of(face))
-        if progress is not None:
-            progress(2 * index + 1)
+        missed += here and face is None
+        if missed > (1 - MESH_SHARE) * wanted:
+            return None
+        progress(2 * index + 1)
     if not seen:
         raise ValueError("a video without frames")
-    wanted = int((track.status[: len(seen)] != FaceStatus.MISSING).sum())
     known = np.array([each is not None for each in seen])
-    if known.sum() < max(1.0, MESH_SHARE * wanted):
+    if not known.any():
         return None
     head = follower.path(fps)
     places, contours, chins, sides = [], [], [], []
@@ -287,11 +315,11 @@ def _video_by_evidence(
     frames: Callable[[], Iterable[Frame]],
     track: FaceTrack,
     fps: float,
-    progress: Callable[[int], None] | None,
+    progress: Callable[[int], None],
 ) -> FacePath:
     """By what the image shows in the box."""
     follower = HeadFollower()
-    corners: list[NDArray[np.float64] | None] = []
+    expected: list[Anchors | None] = []
     seen = 0
     for index, frame in enumerate(frames()):
         if index >= len(track):
@@ -299,14 +327,13 @@ def _video_by_evidence(
         here = track.status[index] != FaceStatus.MISSING
         has_points = track.key_points is not None
         found = anchors_at(frame, track, index) if here and (has_points or index % LOOK_EVERY == 0) else None
-        corners.append(None if found is None else found.mouth_corners)
+        expected.append(found)
         # Lids place the eyes better than any detector, and every few frames is enough.
         looks = found is not None and index % LOOK_EVERY == 0
         anchors = refined(frame, found, count=600, rounds=4) if found is not None and looks else None
         follower.add(frame, anchors, _rough_pose(track, index, found))
         seen = index + 1
-        if progress is not None:
-            progress(seen)
+        progress(seen)
     if seen == 0:
         raise ValueError("a video without frames")
     head = follower.path(fps)
@@ -321,9 +348,10 @@ def _video_by_evidence(
         d = float(head.eye_distance[index])
         fresh = start is None or (index > 0 and head.take[index] != head.take[index - 1])
         prior = None
-        ends = corners[index]
-        if ends is not None:
-            prior = place_prior(mouth_patch(frame, left, right), ends[0], ends[1])
+        found = expected[index]
+        if found is not None and found.mouth_corners is not None:
+            ends = found.mouth_corners
+            prior = place_prior(mouth_patch(frame, left, right), ends[0], ends[1], found.mouth_trust)
         mouth, shapes = find_mouth(
             frame,
             left,
@@ -341,8 +369,7 @@ def _video_by_evidence(
         trust.append(max(mouth.confidence, 0.02) * (track.status[index] != FaceStatus.MISSING) + 1e-3)
         if index % SIDES_EVERY == 0:
             sides[index] = np.array(face_sides(frame, mouth, d)) / d
-        if progress is not None:
-            progress(seen + index + 1)
+        progress(seen + index + 1)
 
     return _steady(
         FacePath(
@@ -352,7 +379,7 @@ def _video_by_evidence(
             chin=np.array(chins),
             sides=sides,
             confidence=np.array(trust),
-            used_key_points=any(ends is not None for ends in corners),
+            used_key_points=track.key_points is not None,
         ),
         fps,
     )
@@ -362,7 +389,8 @@ def _prior(frame: Frame, anchors: Anchors) -> MouthPrior | None:
     if anchors.mouth_corners is None:
         return None
     patch = mouth_patch(frame, anchors.left_eye, anchors.right_eye)
-    return place_prior(patch, anchors.mouth_corners[0], anchors.mouth_corners[1])
+    left, right = anchors.mouth_corners
+    return place_prior(patch, left, right, anchors.mouth_trust)
 
 
 def _rough_pose(track: FaceTrack, index: int, anchors: Anchors | None) -> NDArray[np.float64]:

@@ -25,6 +25,12 @@ PULL = 0.35
 """How far an eye that was seen is drawn back to where it is expected."""
 
 
+MOUTH_BELOW_EYES, MOUTH_HALF_WIDTH = 1.04, 0.38
+"""Of an average face, in eye distances."""
+LOWEST_ASPECT = 1.15
+"""Of a face in a box that the user gave: lower boxes are wider than their face."""
+GIVEN_TRUST = 0.6
+"""In the mouth of an average face, where the user gave the box of the face."""
 REFINE = 0.8
 """How far anchors move to eyes whose lids were found with confidence."""
 
@@ -40,6 +46,8 @@ class Anchors:
     """[2, 2] pixels, left and right."""
     seen: bool = True
     """False where the eyes are only guessed from the box."""
+    mouth_trust: float = 1.0
+    """How far the corners are believed; below 1 where they are those of an average face in a box that the user gave."""
 
     @property
     def eye_distance(self) -> float:
@@ -93,6 +101,23 @@ def anchors_from_box(frame: Frame, box_xyxy: IntArray) -> Anchors:
         one = int(np.flatnonzero(found)[0])
         eyes[1 - one] += eyes[one] - expected[one]
     return Anchors(eyes[0], eyes[1], None, bool(found.all()))
+
+
+def anchors_in_given_box(frame: Frame, box_xyxy: IntArray) -> Anchors:
+    """Anchors of a face that the user sees in a box, whatever its shape and whatever face it is: a cat's, a robot's.
+
+    The face stands in the middle of the box's width, as high as the box; the mouth is expected where that of an average
+    face is, and so within the box.
+    """
+    x1, y1, x2, y2 = (float(v) for v in box_xyxy)
+    width = min(x2 - x1, (y2 - y1) / LOWEST_ASPECT)
+    middle = (x1 + x2) / 2
+    face = np.array([round(middle - width / 2), y1, round(middle + width / 2), y2]).astype(np.int32)
+    anchors = anchors_from_box(frame, face)
+    across = (anchors.right_eye - anchors.left_eye) * MOUTH_HALF_WIDTH
+    below = np.array([-across[1], across[0]]) * (MOUTH_BELOW_EYES / MOUTH_HALF_WIDTH)
+    mouth = (anchors.left_eye + anchors.right_eye) / 2 + below
+    return replace(anchors, mouth_corners=np.stack([mouth - across, mouth + across]), mouth_trust=GIVEN_TRUST)
 
 
 def _look_for_eyes(

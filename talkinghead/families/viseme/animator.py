@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from talkinghead.contracts import FaceStatus, FloatArray, Frame, FrameSource, MouthMotion
 from talkinghead.engine.head import Avatar
@@ -82,12 +83,16 @@ def appearance(
     return palette, find_own_teeth(frames[0], geometry), lids
 
 
-def telling_frames(path: FacePath, spread: int, widest: int) -> list[int]:
-    """Frames from which colours are read: some spread evenly, and those in which the mouth is open widest."""
+def telling_frames(path: FacePath, there: NDArray[np.intp], spread: int, widest: int) -> list[int]:
+    """Frames from which colours are read: some spread evenly, and those in which the mouth is open widest.
+
+    Args:
+        there: ascending numbers of the frames that show the face.
+    """
     middle = slice(NUM_COLUMNS // 2 - 4, NUM_COLUMNS // 2 + 5)
     gap = (path.contours[:, 2, middle] - path.contours[:, 1, middle]).mean(axis=1) * (path.confidence > TRUSTED)
-    evenly = np.linspace(0, len(path) - 1, spread).astype(int)
-    return sorted({int(index) for index in (*evenly, *np.argsort(-gap, kind="stable")[:widest])})
+    evenly = there[np.linspace(0, len(there) - 1, spread).astype(int)]
+    return sorted({int(index) for index in (*evenly, *there[np.argsort(-gap[there], kind="stable")[:widest]])})
 
 
 def mouth_poses(motion: MouthMotion, config: VisemeConfig) -> list[MouthPose]:

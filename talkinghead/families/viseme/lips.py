@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.contracts import Frame
+from talkinghead.families.viseme.anchors import MOUTH_BELOW_EYES
 from talkinghead.families.viseme.geometry import COLUMNS, OPEN_MOUTH, MouthGeometry, Values
 from talkinghead.families.viseme.rectify import (
     COLOUR,
@@ -37,8 +38,6 @@ EYE_DISTANCE = 96.0
 PATCH_SIZE = (176, 160)
 PATCH_MOUTH = (88.0, 72.0)
 """Where the mouth of an average face lies in the patch."""
-MOUTH_BELOW_EYES = 1.04
-"""Eye distances from the middle of the eyes to the middle of an average mouth."""
 
 NUM_PARAMETERS = 8
 X, Y, HALF_WIDTH, TILT, BEND, GAP, UPPER, LOWER = range(NUM_PARAMETERS)

@@ -13,6 +13,7 @@ import numpy as np
 
 from talkinghead.contracts import (
     AudioClip,
+    FaceStatus,
     FaceTrack,
     FloatArray,
     Frame,
@@ -30,8 +31,9 @@ from talkinghead.engine.runner import Stage
 from talkinghead.engine.timeline import FramePlan, PlannedFrame, planned_frames
 from talkinghead.enhance.faces import MadeFace, tracked_face
 from talkinghead.enhance.stage import Enhancement
+from talkinghead.face.mesh.covered import COVERED_NOTE, mouth_is_covered
 from talkinghead.face.mesh.files import OBTAIN
-from talkinghead.face.mesh.networks import found_mesh
+from talkinghead.face.mesh.networks import FaceMesh, found_mesh
 from talkinghead.families.viseme.analyse import FacePath, analyse_picture, analyse_video
 from talkinghead.families.viseme.animator import VisemeAvatar, animate_frame, appearance, full_poses, telling_frames
 from talkinghead.families.viseme.config import VisemeConfig
@@ -51,6 +53,8 @@ MouthRow = FloatArray
 MOUTH_COLUMNS = ("jaw", "lips", "width", "tuck", "tongue", "speaking")
 SPEAKING = MOUTH_COLUMNS.index("speaking")
 PALETTE_FRAMES, TEETH_FRAMES = 9, 6
+COVER_LOOKS = 3
+"""Frames of a video in which is looked whether the mouth can be seen."""
 DETECT_EVERY = 3
 """Frames from one face detection to the next: in between, optical flow follows the head."""
 
@@ -176,8 +180,8 @@ class VisemeHead(Head[VisemeAvatar, MouthRow]):
 
     def describe(self, avatar: VisemeAvatar, heard: Heard[MouthRow], run: RunContext) -> Description:
         path = avatar.path
-        confidence = float(np.mean(path.confidence))
-        if confidence < DOUBTFUL:
+        confidence = _confidence(avatar)
+        if confidence < DOUBTFUL and not (avatar.track is not None and avatar.track.is_given):
             run.warn(
                 f"The mouth could not be seen well (confidence {confidence:.2f}); its place is partly guessed. "
                 "A sharper, more frontal picture helps, "
@@ -203,6 +207,24 @@ class VisemeHead(Head[VisemeAvatar, MouthRow]):
         )
 
 
+def _confidence(avatar: VisemeAvatar) -> float:
+    """How well the mouth was seen, on average over the frames that show the face."""
+    confidence = avatar.path.confidence
+    if avatar.track is None:
+        return float(np.mean(confidence))
+    return float(np.mean(confidence[avatar.track.status[: len(confidence)] <= FaceStatus.INTERPOLATED]))
+
+
+def _look_at_mouth(
+    frames: Sequence[Frame], indices: Sequence[int], track: FaceTrack, mesh: FaceMesh | None, run: RunContext
+) -> None:
+    """Warn of a mouth that is covered; where the user gave the box, the mouth is where he says."""
+    if mesh is not None and not track.is_given:
+        looks = list(zip(frames, track.boxes_xyxy[list(indices)], strict=True))
+        if mouth_is_covered(looks[:: max(1, len(looks) // COVER_LOOKS)], mesh):
+            run.warn(COVERED_NOTE)
+
+
 def _analysed(
     frames: FrameSource,
     track: FaceTrack,
@@ -214,6 +236,7 @@ def _analysed(
     if n == 1 and len(frames) == 1:
         frame = next(iter(frames.read(0, 1)))
         path, eyes = analyse_picture(frame, track, mesh)
+        _look_at_mouth([frame], [0], track, mesh, run)
         palette, own, lids = appearance([frame], path, [0], eyes)
         run.tell("analyse-face", 1, 1)
         return VisemeAvatar(
@@ -249,8 +272,10 @@ def _analysed(
 
         path = analyse_video(lambda: frames.read(0, n), track, fps, analysing, mesh)
         run.cache.put(key, path.to_arrays())
-    indices = telling_frames(path, PALETTE_FRAMES, TEETH_FRAMES)
+    there = np.flatnonzero(track.status[: len(path)] != FaceStatus.MISSING)
+    indices = telling_frames(path, there, PALETTE_FRAMES, TEETH_FRAMES)
     samples = [next(iter(frames.read(index, index + 1))) for index in indices]
+    _look_at_mouth(samples, indices, track, mesh, run)
     palette, own, lids = appearance(samples, path, indices, None)
     return VisemeAvatar(
         frames,

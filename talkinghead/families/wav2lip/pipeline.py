@@ -35,6 +35,7 @@ from talkinghead.engine.timeline import DEFAULT_FPS, FramePlan, SourceIndices, f
 from talkinghead.enhance.faces import MadeFace, tracked_face
 from talkinghead.enhance.stage import Enhancement
 from talkinghead.errors import OptionError
+from talkinghead.face import Detector
 from talkinghead.families.wav2lip.config import Wav2LipConfig, published
 from talkinghead.families.wav2lip.engine import Engine, EngineOptions, Face, Task
 from talkinghead.families.wav2lip.features import MOST_KEPT, FeatureStore
@@ -143,6 +144,7 @@ class Wav2LipHead(Head[Wav2LipAvatar, Windows]):
             tracks = several_tracks(
                 frames, faces, detector, stop=count, cache=run.cache, selections=chosen, progress=told
             )
+            _look_at_mouths(frames, tracks, detector, run)
         track_s = time.perf_counter() - started
         return Wav2LipAvatar(
             source=frames,
@@ -370,3 +372,15 @@ class Wav2LipHead(Head[Wav2LipAvatar, Windows]):
                 **self.enhancement.details(run),
             },
         )
+
+
+def _look_at_mouths(frames: FrameSource, tracks: Sequence[FaceTrack], detector: Detector, run: RunContext) -> None:
+    """Warn of mouths that are covered, where the face mesh is at hand."""
+    if detector.name != "mesh":
+        return
+    from talkinghead.face.mesh.covered import COVERED_NOTE, looks_at, mouth_is_covered
+    from talkinghead.face.mesh.networks import found_mesh
+
+    mesh = found_mesh()
+    if mesh is not None and any(mouth_is_covered(looks_at(frames, track), mesh) for track in tracks):
+        run.warn(COVERED_NOTE)

@@ -143,7 +143,7 @@ def test_colours_are_read_where_the_mouth_is_widest(drawn: Drawn) -> None:
         chin=np.ones(n),
         confidence=np.where(np.arange(n) == 23, 0.01, 1.0),
     )
-    chosen = telling_frames(path, 5, 1)
+    chosen = telling_frames(path, np.arange(len(path)), 5, 1)
     assert chosen == [0, 7, 9, 19, 29, 39]
 
 

@@ -137,7 +137,9 @@ def test_description_says_what_ran(avatar: VisemeAvatar) -> None:
 def test_a_featureless_picture_is_warned_about() -> None:
     blank = np.full((200, 180, 3), 128, np.uint8)
     model = head()
-    avatar = model.prepare(blank, options(np.array([40, 30, 140, 165])))
+    given = model.prepare(blank, options(np.array([40, 30, 140, 165])))
+    assert given.track is not None
+    avatar = replace(given, track=replace(given.track, is_given=False))
     run = RunContext()
     model.describe(avatar, model.hear(avatar, speech(), run=run), run)
     assert any("mouth" in warning for warning in run.warnings)
@@ -220,3 +222,39 @@ def test_a_face_that_was_set_upright_stands_as_before_in_the_video(avatar: Visem
     lying = list(loaded.frames(turned, speech()))
     assert len(upright) == len(lying)
     assert all(np.array_equal(np.rot90(a), b) for a, b in zip(upright, lying, strict=True))
+
+
+def test_frames_without_the_face_do_not_make_the_mouth_doubtful(avatar: VisemeAvatar) -> None:
+    """Seven of ten frames are a title: the mouth of the others was seen well."""
+    confidence = np.array([1.0] * 3 + [1e-3] * 7)
+    status = np.array([0, 1, 0] + [FaceStatus.MISSING] * 7, np.uint8)
+    track = FaceTrack(np.repeat(avatar.track.boxes_xyxy, 10, axis=0), status, np.ones(10, np.float32))  # type: ignore[union-attr]
+    titled = replace(avatar, track=track, path=replace(avatar.path, confidence=confidence))
+    run = RunContext()
+    details = head().describe(titled, head().hear(avatar, speech()), run).model_details
+    assert details["mouth_confidence"] == 1.0
+    assert not [warning for warning in run.warnings if "could not be seen well" in warning]
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_nobody_is_contradicted_who_says_where_the_face_is(avatar: VisemeAvatar, given: bool) -> None:
+    assert avatar.track is not None
+    track = replace(avatar.track, is_given=given)
+    doubtful = replace(avatar, track=track, path=replace(avatar.path, confidence=np.array([0.1])))
+    run = RunContext()
+    head().describe(doubtful, head().hear(avatar, speech()), run)
+    assert any("could not be seen well" in warning for warning in run.warnings) != given
+
+
+@pytest.mark.parametrize(
+    "box", [(20, 30, 120, 160), (20, 30, 180, 130), (40, 20, 90, 170)], ids=["face", "low", "tall"]
+)
+def test_a_mouth_is_where_the_box_says(box: tuple[int, int, int, int]) -> None:
+    """Whatever is there: fur, metal, stone."""
+    rng = np.random.default_rng(4)
+    fur = np.clip(rng.normal(130, 30, (200, 220, 1)) + rng.normal(0, 8, (200, 220, 3)), 0, 255).astype(np.uint8)
+    mouth = head().prepare(fur, options(np.array(box))).path.at(0).mouth
+    assert box[0] < mouth.centre[0] - mouth.half_width
+    assert mouth.centre[0] + mouth.half_width < box[2]
+    assert (box[1] + box[3]) / 2 < mouth.centre[1] < box[3]
+    assert 0.08 < mouth.half_width / (box[2] - box[0]) < 0.32

@@ -153,3 +153,20 @@ def test_frames_without_a_face_do_not_disturb_the_rest(
     assert len(path) == 12
     for index in (2, 10):
         assert np.abs(path.at(index).mouth.centre - face.mouth).max() < 14
+
+
+class Blind:
+    """A mesh that sees no face."""
+
+    def fit(self, frame: Frame, square: object) -> object:
+        return None
+
+
+def test_progress_never_goes_back(swaying: tuple[DrawnFace, list[Frame], np.ndarray, np.ndarray]) -> None:
+    """The mesh sees too little, and the analysis begins again by the picture's evidence."""
+    face, frames, _, _ = swaying
+    told: list[int] = []
+    few = frames[:8]
+    analyse_video(lambda: iter(few), face.track(n=8), 25.0, told.append, Blind())  # type: ignore[arg-type]
+    assert told == sorted(told)
+    assert told[-1] == 16
