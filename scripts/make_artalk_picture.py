@@ -2,24 +2,25 @@
 
     python scripts/make_artalk_picture.py [-o docs/images/artalk.png] [--height 256]
 
-Runs the real command once per view, reads the videos back, and sets frames of different mouths side by side.
+Sets frames of different mouths side by side.
 """
 
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
-import tempfile
 from itertools import pairwise
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+import talkinghead as th
 from talkinghead.assets import demo_speech_path
-from talkinghead.media import open_frames, write_png
+from talkinghead.media import write_png
 
+SPOKEN_S = 2.4
+"""How much of the bundled sentence is spoken."""
 ROOT = Path(__file__).resolve().parent.parent
 VIEWS = ((0, 0, 2), (-28, 4, 1), (30, 4, 1), (75, 0, 1))
 """Yaw and pitch in degrees, and how many frames of that view."""
@@ -44,19 +45,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "docs" / "images" / "artalk.png")
     parser.add_argument("--height", type=int, default=256, help="of the strip, in pixels")
-    parser.add_argument("--zoom", default="1.2")
+    parser.add_argument("--zoom", type=float, default=1.0)
     given = parser.parse_args()
     strip = []
+    speech = th.listen(demo_speech_path(), duration_s=SPOKEN_S)
     for yaw, pitch, count in VIEWS:
-        with tempfile.TemporaryDirectory() as folder:
-            video = Path(folder) / "head.mp4"
-            command = [
-                sys.executable, "-m", "talkinghead", "generate", "--model", "artalk", "--driver", "viseme",
-                "--audio", str(demo_speech_path()), "-o", str(video), "--yaw", str(yaw), "--pitch", str(pitch),
-                "--zoom", given.zoom, "--image-size", str(2 * given.height), "--duration", "2.5", "--quiet",
-            ]  # fmt: skip
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-            frames = list(open_frames(video).read())
+        head = th.load("artalk", driver="viseme", yaw=yaw, pitch=pitch, zoom=given.zoom, image_size=2 * given.height)
+        frames = list(head.frames(head.prepare("mesh"), speech))
         size = (given.height, given.height)
         small = [cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames]
         lower = [cv2.resize(frame[given.height // 2 :], (32, 16), interpolation=cv2.INTER_AREA) for frame in small]
