@@ -121,7 +121,8 @@ def recognise_phones(
     Raises:
         OptionError: another sample rate.
     """
-    from talkinghead.audio.recogniser import AllPhones, Words, cut_blocks
+    from talkinghead.audio.apart import Witnesses
+    from talkinghead.audio.recogniser import cut_blocks
 
     if clip.sample_rate_hz != SPEECH_RATE_HZ:
         raise OptionError(f"Phones cannot be found at {clip.sample_rate_hz} Hz.", accepted=f"{SPEECH_RATE_HZ} Hz")
@@ -131,42 +132,46 @@ def recognise_phones(
     active = voice_activity(level)
     if not np.any(active):
         return _nothing_said(end_s)
-    posteriors = phone_posteriors(clip.samples)
     fitted = tables()
-    all_phones = AllPhones()
-    words = Words() if config.words else None
     tell = progress or (lambda _done, _total: None)
     found: list[Phone] = []
     heard = spoken = listened = understood = in_vain = skip = 0
-    for block in cut_blocks(level, active, len(clip.samples)):
-        first = block.start * 100 // SPEECH_RATE_HZ
-        rows = slice(first, first + 1 + (block.stop - block.start) * 100 // SPEECH_RATE_HZ)
-        seen = posteriors[rows].astype(np.float32)
-        phone_labels = all_phones.block(clip.samples, block).labels[: len(seen)]
-        here = speech_within(active[rows][: len(seen)], phone_labels, seen)
-        tell(block.start / SPEECH_RATE_HZ, end_s)
-        if not here.any():
-            continue  # what is not found is silence
-        heard += int(np.sum((phone_labels > SILENT) & here))
-        spoken += int(np.sum(here))
-        evidence = combine_phones(seen, phone_labels, fitted, config)
-        trust = np.zeros(len(seen), dtype=np.float32)
-        if words is not None and skip > 0:
-            skip -= 1
-        elif words is not None:
-            said = words.block(clip.samples, block)
-            trust = word_trust(evidence, said, config)
-            evidence = add_words(evidence, said.labels[: len(seen)], trust, fitted, config)
-            believed = int(np.sum((trust > 0.5) & active[rows][: len(trust)]))
-            understood += believed
-            listened += int(np.sum(active[rows]))
-            in_vain = in_vain + 1 if believed < 0.1 * len(trust) else 0
-            if in_vain >= GIVE_UP_AFTER:  # another language: look again later, in case it changes
-                skip = TRY_AGAIN_AFTER
-        evidence = with_silence(with_bilabials(evidence, trust, config), here, config)
-        labels = decode(evidence, fitted, config)
-        found += to_phones(labels, block.start / SPEECH_RATE_HZ, block.stop / SPEECH_RATE_HZ)
-        tell(block.stop / SPEECH_RATE_HZ, end_s)
+    blocks = cut_blocks(level, active, len(clip.samples))
+    done_s = 0.0
+    with Witnesses(clip, blocks, words=config.words, check=lambda: tell(done_s, end_s)) as witnesses:
+        posteriors = phone_posteriors(clip.samples)
+        for number, block in enumerate(blocks):
+            witnesses.begin(number, words=skip == 0)
+            first = block.start * 100 // SPEECH_RATE_HZ
+            rows = slice(first, first + 1 + (block.stop - block.start) * 100 // SPEECH_RATE_HZ)
+            seen = posteriors[rows].astype(np.float32)
+            phone_labels = witnesses.phones().labels[: len(seen)]
+            here = speech_within(active[rows][: len(seen)], phone_labels, seen)
+            done_s = block.start / SPEECH_RATE_HZ
+            tell(done_s, end_s)
+            if not here.any():
+                continue  # what is not found is silence
+            heard += int(np.sum((phone_labels > SILENT) & here))
+            spoken += int(np.sum(here))
+            evidence = combine_phones(seen, phone_labels, fitted, config)
+            trust = np.zeros(len(seen), dtype=np.float32)
+            said = witnesses.words()
+            if said is None:
+                skip = max(0, skip - 1)
+            else:
+                trust = word_trust(evidence, said, config)
+                evidence = add_words(evidence, said.labels[: len(seen)], trust, fitted, config)
+                believed = int(np.sum((trust > 0.5) & active[rows][: len(trust)]))
+                understood += believed
+                listened += int(np.sum(active[rows]))
+                in_vain = in_vain + 1 if believed < 0.1 * len(trust) else 0
+                if in_vain >= GIVE_UP_AFTER:  # another language: look again later, in case it changes
+                    skip = TRY_AGAIN_AFTER
+            evidence = with_silence(with_bilabials(evidence, trust, config), here, config)
+            labels = decode(evidence, fitted, config)
+            found += to_phones(labels, block.start / SPEECH_RATE_HZ, block.stop / SPEECH_RATE_HZ)
+            done_s = block.stop / SPEECH_RATE_HZ
+            tell(done_s, end_s)
     if not spoken:
         return _nothing_said(end_s)
     notes = []
@@ -176,7 +181,7 @@ def recognise_phones(
             f"Speech recognition heard phones in only {heard / max(spoken, 1):.0%} of the sound; "
             "the mouth follows its energy and spectrum."
         )
-    elif words is not None and listened >= ENOUGH_FOR_WORDS and understood < FEW_WORDS * listened:
+    elif config.words and listened >= ENOUGH_FOR_WORDS and understood < FEW_WORDS * listened:
         notes.append(NO_WORDS)
     return PhoneResult(fill_holes(found, end_s), method, tuple(notes))
 

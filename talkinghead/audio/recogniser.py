@@ -11,7 +11,8 @@ a margin on both sides; what lies in the margins belongs to the neighbours.
 
 from __future__ import annotations
 
-import re
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -81,11 +82,18 @@ class Heard:
     """[n] float32: words per hundredth of a second, 1 / length of the word; 0 where there is none."""
 
 
-class _Recogniser:
-    """A pocketsphinx decoder that labels every hundredth of a second."""
+@dataclass(frozen=True)
+class Decoded:
+    """What a decoder finds in a sound; times in hundredths of a second."""
 
-    def __init__(self, decoder: Any) -> None:
-        self._decoder = decoder
+    phones: Sequence[tuple[int, int, str]] = ()
+    """(first frame, last frame + 1, phone)."""
+    words: Sequence[tuple[int, int, float]] = ()
+    """(first frame, last frame + 1, probability)."""
+
+
+class Recogniser(ABC):
+    """Labels every hundredth of a second."""
 
     def frames(self, samples: FloatArray) -> Heard:
         """What is heard in a whole sound that is short enough for one block; [1 + n // 160]."""
@@ -102,18 +110,25 @@ class _Recogniser:
         count = 1 + (block.stop - block.start) // HOP_SAMPLES
         labels = np.full(count, NOT_HEARD, dtype=np.int16)
         confidence, rate = np.zeros(count, dtype=np.float32), np.zeros(count, dtype=np.float32)
-        phones, words = self._decode(pcm)
-        for start, stop, name in phones:
+        decoded = self.decode(pcm)
+        for start, stop, name in decoded.phones:
             labels[max(start - first, 0) : max(stop - first, 0)] = LABEL_INDEX.get(name, SILENT)
-        for start, stop, probability in words:
+        for start, stop, probability in decoded.words:
             span = slice(max(start - first, 0), max(stop - first, 0))
             confidence[span] = min(probability, 1.0)
             rate[span] = 1.0 / max(stop - start, 1)
         return Heard(labels, confidence, rate)
 
-    def _decode(self, pcm: bytes) -> tuple[list[tuple[int, int, str]], list[tuple[int, int, float]]]:
-        """(first frame, last frame + 1, phone) of every phone, and (first, last + 1, probability) of every word."""
-        raise NotImplementedError
+    @abstractmethod
+    def decode(self, pcm: bytes) -> Decoded:
+        """What is heard in 16 kHz sound of 16 bits."""
+
+
+class _Decoder(Recogniser):
+    """A decoder of pocketsphinx."""
+
+    def __init__(self, decoder: Any) -> None:
+        self._decoder = decoder
 
     def _run(self, pcm: bytes) -> None:
         self._decoder.start_utt()
@@ -121,7 +136,7 @@ class _Recogniser:
         self._decoder.end_utt()
 
 
-class AllPhones(_Recogniser):
+class AllPhones(_Decoder):
     """Any phone may follow any other, as a phone language model finds likely; about 15 times real time."""
 
     def __init__(self) -> None:
@@ -141,16 +156,16 @@ class AllPhones(_Recogniser):
             )
         )
 
-    def _decode(self, pcm: bytes) -> tuple[list[tuple[int, int, str]], list[tuple[int, int, float]]]:
+    def decode(self, pcm: bytes) -> Decoded:
         try:
             self._run(pcm)
             phones = [(s.start_frame, s.end_frame + 1, s.word) for s in self._decoder.seg() or ()]
         except RuntimeError:  # nothing survived the search
-            return [], []
-        return phones, [(start, stop, 1.0) for start, stop, _ in phones]
+            return Decoded()
+        return Decoded(phones, [(start, stop, 1.0) for start, stop, _ in phones])
 
 
-class Words(_Recogniser):
+class Words(_Decoder):
     """English words, then the phones of those words; about 6 times real time.
 
     Words are the strongest evidence in English and nonsense elsewhere; whoever uses it checks how well it agrees
@@ -177,11 +192,11 @@ class Words(_Recogniser):
         super().__init__(decoder)
         self._search = decoder.current_search()
 
-    def _decode(self, pcm: bytes) -> tuple[list[tuple[int, int, str]], list[tuple[int, int, float]]]:
+    def decode(self, pcm: bytes) -> Decoded:
         try:
             self._run(pcm)
             if self._decoder.hyp() is None:
-                return [], []
+                return Decoded()
             words = [
                 (s.start_frame, s.end_frame + 1, float(s.prob))
                 for s in self._decoder.seg() or ()
@@ -190,9 +205,9 @@ class Words(_Recogniser):
             self._decoder.set_alignment()
             self._run(pcm)
             found = self._decoder.get_alignment()
-            return [(p.start, p.start + p.duration, p.name) for word in found or () for p in word], words
+            return Decoded([(p.start, p.start + p.duration, p.name) for word in found or () for p in word], words)
         except RuntimeError:  # nothing survived the search, or the words cannot be aligned
-            return [], []
+            return Decoded()
         finally:
             self._decoder.activate_search(self._search)
 
@@ -214,7 +229,15 @@ def frequent_words() -> str:
     model = pocketsphinx.NGramModel(settings, pocketsphinx.LogMath(), model_file)
     pronunciations: dict[str, list[str]] = {}
     for line in Path(path("en-us/cmudict-en-us.dict")).read_text(encoding="utf-8").splitlines():
-        if line.strip():
-            pronunciations.setdefault(re.sub(r"\(\d+\)$", "", line.split(maxsplit=1)[0]), []).append(line)
-    frequent = sorted(pronunciations, key=lambda word: (-model.prob([word]), word))[:FREQUENT_WORDS]
+        word = line.partition(" ")[0]
+        if word.endswith(")"):  # a further pronunciation: "read(2) R EH D"
+            word = word[: word.rindex("(")]
+        if word:
+            pronunciations.setdefault(word, []).append(line)
+    words = np.array(list(pronunciations))
+    frequency = np.array([model.prob([word]) for word in pronunciations])
+    # By frequency, then by name: only those as frequent as the last one that is taken need sorting by name.
+    least = np.partition(frequency, -FREQUENT_WORDS)[-FREQUENT_WORDS] if len(words) > FREQUENT_WORDS else -np.inf
+    more, equal = words[frequency > least], np.sort(words[frequency == least])
+    frequent = [*more.tolist(), *equal[: FREQUENT_WORDS - len(more)].tolist()]
     return "\n".join(line for word in sorted(frequent) for line in pronunciations[word]) + "\n"

@@ -14,10 +14,14 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from talkinghead.contracts import STAGES
 from talkinghead.engine.cache import Cache
 from talkinghead.errors import Cancelled
+
+if TYPE_CHECKING:
+    from talkinghead.audio.ahead import PhonesAhead
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,8 @@ class RunContext:
     """Where slow results are kept."""
     cancel: CancelToken = field(default_factory=CancelToken)
     progress: Progress | None = None
+    ahead: PhonesAhead | None = None
+    """Phones that are being recognised already."""
     counters: Counter[str] = field(default_factory=Counter)
     """What happened how often, for the report's details."""
     _warnings: list[str] = field(default_factory=list)

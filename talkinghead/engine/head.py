@@ -57,6 +57,7 @@ from talkinghead.media.options import EncodeOptions, FrameOptions
 from talkinghead.places import check_apart
 
 if TYPE_CHECKING:
+    from talkinghead.audio.ahead import PhonesAhead
     from talkinghead.engine.manifest import Manifest
     from talkinghead.face import FaceOptions
     from talkinghead.media.transform import Turn
@@ -266,6 +267,11 @@ class Head(ABC, Generic[AvatarT, WindowT]):
     # What all have in common ------------------------------------------------------------------------------------------
 
     @property
+    def hears_phones(self) -> bool:
+        """Whether the phones of a sound, where they are not given, are what `listener` waits for."""
+        return False
+
+    @property
     def has_motion(self) -> bool:
         """Whether `RenderOptions.motion` can be asked for."""
         return type(self).motion_arrays is not Head.motion_arrays
@@ -420,9 +426,12 @@ class Head(ABC, Generic[AvatarT, WindowT]):
         *,
         progress: Progress | None = None,
         cancel: CancelToken | None = None,
+        ahead: PhonesAhead | None = None,
     ) -> Result:
         """Make the video; the final name appears only when the file is complete.
 
+        Args:
+            ahead: recognises the phones of this speech already.
         Raises:
             OutputError: the result cannot be written. Cancelled: the token was used.
         """
@@ -436,7 +445,7 @@ class Head(ABC, Generic[AvatarT, WindowT]):
         check_apart([output, options.motion, options.cues], [seen, sound])
         check_output(output, overwrite=options.overwrite, options=encode)
         started = time.perf_counter()
-        run = RunContext(cache=avatar.cache or Cache(), cancel=cancel or CancelToken(), progress=progress)
+        run = RunContext(cache=avatar.cache or Cache(), cancel=cancel or CancelToken(), progress=progress, ahead=ahead)
         speech = self._of(avatar, speech)
         plan = self.plan(avatar, speech, options)
         heard = self.hear(avatar, speech, plan.fps, run=run)

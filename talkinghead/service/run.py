@@ -6,10 +6,10 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from talkinghead.contracts import AudioClip, Result, Speech, StageTime
 from talkinghead.engine.context import CancelToken, Progress, ProgressEvent
@@ -21,6 +21,9 @@ from talkinghead.files import folder_for
 from talkinghead.registry import build, family
 from talkinghead.service.planning import check_all_apart, missing_source
 from talkinghead.service.request import Request, SoundFile, SpokenText
+
+if TYPE_CHECKING:
+    from talkinghead.audio.ahead import PhonesAhead
 
 HEADS_KEPT = 3
 """Loaded models that a pool keeps for the next request."""
@@ -141,16 +144,31 @@ def run(
             face = None if head.compat else request.source
             heard = [hear(request.speech, face=face, progress=progress, cancel=cancel)]
     request.check_length(float(heard[0].clip.duration_s))
-    if avatar is None:
-        watch.begin("open-face")
-        options = replace(request.preparing, speech=heard[0], render=request.render)
-        avatar = head.prepare(source_of(request, head), options, progress=progress, cancel=cancel)
-        watch.times.extend(avatar.times)
-        del options
-    with folder_for(request.output) if request.make_folder else nullcontext():
+    with ExitStack() as stack:
+        ahead = None
+        if avatar is None:
+            ahead = _listening_ahead(head, heard[0], stack)
+            watch.begin("open-face")
+            options = replace(request.preparing, speech=heard[0], render=request.render)
+            avatar = head.prepare(source_of(request, head), options, progress=progress, cancel=cancel)
+            watch.times.extend(avatar.times)
+            del options
+        if request.make_folder:
+            stack.enter_context(folder_for(request.output))
         # Handed over rather than lent, so that the samples are freed once they have been listened to.
-        result = head.render(avatar, heard.pop(), request.output, request.render, progress=progress, cancel=cancel)
+        result = head.render(
+            avatar, heard.pop(), request.output, request.render, progress=progress, cancel=cancel, ahead=ahead
+        )
     return told(request, with_stages(result, watch.times, time.perf_counter() - started))
+
+
+def _listening_ahead(head: AnyHead, speech: Speech, stack: ExitStack) -> PhonesAhead | None:
+    """Phones of the speech, recognised while the face is prepared; None where nobody waits for them."""
+    if not head.hears_phones or speech.phones is not None:
+        return None
+    from talkinghead.audio.ahead import PhonesAhead
+
+    return stack.enter_context(PhonesAhead(speech.clip)) if PhonesAhead.is_worth_it(speech.clip) else None
 
 
 def source_of(request: Request, head: AnyHead) -> Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import itertools
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.contracts import FaceStatus, FaceTrack, FloatArray, Frame
+from talkinghead.engine.runner import Stage, run_stages
 from talkinghead.face.mesh.networks import FaceMesh, MeshFace
 from talkinghead.families.viseme.anchors import (
     Anchors,
@@ -209,7 +212,7 @@ def analyse_video(
     told = _Onward(progress, 2 * len(track))
     found = _video_with_mesh(frames, track, fps, told, mesh) if mesh is not None else None
     told.again()
-    return found or _video_by_evidence(frames, track, fps, told)
+    return found or _video_by_evidence(lambda: _beside(frames()), track, fps, told)
 
 
 class _Onward:
@@ -239,20 +242,24 @@ def _video_with_mesh(
     """By landmarks; None where they are seen in too few frames."""
     follower = HeadFollower()
     seen: list[_Seen | None] = []
-    face: MeshFace | None = None
     wanted, missed = int((track.status != FaceStatus.MISSING).sum()), 0
-    for index, frame in enumerate(frames()):
-        if index >= len(track):
-            break
-        here = bool(track.status[index] != FaceStatus.MISSING)
-        face = fitted(mesh, frame, track, index, face) if here else None
-        anchors = None if face is None else anchors_of(face)
-        follower.add(frame, anchors, _rough_pose(track, index, anchors))
-        seen.append(None if face is None else _Seen.of(face))
-        missed += here and face is None
-        if missed > (1 - MESH_SHARE) * wanted:
-            return None
-        progress(2 * index + 1)
+
+    def place(pictures: Iterator[Frame]) -> Iterator[tuple[Frame, MeshFace | None]]:
+        face: MeshFace | None = None
+        for index, frame in enumerate(itertools.islice(pictures, len(track))):
+            here = track.status[index] != FaceStatus.MISSING
+            face = fitted(mesh, frame, track, index, face) if here else None
+            yield frame, face
+
+    with closing(_beside(frames(), place)) as placed:  # the networks, optical flow and decoding let each other run
+        for index, (frame, face) in enumerate(placed):
+            anchors = None if face is None else anchors_of(face)
+            follower.add(frame, anchors, _rough_pose(track, index, anchors))
+            seen.append(None if face is None else _Seen.of(face))
+            missed += bool(track.status[index] != FaceStatus.MISSING) and face is None
+            if missed > (1 - MESH_SHARE) * wanted:
+                return None
+            progress(2 * index + 1)
     if not seen:
         raise ValueError("a video without frames")
     known = np.array([each is not None for each in seen])
@@ -286,6 +293,11 @@ def _video_with_mesh(
         MESH_PLACE_SIGMA_S,
         MESH_SHAPE_SIGMA_S,
     )
+
+
+def _beside(frames: Iterable[Frame], *steps: Callable[[Iterator[Any]], Iterator[Any]]) -> Generator[Any, None, None]:
+    """Frames after some steps; decoding and each step run in threads of their own."""
+    yield from run_stages(frames, [Stage("read", iter, 4), *(Stage("analyse-face", step, 4) for step in steps)])
 
 
 def _steady(

@@ -1,4 +1,5 @@
-"""What `talkinghead bench viseme` measures besides the time: detail that is kept, and a mouth that keeps its place."""
+"""What `talkinghead bench viseme` measures besides the stages: whole commands, detail that is kept, and a mouth that
+keeps its place."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from talkinghead.contracts import Frame
 from talkinghead.engine.head import LoadOptions, PrepareOptions
 from talkinghead.face import FaceOptions
 from talkinghead.families.viseme.animator import VisemeAvatar, animate_frame, head_pose
+from talkinghead.families.viseme.bench_commands import commands_table
 from talkinghead.families.viseme.compose import Pose
 from talkinghead.families.viseme.config import VisemeConfig
 from talkinghead.families.viseme.geometry import FaceGeometry, Region
@@ -31,7 +33,7 @@ SPOKEN = MouthPose(jaw=0.6, lips=0.6)
 
 
 def tables(settings: BenchSettings, folder: Path, tell: Callable[[str], None]) -> Sequence[BenchTable]:
-    """Sharpness of a picture in idle motion, and the place of the mouth on a head that sways."""
+    """Whole commands, sharpness of a picture in idle motion, and the place of the mouth on a head that sways."""
     from talkinghead.media import open_frames
 
     if settings.source is None:
@@ -42,7 +44,8 @@ def tables(settings: BenchSettings, folder: Path, tell: Callable[[str], None]) -
     avatar = prepared(picture, faces)
     detail = detail_table(picture, avatar, folder)
     tell("sliding")
-    return [detail, sliding_table(picture, avatar.path.at(0), faces, folder)]
+    sliding = sliding_table(picture, avatar.path.at(0), faces, folder)
+    return [commands_table(settings, folder, tell), detail, sliding]
 
 
 def prepared(source: Frame | Path, faces: FaceOptions | None) -> VisemeAvatar:

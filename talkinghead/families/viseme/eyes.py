@@ -20,6 +20,7 @@ from talkinghead.families.viseme.rectify import (
     Patch,
     cut_patch,
     evidence,
+    nearest,
     similarity,
 )
 
@@ -99,13 +100,15 @@ def lower_profile(u: Values) -> Values:
 
 
 def _mean(values: Values) -> Values:
-    result: Values = values.mean(axis=-1)
+    """As `values.mean(axis=-1)`, in a third of the time for such short rows."""
+    result: Values = np.add.reduce(values, axis=-1) / values.shape[-1]
     return result
 
 
 def measure(maps: Values, shapes: Values) -> dict[str, Values]:
     """Evidence for each of the shapes [N, 7]; name -> [N] float32."""
     height, width = maps.shape[1:]
+    planes = maps.reshape(len(maps), -1)
     column = [shapes[:, i : i + 1] for i in range(NUM_PARAMETERS)]
     half = column[HALF_WIDTH] * EYE_DISTANCE
 
@@ -113,9 +116,7 @@ def measure(maps: Values, shapes: Values) -> dict[str, Values]:
         """At (u, v) in half widths of the eye."""
         x = PATCH_EYE[0] + column[X] * EYE_DISTANCE + u * half
         y = PATCH_EYE[1] + column[Y] * EYE_DISTANCE + (u * column[TILT] + v) * half
-        columns = np.clip(np.rint(x), 0, width - 1).astype(np.int32)
-        rows = np.clip(np.rint(y), 0, height - 1).astype(np.int32)
-        picked: Values = maps[:, rows, columns]
+        picked: Values = np.take(planes, nearest(y, height) * width + nearest(x, width), axis=1)
         return picked
 
     upper, lower = -column[UPPER] * upper_profile(_U), column[LOWER] * lower_profile(_U)

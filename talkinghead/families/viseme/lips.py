@@ -30,6 +30,7 @@ from talkinghead.families.viseme.rectify import (
     Patch,
     cut_patch,
     evidence,
+    nearest,
     similarity,
 )
 
@@ -179,7 +180,8 @@ closed hardly do."""
 
 
 def _mean(values: Values) -> Values:
-    result: Values = values.mean(axis=-1)
+    """As `values.mean(axis=-1)`, in a third of the time for such short rows."""
+    result: Values = np.add.reduce(values, axis=-1) / values.shape[-1]
     return result
 
 
@@ -199,16 +201,14 @@ def measure(maps: Values, shapes: Values) -> dict[str, Values]:
         Name -> [N] float32.
     """
     height, width = maps.shape[1:]
+    planes = maps.reshape(len(maps), -1)
+    valley = planes[VALLEY]
     c = curves(shapes)
-
-    def sample(x: Values, y: Values) -> Values:
-        columns = np.clip(np.rint(x), 0, width - 1).astype(np.int32)
-        rows = np.clip(np.rint(y), 0, height - 1).astype(np.int32)
-        picked: Values = maps[:, rows, columns]  # [8, N, K]
-        return picked
+    columns = nearest(c.x, width)
 
     def at(offset: Values) -> Values:
-        return sample(c.x, c.line + offset)
+        picked: Values = np.take(planes, nearest(c.line + offset, height) * width + columns, axis=1)  # [8, N, K]
+        return picked
 
     beyond = 0.10 * c.half_width
     above = at(c.upper_outer - beyond)
@@ -228,12 +228,13 @@ def measure(maps: Values, shapes: Values) -> dict[str, Values]:
     past = np.array([-1.22, -1.1, 1.1, 1.22], np.float32)
     middle_x = PATCH_MOUTH[0] + shapes[:, X : X + 1] * EYE_DISTANCE
     middle_y = PATCH_MOUTH[1] + shapes[:, Y : Y + 1] * EYE_DISTANCE
+    past_columns = nearest(middle_x + past * c.half_width, width)
     past_corners = np.max(
         [
-            sample(
-                middle_x + past * c.half_width,
-                middle_y + (past * shapes[:, TILT : TILT + 1] + lift) * c.half_width,
-            )[VALLEY]
+            valley.take(
+                nearest(middle_y + (past * shapes[:, TILT : TILT + 1] + lift) * c.half_width, height) * width
+                + past_columns
+            )
             for lift in (-0.06, 0.0, 0.06)
         ],
         axis=0,
@@ -242,7 +243,7 @@ def measure(maps: Values, shapes: Values) -> dict[str, Values]:
     def line_at(offsets: tuple[float, ...]) -> Values:
         """Strongest dark line of the mouth's own width at these eye distances from the line of the lips."""
         middle = (c.upper_inner + c.lower_inner) / 2
-        across = [sample(c.x, c.line + middle + d * EYE_DISTANCE)[VALLEY] for d in offsets]
+        across = (valley.take(nearest(c.line + middle + d * EYE_DISTANCE, height) * width + columns) for d in offsets)
         strongest: Values = np.max([_mean(np.minimum(row, np.float32(1))) for row in across], axis=0)
         return strongest
 
@@ -253,6 +254,7 @@ def measure(maps: Values, shapes: Values) -> dict[str, Values]:
     open_ = np.minimum(shapes[:, GAP] / np.float32(0.25), one)
     seen: Values = (inside[0] + inside[1] + inside[2]) / np.float32(3)
     valley_upper, valley_lower = np.minimum(edge_upper[VALLEY], one), np.minimum(edge_lower[VALLEY], one)
+    dark_upper, dark_lower = _mean(valley_upper), _mean(valley_lower)
     lip_red = (_mean(lip_upper[REDNESS]) + 1.3 * _mean(lip_lower[REDNESS])) / 2.3
     skin_red = (_mean(above[REDNESS]) + _mean(below[REDNESS])) / 2
     lip_dark = (_mean(lip_upper[DARKNESS]) + _mean(lip_lower[DARKNESS])) / 2
@@ -261,8 +263,8 @@ def measure(maps: Values, shapes: Values) -> dict[str, Values]:
     inside_upper, inside_lower = (_mean(_distance(seen[COLOUR], lip[COLOUR])) for lip in (lip_upper, lip_lower))
     deviation = (shapes - np.array(_KINDS[0][1], np.float32)) / _SPREAD
     return {
-        "line dark, upper": _mean(valley_upper),
-        "line dark, lower": _mean(valley_lower),
+        "line dark, upper": dark_upper,
+        "line dark, lower": dark_lower,
         "line unbroken": np.minimum(edge_upper[VALLEY], edge_lower[VALLEY]).min(axis=-1),
         "line reaches corners": _mean(valley_upper[:, _ENDS]) + _mean(valley_lower[:, _ENDS]),
         "line ends at corners": _mean(past_corners),
@@ -285,8 +287,8 @@ def measure(maps: Values, shapes: Values) -> dict[str, Values]:
         "gap upper slope": open_ * _mean(edge_upper[SLOPE]),
         "gap lower slope": open_ * _mean(edge_lower[SLOPE]),
         "inside darker or paler": open_ * np.maximum(darker, 0.7 * paler),
-        "closed line": (1 - open_) * _mean(valley_upper),
-        "both lines": _mean(valley_upper) * _mean(valley_lower),
+        "closed line": (1 - open_) * dark_upper,
+        "both lines": dark_upper * dark_lower,
         "inside unlike upper lip": open_ * inside_upper,
         "inside unlike lower lip": open_ * inside_lower,
         "upper lip unlike skin": _mean(_distance(lip_upper[COLOUR], above[COLOUR])),
@@ -304,7 +306,7 @@ def measure(maps: Values, shapes: Values) -> dict[str, Values]:
         "inside greyest": open_ * np.max([_mean(part[GREYNESS]) for part in inside], axis=0),
         "line below": line_below,
         "line above": line_above,
-        "line below stronger": np.maximum(line_below - np.minimum(_mean(valley_upper), _mean(valley_lower)), 0),
+        "line below stronger": np.maximum(line_below - np.minimum(dark_upper, dark_lower), 0),
         "lips barely redder": np.minimum(lip_red - skin_red, np.float32(0.25)),
         "upper lip below nose": _mean(np.minimum(edge_upper[VALLEY], one)) * line_above,
         "off centre": deviation[:, X] ** 2,

@@ -74,6 +74,7 @@ class VisemeHead(Head[VisemeAvatar, MouthRow]):
 
     def open_avatar(self, source: str | Path | Frame, options: PrepareOptions, run: RunContext) -> VisemeAvatar:
         from talkinghead.face import FaceOptions, load_detector, track_faces
+        from talkinghead.face.detectors.mesh import MeshDetector
         from talkinghead.face.upright import stood_up, turned_note
         from talkinghead.media import FrameOptions, open_frames
         from talkinghead.media.arrays import ArraySource
@@ -91,6 +92,8 @@ class VisemeHead(Head[VisemeAvatar, MouthRow]):
         if faces.every is None and faces.no_face != "fail":
             faces = replace(faces, every=DETECT_EVERY)
         size, detector = frames.size, load_detector(faces)
+        if isinstance(detector, MeshDetector):
+            detector = detector.quick()
         frames, turn = stood_up(frames, detector, cache=run.cache, stop=stop)
         if turn is not None:
             run.warn(turned_note(turn))
@@ -112,6 +115,10 @@ class VisemeHead(Head[VisemeAvatar, MouthRow]):
         )
         return replace(avatar, times=times, size=size, turn=turn)
 
+    @property
+    def hears_phones(self) -> bool:
+        return True
+
     def listener(
         self,
         avatar: VisemeAvatar,  # noqa: ARG002 - the interface
@@ -123,13 +130,14 @@ class VisemeHead(Head[VisemeAvatar, MouthRow]):
         """Phones are recognised over the whole sound, and the mouth opens as wide as its loudest parts."""
 
         def hear(clip: AudioClip) -> Heard[MouthRow]:
+            from talkinghead.audio.ahead import recognised
             from talkinghead.audio.mouth import mouth_motion
-            from talkinghead.audio.phones import PhoneResult, recognise_phones
+            from talkinghead.audio.phones import PhoneResult
 
             if phones is not None:
                 found = PhoneResult(phones, "given")
             else:
-                found = recognise_phones(clip, progress=run.hearing(float(clip.duration_s)))
+                found = recognised(clip, run.ahead, run.hearing(float(clip.duration_s)))
             motion = mouth_motion(found.phones, clip, fps, clip.num_frames(fps))
             rows = np.stack([getattr(motion, name) for name in MOUTH_COLUMNS], axis=1)
             return Heard(cast("Sequence[MouthRow]", rows), found.method, found.phones, tuple(found.notes))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,3 +139,9 @@ def evidence(pixels: Frame, skin: NDArray[np.bool_], reach: tuple[int, ...] = (3
         slope=np.clip(slope / (skin_l * 0.06 + 1), -1, 1),
         colour=np.stack([relative, (red - skin_a) / 12, (yellow - skin_b) / 12]),
     )
+
+
+def nearest(position: NDArray[Any], size: int) -> NDArray[np.intp]:
+    """The pixels nearest to positions along an axis of so many pixels; those outside are its ends."""
+    pixels: NDArray[np.intp] = np.minimum(np.maximum(np.rint(position), 0), size - 1).astype(np.intp)
+    return pixels

@@ -137,3 +137,18 @@ def test_points_are_numbered_as_published() -> None:
     assert mouth_opening(points) == pytest.approx(10 / 40)
     points[[61, 291], :2] = (1, 2), (3, 4)
     assert key_points(points)[3:].tolist() == [[1, 2], [3, 4]]
+
+
+def test_a_quick_detector_sees_nearly_the_same_and_is_kept_apart() -> None:
+    frame = blank(1600, 1200)
+    draw(frame, (700, 600), 240)
+    detector = MeshDetector(fake_mesh(), max_side=800, min_score=0.4)
+    quick = detector.quick()
+    assert (quick.max_side, quick.min_score, quick.small) == (800, 0.4, False)
+    assert quick.identity != detector.identity
+    deeper = quick.for_small_faces()
+    assert deeper is not None
+    assert not deeper.refine
+    (twice,), (once,) = detector.detect([frame])[0], quick.detect([frame])[0]
+    size = float((twice.box_xyxy[2:] - twice.box_xyxy[:2]).max())
+    np.testing.assert_allclose(once.box_xyxy, twice.box_xyxy, atol=0.05 * size)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from talkinghead.contracts import FaceStatus, FaceTrack, Frame
 from talkinghead.families.viseme.analyse import analyse_picture
 from talkinghead.families.viseme.anchors import anchors_from_box, anchors_from_key_points
 from talkinghead.families.viseme.compose import Face
 from talkinghead.families.viseme.lips import face_sides
+from talkinghead.families.viseme.rectify import nearest
 from tests.families.viseme.conftest import ASTRONAUT_BOX
 from tests.families.viseme.faces import MOUTH_BELOW, Drawing, draw_face
 
@@ -181,3 +184,11 @@ def test_mouth_below_is_where_it_was_drawn() -> None:
     face = draw_face()
     middle = face.key_points[:2].mean(axis=0)
     assert np.allclose(face.mouth - middle, [0, MOUTH_BELOW * face.eye_distance], atol=1e-3)
+
+
+@given(st.floats(-20, 40), st.integers(1, 12))
+@settings(max_examples=30)
+def test_nearest_pixels_lie_inside_and_are_nearest(position: float, size: int) -> None:
+    found = int(nearest(np.array(position, np.float32), size))
+    distances = [abs(np.float32(position) - pixel) for pixel in range(size)]
+    assert distances[found] == min(distances)

@@ -1,0 +1,93 @@
+"""Phones of a sound, recognised while something else is done, such as preparing the face that is going to say it.
+
+with PhonesAhead(speech.clip) as ahead:
+    avatar = head.prepare(...)
+    found = recognised(speech.clip, ahead)
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from talkinghead.audio.apart import APART_FROM_S, can_be_apart
+from talkinghead.audio.phones import PhoneResult, recognise_phones
+from talkinghead.contracts import SPEECH_RATE_HZ, AudioClip
+from talkinghead.errors import Cancelled
+
+_POLL_S = 0.1
+"""How often who waits looks whether the job was stopped."""
+
+
+class PhonesAhead:
+    """Recognises the phones of a sound in a thread; a context manager, and leaving it ends the work."""
+
+    def __init__(self, clip: AudioClip) -> None:
+        """
+        Args:
+            clip: as for `recognise_phones`.
+        """
+        self._samples = clip.samples
+        self._clip: AudioClip | None = clip
+        self._done_s = 0.0
+        self._stopped = threading.Event()
+        self._found: PhoneResult | None = None
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, name="listen-ahead", daemon=True)
+
+    def __enter__(self) -> PhonesAhead:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    @staticmethod
+    def is_worth_it(clip: AudioClip) -> bool:
+        """Whether recognition of this sound leaves the lock of Python to others."""
+        return clip.duration_s >= APART_FROM_S and can_be_apart()
+
+    def is_of(self, clip: AudioClip) -> bool:
+        """Whether it is this sound that is listened to."""
+        return clip.samples is self._samples
+
+    def result(self, progress: Callable[[float, float], None] | None = None) -> PhoneResult:
+        """What was found; waits for it.
+
+        Args:
+            progress: as for `recognise_phones`; what it raises ends the waiting.
+        Raises:
+            What `recognise_phones` raises.
+        """
+        end_s = len(self._samples) / SPEECH_RATE_HZ
+        while self._thread.is_alive():
+            if progress is not None:
+                progress(self._done_s, end_s)
+            self._thread.join(_POLL_S)
+        if self._error is not None:
+            raise self._error
+        assert self._found is not None
+        return self._found
+
+    def _work(self) -> None:
+        clip, self._clip = self._clip, None
+        assert clip is not None
+        try:
+            self._found = recognise_phones(clip, progress=self._note)
+        except BaseException as error:  # noqa: BLE001 (raised again in the thread that asks for the result)
+            self._error = error
+
+    def _note(self, done_s: float, _end_s: float) -> None:
+        if self._stopped.is_set():
+            raise Cancelled()
+        self._done_s = done_s
+
+
+def recognised(
+    clip: AudioClip, ahead: PhonesAhead | None, progress: Callable[[float, float], None] | None = None
+) -> PhoneResult:
+    """Phones of a sound: those that are being recognised already if they are of this one, else recognised now."""
+    if ahead is not None and ahead.is_of(clip):
+        return ahead.result(progress)
+    return recognise_phones(clip, progress=progress)
