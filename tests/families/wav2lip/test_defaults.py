@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -176,7 +177,7 @@ def test_pingpong_by_default_and_wrap_under_compat(checkpoint: Path, video: Path
 
 
 class ScriptedDetector:
-    """Finds faces where a script says, left to right."""
+    """Finds faces where a script says, left to right; a frame says its row of the script in its first pixel."""
 
     name = "scripted"
     has_key_points = False
@@ -186,17 +187,23 @@ class ScriptedDetector:
     network = None
 
     def __init__(self, script: list[list[tuple[int, int, int, int]]]) -> None:
-        self._script = iter(script)
+        self._script = dict(enumerate(script))
 
     def detect(self, frames: Any) -> Any:
         from talkinghead.contracts import Detection
 
-        return [[Detection(np.array(box, np.float32), 0.9) for box in next(self._script)] for _ in frames]
+        rows = [self._script.get(int(frame[0, 0, 0]), []) for frame in frames]
+        return [[Detection(np.array(box, np.float32), 0.9) for box in row] for row in rows]
 
 
-def scripted_avatar(head: Wav2LipHead, script: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    frames = [PICTURE] * len(script)
-    source = ArraySource(frames, fps=Fraction(25))
+def scripted_avatar(
+    head: Wav2LipHead, script: Any, monkeypatch: pytest.MonkeyPatch, *, picture: Any = PICTURE, turns: int = 0
+) -> Any:
+    """An avatar of frames that were turned by so many quarters against what the script is about."""
+    frames = [picture.copy() for _ in script]
+    for number, frame in enumerate(frames):
+        frame[0, 0] = number
+    source = ArraySource([np.ascontiguousarray(np.rot90(frame, turns)) for frame in frames], fps=Fraction(25))
     monkeypatch.setattr("talkinghead.media.open_frames", lambda *_, **__: source)
     monkeypatch.setattr("talkinghead.face.load_detector", lambda _: ScriptedDetector(script))
     monkeypatch.setattr(tracking, "published_detector", lambda _: ScriptedDetector(script))
@@ -205,13 +212,25 @@ def scripted_avatar(head: Wav2LipHead, script: Any, monkeypatch: pytest.MonkeyPa
 
 def test_gaps_are_held_unless_compat(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script: Any = [[(10, 8, 60, 60)], [], [(12, 8, 62, 60)]]
-    head = load(checkpoint)
-    avatar = scripted_avatar(head, script, monkeypatch)
+    head, smooth = load(checkpoint), cv2.GaussianBlur(PICTURE, (0, 0), 5)
+    avatar = scripted_avatar(head, script, monkeypatch, picture=smooth)
     assert avatar.track.count(FaceStatus.HELD) == 1
     assert len(list(head.frames(avatar, speech(0.2)))) == 5
     compat = load(checkpoint, compat=True)
     with pytest.raises(NoFaceFound, match="frame 1"):
         scripted_avatar(compat, script, monkeypatch)
+
+
+def test_a_face_that_lies_speaks_as_it_lies(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    head, script = load(checkpoint, silence_gate=False), [[(10, 8, 60, 60)]]
+    upright = scripted_avatar(head, script, monkeypatch)
+    expected = np.stack(list(head.frames(upright, speech(0.2))))
+    assert upright.turn is None
+    for turns in (1, 2, 3):
+        lying = scripted_avatar(head, script, monkeypatch, turns=turns)
+        assert lying.turn is not None
+        frames = np.stack(list(head.frames(lying, speech(0.2))))
+        np.testing.assert_array_equal(frames, np.rot90(expected, turns, axes=(1, 2)))
 
 
 def test_pads_are_added_inside_the_frame(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
