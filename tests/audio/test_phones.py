@@ -3,6 +3,7 @@ import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -121,8 +122,18 @@ def noises() -> dict[str, np.ndarray]:
     return {**coloured, "hum": np.asarray(hum), "chord": np.asarray(chord)}
 
 
-@pytest.mark.parametrize("level_db", [-20, -70])
-@pytest.mark.parametrize("name", ["white", "pink", "brown", "hum", "chord"])
+NOISES = [(name, level_db) for name in ("white", "pink", "brown", "hum", "chord") for level_db in (-20, -70)]
+OFTEN = {("white", -20), ("hum", -70), "arpeggio"}
+"""What the tests that are run often try."""
+
+
+def now_and_then(case: Any) -> Any:
+    """A case that is left to the thorough tests unless it is one of those tried often."""
+    values = case if isinstance(case, tuple) else (case,)
+    return pytest.param(*values, marks=() if case in OFTEN else pytest.mark.thorough)
+
+
+@pytest.mark.parametrize(("name", "level_db"), [now_and_then(case) for case in NOISES])
 def test_noise_and_hum_are_no_speech(name: str, level_db: float) -> None:
     x = noises()[name]
     found = recognise_phones(clip_of(x / np.sqrt(np.mean(x**2)) * 10 ** (level_db / 20)))
@@ -160,7 +171,7 @@ def music() -> dict[str, np.ndarray]:
     return {"arpeggio": notes, "applause": claps, "band": notes / notes.std() + beats / beats.std()}
 
 
-@pytest.mark.parametrize("name", ["arpeggio", "applause", "band"])
+@pytest.mark.parametrize("name", [now_and_then(name) for name in ("arpeggio", "applause", "band")])
 def test_music_is_no_speech(name: str) -> None:
     x = music()[name]
     clip = clip_of(0.1 * x / x.std())
@@ -189,6 +200,7 @@ def test_agreement_of_what_belongs_together_and_of_chance() -> None:
     assert agreement(np.full(200, 7, np.int16), seen) == 0  # one phone alone says nothing
 
 
+@pytest.mark.thorough
 def test_speech_over_noise_and_after_it_is_heard(demo: AudioClip) -> None:
     x = demo.samples[: 4 * RATE].astype(np.float64)
     rng = np.random.default_rng(2)
