@@ -6,6 +6,7 @@ ASGI middleware, the outermost. Only the addresses in `ROUTES` exist; everything
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.cookies
 import json
 import logging
@@ -55,6 +56,8 @@ ROUTES: tuple[tuple[str, tuple[str, ...], bool], ...] = (
 _ROUTES = tuple((re.compile(pattern), methods, is_open) for pattern, methods, is_open in ROUTES)
 _CALL = re.compile(rf"{API}/(?:queue/join|cancel|reset|call/.+|run/.+|api/.+)")
 LOGIN_BYTES = 10_000
+DRAIN_BYTES, DRAIN_S = 32_000_000, 5.0
+"""How much of what is refused is taken all the same, and for how long, so that whoever sends it sees the answer."""
 DEVICE = "talkinghead-entered"
 """Cookie of a browser that entered before."""
 
@@ -98,7 +101,13 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started = False
+        started = ended = False
+
+        async def received() -> Message:
+            nonlocal ended
+            message = await receive()
+            ended = message["type"] != "http.request" or not message.get("more_body", False)
+            return message
 
         async def with_headers(message: Message) -> None:
             nonlocal started
@@ -108,8 +117,10 @@ class Guard:
             await send(message)
 
         try:
-            await self._serve(scope, receive, with_headers)
+            await self._serve(scope, received, with_headers)
         except Refused as error:
+            if not ended:
+                await _drain(receive)
             await _say(with_headers, error)
         except ConnectionResetError:
             return  # the visitor went away
@@ -276,8 +287,6 @@ async def _whole(receive: Receive, headers: Mapping[str, list[str]], most: int) 
     """
     length = _length(headers)
     if length is not None and length > most:
-        async for _ in _stream(receive, 4 * most):  # a client that is still sending would not see the answer
-            pass
         raise Refused(413, f"That is too long: at most {most:,} bytes.")
     parts: list[bytes] = []
     async for chunk in _stream(receive, most):
@@ -299,6 +308,14 @@ async def _stream(receive: Receive, most: int) -> AsyncIterator[bytes]:
             yield chunk
         if not message.get("more_body", False):
             return
+
+
+async def _drain(receive: Receive) -> None:
+    """Take what a client still sends, as far as that is bearable: who is still sending would not see the answer."""
+    with contextlib.suppress(Refused, ConnectionResetError, TimeoutError):
+        async with asyncio.timeout(DRAIN_S):
+            async for _ in _stream(receive, DRAIN_BYTES):
+                pass
 
 
 def _again(body: bytes, after: Receive | None = None) -> Receive:

@@ -215,6 +215,10 @@ def test_bench(run):
     assert ran.status == 0, ran.err
     found = json.loads(ran.out)
     assert [case["warm"]["num_frames"] for case in found["runs"]] == [15, 15]
+    commands = found["tables"][0]["rows"]
+    assert [row[0] for row in commands] == ["video", "picture"]
+    for seconds, factor in [(float(row[at]), float(row[at + 1])) for row in commands for at in (1, 3)]:
+        assert seconds * factor == pytest.approx(0.6, abs=0.01 * seconds)
 
 
 @pytest.mark.thorough

@@ -25,7 +25,6 @@ from tests.mesh_hidden import python_path
 README = PAGES["README.md"]
 EVERY_PAGE = pytest.mark.parametrize("name", sorted(PAGES))
 LESS = {
-    "bench": ["--seconds", "0.4", "--size", "320x180", "--repeats", "1"],
     "synctalk2d reference": ["--frames", "1"],
     "synctalk2d demo": ["--frames", "6", "--size", "160", "--width", "320", "--height", "180"],
 }
@@ -61,8 +60,8 @@ def run(line: str, desk: Path) -> None:
         run_other(line, desk)
         return
     arguments = [found for word in arguments for found in (sorted(glob.glob(word)) if "*" in word else [word])]
-    if arguments[0] in SERVERS or (arguments[0] == "bench" and arguments[1] != "viseme"):
-        parse(arguments)  # a server goes on, and the other benchmarks take minutes; they have tests of their own
+    if arguments[0] in (*SERVERS, "bench"):
+        parse(arguments)  # a server goes on, and benchmarks take long; they have tests of their own
         return
     for start, more in LESS.items():
         if " ".join(arguments).startswith(start):
