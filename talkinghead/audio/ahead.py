@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from talkinghead.audio.apart import APART_FROM_S, can_be_apart
 from talkinghead.audio.phones import PhoneResult, recognise_phones
 from talkinghead.contracts import SPEECH_RATE_HZ, AudioClip
 from talkinghead.errors import Cancelled
@@ -42,11 +41,6 @@ class PhonesAhead:
     def __exit__(self, *_: object) -> None:
         self._stopped.set()
         self._thread.join()
-
-    @staticmethod
-    def is_worth_it(clip: AudioClip) -> bool:
-        """Whether recognition of this sound leaves the lock of Python to others."""
-        return clip.duration_s >= APART_FROM_S and can_be_apart()
 
     def is_of(self, clip: AudioClip) -> bool:
         """Whether it is this sound that is listened to."""

@@ -46,6 +46,11 @@ def can_be_apart() -> bool:
     return bool(sys.executable) and not getattr(sys, "frozen", False)
 
 
+def is_heard_apart(clip: AudioClip) -> bool:
+    """Whether a sound is listened to in other processes, which leaves the lock of Python to this one."""
+    return clip.duration_s >= APART_FROM_S and can_be_apart()
+
+
 class RecogniserApart(Recogniser):
     """A recogniser of `audio.recogniser` that runs in another process, which starts at once and ends with `close`."""
 
@@ -118,7 +123,7 @@ class Witnesses:
         """
         self._samples, self._blocks, self._listens_for_words = clip.samples, blocks, words
         self._check = check
-        self._apart = clip.duration_s >= APART_FROM_S and can_be_apart()
+        self._apart = is_heard_apart(clip)
         self._close = contextlib.ExitStack()
         self._phones: Sequence[Future[Heard]] = ()
         self._now: tuple[Future[Heard], Future[Heard] | None] | None = None

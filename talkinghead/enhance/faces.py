@@ -76,12 +76,10 @@ class Finder:
 
     def _found(self, face: MadeFace, frame: Frame) -> FloatArray | None:
         if self._mesh is not None:
-            from talkinghead.face.mesh.networks import Square
+            from talkinghead.face.mesh.networks import placed_in_box
 
             if face.box_xyxy is not None:
-                x1, y1, x2, y2 = (float(edge) for edge in face.box_xyxy)
-                looked = self._mesh.fit(frame, Square((x1 + x2) / 2, (y1 + y2) / 2, 1.5 * max(x2 - x1, y2 - y1), 0.0))
-                looked = looked and self._mesh.follow(frame, looked)
+                looked = placed_in_box(self._mesh, frame, face.box_xyxy)
             else:
                 looked = next(iter(self._mesh.find(frame, small=False)), None)
             if looked is not None:

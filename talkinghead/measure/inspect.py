@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.contracts import SPEECH_RATE_HZ, Frame, FrameSource
+from talkinghead.measure.landmarks import MeshLandmarks
 from talkinghead.measure.mouth_pixels import CLOSED, inner_lip_gaps
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ def mouth_opening(source: FrameSource, progress: Callable[[int, int], None] | No
     if 2 * np.isnan(gaps).sum() > len(gaps):
         return None
     listed = tuple(None if np.isnan(gap) else round(float(gap), 4) for gap in gaps)
-    return MouthOpening(listed, f"face mesh ({mesh.files.source.name})")
+    return MouthOpening(listed, MeshLandmarks(mesh).name)
 
 
 def _part(progress: Callable[[str, int, int], None] | None, what: str) -> Callable[[int, int], None] | None:

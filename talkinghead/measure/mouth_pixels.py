@@ -15,7 +15,7 @@ of the eyes, which do not move with speech (about 90 mm in an adult). Seen on pi
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +78,7 @@ class PixelScores:
         """The same, once all utterances of a face are summed."""
         mean = max(self.vowel_gap, 1e-9)
         relative = tuple((gap / mean, height) for gap, height in self.vowels)
-        return PixelScores(**{**{each.name: getattr(self, each.name) for each in fields(self)}, "relative": relative})
+        return replace(self, relative=relative)
 
     @property
     def bilabials(self) -> int:

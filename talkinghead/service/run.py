@@ -167,8 +167,9 @@ def _listening_ahead(head: AnyHead, speech: Speech, stack: ExitStack) -> PhonesA
     if not head.hears_phones or speech.phones is not None:
         return None
     from talkinghead.audio.ahead import PhonesAhead
+    from talkinghead.audio.apart import is_heard_apart
 
-    return stack.enter_context(PhonesAhead(speech.clip)) if PhonesAhead.is_worth_it(speech.clip) else None
+    return stack.enter_context(PhonesAhead(speech.clip)) if is_heard_apart(speech.clip) else None
 
 
 def source_of(request: Request, head: AnyHead) -> Any:

@@ -73,7 +73,7 @@ def test_short_sounds_start_no_process(demo: AudioClip, started: list[Recogniser
     short = replace(demo, samples=demo.samples[:RATE])
     assert recognise_phones(short, ListeningConfig(words=False)).phones
     assert not started
-    assert not PhonesAhead.is_worth_it(short)
+    assert not apart.is_heard_apart(short)
 
 
 def test_a_process_that_ends_is_told_of(demo: AudioClip) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.contracts import FaceStatus, FaceTrack, FloatArray, Frame, FrameSource, IntArray
-from talkinghead.face.mesh.networks import ROOM, FaceMesh, MeshFace, Square, cut
+from talkinghead.face.mesh.networks import FaceMesh, MeshFace, cut, placed_in_box
 from talkinghead.face.mesh.points import LIPS_INSIDE, LIPS_OUTSIDE
 
 SIDE = 160
@@ -39,7 +39,8 @@ def mouth_is_covered(looks: Iterable[tuple[Frame, IntArray]], mesh: FaceMesh) ->
 
     A frame in which the mesh sees no face does not count.
     """
-    found = [evidence for frame, box in looks if (evidence := _in_box(frame, box, mesh)) is not None]
+    faces = ((frame, placed_in_box(mesh, frame, box)) for frame, box in looks)
+    found = [cover_evidence(frame, face) for frame, face in faces if face is not None]
     return bool(found) and float(np.median(found)) >= COVERED
 
 
@@ -50,13 +51,6 @@ def looks_at(frames: FrameSource, track: FaceTrack, count: int = 3) -> Iterator[
         number = int(seen[place])
         for frame in frames.read(number, number + 1):
             yield frame, track.boxes_xyxy[number]
-
-
-def _in_box(frame: Frame, box_xyxy: IntArray, mesh: FaceMesh) -> float | None:
-    x1, y1, x2, y2 = (float(edge) for edge in box_xyxy)
-    face = mesh.fit(frame, Square((x1 + x2) / 2, (y1 + y2) / 2, ROOM * max(x2 - x1, y2 - y1), 0.0))
-    face = None if face is None else mesh.follow(frame, face)
-    return None if face is None else cover_evidence(frame, face)
 
 
 def cover_evidence(frame: Frame, face: MeshFace) -> float:

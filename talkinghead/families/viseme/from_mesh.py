@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from talkinghead.contracts import FaceTrack, Frame
 from talkinghead.face.identity import overlap
-from talkinghead.face.mesh.networks import ROOM, FaceMesh, MeshFace, Square
+from talkinghead.face.mesh.networks import FaceMesh, MeshFace, placed_in_box
 from talkinghead.face.mesh.points import CHIN, LEFT_EYE, LIPS_INSIDE, LIPS_OUTSIDE, MOUTH_CORNERS, OUTLINE, RIGHT_EYE
 from talkinghead.families.viseme.anchors import Anchors
 from talkinghead.families.viseme.geometry import COLUMNS, OPEN_MOUTH, EyeGeometry, MouthGeometry, Values, gap_between
@@ -35,18 +35,16 @@ def fitted(mesh: FaceMesh, frame: Frame, track: FaceTrack, index: int, last: Mes
         face = mesh.follow(frame, last)
         if face is not None and overlap(face.box_xyxy[None], box[None])[0, 0] >= SAME_FACE:
             return face
-    face = mesh.fit(frame, _square_of_box(track, index))
-    return None if face is None else mesh.follow(frame, face)
+    return placed_in_box(mesh, frame, track.boxes_xyxy[index], _tilt(track, index))
 
 
-def _square_of_box(track: FaceTrack, index: int) -> Square:
-    x1, y1, x2, y2 = (float(edge) for edge in track.boxes_xyxy[index])
-    angle = 0.0
+def _tilt(track: FaceTrack, index: int) -> float:
+    """Of the line between the eyes, radians; 0 where it is not known."""
     if track.key_points is not None:
         across = track.key_points[index][1] - track.key_points[index][0]
         if np.isfinite(across).all() and float(np.hypot(*across)) > 1:
-            angle = float(np.arctan2(across[1], across[0]))
-    return Square((x1 + x2) / 2, (y1 + y2) / 2, ROOM * max(x2 - x1, y2 - y1), angle)
+            return float(np.arctan2(across[1], across[0]))
+    return 0.0
 
 
 def mouth_of(face: MeshFace) -> MouthGeometry:

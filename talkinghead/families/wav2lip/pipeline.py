@@ -375,12 +375,11 @@ class Wav2LipHead(Head[Wav2LipAvatar, Windows]):
 
 
 def _look_at_mouths(frames: FrameSource, tracks: Sequence[FaceTrack], detector: Detector, run: RunContext) -> None:
-    """Warn of mouths that are covered, where the face mesh is at hand."""
-    if detector.name != "mesh":
-        return
+    """Warn of mouths that are covered, where the face mesh found the faces."""
+    from talkinghead.face.detectors.mesh import MeshDetector
     from talkinghead.face.mesh.covered import COVERED_NOTE, looks_at, mouth_is_covered
-    from talkinghead.face.mesh.networks import found_mesh
 
-    mesh = found_mesh()
-    if mesh is not None and any(mouth_is_covered(looks_at(frames, track), mesh) for track in tracks):
+    if not isinstance(detector, MeshDetector):
+        return
+    if any(mouth_is_covered(looks_at(frames, track), detector.mesh) for track in tracks):
         run.warn(COVERED_NOTE)
