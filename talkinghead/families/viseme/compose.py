@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -30,6 +31,8 @@ HEAD_MARGIN = 0.15
 """Eye distances that head movement moves the mouth or an eye at most."""
 CUBIC_MAX_PIXELS = 120_000
 """Larger regions are sampled linearly: they show the face at a size where that loses nothing."""
+STILL_PX = 1 / 256
+"""Points that move by less show their own pixel: sampling reads a picture that is enlarged four times to a 32nd pixel."""
 TOUCHING = 0.01
 """A gap between the lips below this share of the half width is none."""
 SEAM_DARK = 0.34
@@ -105,7 +108,7 @@ def animate(frame: Frame, face: Face, pose: Pose, *, teeth: bool = True) -> Fram
         layer = _Layer(box, geometry, size, pose.head, face.fine)
         mouth = _move_mouth(layer, mouth_box, geometry, shape) if shape is not None else None
         lids = [_move_lid(layer, eye_box, eye, pose.lids) for eye, eye_box in zip(eyes, eye_boxes, strict=True)]
-        moved = sample(source, layer.map, face.fine)
+        moved = layer.sampled(source)
         if mouth is not None:
             _part_lips(moved, source, mouth, face.fine)
         for lid in lids:
@@ -150,10 +153,33 @@ class _Layer:
         # Points are kept in pixels of the picture that they are read from.
         self.scale = np.float32(1 if fine is None else fine.factor)
         self.origin = np.zeros(2, np.float32) if fine is None else np.array([fine.box.x1, fine.box.y1], np.float32)
+        self.fine = fine
         step = 2 * self.step
-        x, y = self.still(*node_positions(box, step))
+        nodes = node_positions(box, step)
+        x, y = self.still(*nodes)
         self.map = enlarge((np.stack([x, y], axis=-1) - self.origin) * self.scale, box, step)
         """[h, w, 2] float32, x and y."""
+        shift = np.maximum(np.abs(x - nodes[0]), np.abs(y - nodes[1]))
+        self.moving = _moving_stripes(shift > STILL_PX, step, box)
+        """[h // step, 2] the columns from, and to, in which each stripe of `step` rows shows other points."""
+
+    def moves(self, view: tuple[slice, slice]) -> None:
+        """Something moves in a view, too."""
+        rows = slice(view[0].start // (2 * self.step), -(-view[0].stop // (2 * self.step)))
+        self.moving[rows, 0] = np.minimum(self.moving[rows, 0], view[1].start)
+        self.moving[rows, 1] = np.maximum(self.moving[rows, 1], view[1].stop)
+
+    def sampled(self, source: Frame) -> Frame:
+        """What the layer shows of a picture; where no point moves, the pixels themselves."""
+        shown = source[self.box.slices].copy()
+        step = 2 * self.step
+        starts = [0, *(np.flatnonzero((np.diff(self.moving, axis=0) != 0).any(axis=1)) + 1), len(self.moving)]
+        for first, last in itertools.pairwise(starts):
+            left, right = self.moving[first]
+            if left < right:
+                part = np.s_[first * step : last * step, left:right]
+                shown[part] = sample(source, self.map[part], self.fine)
+        return shown
 
     def points(self, view: tuple[slice, slice]) -> Values:
         """Points of the still picture [h, w, 2], pixels of the frame; a copy."""
@@ -176,6 +202,20 @@ class _Layer:
         if x2 <= x1 or y2 <= y1:
             return None
         return slice(y1 - self.box.y1, y2 - self.box.y1), slice(x1 - self.box.x1, x2 - self.box.x1)
+
+
+def _moving_stripes(moves: NDArray[np.bool_], step: int, box: Region) -> NDArray[np.intp]:
+    """Columns of pixels, from and to, between which a stripe of `step` rows shows other points than its own.
+
+    Args:
+        moves: [r, c], whether each of `node_positions` shows another point; pixels lie between nine of them.
+    """
+    near = moves[:-2] | moves[1:-1] | moves[2:]
+    near = near[:, :-2] | near[:, 1:-1] | near[:, 2:]
+    width = box.x2 - box.x1
+    left = np.where(near.any(axis=1), near.argmax(axis=1) * step, width)
+    right = np.where(near.any(axis=1), (near.shape[1] - near[:, ::-1].argmax(axis=1)) * step, 0)
+    return np.stack([left, np.minimum(right, width)], axis=1)
 
 
 def node_positions(box: Region, step: int) -> tuple[Values, Values]:
@@ -237,30 +277,58 @@ def _move_mouth(layer: _Layer, mouth_box: Region, face: FaceGeometry, shape: Mou
     source_x, above, below = fields(shape, face, x, y)
     ax, ay = (np.float32(v) for v in face.mouth.axis)
     dx, up, down = source_x - x, above - y, below - y
-    nodes = np.stack([dx * ax - up * ay, dx * ay + up * ax, dx * ax - down * ay, dx * ay + down * ax], axis=-1)
-    full = enlarge(nodes * layer.scale, grown, layer.step)
-
-    points = layer.points(view)
+    up_field, down_field = (
+        enlarge(np.stack([dx * ax - dy * ay, dx * ay + dy * ax], axis=-1) * layer.scale, grown, layer.step)
+        for dy in (up, down)
+    )
+    lips_view = layer.view(_lips_box(face, shape, margin))
+    inner = None if lips_view is None else _within(lips_view, view)
+    band = _band(y - np.float32(shape.corner_drop), layer.step, len(up_field), inner)
+    layer.moves(view)
+    moved = layer.map[view]
+    points = layer.points((slice(view[0].start + band.start, view[0].start + band.stop), view[1]))
     mx, my = to_mouth(face, points[..., 0], points[..., 1])
     is_above = my < np.float32(shape.corner_drop)
     lips = None
-    lips_view = layer.view(_lips_box(face, shape, margin))
-    if lips_view is not None:
-        inner = (
-            slice(max(lips_view[0].start - view[0].start, 0), lips_view[0].stop - view[0].start),
-            slice(max(lips_view[1].start - view[1].start, 0), lips_view[1].stop - view[1].start),
-        )
-        x_in, y_in = mx[inner], my[inner]
+    if lips_view is not None and inner is not None:
+        here = (slice(inner[0].start - band.start, inner[0].stop - band.start), inner[1])
+        x_in, y_in = mx[here], my[here]
         u = column_position(shape, face, x_in, y_in) / np.float32(shape.half_width)
         upper, lower = look_up(u, shape.upper), look_up(u, shape.lower)
         split = np.where(np.abs(u) >= 1, np.float32(shape.corner_drop), (upper + lower) / 2)
-        is_above[inner] = y_in < split
+        is_above[here] = y_in < split
         share = np.clip(y_in - split + np.float32(0.5), 0, 1)
-        here_map = layer.map[view][inner]
-        above, below = here_map + full[inner][..., :2], here_map + full[inner][..., 2:]
-        lips = _MouthPixels(lips_view, points[inner].copy(), x_in, y_in, u, upper, lower, above, below, share)
-    layer.map[view] += np.where(is_above[..., None], full[..., :2], full[..., 2:])
+        above, below = moved[inner] + up_field[inner], moved[inner] + down_field[inner]
+        lips = _MouthPixels(lips_view, points[here].copy(), x_in, y_in, u, upper, lower, above, below, share)
+    moved[: band.start] += up_field[: band.start]
+    moved[band] += np.where(is_above[..., None], up_field[band], down_field[band])
+    moved[band.stop :] += down_field[band.stop :]
     return lips
+
+
+def _within(part: tuple[slice, slice], whole: tuple[slice, slice]) -> tuple[slice, slice]:
+    """One view of a layer, counted from the beginning of another that holds it."""
+    rows, columns = (
+        slice(max(small.start - large.start, 0), small.stop - large.start)
+        for small, large in zip(part, whole, strict=True)
+    )
+    return rows, columns
+
+
+def _band(y: Values, step: int, height: int, lips: tuple[slice, slice] | None) -> slice:
+    """Rows of pixels of which some may lie above and some below the line between the corners of the mouth, or that
+    hold the lips' edges; all before them lie above it, all behind them below it.
+
+    Args:
+        y: [r, c] pixels below that line, at `node_positions`. height: rows of pixels that the nodes cover.
+    """
+    near = np.flatnonzero(~((y < -step - 1).all(axis=1) | (y > step + 1).all(axis=1)))
+    # The first row of nodes lies outside; what is between two rows of nodes belongs to both.
+    first = (int(near[0]) - 2) * step if len(near) else (height if y[0, 0] < 0 else 0)
+    last = (int(near[-1]) + 1) * step if len(near) else first
+    if lips is not None:
+        first, last = min(first, lips[0].start), max(last, lips[0].stop)
+    return slice(int(np.clip(first, 0, height)), int(np.clip(last, 0, height)))
 
 
 def _part_lips(moved: Frame, source: Frame, mouth: _MouthPixels, fine: FinePicture | None) -> None:
@@ -311,6 +379,7 @@ def _move_lid(layer: _Layer, eye_box: Region, eye: Eye, closing: float) -> _LidP
     lashes = lash_points(eye, field, points)
     move = np.where(np.abs(field.u) < 1, field.move, np.float32(0))
     ax, ay = (np.float32(v) for v in eye.geometry.axis)
+    layer.moves(view)
     layer.map[view] += np.stack([-move * ay, move * ax], axis=-1) * layer.scale
     return _LidPixels(view, eye, field, closing, lashes)
 
