@@ -51,7 +51,8 @@ class MeshDetector:
         return self._with(small=True)
 
     def quick(self) -> MeshDetector:
-        """One for whoever places the mesh once more anyway."""
+        """One for whoever places the mesh once more anyway: it places each mesh once, and within a batch of frames
+        carries it along with what BlazeFace sees."""
         return self._with(refine=False)
 
     def _with(self, *, small: bool | None = None, refine: bool | None = None) -> MeshDetector:
@@ -68,7 +69,7 @@ class MeshDetector:
         import cv2
 
         at = f"{self.mesh.files.identity} side {self.max_side} score {self.min_score} small {self.small}"
-        return f"mesh/2 OpenCV {cv2.__version__} {at}{'' if self.refine else ' quick'}"
+        return f"mesh/3 OpenCV {cv2.__version__} {at}{'' if self.refine else ' quick'}"
 
     @property
     def description(self) -> str:
@@ -77,17 +78,25 @@ class MeshDetector:
 
     def detect(self, frames: Sequence[Frame]) -> list[list[Detection]]:
         """See `Detector.detect`."""
-        return [self._detect_one(frame) for frame in frames]
+        found: list[list[Detection]] = []
+        before: Sequence[MeshFace] = ()
+        for frame in frames:
+            faces, factor = self._find(frame, before)
+            before = () if self.refine else faces
+            whole = [replace(face, points=face.points * factor) for face in faces]
+            found.append([Detection(face.box_xyxy, face.score, face.key_points) for face in whole])
+        return found
 
     def meshes(self, frame: Frame) -> list[MeshFace]:
         """All faces with their landmarks, in pixels of the frame, best score first."""
-        frame, scale = self._reduced(frame)
-        factor = np.append(scale, scale.mean()).astype(np.float32)
-        faces = self.mesh.find(frame, min_score=self.min_score, small=self.small, refine=self.refine)
-        return [replace(face, points=face.points * factor) for face in faces]
+        faces, factor = self._find(frame, ())
+        return [replace(face, points=face.points * factor, detected=None) for face in faces]
 
-    def _detect_one(self, frame: Frame) -> list[Detection]:
-        return [Detection(face.box_xyxy, face.score, face.key_points) for face in self.meshes(frame)]
+    def _find(self, frame: Frame, before: Sequence[MeshFace]) -> tuple[list[MeshFace], FloatArray]:
+        """All faces in pixels of the reduced frame, and by how much it was reduced along x, y and z."""
+        frame, scale = self._reduced(frame)
+        faces = self.mesh.find(frame, min_score=self.min_score, small=self.small, refine=self.refine, before=before)
+        return faces, np.append(scale, scale.mean()).astype(np.float32)
 
     def _reduced(self, frame: Frame) -> tuple[Frame, FloatArray]:
         """The frame with at most `max_side` pixels, and how many of its own lie in one of those, along x and y."""

@@ -32,7 +32,7 @@ HEAD_MARGIN = 0.15
 CUBIC_MAX_PIXELS = 120_000
 """Larger regions are sampled linearly: they show the face at a size where that loses nothing."""
 STILL_PX = 1 / 256
-"""Points that move by less show their own pixel: sampling reads a picture that is enlarged four times to a 32nd pixel."""
+"""Points that move by less show their own pixel: a picture enlarged four times is read to a 32nd of its pixels."""
 TOUCHING = 0.01
 """A gap between the lips below this share of the half width is none."""
 SEAM_DARK = 0.34

@@ -92,7 +92,7 @@ class VisemeHead(Head[VisemeAvatar, MouthRow]):
         if faces.every is None and faces.no_face != "fail":
             faces = replace(faces, every=DETECT_EVERY)
         size, detector = frames.size, load_detector(faces)
-        if isinstance(detector, MeshDetector):
+        if isinstance(detector, MeshDetector) and not self.enhancement.works:  # which aligns faces by its key points
             detector = detector.quick()
         frames, turn = stood_up(frames, detector, cache=run.cache, stop=stop)
         if turn is not None:

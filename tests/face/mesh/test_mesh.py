@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from talkinghead.contracts import FaceStatus
 from talkinghead.face import FaceOptions, track_faces
 from talkinghead.face.detectors.mesh import MeshDetector
-from talkinghead.face.mesh.networks import Square, cut
+from talkinghead.face.mesh.networks import MeshFace, Square, cut
 from talkinghead.face.mesh.points import LIPS_INSIDE, LIPS_OUTSIDE, OUTLINE, face_box, key_points, mouth_opening
 from talkinghead.media.arrays import ArraySource
 from tests.face.mesh.fake import draw, fake_mesh, placed
@@ -152,3 +152,44 @@ def test_a_quick_detector_sees_nearly_the_same_and_is_kept_apart() -> None:
     (twice,), (once,) = detector.detect([frame])[0], quick.detect([frame])[0]
     size = float((twice.box_xyxy[2:] - twice.box_xyxy[:2]).max())
     np.testing.assert_allclose(once.box_xyxy, twice.box_xyxy, atol=0.05 * size)
+
+
+def test_a_quick_detector_carries_a_mesh_along_within_a_batch_and_no_farther_than_a_face_moves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    quick = MeshDetector(fake_mesh()).quick()
+    fits: list[Square] = []
+    fit = quick.mesh.fit
+    monkeypatch.setattr(quick.mesh, "fit", lambda frame, square, **k: fits.append(square) or fit(frame, square, **k))
+    moves = [((140.0, 140.0), 80.0, 0.0), ((146.0, 137.0), 82.0, 0.05), ((153.0, 135.0), 84.0, 0.1)]
+    frames = [blank(480, 320) for _ in range(5)]
+    for frame, move in zip(frames, [*moves, ((380.0, 220.0), 84.0, 0.1)], strict=False):
+        draw(frame, *move)  # nobody is in the last
+    found = quick.detect(frames)
+    assert len(fits) == 2  # in the first frame, and after the leap
+    assert [len(faces) for faces in found] == [1, 1, 1, 1, 0]
+    for frame, (carried,) in zip(frames, found[:3], strict=False):
+        ((anew,),) = quick.detect([frame])
+        np.testing.assert_allclose(carried.box_xyxy, anew.box_xyxy, atol=2)
+        assert carried.key_points is not None
+        np.testing.assert_allclose(carried.key_points, anew.key_points, atol=2)
+
+
+@given(st.floats(-0.1, 0.1), st.floats(-0.1, 0.1), st.floats(0.9, 1.1), st.floats(-0.1, 0.1))
+@settings(max_examples=30, deadline=None)
+def test_a_carried_mesh_moves_with_the_square_in_which_it_was_seen(dx: float, dy: float, grown: float, turned: float):
+    before = Square(100.0, 80.0, 60.0, 0.3)
+    after = Square(100.0 + 60 * dx, 80.0 + 60 * dy, 60.0 * grown, 0.3 + turned)
+    flat = placed((100.0, 80.0), 20.0, 0.3)
+    points = np.concatenate([flat, flat[:, :1] * 0 + 3], axis=1).astype(np.float32)
+    face = MeshFace(points, 0.9, 0.8, before)
+    carried = face.carried(after, 0.7)
+    assert carried is not None
+    assert (carried.presence, carried.score, carried.detected) == (0.9, 0.7, after)
+    wanted = placed((after.x, after.y), 20.0 * grown, after.angle)
+    np.testing.assert_allclose(carried.points[:, :2], wanted, atol=1e-3)
+    np.testing.assert_allclose(carried.points[:, 2], 3 * grown, rtol=1e-5)
+    assert MeshFace(points, 0.9, 0.8).carried(after, 0.7) is None
+    assert face.carried(Square(112.0, 80.0, 60.0, 0.3), 0.7) is None
+    assert face.carried(Square(100.0, 80.0, 75.0, 0.3), 0.7) is None
+    assert face.carried(Square(100.0, 80.0, 60.0, 0.6), 0.7) is None
