@@ -291,15 +291,15 @@ def _move_mouth(layer: _Layer, mouth_box: Region, face: FaceGeometry, shape: Mou
     is_above = my < np.float32(shape.corner_drop)
     lips = None
     if lips_view is not None and inner is not None:
-        here = (slice(inner[0].start - band.start, inner[0].stop - band.start), inner[1])
-        x_in, y_in = mx[here], my[here]
+        edges = (slice(inner[0].start - band.start, inner[0].stop - band.start), inner[1])
+        x_in, y_in = mx[edges], my[edges]
         u = column_position(shape, face, x_in, y_in) / np.float32(shape.half_width)
         upper, lower = look_up(u, shape.upper), look_up(u, shape.lower)
         split = np.where(np.abs(u) >= 1, np.float32(shape.corner_drop), (upper + lower) / 2)
-        is_above[here] = y_in < split
+        is_above[edges] = y_in < split
         share = np.clip(y_in - split + np.float32(0.5), 0, 1)
         above, below = moved[inner] + up_field[inner], moved[inner] + down_field[inner]
-        lips = _MouthPixels(lips_view, points[here].copy(), x_in, y_in, u, upper, lower, above, below, share)
+        lips = _MouthPixels(lips_view, points[edges].copy(), x_in, y_in, u, upper, lower, above, below, share)
     moved[: band.start] += up_field[: band.start]
     moved[band] += np.where(is_above[..., None], up_field[band], down_field[band])
     moved[band.stop :] += down_field[band.stop :]

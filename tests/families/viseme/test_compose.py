@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from talkinghead.contracts import Frame
+from talkinghead.families.viseme import compose
 from talkinghead.families.viseme.compose import (
     Face,
     Pose,
@@ -251,6 +252,25 @@ def test_head_at_rest_changes_nothing(drawn: Drawn) -> None:
     frame, face = drawn(fine=True)
     assert face.fine is not None
     assert np.array_equal(animate(frame, face, Pose(head=HeadPose())), frame)
+
+
+@pytest.mark.parametrize("name", ["medium", "tilted", "grin"])
+@pytest.mark.parametrize("fine", [False, True])
+def test_what_is_left_out_to_be_fast_changes_no_pixel(
+    drawn: Drawn, name: str, fine: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if every point moved, and as if each row had pixels above and below the opening."""
+    frame, face = drawn(fine=fine, **FACES[name])
+    poses = [
+        Pose(MouthPose(0.7, 0.8, 0.4), 0.6, HeadPose(0.02, 0.015, 0.01, 0.004, 0.02, 0.02)),
+        Pose(MouthPose(0.3, 0.2, -0.8), 0.0, HeadPose(-0.01, 0.0, -0.01, 0.0, 0.0, -0.01)),
+        Pose(MouthPose(1.0, 1.0)),
+    ]
+    fast = [animate(frame, face, pose) for pose in poses]
+    monkeypatch.setattr(compose, "STILL_PX", -1.0)
+    monkeypatch.setattr(compose, "_band", lambda y, step, height, lips: slice(0, height))
+    for pose, quick in zip(poses, fast, strict=True):
+        assert np.array_equal(animate(frame, face, pose), quick)
 
 
 def test_head_moves_the_way_it_is_told(drawn: Drawn) -> None:
