@@ -35,6 +35,7 @@ from talkinghead.families.viseme.lips import (
     mouth_patch,
     place_prior,
 )
+from talkinghead.families.viseme.opening import edges_seen
 
 LOOK_EVERY = 4
 """Eyes are looked for in every k-th frame of a video; between them the head is followed."""
@@ -42,7 +43,7 @@ PLACE_SIGMA_S = 0.16
 """Smoothing of the mouth's place in the head over time."""
 SHAPE_SIGMA_S = 0.045
 """Smoothing of the contours of the lips."""
-MESH_PLACE_SIGMA_S, MESH_SHAPE_SIGMA_S = 0.05, 0.015
+MESH_PLACE_SIGMA_S, MESH_SHAPE_SIGMA_S = 0.02, 0.015
 """The same where landmarks tell: they tremble less, and lips that lag behind the picture leave teeth on them."""
 SIDES_EVERY = 15
 
@@ -137,11 +138,12 @@ def analyse_picture(
     """
     face = fitted(mesh, frame, track, 0, None) if mesh is not None else None
     if face is not None:
-        return _picture_with_mesh(face)
+        return _picture_with_mesh(frame, face)
     anchors = refined(frame, anchors_at(frame, track, 0), count=2500, rounds=7)
     mouth, _ = find_mouth(
         frame, anchors.left_eye, anchors.right_eye, prior=_prior(frame, anchors), count=6000, rounds=10
     )
+    mouth = edges_seen(frame, mouth)
     d = anchors.eye_distance
     pose = pose_of(anchors)
     head = HeadPath(pose[None, :2], np.array([d]), pose[3:4], np.zeros(1, np.int32))
@@ -160,8 +162,8 @@ def analyse_picture(
     return path, eyes
 
 
-def _picture_with_mesh(face: MeshFace) -> tuple[FacePath, tuple[EyeGeometry, EyeGeometry] | None]:
-    seen = _Seen.of(face)
+def _picture_with_mesh(frame: Frame, face: MeshFace) -> tuple[FacePath, tuple[EyeGeometry, EyeGeometry] | None]:
+    seen = _Seen.of(frame, face)
     pose = pose_of(anchors_of(face))
     path = FacePath(
         head=HeadPath(pose[None, :2], np.exp(pose[2:3]), pose[3:4], np.zeros(1, np.int32)),
@@ -178,15 +180,15 @@ def _picture_with_mesh(face: MeshFace) -> tuple[FacePath, tuple[EyeGeometry, Eye
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """What the mesh of a frame says, pixels."""
+    """What a frame shows where its mesh says, pixels."""
 
     mouth: MouthGeometry
     chin: float
     sides: tuple[float, float]
 
     @classmethod
-    def of(cls, face: MeshFace) -> _Seen:
-        mouth = mouth_of(face)
+    def of(cls, frame: Frame, face: MeshFace) -> _Seen:
+        mouth = edges_seen(frame, mouth_of(face))
         return cls(mouth, chin_of(face, mouth), sides_of(face, mouth))
 
 
@@ -255,7 +257,7 @@ def _video_with_mesh(
         for index, (frame, face) in enumerate(placed):
             anchors = None if face is None else anchors_of(face)
             follower.add(frame, anchors, _rough_pose(track, index, anchors))
-            seen.append(None if face is None else _Seen.of(face))
+            seen.append(None if face is None else _Seen.of(frame, face))
             missed += bool(track.status[index] != FaceStatus.MISSING) and face is None
             if missed > (1 - MESH_SHARE) * wanted:
                 return None
@@ -373,6 +375,7 @@ def _video_by_evidence(
             rounds=8 if fresh else 3,
             per_round=600 if fresh else 240,
         )
+        mouth = edges_seen(frame, mouth)
         start = shapes[:24]
         pose = np.array([*head.centre[index], np.log(d), head.angle[index]])
         places.append(_place(mouth, pose))

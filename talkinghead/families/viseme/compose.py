@@ -103,7 +103,7 @@ def animate(frame: Frame, face: Face, pose: Pose, *, teeth: bool = True) -> Fram
         return frame
     result = frame.copy()
     shape = shape_mouth(geometry, pose.mouth) if mouth_moves else None
-    source = without_inside(frame, geometry) if mouth_moves and face.fine is None else frame
+    source = without_inside(frame, geometry.mouth) if mouth_moves and face.fine is None else frame
     for box in boxes:
         layer = _Layer(box, geometry, size, pose.head, face.fine)
         mouth = _move_mouth(layer, mouth_box, geometry, shape) if shape is not None else None

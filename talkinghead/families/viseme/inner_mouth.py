@@ -1,126 +1,129 @@
 """Take away what an open source shows between its lips, so that nothing of it travels with them.
 
-What is taken is the opening that the contours tell, a little more at its edges, and next to it whatever looks like no
-lip: teeth of which the contour cut off a part, and the dark of the corners. Lips grow over the hole from all sides.
+What is taken is the opening and a fringe of the lips, where their colour and that of the inside run into each other.
+The lips grow over it from both sides: each column takes the colour that the lip has next to the fringe there. Around
+the corners, where lips end, only what is much darker or lighter than the lips about it is covered.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from talkinghead.contracts import Frame
-from talkinghead.families.viseme.geometry import COLUMNS, FaceGeometry, MouthGeometry, Values
+from talkinghead.contracts import FloatArray, Frame
+from talkinghead.families.viseme.geometry import COLUMNS, MouthGeometry, Region, Values
+from talkinghead.families.viseme.warp import openness
 
-FILL_HALF_WIDTH = 32.0
-"""Pixels of half a mouth in the picture in which the hole is filled."""
-EDGE = 0.05
-"""Taken from the lips at the edge of the opening, half widths, and at most this share of a lip:"""
-EDGE_OF_LIP = 0.35
-NEAR = 0.55
-"""Share of a lip next to the opening in which what looks like no lip is taken."""
-NEAR_AT_CORNERS = 0.09
-"""The least height of that, half widths: lips end at the corners, and the contours are least sure there."""
-BEYOND = 1.12
-"""How far beyond the corners it reaches, half widths."""
-LIGHTER, PALER, DARKER = 0.16, 0.3, 0.3
-"""Tooth is what is by this share lighter than the lips and by that share less red; the dark inside is by that share
-darker. CIE Lab."""
-LEAST_RED = 8.0
-"""Lips count as at least so red; lips of grey pictures are not."""
+FILL_HALF_WIDTH = 48.0
+"""Pixels of half a mouth in the picture in which the filling is computed."""
+BEYOND = 4
+"""Columns beyond each corner in which is looked for what is to be covered."""
+FRINGE, FRINGE_PIXELS = 0.04, 1.2
+"""Taken from the lips at the edge of the opening: half widths, and pixels of the frame,"""
+FRINGE_OF_LIP = 0.4
+"""at most this share of a lip."""
+CORNER_FROM, CORNER_HEIGHT = 0.8, 0.06
+"""From here outwards the least that is taken to either side of the line between the corners, half widths, is this and
+ends `BEYOND` them."""
+SAMPLE = 0.05
+"""How far into the lip from there its colour is read, half widths."""
+SAMPLES = 4
+ALONG_SIGMA = 1.2
+"""Columns over which that colour is smoothed."""
+MEETING = 0.35
+"""Share of the opening's height over which the colours of the two lips run into each other."""
+ODD_FROM, ODD_TO = 0.3, 0.6
+"""Around the corners a pixel is covered not at all and fully where its lightness departs by these shares."""
+
+_WIDE = np.linspace(-1 - BEYOND * 0.05, 1 + BEYOND * 0.05, len(COLUMNS) + 2 * BEYOND, dtype=np.float32)
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
-def without_inside(frame: Frame, face: FaceGeometry) -> Frame:
+def without_inside(frame: Frame, mouth: MouthGeometry) -> Frame:
     """A copy of the frame in which lips cover the opening of the mouth; the frame itself where there is none."""
     import cv2
 
-    mouth = face.mouth
-    if not mouth.is_open:
+    apart = np.float32(openness(mouth))
+    box = _box(frame, mouth)
+    if apart == 0 or box.is_empty:
         return frame
-    scale = min(1.0, FILL_HALF_WIDTH / mouth.half_width)
-    reach = 1.25 * mouth.half_width
-    top = float(mouth.upper_outer.min()) - 0.2 * mouth.half_width
-    bottom = float(mouth.lower_outer.max()) + 0.2 * mouth.half_width
-    box = _box(frame, mouth, reach, top, bottom)
-    if box is None:
-        return frame
-    (x1, y1), (x2, y2) = box
-    crop = np.ascontiguousarray(frame[y1:y2, x1:x2])
-    size = (max(2, round((x2 - x1) * scale)), max(2, round((y2 - y1) * scale)))
-    small = np.asarray(cv2.resize(crop, size, interpolation=cv2.INTER_AREA), np.uint8) if scale < 1 else crop
-    gx, gy = np.meshgrid(
-        x1 + (np.arange(size[0]) + 0.5) * (x2 - x1) / size[0] - 0.5,
-        y1 + (np.arange(size[1]) + 0.5) * (y2 - y1) / size[1] - 0.5,
-    )
-    offset = np.stack([gx, gy], axis=-1) - mouth.centre
-    hole = _hole(small, mouth, (offset @ mouth.axis) / mouth.half_width, offset @ mouth.down)
-    if not hole.any():
-        return frame
-    filled = cv2.inpaint(small, hole.astype(np.uint8), 3, cv2.INPAINT_TELEA)
-    weight = cv2.GaussianBlur(hole.astype(np.float32), (0, 0), sigmaX=0.7)
+    first, last, sure = _taken(mouth)
+    a = mouth.half_width
+    reach = SAMPLE * a + 1
+    over, under = (np.pad(curve, BEYOND) for curve in (mouth.upper_outer, mouth.lower_outer))
+    above = _colours(frame, mouth, first - np.clip(0.5 * (first - over), 1, reach), first)
+    below = _colours(frame, mouth, last, last + np.clip(0.5 * (under - last), 1, reach))
+
+    height, width = box.y2 - box.y1, box.x2 - box.x1
+    scale = min(1.0, FILL_HALF_WIDTH / a)
+    size = (max(2, round(width * scale)), max(2, round(height * scale)))
+    x = box.x1 + (np.arange(size[0], dtype=np.float32) + 0.5) * (width / size[0]) - 0.5
+    y = box.y1 + (np.arange(size[1], dtype=np.float32)[:, None] + 0.5) * (height / size[1]) - 0.5
+    (ax, ay), (cx, cy) = mouth.axis.astype(np.float32), mouth.centre.astype(np.float32)
+    u = ((x - cx) * ax + (y - cy) * ay) / np.float32(a)
+    v = (y - cy) * ax - (x - cx) * ay
+    place = (u - _WIDE[0]) * np.float32((len(_WIDE) - 1) / (_WIDE[-1] - _WIDE[0]))
+    top, bottom, certain = cv2.split(_along(np.stack([first, last, sure], axis=1), place))
+    middle = (v - (top + bottom) / 2) / np.maximum(MEETING * (bottom - top), 1) + np.float32(0.5)
+    filling = _along(above, place)
+    filling += (_along(below, place) - filling) * np.clip(middle, 0, 1)[..., None]
+    part = frame[box.slices]
+    small = cv2.resize(part, size, interpolation=cv2.INTER_AREA) if scale < 1 else part
+    expected = filling @ _LUMA
+    departs = np.abs(small @ _LUMA - expected) / np.maximum(expected, 12)
+    odd = np.clip((departs - ODD_FROM) / (ODD_TO - ODD_FROM), 0, 1)
+    weight = np.clip(np.minimum(v - top, bottom - v) * np.float32(scale) + np.float32(0.5), 0, 1)
+    weight *= np.maximum(certain, odd) * (np.abs(u) < _WIDE[-1]) * apart
     if scale < 1:
-        filled = cv2.resize(filled, crop.shape[1::-1], interpolation=cv2.INTER_CUBIC)
-        weight = cv2.resize(weight, crop.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    mixed = crop + (filled.astype(np.float32) - crop) * np.minimum(2 * weight, 1)[..., None]
+        filling = np.asarray(cv2.resize(filling, (width, height), interpolation=cv2.INTER_LINEAR))
+        weight = np.asarray(cv2.resize(weight, (width, height), interpolation=cv2.INTER_LINEAR))
     result = frame.copy()
-    result[y1:y2, x1:x2] = np.rint(mixed).astype(np.uint8)
+    result[box.slices] = np.rint(part + (filling - part) * weight[..., None]).astype(np.uint8)
     return result
 
 
-def _box(
-    frame: Frame, mouth: MouthGeometry, reach: float, top: float, bottom: float
-) -> tuple[tuple[int, int], tuple[int, int]] | None:
-    """Pixels around the lips, clipped to the frame; None where they lie outside."""
-    corners = np.array([mouth.centre + x * mouth.axis + y * mouth.down for x in (-reach, reach) for y in (top, bottom)])
+def _taken(mouth: MouthGeometry) -> tuple[Values, Values, Values]:
+    """At `_WIDE`: where what is taken begins and ends, pixels below the line, and how sure all of it is to go."""
+    a = mouth.half_width
+    fringe = FRINGE * a + FRINGE_PIXELS
+    parted = np.clip((mouth.lower_inner - mouth.upper_inner) / (0.04 * a), 0, 1)
+    first = mouth.upper_inner - parted * np.minimum(fringe, FRINGE_OF_LIP * (mouth.upper_inner - mouth.upper_outer))
+    last = mouth.lower_inner + parted * np.minimum(fringe, FRINGE_OF_LIP * (mouth.lower_outer - mouth.lower_inner))
+    end = np.abs(_WIDE)
+    least = CORNER_HEIGHT * a * np.clip((_WIDE[-1] - end) / 0.1, 0, 1) * np.clip((end - CORNER_FROM) / 0.1, 0, 1)
+    sure = np.pad(parted, BEYOND) * np.clip((1 - end) / 0.06, 0, 1)
+    return np.minimum(np.pad(first, BEYOND), -least), np.maximum(np.pad(last, BEYOND), least), sure
+
+
+def _box(frame: Frame, mouth: MouthGeometry) -> Region:
+    """Pixels around the opening, clipped to the frame."""
+    a = mouth.half_width
+    side = float(_WIDE[-1]) * a
+    ends = float(mouth.upper_inner.min()) - 0.1 * a - 2, float(mouth.lower_inner.max()) + 0.1 * a + 2
+    corners = np.array([mouth.centre + x * mouth.axis + y * mouth.down for x in (-side, side) for y in ends])
     limit = np.array([frame.shape[1], frame.shape[0]])
     low = np.clip(np.floor(corners.min(axis=0)), 0, limit).astype(int)
     high = np.clip(np.ceil(corners.max(axis=0)) + 1, 0, limit).astype(int)
-    if (high - low).min() < 4:
-        return None
-    return (int(low[0]), int(low[1])), (int(high[0]), int(high[1]))
+    return Region(int(low[0]), int(low[1]), int(high[0]), int(high[1]))
 
 
-def _hole(picture: Frame, mouth: MouthGeometry, u: Values, y: Values) -> NDArray[np.bool_]:
-    """[h, w] pixels that are to be covered.
-
-    Args:
-        u, y: [h, w] half widths along the line between the corners, and pixels of the frame below it.
-    """
+def _colours(frame: Frame, mouth: MouthGeometry, start: Values, stop: Values) -> FloatArray:
+    """[49, 3] mean colour between two curves at `_WIDE`, smooth along the lip."""
     import cv2
 
-    upper, lower, upper_outer, lower_outer = (
-        np.interp(u, COLUMNS, curve)
-        for curve in (mouth.upper_inner, mouth.lower_inner, mouth.upper_outer, mouth.lower_outer)
-    )
-    gap = lower - upper
-    parted = np.clip(gap / (0.04 * mouth.half_width), 0, 1)
-    edge = EDGE * mouth.half_width + 0.7
-    above = np.minimum(edge, EDGE_OF_LIP * (upper - upper_outer)) * parted
-    below = np.minimum(edge, EDGE_OF_LIP * (lower_outer - lower)) * parted
-    inside = np.abs(u) < 1
-    opening = inside & (y > upper - above) & (y < lower + below) & (gap > 0)
+    v = start + (stop - start) * ((np.arange(SAMPLES)[:, None] + 0.5) / SAMPLES)
+    points = mouth.centre + (_WIDE * mouth.half_width)[None, :, None] * mouth.axis + v[..., None] * mouth.down
+    map_x, map_y = (np.ascontiguousarray(points[..., k], np.float32) for k in (0, 1))
+    picked = cv2.remap(frame, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    mean = picked.astype(np.float32).mean(axis=0)[None]
+    smooth = cv2.GaussianBlur(mean, (0, 0), sigmaX=ALONG_SIGMA, sigmaY=0.1, borderType=cv2.BORDER_REPLICATE)
+    colours: FloatArray = np.asarray(smooth, np.float32)[0]
+    return colours
 
-    lab = cv2.cvtColor(picture.astype(np.float32) / np.float32(255), cv2.COLOR_RGB2LAB)
-    lips = (np.abs(u) < 0.6) & (
-        ((y > lower + 0.35 * (lower_outer - lower)) & (y < lower + 0.8 * (lower_outer - lower)))
-        | ((y > upper_outer + 0.2 * (upper - upper_outer)) & (y < upper_outer + 0.6 * (upper - upper_outer)))
-    )
-    if not lips.any():
-        return opening
-    lightness, red, _ = np.median(lab[lips], axis=0)
-    paler = lab[..., 1] < red - PALER * max(float(red), LEAST_RED)
-    coloured = float(red) > LEAST_RED / 2
-    tooth = (lab[..., 0] > (1 + LIGHTER) * lightness) & (paler if coloured else True)
-    dark = lab[..., 0] < (1 - DARKER) * lightness
-    least = NEAR_AT_CORNERS * mouth.half_width
-    near = (y > upper - np.maximum(NEAR * (upper - upper_outer), least)) & (np.abs(u) < BEYOND)
-    near &= y < lower + np.maximum(NEAR * (lower_outer - lower), least)
-    odd = near & (tooth | dark)
-    # Only what touches the opening: a highlight in the middle of a lip stays.
-    grown = cv2.dilate(opening.astype(np.uint8), np.ones((3, 3), np.uint8))
-    count, labels = cv2.connectedComponents((odd | (grown > 0)).astype(np.uint8))
-    touching = np.zeros(count, np.bool_)
-    touching[np.unique(labels[opening])] = True
-    touching[0] = False
-    taken: NDArray[np.bool_] = opening | (touching[labels] & odd)
-    return taken
+
+def _along(table: Values, place: Values) -> Values:
+    """[h, w, 3] rows of a table [49, 3] at places between them; held beyond."""
+    import cv2
+
+    row = np.ascontiguousarray(table[None], np.float32)
+    between = cv2.remap(row, place, np.zeros_like(place), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(between, np.float32)

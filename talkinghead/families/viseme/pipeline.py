@@ -44,7 +44,7 @@ from talkinghead.families.viseme.inner_mouth import without_inside
 from talkinghead.families.viseme.manifest import MANIFEST
 from talkinghead.files import cache_key
 
-CACHE_KIND = "viseme-geometry/3"
+CACHE_KIND = "viseme-geometry/4"
 """Part of the cache key: raised when the analysis changes."""
 DOUBTFUL = 0.35
 """Mean confidence in the mouth below which the report warns."""
@@ -258,7 +258,7 @@ def _analysed(
             palette=palette,
             own_teeth=own,
             eyes=lids,
-            fine=fine_picture(without_inside(frame, path.at(0)), head_region(path.at(0), frames.size)),
+            fine=fine_picture(without_inside(frame, path.at(0).mouth), head_region(path.at(0), frames.size)),
         )
 
     fps = float(frames.fps or 25)

@@ -27,7 +27,8 @@ def prepare_face(frame: Frame, track: FaceTrack, *, fine: bool = False) -> Face:
     palette, own, lids = appearance([frame], path, [0], eyes)
     geometry = path.at(0)
     box = head_region(geometry, (frame.shape[1], frame.shape[0]))
-    return Face(geometry, palette, own, lids, fine_picture(without_inside(frame, geometry), box) if fine else None)
+    picture = fine_picture(without_inside(frame, geometry.mouth), box) if fine else None
+    return Face(geometry, palette, own, lids, picture)
 
 
 @lru_cache(maxsize=32)
@@ -74,7 +75,7 @@ def still_avatar(astronaut: Frame, astronaut_track: FaceTrack) -> VisemeAvatar:
     path, _ = analyse_picture(astronaut, astronaut_track)
     palette, own, _ = appearance([astronaut], path, [0], None)
     source = ArraySource([astronaut])
-    fine = fine_picture(without_inside(astronaut, path.at(0)), head_region(path.at(0), source.size))
+    fine = fine_picture(without_inside(astronaut, path.at(0).mouth), head_region(path.at(0), source.size))
     return VisemeAvatar(
         source, astronaut_track, source.size, source.fps, 1,
         frames=source, path=path, palette=palette, own_teeth=own, fine=fine,
