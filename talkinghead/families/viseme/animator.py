@@ -17,6 +17,7 @@ from talkinghead.families.viseme.fine import FinePicture
 from talkinghead.families.viseme.geometry import NUM_COLUMNS, EyeGeometry
 from talkinghead.families.viseme.idle import HeadPose, IdleMotion, idle_motion
 from talkinghead.families.viseme.mouth_interior import OwnTeeth, Palette, find_own_teeth, read_palette, read_teeth
+from talkinghead.families.viseme.seam import Seam, likely_seam, read_seam
 from talkinghead.families.viseme.warp import MouthPose
 
 WIDEST_JAW = 1.6
@@ -66,6 +67,12 @@ def appearance(
 
     seen = [read_teeth(frame, path.at(index)) for frame, index in zip(frames, indices, strict=True)]
     own = [teeth for teeth in seen if teeth is not None]
+    shut = [read_seam(frame, path.at(index).mouth) for frame, index in zip(frames, indices, strict=True)]
+    seams = [seam for seam in shut if seam is not None]
+    flatness = float(median("flatness"))
+    if not seams:
+        first = path.at(indices[0])
+        seams = [likely_seam(frames[0], first.mouth, first.eye_distance, flatness)]
     palette = Palette(
         teeth=np.asarray(np.median(own, axis=0), np.float32) if own else median("teeth"),
         lips=median("lips"),
@@ -74,7 +81,8 @@ def appearance(
         softness=float(median("softness")),
         grain=float(median("grain")),
         warmth=float(median("warmth")),
-        flatness=float(median("flatness")),
+        flatness=flatness,
+        seam=Seam(float(np.median([seam.dark for seam in seams])), float(np.median([seam.width for seam in seams]))),
     )
     if len(path) > 1:
         return palette, None, ()

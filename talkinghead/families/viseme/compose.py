@@ -15,6 +15,7 @@ from talkinghead.families.viseme.geometry import COLUMNS, EyeGeometry, FaceGeome
 from talkinghead.families.viseme.idle import HeadPose, head_field, head_region, head_weight
 from talkinghead.families.viseme.inner_mouth import without_inside
 from talkinghead.families.viseme.mouth_interior import OwnTeeth, Palette, paint
+from talkinghead.families.viseme.seam import seam_shadow
 from talkinghead.families.viseme.warp import (
     MouthPose,
     MouthShape,
@@ -35,10 +36,6 @@ STILL_PX = 1 / 256
 """Points that move by less show their own pixel: a picture enlarged four times is read to a 32nd of its pixels."""
 TOUCHING = 0.01
 """A gap between the lips below this share of the half width is none."""
-SEAM_DARK = 0.34
-"""How dark the line is that is drawn where an open source's lips are brought together."""
-SEAM_DRAWN = 0.3
-"""How much darker it is in a drawing, which has lines."""
 
 
 def animated_region(face: FaceGeometry, size: tuple[int, int]) -> Region:
@@ -400,7 +397,7 @@ def _paint_mouth(
     alpha = opening_alpha(mouth.upper, mouth.lower, mouth.y, palette.softness) * (np.abs(mouth.u) < 1)
     apart = openness(face.geometry.mouth)
     if apart:
-        line = _seam_shadow(shape, palette, mouth.u, mouth.y, mouth.upper, mouth.lower)
+        line = seam_shadow(palette.seam, shape.half_width, palette.softness, mouth.u, mouth.y, mouth.upper, mouth.lower)
         shaded = moved[mouth.box] * (1 - np.float32(apart) * line)[..., None]
         moved[mouth.box] = np.rint(shaded).astype(np.uint8)
     rows, columns = np.flatnonzero(alpha.any(axis=1)), np.flatnonzero(alpha.any(axis=0))
@@ -451,24 +448,6 @@ def opening_alpha(upper: Values, lower: Values, y: Values, softness: float) -> V
     present = np.clip((gap - 0.15) / soft, 0, 1)
     alpha: Values = np.clip(inside, 0, 1) * present
     return alpha
-
-
-def _seam_shadow(
-    shape: MouthShape,
-    palette: Palette,
-    u: Values,
-    y: Values,
-    upper: Values,
-    lower: Values,
-) -> Values:
-    """Darkness [0, 1] of the line between lips that the source shows apart."""
-    width = max(0.03 * shape.half_width, 0.7 * palette.softness)
-    middle = (upper + lower) / 2
-    closed = np.clip(1 - (lower - upper) / (3 * width), 0, 1)
-    fade = np.clip((1 - np.abs(u)) / 0.3, 0, 1)
-    dark = SEAM_DARK + SEAM_DRAWN * palette.flatness
-    line: Values = dark * np.exp(-(((y - middle) / np.float32(width)) ** 2)) * closed * fade
-    return line
 
 
 def boundary_gradient_ratio(before: Frame, after: Frame, mask: NDArray[np.bool_]) -> float:

@@ -21,7 +21,7 @@ FRINGE, FRINGE_PIXELS = 0.04, 1.2
 """Taken from the lips at the edge of the opening: half widths, and pixels of the frame,"""
 FRINGE_OF_LIP = 0.4
 """at most this share of a lip."""
-CORNER_FROM, CORNER_HEIGHT = 0.8, 0.06
+CORNER_FROM, CORNER_HEIGHT = 0.75, 0.12
 """From here outwards the least that is taken to either side of the line between the corners, half widths, is this and
 ends `BEYOND` them."""
 SAMPLE = 0.05

@@ -7,7 +7,7 @@ go with the jaw, and the lips uncover what lies behind them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from talkinghead.contracts import FloatArray, Frame
 from talkinghead.families.viseme.geometry import COLUMNS, NUM_COLUMNS, FaceGeometry, Values
 from talkinghead.families.viseme.grain import noise
+from talkinghead.families.viseme.seam import Seam
 from talkinghead.families.viseme.warp import JAW_DROP, NEUTRAL_HALF_WIDTH, MouthPose, MouthShape
 
 UPPER_TEETH = np.array([0.0, 0.335, 0.575, 0.765, 0.90, 1.02], np.float32)
@@ -55,6 +56,8 @@ class Palette:
     """[0, 1]; 0 in a grey picture, where shade has no colour."""
     flatness: float = 0.0
     """[0, 1]; 1 in a drawing of even colours, where teeth are one bright shape."""
+    seam: Seam = field(default_factory=Seam)
+    """The line between closed lips."""
 
 
 def read_palette(frame: Frame, face: FaceGeometry) -> Palette:

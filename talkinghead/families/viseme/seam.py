@@ -1,0 +1,108 @@
+"""The line along which closed lips meet, as dark and as wide as this picture shows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from talkinghead.contracts import Frame
+from talkinghead.families.viseme.geometry import COLUMNS, MouthGeometry, Region, Values
+
+DARK, DARK_DRAWN = 0.34, 0.3
+"""How dark the line is where no shut mouth is seen, in a picture with black in it; how much darker in a drawing, which
+has lines."""
+FULL_CONTRAST = 0.85
+"""Of the darkest part of a face against its lips, from which a picture has black in it."""
+WIDTH = 0.03
+"""Of the line where none is seen, half widths."""
+LIGHTEST, DARKEST = 0.08, 0.5
+"""Bounds of a line that was seen, and of its width:"""
+NARROWEST, WIDEST = 0.015, 0.05
+REACH = 0.16
+"""Half widths to either side in which lips are compared with the line between them."""
+ASTRAY = 0.06
+"""How far from the contour the line may run, half widths."""
+SAMPLES = 33
+
+
+@dataclass(frozen=True)
+class Seam:
+    """What the line is drawn from."""
+
+    dark: float = DARK
+    """[0, 1], share of the light of the lips that it takes in its middle."""
+    width: float = WIDTH
+    """Half widths of the mouth, from the middle to where it is a third as dark."""
+
+
+def read_seam(frame: Frame, mouth: MouthGeometry) -> Seam | None:
+    """The line of a shut mouth; None where lips are apart or no line is seen."""
+    import cv2
+
+    if mouth.gap > 0.01:
+        return None
+    a = mouth.half_width
+    middle = np.abs(COLUMNS) < 0.65
+    offsets = np.linspace(-REACH - ASTRAY, REACH + ASTRAY, SAMPLES)
+    step = float(offsets[1] - offsets[0])
+    v = mouth.upper_inner[middle] + offsets[:, None] * a
+    points = mouth.centre + (COLUMNS[middle] * a)[None, :, None] * mouth.axis + v[..., None] * mouth.down
+    map_x, map_y = (np.ascontiguousarray(points[..., k], np.float32) for k in (0, 1))
+    rows = cv2.remap(frame, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    grey = cv2.cvtColor(rows, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    light = np.asarray(cv2.GaussianBlur(grey, (0, 0), sigmaX=1.5, sigmaY=0.3), np.float32)
+    # Columns are put on each other where they are darkest, near the contour.
+    reach = round(REACH / step)
+    near = light[reach:-reach]
+    first = near.argmin(axis=0)
+    profile = np.median(np.stack([light[k : k + 2 * reach + 1, n] for n, k in enumerate(first)]), axis=0)
+    lips = np.linspace(profile[0], profile[-1], len(profile))
+    taken = 1 - profile / np.maximum(lips, 1)
+    dark = float(taken[reach])
+    if dark < LIGHTEST:
+        return None
+    # The area under exp(-(y / width)^2) is its height times the width times the root of pi.
+    half = taken[reach // 2 : -(reach // 2)]
+    width = float(np.clip(half, 0, None).sum()) * step / (dark * np.sqrt(np.pi))
+    return Seam(min(dark, DARKEST), float(np.clip(width, NARROWEST, WIDEST)))
+
+
+def likely_seam(frame: Frame, mouth: MouthGeometry, eye_distance: float, flatness: float) -> Seam:
+    """The line where no shut mouth is seen: as dark as the picture has dark parts beside its lips."""
+    box = Region.around(mouth.centre - 0.5 * eye_distance * mouth.down, eye_distance, (frame.shape[1], frame.shape[0]))
+    drawn = DARK_DRAWN * flatness
+    if box.is_empty:
+        return Seam(DARK + drawn)
+    light = frame[box.slices][::2, ::2] @ np.array([0.299, 0.587, 0.114], np.float32)
+    lips = float(np.median(_lower_lip(frame, mouth)))
+    contrast = 1 - float(np.percentile(light, 1)) / max(lips, 1.0)
+    return Seam(DARK * float(np.clip(contrast / FULL_CONTRAST, 0.4, 1)) + drawn)
+
+
+def _lower_lip(frame: Frame, mouth: MouthGeometry) -> Values:
+    """Light of the middle of the lower lip."""
+    columns = slice(10, 31, 2)
+    y = (mouth.lower_inner + mouth.lower_outer)[columns, None] / 2
+    points = mouth.centre + (COLUMNS[columns, None] * mouth.half_width) * mouth.axis + y * mouth.down
+    limit = np.array([frame.shape[1], frame.shape[0]]) - 1
+    x, y = np.clip(np.rint(points), 0, limit).astype(int).T
+    light: Values = frame[y, x] @ np.array([0.299, 0.587, 0.114])
+    return light
+
+
+def seam_shadow(
+    seam: Seam, half_width: float, softness: float, u: Values, y: Values, upper: Values, lower: Values
+) -> Values:
+    """Darkness [0, 1] of the line between lips that the source shows apart.
+
+    Args:
+        softness: width in pixels over which edges in the picture spread.
+        u, y: places in the target: between the corners, and pixels below the line between them.
+        upper, lower: the lips' edges there.
+    """
+    width = max(seam.width * half_width, 0.7 * softness)
+    closed = np.clip(1 - (lower - upper) / (3 * width), 0, 1)
+    fade = np.clip((1 - np.abs(u)) / 0.3, 0, 1)
+    line: Values = seam.dark * np.exp(-(((y - (upper + lower) / 2) / np.float32(width)) ** 2)) * closed * fade
+    return line
