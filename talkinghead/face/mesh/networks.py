@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
+from queue import LifoQueue
 from typing import Any
 
 import cv2
@@ -37,6 +39,8 @@ LARGE = 0.3
 SMALLEST_TILE = 240
 """Pixels; a face of a sixth of it is found."""
 MAX_FACES = 20
+AT_ONCE = 2
+"""Pictures that may go through a network at the same time: OpenCV runs these small networks in one thread."""
 SIDEWAYS_PX = {192: 0.0, 256: 0.37}
 """By which the networks of these input sizes place all points too far to the right, in pixels of their input: half the
 difference between faces and their mirror images, mean of 61 frames of five talking people (the smaller one: -0.16)."""
@@ -220,25 +224,42 @@ class FaceMesh:
 
 
 class _Network:
-    """A network that OpenCV read from a TFLite file."""
+    """A network that OpenCV read from a TFLite file; copies of it run at the same time."""
 
     def __init__(self, data: bytes, source: Path) -> None:
-        self._source = source
-        try:
-            self._network = cv2.dnn.readNetFromTFLite(np.frombuffer(data, np.uint8))
-            self._outputs = self._network.getUnconnectedOutLayersNames()
-        except cv2.error as error:
-            raise WrongCheckpoint(f"OpenCV cannot read {source}: {error.err}", accepted=ACCEPTED) from error
-        self._lock = threading.Lock()  # the input is state of the network
+        self._data, self._source = data, source
+        self._free: LifoQueue[cv2.dnn.Net] = LifoQueue()
+        self._copies, self._lock = 1, threading.Lock()
+        network = self._read()
+        self._outputs = network.getUnconnectedOutLayersNames()
+        self._free.put(network)
 
     def run(self, picture: NDArray[Any]) -> list[FloatArray]:
         """All outputs for one picture, [1, 3, side, side]."""
         try:
-            with self._lock:
-                self._network.setInput(np.ascontiguousarray(picture, np.float32))
-                return [np.array(output, np.float32) for output in self._network.forward(self._outputs)]
+            with self._taken() as network:
+                network.setInput(np.ascontiguousarray(picture, np.float32))
+                return [np.array(output, np.float32) for output in network.forward(self._outputs)]
         except cv2.error as error:
             raise BackendError(f"OpenCV cannot run the networks of {self._source}: {error.err}") from error
+
+    @contextmanager
+    def _taken(self) -> Iterator[cv2.dnn.Net]:
+        """A copy that nobody else uses: the input is state of a network."""
+        with self._lock:
+            another = self._free.empty() and self._copies < AT_ONCE
+            self._copies += another
+        network = self._read() if another else self._free.get()
+        try:
+            yield network
+        finally:
+            self._free.put(network)
+
+    def _read(self) -> cv2.dnn.Net:
+        try:
+            return cv2.dnn.readNetFromTFLite(np.frombuffer(self._data, np.uint8))
+        except cv2.error as error:
+            raise WrongCheckpoint(f"OpenCV cannot read {self._source}: {error.err}", accepted=ACCEPTED) from error
 
 
 def load_mesh(path: Path | None = None) -> FaceMesh:

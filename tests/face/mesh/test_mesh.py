@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -11,7 +15,8 @@ from hypothesis import strategies as st
 from talkinghead.contracts import FaceStatus
 from talkinghead.face import FaceOptions, track_faces
 from talkinghead.face.detectors.mesh import MeshDetector
-from talkinghead.face.mesh.networks import MeshFace, Square, cut
+from talkinghead.face.mesh import networks
+from talkinghead.face.mesh.networks import AT_ONCE, MeshFace, Square, cut
 from talkinghead.face.mesh.points import LIPS_INSIDE, LIPS_OUTSIDE, OUTLINE, face_box, key_points, mouth_opening
 from talkinghead.media.arrays import ArraySource
 from tests.face.mesh.fake import draw, fake_mesh, placed
@@ -193,3 +198,33 @@ def test_a_carried_mesh_moves_with_the_square_in_which_it_was_seen(dx: float, dy
     assert face.carried(Square(112.0, 80.0, 60.0, 0.3), 0.7) is None
     assert face.carried(Square(100.0, 80.0, 75.0, 0.3), 0.7) is None
     assert face.carried(Square(100.0, 80.0, 60.0, 0.6), 0.7) is None
+
+
+def test_two_pictures_go_through_a_network_at_the_same_time_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    together = threading.Barrier(AT_ONCE)
+    read: list[Copy] = []
+
+    class Copy:
+        """Answers its input, once another copy was asked, too."""
+
+        def __init__(self) -> None:
+            read.append(self)
+
+        def getUnconnectedOutLayersNames(self) -> tuple[str, ...]:
+            return ("out",)
+
+        def setInput(self, picture: np.ndarray) -> None:
+            self._picture = picture
+
+        def forward(self, names: tuple[str, ...]) -> list[np.ndarray]:
+            together.wait(timeout=30)
+            return [self._picture for _ in names]
+
+    monkeypatch.setattr(cv2.dnn, "readNetFromTFLite", lambda _: Copy())
+    network = networks._Network(b"", Path("drawn.task"))
+    assert len(read) == 1  # another is read when it is needed
+    with ThreadPoolExecutor(2 * AT_ONCE) as pool:
+        pictures = [np.full((1, 3, 2, 2), number, np.float32) for number in range(4 * AT_ONCE)]
+        found = list(pool.map(network.run, pictures))
+    assert [float(out.mean()) for (out,) in found] == list(range(4 * AT_ONCE))
+    assert len(read) == AT_ONCE
