@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.bounds import LENGTHS_S, MOMENTS_S, THREADS, Between, check_fields
-from talkinghead.contracts import SPEECH_RATE_HZ, Detection, FloatArray, Frame
+from talkinghead.contracts import SPEECH_RATE_HZ, Detection, FaceStatus, FloatArray, Frame
 from talkinghead.errors import (
     InputError,
     MediaNotFound,
@@ -38,6 +38,7 @@ from talkinghead.errors import (
     choices,
 )
 from talkinghead.face.detectors.options import FaceOptions
+from talkinghead.face.gaps import HOLD_S, short_gaps
 from talkinghead.families.synctalk2d.crop import CONTOUR_LEFT, CONTOUR_RIGHT, NOSE_BRIDGE, NUM_LANDMARKS, crop_box
 from talkinghead.families.synctalk2d.template import (
     FEATURE_FILES,
@@ -240,7 +241,7 @@ def build_template(
     if options.smooth:
         points = smoothed_landmarks(points)
     _finish_frames(output, points, first, stop, count)
-    warnings: list[str] = []
+    warnings = _told_of_gaps(found[first:stop], options.fps)
     features = _sound_and_features(Path(video), output, options, first, stop - first, tell, warnings)
     sheet = output / "contact_sheet.png"
     write_contact_sheet(output, sheet)
@@ -255,6 +256,19 @@ def build_template(
         contact_sheet=sheet,
         warnings=(*source.warnings, *warnings),
     )
+
+
+def _told_of_gaps(found: NDArray[np.bool_], fps: Fraction) -> list[str]:
+    """A warning where the face is away for longer than a moment: what is made from such frames has a mouth there."""
+    status = np.where(found, FaceStatus.DETECTED, FaceStatus.MISSING).astype(np.uint8)
+    one_shot = np.zeros(len(found), np.int32)
+    away = int((~found & ~short_gaps(status, one_shot, int(HOLD_S * fps))).sum())
+    if not away:
+        return []
+    return [
+        f"In {away} frames nobody is seen for more than {HOLD_S:g} s; they use landmarks from before, so that a mouth "
+        'will be drawn there. --no-face trim keeps the longest stretch with a face ("no_face": "trim" in Python).'
+    ]
 
 
 def _begin(output: Path, state: dict[str, Any], force: bool) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from talkinghead.face.landmarks import layout
 from talkinghead.families.synctalk2d.build import (
     BuildOptions,
     Landmarker,
+    _told_of_gaps,
     build_template,
     check_template,
     held,
@@ -138,6 +140,15 @@ def test_frames_without_a_face_leave_no_hole(
     assert (made.num_frames, made.num_without_face, made.num_left_out) == (kept, bare, 10 - kept)
     assert open_template(made.path).num_frames == kept
     assert check_template(made.path).usable
+
+
+def test_a_long_absence_is_told_and_a_moment_is_not() -> None:
+    fps = Fraction(25)
+    there, moment, long = (np.full(n, value) for n, value in ((20, True), (12, False), (13, False)))
+    assert _told_of_gaps(np.concatenate([there, moment, there]), fps) == []
+    (told,) = _told_of_gaps(np.concatenate([there, long, there, moment, there, long]), fps)
+    assert "In 26 frames nobody is seen for more than 0.5 s" in told
+    assert "--no-face trim" in told
 
 
 def test_a_video_without_faces_is_refused(tmp_path: Path, video: Path) -> None:
