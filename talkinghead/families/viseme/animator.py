@@ -18,6 +18,7 @@ from talkinghead.families.viseme.geometry import NUM_COLUMNS, EyeGeometry
 from talkinghead.families.viseme.idle import HeadPose, IdleMotion, idle_motion
 from talkinghead.families.viseme.mouth_interior import OwnTeeth, Palette, find_own_teeth, read_palette, read_teeth
 from talkinghead.families.viseme.seam import Seam, likely_seam, read_seam
+from talkinghead.families.viseme.teeth import read_strip
 from talkinghead.families.viseme.warp import MouthPose
 
 WIDEST_JAW = 1.6
@@ -73,6 +74,8 @@ def appearance(
     if not seams:
         first = path.at(indices[0])
         seams = [likely_seam(frames[0], first.mouth, first.eye_distance, flatness)]
+    strips = [read_strip(frame, path.at(index)) for frame, index in zip(frames, indices, strict=True)]
+    found = [strip for strip in strips if strip is not None and len(path) > 1]
     palette = Palette(
         teeth=np.asarray(np.median(own, axis=0), np.float32) if own else median("teeth"),
         lips=median("lips"),
@@ -82,6 +85,7 @@ def appearance(
         grain=float(median("grain")),
         warmth=float(median("warmth")),
         flatness=flatness,
+        strip=max(found, key=lambda strip: strip.score, default=None),
         seam=Seam(float(np.median([seam.dark for seam in seams])), float(np.median([seam.width for seam in seams]))),
     )
     if len(path) > 1:

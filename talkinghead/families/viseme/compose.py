@@ -16,6 +16,7 @@ from talkinghead.families.viseme.idle import HeadPose, head_field, head_region, 
 from talkinghead.families.viseme.inner_mouth import without_inside
 from talkinghead.families.viseme.mouth_interior import OwnTeeth, Palette, paint
 from talkinghead.families.viseme.seam import seam_shadow
+from talkinghead.families.viseme.teeth import skin_light
 from talkinghead.families.viseme.warp import (
     MouthPose,
     MouthShape,
@@ -419,11 +420,18 @@ def _paint_mouth(
         teeth=teeth,
         own=face.own_teeth,
         own_pixels=own_pixels,
+        lit=_lit(frame, face),
     )
     piece = moved[mouth.box][part]  # a view
     lips = piece.astype(np.float32)
     mixed = lips + (inside - lips) * alpha[part][..., None]
     piece[...] = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
+
+
+def _lit(frame: Frame, face: Face) -> float:
+    """Light of a frame over that in which the person's teeth were taken."""
+    strip = face.palette.strip
+    return 1.0 if strip is None else float(np.clip(skin_light(frame, face.geometry) / max(strip.light, 1), 0.5, 1.6))
 
 
 def to_mouth(face: FaceGeometry, x: Values, y: Values) -> tuple[Values, Values]:

@@ -15,13 +15,13 @@ from talkinghead.families.viseme.warp import openness
 
 FILL_HALF_WIDTH = 48.0
 """Pixels of half a mouth in the picture in which the filling is computed."""
-BEYOND = 4
+BEYOND = 1
 """Columns beyond each corner in which is looked for what is to be covered."""
 FRINGE, FRINGE_PIXELS = 0.04, 1.2
 """Taken from the lips at the edge of the opening: half widths, and pixels of the frame,"""
 FRINGE_OF_LIP = 0.4
 """at most this share of a lip."""
-CORNER_FROM, CORNER_HEIGHT = 0.75, 0.12
+CORNER_FROM, CORNER_HEIGHT = 0.75, 0.06
 """From here outwards the least that is taken to either side of the line between the corners, half widths, is this and
 ends `BEYOND` them."""
 SAMPLE = 0.05
@@ -107,7 +107,7 @@ def _box(frame: Frame, mouth: MouthGeometry) -> Region:
 
 
 def _colours(frame: Frame, mouth: MouthGeometry, start: Values, stop: Values) -> FloatArray:
-    """[49, 3] mean colour between two curves at `_WIDE`, smooth along the lip."""
+    """[43, 3] mean colour between two curves at `_WIDE`, smooth along the lip."""
     import cv2
 
     v = start + (stop - start) * ((np.arange(SAMPLES)[:, None] + 0.5) / SAMPLES)
@@ -121,7 +121,7 @@ def _colours(frame: Frame, mouth: MouthGeometry, start: Values, stop: Values) ->
 
 
 def _along(table: Values, place: Values) -> Values:
-    """[h, w, 3] rows of a table [49, 3] at places between them; held beyond."""
+    """[h, w, 3] rows of a table [43, 3] at places between them; held beyond."""
     import cv2
 
     row = np.ascontiguousarray(table[None], np.float32)

@@ -17,6 +17,7 @@ from talkinghead.contracts import FloatArray, Frame
 from talkinghead.families.viseme.geometry import COLUMNS, NUM_COLUMNS, FaceGeometry, Values
 from talkinghead.families.viseme.grain import noise
 from talkinghead.families.viseme.seam import Seam
+from talkinghead.families.viseme.teeth import TeethStrip, laid
 from talkinghead.families.viseme.warp import JAW_DROP, NEUTRAL_HALF_WIDTH, MouthPose, MouthShape
 
 UPPER_TEETH = np.array([0.0, 0.335, 0.575, 0.765, 0.90, 1.02], np.float32)
@@ -58,6 +59,8 @@ class Palette:
     """[0, 1]; 1 in a drawing of even colours, where teeth are one bright shape."""
     seam: Seam = field(default_factory=Seam)
     """The line between closed lips."""
+    strip: TeethStrip | None = None
+    """The person's upper teeth, where a frame of a video shows them well."""
 
 
 def read_palette(frame: Frame, face: FaceGeometry) -> Palette:
@@ -264,6 +267,7 @@ def paint(
     teeth: bool = True,
     own: OwnTeeth | None = None,
     own_pixels: Values | None = None,
+    lit: float = 1.0,
 ) -> Values:
     """Colour of the inside of the mouth.
 
@@ -271,6 +275,7 @@ def paint(
         x, y: [h, w] float32, points in the mouth's own pixels (of the target).
         upper, lower: [h, w] float32, y of the lips' edges in the same column.
         own, own_pixels: the person's teeth, and the source picture at the same points, [h, w, 3] float32.
+        lit: light of the frame over that in which the strip of teeth was taken.
     Returns:
         [h, w, 3] float32, 0..255, everywhere as if there were no lips.
     """
@@ -307,6 +312,7 @@ def paint(
     tongue_alpha = _step(y - tongue_top, soft + np.float32(0.10) * unit) * _step(np.float32(1.05) - X, 0.5)
     colour = _over(colour, tongue, tongue_alpha * np.float32(0.78 + 0.17 * float(rise)))
 
+    taken: Values = np.zeros_like(X)  # what shows pixels of the person, which have their shade
     if teeth:
         low, low_alpha = _row_of_teeth(
             palette, X, (y - lower_top) / unit, float(unit), LOWER_TEETH, LOWER_LENGTH, upwards=True
@@ -320,6 +326,11 @@ def paint(
         up, up_alpha = _row_of_teeth(
             palette, X, (incisal - y) / unit, float(unit), UPPER_TEETH, UPPER_LENGTH, upwards=False
         )
+        if palette.strip is not None:
+            strip, covers, share = laid(palette.strip, x / unit, (incisal - y) / unit)
+            up = _over(up, np.clip(strip * np.float32(lit), 0, 255), share)
+            up_alpha = up_alpha + (covers - up_alpha) * share
+            taken = share * covers
         up = _shaded(up, np.full_like(X, 0.97 * float(light)), palette.warmth)
         if own is not None and own_pixels is not None:
             u = np.clip(x / np.float32(shape.half_width), -1, 1)
@@ -335,6 +346,7 @@ def paint(
     shade = 0.70 + 0.30 * _ease((y - upper) / (np.float32(0.10) * unit) + np.float32(0.15))
     if own is not None:
         shade = 0.5 + 0.5 * shade
+    shade = shade + (1 - shade) * np.float32(0.5) * taken
     across = np.abs(x) / np.float32(shape.half_width * shape.stretch)
     shade = shade * (1 - np.float32(0.50) * _ease((across - np.float32(0.45)) / np.float32(0.55)))
     # Little light falls into a slit.
