@@ -53,9 +53,9 @@ class MouthConfig:
     """Factor on jaw and lip opening; 0.5 mumbles, 1.3 articulates; in [0, 2]."""
     lead_s: float = 0.01
     """How far the mouth runs ahead of the sound, as mouths do; in [-0.2, 0.2]."""
-    attack_s: float = 0.035
+    attack_s: float = 0.03
     """Reach of a phone backwards in time: anticipation."""
-    release_s: float = 0.04
+    release_s: float = 0.035
     """Reach of a phone forwards in time: carry-over."""
     edge_s: float = 0.025
     """How far within its edges a phone's pull begins to fade, at most a quarter of its length."""
@@ -63,9 +63,9 @@ class MouthConfig:
     """Standard deviation of the smoothing that stands for the mass of jaw and lips."""
     rounding_reach: float = 2.0
     """How much further rounding and spreading of the lips reach than opening does."""
-    close_s: float = 0.045
+    close_s: float = 0.03
     """From open to sealed lips before p, b, m."""
-    open_s: float = 0.04
+    open_s: float = 0.03
     """From sealed to open lips after p, b, m."""
     seal_s: float = 0.05
     """Shortest time for which lips stay sealed at p, b, m; over one frame at 25 fps."""
