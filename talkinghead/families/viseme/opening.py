@@ -28,7 +28,7 @@ SHRINK_OF_GAP = 0.3
 """Nor further inside than this share of the opening in its column."""
 KINDS = 4
 """Colours that the inside is described by,"""
-MOST_SEEN, LEAST_SEEN = 160, 6
+MOST_SEEN, LEAST_SEEN = 160, 8
 """told by so many pixels at most and at least."""
 ALIKE = 0.2
 """Distance within which such a colour is that of the lips (a tongue) and tells nothing; a share of that between the
@@ -47,8 +47,8 @@ OUTWARDS = 0.1
 """Added to the evidence for the inside: a fringe of mixed colours belongs to it."""
 SLIT = 0.16
 """Openings lower than that, half widths, tell their colours only by what lies near them and is tooth or the dark:"""
-PALER, LIGHTER = 0.34, 0.25
-"""by that share less red than both lips and lighter than the darker one or, where lips are not red, so much lighter;"""
+PALER, LIGHTER = 0.45, 0.25
+"""by that share less red than both lips and no darker or, where lips are not red, by that share lighter;"""
 DARKER = 0.6
 """by that share darker than both lips."""
 LEAST_RED = 8.0
@@ -189,7 +189,7 @@ def _odd(lab: FloatArray, lips: Values) -> tuple[NDArray[np.bool_], NDArray[np.b
     """[rows, 21] what is surely no lip: tooth, and the dark."""
     red, light, dark = float(lips[:, 1].min()), float(lips[:, 0].max()), float(lips[:, 0].min())
     if red > LEAST_RED:
-        tooth = (lab[..., 1] < (1 - PALER) * red) & (lab[..., 0] > dark)
+        tooth = (lab[..., 1] < (1 - PALER) * red) & (lab[..., 0] > light)
     else:
         tooth = lab[..., 0] > (1 + LIGHTER) * light
     return tooth, lab[..., 0] < (1 - DARKER) * dark
