@@ -6,6 +6,7 @@ import importlib
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +43,14 @@ def shared_media() -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
-def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or writes the user's cache or models."""
+@pytest.fixture(scope="session", autouse=True)
+def _own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test, and nothing that several tests share, reads or writes the user's cache or models."""
     base = tmp_path_factory.getbasetemp() / "home"
-    monkeypatch.setenv("TALKINGHEAD_HOME", str(base / "data"))
-    monkeypatch.setenv("TALKINGHEAD_CACHE", str(base / "cache"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TALKINGHEAD_HOME", str(base / "data"))
+        patch.setenv("TALKINGHEAD_CACHE", str(base / "cache"))
+        yield
 
 
 @pytest.fixture
