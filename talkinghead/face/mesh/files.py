@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -55,8 +55,8 @@ except cv2.error as error:
 class MeshFiles:
     """The networks as they are stored."""
 
-    detector: bytes
-    mesh: bytes
+    detector: bytes = field(repr=False)
+    mesh: bytes = field(repr=False)
     source: Path
 
     @cached_property
