@@ -44,7 +44,7 @@ PLACE_SIGMA_S = 0.16
 """Smoothing of the mouth's place in the head over time."""
 SHAPE_SIGMA_S = 0.045
 """Smoothing of the contours of the lips."""
-MESH_PLACE_SIGMA_S, MESH_SHAPE_SIGMA_S = 0.02, 0.015
+MESH_PLACE_SIGMA_S, MESH_SHAPE_SIGMA_S = 0.035, 0.015
 """The same where landmarks tell: they tremble less, and lips that lag behind the picture leave teeth on them."""
 SIDES_EVERY = 15
 
