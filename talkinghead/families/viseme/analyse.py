@@ -46,6 +46,8 @@ SHAPE_SIGMA_S = 0.045
 """Smoothing of the contours of the lips."""
 MESH_PLACE_SIGMA_S, MESH_SHAPE_SIGMA_S = 0.035, 0.015
 """The same where landmarks tell: they tremble less, and lips that lag behind the picture leave teeth on them."""
+TREMBLE = 0.01
+"""Eye distances (radians for the tilt) by which the place of a mouth in the head trembles at most."""
 SIDES_EVERY = 15
 
 _CURVES = ("upper_outer", "upper_inner", "lower_inner", "lower_outer")
@@ -321,7 +323,10 @@ def _steady(
     chin, sides = path.chin.copy(), path.sides.copy()
     for number in range(int(path.head.take[-1]) + 1):
         part = np.flatnonzero(path.head.take == number)
-        place[part] = weighted_smooth(place[part], trust[part], place_sigma_s * fps)
+        seen = place[part]
+        place[part] = weighted_smooth(seen, trust[part], place_sigma_s * fps)
+        if path.used_mesh:
+            place[part] = _not_behind(seen, place[part])
         shape[part] = weighted_smooth(shape[part], trust[part], shape_sigma_s * fps)
         chin[part] = np.median(chin[part])
         known = sides[part][~np.isnan(sides[part, 0])]
@@ -334,6 +339,14 @@ def _steady(
         sides=sides,
         confidence=np.clip(trust, 0, 1),
     )
+
+
+def _not_behind(seen: NDArray[np.float64], smooth: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Smoothed places [n, 4] of the mouth, but as they were seen where they differ by more than landmarks tremble: a
+    head that turns fast would leave its teeth on its lips."""
+    apart = np.abs(seen - smooth).max(axis=1, keepdims=True)
+    share = np.clip((apart - TREMBLE) / TREMBLE, 0, 1)
+    return np.asarray(smooth + (seen - smooth) * share)
 
 
 def _video_by_evidence(

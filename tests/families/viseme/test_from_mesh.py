@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,9 +13,11 @@ from hypothesis import strategies as st
 from talkinghead.contracts import FaceStatus, FaceTrack, Frame
 from talkinghead.face.mesh.networks import FaceMesh, MeshFace, Square
 from talkinghead.face.mesh.points import CHIN, LEFT_EYE, LIPS_INSIDE, LIPS_OUTSIDE, OUTLINE, RIGHT_EYE
-from talkinghead.families.viseme.analyse import analyse_picture, analyse_video
+from talkinghead.families.viseme import analyse
+from talkinghead.families.viseme.analyse import FacePath, analyse_picture, analyse_video
+from talkinghead.families.viseme.follow import HeadPath
 from talkinghead.families.viseme.from_mesh import anchors_of, chin_of, eyes_of, mouth_of, sides_of
-from talkinghead.families.viseme.geometry import COLUMNS
+from talkinghead.families.viseme.geometry import COLUMNS, NUM_COLUMNS
 
 UPPER, LOWER = 0.30, 0.42
 """Thickness of the lips in half widths."""
@@ -161,3 +164,26 @@ def test_where_the_mesh_sees_little_the_image_is_weighed() -> None:
 
 def test_planted_meshes_have_the_methods_that_are_used() -> None:
     assert {name for name in vars(Planted) if not name.startswith("_")} <= set(vars(FaceMesh))
+
+
+def test_a_mouth_is_smoothed_over_time_but_does_not_stay_behind() -> None:
+    """Of a place that trembles and then leaps, the trembling goes and the leap stays."""
+    trembling = 0.004 * np.where(np.arange(40) % 2, 1.0, -1.0)
+    leap = np.where(np.arange(40) >= 20, 0.3, 0.0)
+    path = FacePath(
+        head=HeadPath(np.zeros((40, 2)), np.full(40, 60.0), np.zeros(40), np.zeros(40, np.int32)),
+        mouth_place=np.stack([trembling + leap, *[np.full(40, value) for value in (0.9, 0.4, 0.0)]], axis=1),
+        contours=np.zeros((40, 4, NUM_COLUMNS), np.float32),
+        chin=np.full(40, 0.7),
+        sides=np.full((40, 2), 0.6),
+        confidence=np.ones(40),
+        used_key_points=True,
+        used_mesh=True,
+    )
+    smooth = analyse._steady(path, 25.0, analyse.MESH_PLACE_SIGMA_S, analyse.MESH_SHAPE_SIGMA_S).mouth_place[:, 0]
+    assert np.abs(smooth[5:16]).max() < 0.002
+    assert np.abs(smooth[24:35] - 0.3).max() < 0.002
+    np.testing.assert_allclose(smooth[19:21], path.mouth_place[19:21, 0], atol=1e-9)
+    # Where evidence of the image tells, which errs by more, a leap is smoothed like all else.
+    seen = analyse._steady(replace(path, used_mesh=False), 25.0, analyse.MESH_PLACE_SIGMA_S).mouth_place[:, 0]
+    assert np.abs(seen[19:21] - path.mouth_place[19:21, 0]).max() > 0.05
