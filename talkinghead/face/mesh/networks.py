@@ -214,12 +214,13 @@ class FaceMesh:
         self, frame: Frame, square: Square, score: float, before: Sequence[MeshFace], *, refine: bool
     ) -> MeshFace | None:
         """The face that was detected in a square; None where the mesh sees none."""
-        carried = (face.carried(square, score) for face in before)
-        face = next((face for face in carried if face is not None), None)
-        if face is None:
-            face = self.fit(frame, square, score=score)
-            if face is not None and refine:
-                face = self.fit(frame, face.square, score=score)
+        for known in before:
+            carried = known.carried(square, score)
+            if carried is not None:
+                return carried
+        face = self.fit(frame, square, score=score)
+        if face is not None and refine:
+            face = self.fit(frame, face.square, score=score)
         return None if face is None else replace(face, detected=square)
 
 

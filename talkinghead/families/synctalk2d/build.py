@@ -262,7 +262,7 @@ def _told_of_gaps(found: NDArray[np.bool_], fps: Fraction) -> list[str]:
     """A warning where the face is away for longer than a moment: what is made from such frames has a mouth there."""
     status = np.where(found, FaceStatus.DETECTED, FaceStatus.MISSING).astype(np.uint8)
     one_shot = np.zeros(len(found), np.int32)
-    away = int((~found & ~short_gaps(status, one_shot, int(HOLD_S * fps))).sum())
+    away = int((~found & ~short_gaps(status, one_shot, round(HOLD_S * float(fps)))).sum())
     if not away:
         return []
     return [

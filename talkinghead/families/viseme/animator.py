@@ -74,8 +74,8 @@ def appearance(
     if not seams:
         first = path.at(indices[0])
         seams = [likely_seam(frames[0], first.mouth, first.eye_distance, flatness)]
-    strips = [read_strip(frame, path.at(index)) for frame, index in zip(frames, indices, strict=True)]
-    found = [strip for strip in strips if strip is not None and len(path) > 1]
+    of_video = zip(frames, indices, strict=True) if len(path) > 1 else ()
+    strips = [strip for frame, index in of_video if (strip := read_strip(frame, path.at(index))) is not None]
     palette = Palette(
         teeth=np.asarray(np.median(own, axis=0), np.float32) if own else median("teeth"),
         lips=median("lips"),
@@ -85,7 +85,7 @@ def appearance(
         grain=float(median("grain")),
         warmth=float(median("warmth")),
         flatness=flatness,
-        strip=max(found, key=lambda strip: strip.score, default=None),
+        strip=max(strips, key=lambda strip: strip.score, default=None),
         seam=Seam(float(np.median([seam.dark for seam in seams])), float(np.median([seam.width for seam in seams]))),
     )
     if len(path) > 1:

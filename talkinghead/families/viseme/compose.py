@@ -42,14 +42,7 @@ TOUCHING = 0.01
 def animated_region(face: FaceGeometry, size: tuple[int, int]) -> Region:
     """The box that the mouth's movement can touch, in a frame of (width, height)."""
     left, top, right, bottom = reach(face)
-    mouth = face.mouth
-    corners = np.array([mouth.centre + x * mouth.axis + y * mouth.down for x in (left, right) for y in (top, bottom)])
-    low = np.floor(corners.min(axis=0)).astype(int) - 1
-    high = np.ceil(corners.max(axis=0)).astype(int) + 2
-    width, height = size
-    x1, x2 = (int(v) for v in np.clip([low[0], high[0]], 0, width))
-    y1, y2 = (int(v) for v in np.clip([low[1], high[1]], 0, height))
-    return Region(x1, y1, x2, y2)
+    return face.mouth.box((left, right), (top, bottom), margin=1).within(size)
 
 
 def eye_region(eye: EyeGeometry, eye_distance: float, size: tuple[int, int]) -> Region:
@@ -152,25 +145,25 @@ class _Layer:
         self.scale = np.float32(1 if fine is None else fine.factor)
         self.origin = np.zeros(2, np.float32) if fine is None else np.array([fine.box.x1, fine.box.y1], np.float32)
         self.fine = fine
-        step = 2 * self.step
+        step = self.stripe_rows = 2 * self.step
         nodes = node_positions(box, step)
         x, y = self.still(*nodes)
         self.map = enlarge((np.stack([x, y], axis=-1) - self.origin) * self.scale, box, step)
         """[h, w, 2] float32, x and y."""
         shift = np.maximum(np.abs(x - nodes[0]), np.abs(y - nodes[1]))
         self.moving = _moving_stripes(shift > STILL_PX, step, box)
-        """[h // step, 2] the columns from, and to, in which each stripe of `step` rows shows other points."""
+        """[stripes, 2] the columns from, and to, in which each stripe of `stripe_rows` rows shows other points."""
 
     def moves(self, view: tuple[slice, slice]) -> None:
         """Something moves in a view, too."""
-        rows = slice(view[0].start // (2 * self.step), -(-view[0].stop // (2 * self.step)))
+        rows = slice(view[0].start // self.stripe_rows, -(-view[0].stop // self.stripe_rows))
         self.moving[rows, 0] = np.minimum(self.moving[rows, 0], view[1].start)
         self.moving[rows, 1] = np.maximum(self.moving[rows, 1], view[1].stop)
 
     def sampled(self, source: Frame) -> Frame:
         """What the layer shows of a picture; where no point moves, the pixels themselves."""
         shown = source[self.box.slices].copy()
-        step = 2 * self.step
+        step = self.stripe_rows
         starts = [0, *(np.flatnonzero((np.diff(self.moving, axis=0) != 0).any(axis=1)) + 1), len(self.moving)]
         for first, last in itertools.pairwise(starts):
             left, right = self.moving[first]
@@ -347,10 +340,7 @@ def _lips_box(face: FaceGeometry, shape: MouthShape, margin: int) -> Region:
     mouth = face.mouth
     side = shape.half_width * max(shape.stretch, 1.0) * 1.03
     top, bottom = min(float(shape.upper.min()), 0.0), max(float(shape.lower.max()), shape.corner_drop)
-    corners = np.array([mouth.centre + x * mouth.axis + y * mouth.down for x in (-side, side) for y in (top, bottom)])
-    low = np.floor(corners.min(axis=0)).astype(int) - 4 - margin
-    high = np.ceil(corners.max(axis=0)).astype(int) + 5 + margin
-    return Region(int(low[0]), int(low[1]), int(high[0]), int(high[1]))
+    return mouth.box((-side, side), (top, bottom), margin=4 + margin)
 
 
 @dataclass(frozen=True, eq=False)

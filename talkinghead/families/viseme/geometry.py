@@ -19,11 +19,13 @@ COLUMNS: FloatArray = np.linspace(-1, 1, NUM_COLUMNS, dtype=np.float32)
 
 OPEN_MOUTH = 0.07
 """A gap between the lips above this share of the half width counts as open."""
+LUMA: FloatArray = np.array([0.299, 0.587, 0.114], np.float32)
+"""Shares of red, green and blue in the light of a colour (BT.601)."""
 
 
 @dataclass(frozen=True)
 class Region:
-    """A box of pixels, half open, that lies inside the frame and may be empty."""
+    """A box of pixels, half open, that may be empty."""
 
     x1: int
     y1: int
@@ -41,10 +43,19 @@ class Region:
     @classmethod
     def around(cls, centre: Values, radius: float, size: tuple[int, int]) -> Region:
         """The square around a point, cut to a frame of (width, height)."""
-        low, high = np.floor(centre - radius).astype(int), np.ceil(centre + radius).astype(int) + 1
-        x1, x2 = (int(v) for v in np.clip([low[0], high[0]], 0, size[0]))
-        y1, y2 = (int(v) for v in np.clip([low[1], high[1]], 0, size[1]))
-        return cls(x1, y1, x2, y2)
+        return cls.holding(np.stack([centre - radius, centre + radius])).within(size)
+
+    @classmethod
+    def holding(cls, points: Values, margin: int = 0) -> Region:
+        """The box of all pixels that points [n, 2] touch, and of some around it; it may leave the frame."""
+        low, high = np.floor(points.min(axis=0)).astype(int), np.ceil(points.max(axis=0)).astype(int) + 1
+        return cls(*(int(v) for v in (*(low - margin), *(high + margin))))
+
+    def within(self, size: tuple[int, int]) -> Region:
+        """The part in a frame of (width, height)."""
+        x1, x2 = (int(v) for v in np.clip([self.x1, self.x2], 0, size[0]))
+        y1, y2 = (int(v) for v in np.clip([self.y1, self.y2], 0, size[1]))
+        return Region(x1, y1, x2, y2)
 
 
 def gap_between(upper: Values, lower: Values, half_width: float) -> float:
@@ -93,6 +104,16 @@ class MouthGeometry:
     def down(self) -> NDArray[np.float64]:
         """[2] unit vector at right angles to `axis`, towards the chin."""
         return np.array([-self.axis[1], self.axis[0]])
+
+    def points(self, x: Values, y: Values) -> Values:
+        """[..., 2] pixels of the frame at places along the line between the corners and below it, of any shapes."""
+        x, y = np.broadcast_arrays(x, y)
+        points: Values = self.centre + x[..., None] * self.axis + y[..., None] * self.down
+        return points
+
+    def box(self, across: tuple[float, float], below: tuple[float, float], margin: int = 0) -> Region:
+        """Pixels that hold a rectangle of the mouth's own coordinates; see `Region.holding`."""
+        return Region.holding(self.points(np.array(across)[:, None], np.array(below)).reshape(-1, 2), margin)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from talkinghead.contracts import FloatArray, Frame
-from talkinghead.families.viseme.geometry import COLUMNS, MouthGeometry, Region, Values
+from talkinghead.families.viseme.geometry import COLUMNS, LUMA, MouthGeometry, Region, Values
 from talkinghead.families.viseme.warp import openness
 
 FILL_HALF_WIDTH = 48.0
@@ -35,7 +35,6 @@ ODD_FROM, ODD_TO = 0.3, 0.6
 """Around the corners a pixel is covered not at all and fully where its lightness departs by these shares."""
 
 _WIDE = np.linspace(-1 - BEYOND * 0.05, 1 + BEYOND * 0.05, len(COLUMNS) + 2 * BEYOND, dtype=np.float32)
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def without_inside(frame: Frame, mouth: MouthGeometry) -> Frame:
@@ -68,8 +67,8 @@ def without_inside(frame: Frame, mouth: MouthGeometry) -> Frame:
     filling += (_along(below, place) - filling) * np.clip(middle, 0, 1)[..., None]
     part = frame[box.slices]
     small = cv2.resize(part, size, interpolation=cv2.INTER_AREA) if scale < 1 else part
-    expected = filling @ _LUMA
-    departs = np.abs(small @ _LUMA - expected) / np.maximum(expected, 12)
+    expected = filling @ LUMA
+    departs = np.abs(small @ LUMA - expected) / np.maximum(expected, 12)
     odd = np.clip((departs - ODD_FROM) / (ODD_TO - ODD_FROM), 0, 1)
     weight = np.clip(np.minimum(v - top, bottom - v) * np.float32(scale) + np.float32(0.5), 0, 1)
     weight *= np.maximum(certain, odd) * (np.abs(u) < _WIDE[-1]) * apart
@@ -99,11 +98,7 @@ def _box(frame: Frame, mouth: MouthGeometry) -> Region:
     a = mouth.half_width
     side = float(_WIDE[-1]) * a
     ends = float(mouth.upper_inner.min()) - 0.1 * a - 2, float(mouth.lower_inner.max()) + 0.1 * a + 2
-    corners = np.array([mouth.centre + x * mouth.axis + y * mouth.down for x in (-side, side) for y in ends])
-    limit = np.array([frame.shape[1], frame.shape[0]])
-    low = np.clip(np.floor(corners.min(axis=0)), 0, limit).astype(int)
-    high = np.clip(np.ceil(corners.max(axis=0)) + 1, 0, limit).astype(int)
-    return Region(int(low[0]), int(low[1]), int(high[0]), int(high[1]))
+    return mouth.box((-side, side), ends).within((frame.shape[1], frame.shape[0]))
 
 
 def _colours(frame: Frame, mouth: MouthGeometry, start: Values, stop: Values) -> FloatArray:
@@ -111,7 +106,7 @@ def _colours(frame: Frame, mouth: MouthGeometry, start: Values, stop: Values) ->
     import cv2
 
     v = start + (stop - start) * ((np.arange(SAMPLES)[:, None] + 0.5) / SAMPLES)
-    points = mouth.centre + (_WIDE * mouth.half_width)[None, :, None] * mouth.axis + v[..., None] * mouth.down
+    points = mouth.points(_WIDE * mouth.half_width, v)
     map_x, map_y = (np.ascontiguousarray(points[..., k], np.float32) for k in (0, 1))
     picked = cv2.remap(frame, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     mean = picked.astype(np.float32).mean(axis=0)[None]

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from talkinghead.contracts import Frame
 from talkinghead.families.viseme.anchors import MOUTH_BELOW_EYES
 from talkinghead.families.viseme.geometry import COLUMNS, OPEN_MOUTH, MouthGeometry, Values
+from talkinghead.families.viseme.paths import cheapest_paths
 from talkinghead.families.viseme.rectify import (
     COLOUR,
     DARKNESS,
@@ -575,7 +576,7 @@ def _follow(
     price = cost(np.asarray(strip, np.float32))
     price = price / (float(price.std()) + 1e-3)
     price = price + 0.8 * (offsets[:, None] / reach) ** 2
-    path = _cheapest_path(price, bend=0.35)
+    path = cheapest_paths(price[None], bend=0.35, steps=3)[0]
     moved = offsets[path]
     moved = cv2.GaussianBlur(moved[None, :], (0, 0), sigmaX=1.5, borderType=cv2.BORDER_REPLICATE)[0]
     hold = np.clip((1 - np.abs(COLUMNS)) / 0.15, 0, 1)
@@ -605,28 +606,6 @@ def _edge(strip: Values) -> Values:
         down = strip[np.minimum(np.arange(rows) + h, rows - 1)]
         total -= np.sqrt(((down - up) ** 2).sum(axis=-1))
     return total
-
-
-def _cheapest_path(price: Values, bend: float) -> NDArray[np.intp]:
-    """Row of each column [K] on the path from left to right with the least price and the fewest steps."""
-    rows, columns = price.shape
-    steps = np.arange(-3, 4)
-    toll = bend * steps.astype(np.float32) ** 2
-    total = price[:, 0].copy()
-    came = np.zeros((rows, columns), dtype=np.intp)
-    index = np.arange(rows)
-    for k in range(1, columns):
-        source = index[:, None] + steps
-        ok = (source >= 0) & (source < rows)
-        candidate = np.where(ok, total[np.clip(source, 0, rows - 1)] + toll, np.inf)
-        choice = candidate.argmin(axis=1)
-        came[:, k] = index + steps[choice]
-        total = candidate[index, choice] + price[:, k]
-    path = np.zeros(columns, dtype=np.intp)
-    path[-1] = int(total.argmin())
-    for k in range(columns - 1, 0, -1):
-        path[k - 1] = came[path[k], k]
-    return path
 
 
 CHIN_AVERAGE = 0.72

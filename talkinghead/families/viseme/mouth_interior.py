@@ -118,7 +118,7 @@ def _disc(x: float, y: float, radius: float) -> tuple[Values, Values]:
 
 def _pick(frame: Frame, face: FaceGeometry, x: Values, y: Values) -> Values:
     """Colours [n, 3] at points in the mouth's own coordinates; outside the frame, of its border."""
-    points = face.mouth.centre + x.reshape(-1, 1) * face.mouth.axis + y.reshape(-1, 1) * face.mouth.down
+    points = face.mouth.points(x.ravel(), y.ravel())
     columns = np.clip(np.rint(points[:, 0]), 0, frame.shape[1] - 1).astype(int)
     rows = np.clip(np.rint(points[:, 1]), 0, frame.shape[0] - 1).astype(int)
     picked: Values = frame[rows, columns].astype(np.float64)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from talkinghead.contracts import FloatArray, Frame
 from talkinghead.families.viseme.geometry import COLUMNS, OPEN_MOUTH, MouthGeometry, Values, gap_between
+from talkinghead.families.viseme.paths import cheapest_paths
 from talkinghead.families.viseme.rectify import cut_patch, similarity
 
 _ACROSS = COLUMNS[::2]
@@ -253,30 +254,7 @@ def _departures(seen: Values, start: Values, inwards: Values, outwards: Values, 
     within = total[which, low, columns] * (1 - share) + total[which, low + 1, columns] * share
     forbidden = (offsets < -inwards[:, None]) | (offsets > outwards[:, None])
     price = -within + np.where(offsets < 0, toll[:, None, None], AWAY_TOLL) * offsets**2 + 100 * forbidden
-    moved = offsets[_cheapest(price.astype(np.float32)), 0]
+    moved = offsets[cheapest_paths(price.astype(np.float32), STEP_TOLL, STEPS), 0]
     return np.asarray(
         cv2.GaussianBlur(moved, (5, 1), sigmaX=0.9, sigmaY=0.1, borderType=cv2.BORDER_REPLICATE), np.float32
     )
-
-
-def _cheapest(price: Values) -> NDArray[np.intp]:
-    """[B, columns] row of each column on the path from left to right of the least price [B, rows, columns] and toll."""
-    batch, rows, columns = price.shape
-    steps = np.arange(-STEPS, STEPS + 1)
-    toll = STEP_TOLL * steps.astype(np.float32) ** 2
-    reach = np.arange(rows)[:, None] + steps  # [rows, steps]
-    outside = np.where((reach < 0) | (reach >= rows), np.float32(np.inf), toll)
-    reach = np.clip(reach, 0, rows - 1)
-    came = np.zeros((columns, batch, rows), np.intp)
-    total = price[..., 0].copy()
-    for k in range(1, columns):
-        candidate = total[:, reach] + outside
-        came[k] = candidate.argmin(axis=-1)
-        total = candidate.min(axis=-1) + price[..., k]
-    path = np.zeros((batch, columns), np.intp)
-    path[:, -1] = total.argmin(axis=1)
-    every = np.arange(batch)
-    for k in range(columns - 1, 0, -1):
-        here = path[:, k]
-        path[:, k - 1] = reach[here, came[k, every, here]]
-    return path

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from talkinghead.contracts import Frame
-from talkinghead.families.viseme.geometry import COLUMNS, MouthGeometry, Region, Values
+from talkinghead.families.viseme.geometry import COLUMNS, LUMA, MouthGeometry, Region, Values
 
 DARK, DARK_DRAWN = 0.34, 0.3
 """How dark the line is where no shut mouth is seen, in a picture with black in it; how much darker in a drawing, which
@@ -47,7 +47,7 @@ def read_seam(frame: Frame, mouth: MouthGeometry) -> Seam | None:
     offsets = np.linspace(-REACH - ASTRAY, REACH + ASTRAY, SAMPLES)
     step = float(offsets[1] - offsets[0])
     v = mouth.upper_inner[middle] + offsets[:, None] * a
-    points = mouth.centre + (COLUMNS[middle] * a)[None, :, None] * mouth.axis + v[..., None] * mouth.down
+    points = mouth.points(COLUMNS[middle] * a, v)
     map_x, map_y = (np.ascontiguousarray(points[..., k], np.float32) for k in (0, 1))
     rows = cv2.remap(frame, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     grey = cv2.cvtColor(rows, cv2.COLOR_RGB2GRAY).astype(np.float32)
@@ -74,7 +74,7 @@ def likely_seam(frame: Frame, mouth: MouthGeometry, eye_distance: float, flatnes
     drawn = DARK_DRAWN * flatness
     if box.is_empty:
         return Seam(DARK + drawn)
-    light = frame[box.slices][::2, ::2] @ np.array([0.299, 0.587, 0.114], np.float32)
+    light = frame[box.slices][::2, ::2] @ LUMA
     lips = float(np.median(_lower_lip(frame, mouth)))
     contrast = 1 - float(np.percentile(light, 1)) / max(lips, 1.0)
     return Seam(DARK * float(np.clip(contrast / FULL_CONTRAST, 0.4, 1)) + drawn)
@@ -83,11 +83,10 @@ def likely_seam(frame: Frame, mouth: MouthGeometry, eye_distance: float, flatnes
 def _lower_lip(frame: Frame, mouth: MouthGeometry) -> Values:
     """Light of the middle of the lower lip."""
     columns = slice(10, 31, 2)
-    y = (mouth.lower_inner + mouth.lower_outer)[columns, None] / 2
-    points = mouth.centre + (COLUMNS[columns, None] * mouth.half_width) * mouth.axis + y * mouth.down
+    points = mouth.points(COLUMNS[columns] * mouth.half_width, (mouth.lower_inner + mouth.lower_outer)[columns] / 2)
     limit = np.array([frame.shape[1], frame.shape[0]]) - 1
     x, y = np.clip(np.rint(points), 0, limit).astype(int).T
-    light: Values = frame[y, x] @ np.array([0.299, 0.587, 0.114])
+    light: Values = frame[y, x] @ LUMA
     return light
 
 

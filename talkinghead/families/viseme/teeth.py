@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.contracts import FloatArray, Frame
-from talkinghead.families.viseme.geometry import FaceGeometry, Values
+from talkinghead.families.viseme.geometry import LUMA, FaceGeometry, Values
 from talkinghead.families.viseme.warp import NEUTRAL_HALF_WIDTH
 
 SIDE = 0.8
@@ -37,7 +37,6 @@ MOST_BELOW = 0.06
 """Of the strip's last row that may look like teeth: a tongue or lower teeth behind them hide the edge."""
 EDGE_BLUR = 0.07
 """Height over which that may happen; more is blur."""
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,10 +61,10 @@ def skin_light(frame: Frame, face: FaceGeometry) -> float:
     x, y = (each.ravel() for each in np.meshgrid(grid, grid))
     places = np.concatenate([np.stack([x + side, y - 0.3], axis=1) for side in (-0.55, 0.0, 0.55)])
     places[len(x) : 2 * len(x), 1] += 0.75  # the chin
-    points = face.mouth.centre + d * (places[:, :1] * face.mouth.axis + places[:, 1:] * face.mouth.down)
+    points = face.mouth.points(*(d * places.T))
     limit = np.array([frame.shape[1], frame.shape[0]]) - 1
     column, row = np.clip(np.rint(points), 0, limit).astype(int).T
-    return float(np.median(frame[row, column] @ _LUMA))
+    return float(np.median(frame[row, column] @ LUMA))
 
 
 def read_strip(frame: Frame, face: FaceGeometry) -> TeethStrip | None:
@@ -80,7 +79,7 @@ def read_strip(frame: Frame, face: FaceGeometry) -> TeethStrip | None:
     lip, lower = (np.interp(u, columns, curve) / unit for curve in (mouth.upper_inner, mouth.lower_inner))
     rows = np.arange(0, max(0.2, float((lower - lip).max())), 1 / PIXELS)[:, None]
     seen = _sampled(frame, face, np.broadcast_to(across, (len(rows), len(across))), lip + rows)
-    light = seen @ _LUMA
+    light = seen @ LUMA
     inside = (rows < lower - lip) & (np.abs(u) < 0.97)
     middle = np.abs(across) < MIDDLE
     # Teeth are what is light in the upper part of the opening; the edge is where light ends first.
@@ -97,8 +96,8 @@ def read_strip(frame: Frame, face: FaceGeometry) -> TeethStrip | None:
     known = good & (np.abs(across) < 0.6)
     curvature, slope, level = np.polyfit(across[known], edge[known], 2)
     fitted = level + slope * across + curvature * across**2
-    below = _sampled(frame, face, across, fitted + EDGE_BLUR) @ _LUMA
-    above = _sampled(frame, face, across, fitted - EDGE_BLUR) @ _LUMA
+    below = _sampled(frame, face, across, fitted + EDGE_BLUR) @ LUMA
+    above = _sampled(frame, face, across, fitted - EDGE_BLUR) @ LUMA
     contrast = float(np.median(((above - below) / np.maximum(above, 1))[known & middle]))
     spread = float(np.std((edge - fitted)[known & middle]))
     if contrast < LEAST_CONTRAST or spread > 0.05 or abs(curvature) > 0.5 or abs(slope) > 0.3:
@@ -119,7 +118,7 @@ def _covered(pixels: FloatArray, t: Values, bright: float) -> FloatArray:
     """Pixels with their coverage: what is dark at the edge is no tooth, but what is dark above it is."""
     import cv2
 
-    light = cv2.GaussianBlur(pixels @ _LUMA, (0, 0), sigmaX=0.7)
+    light = cv2.GaussianBlur(pixels @ LUMA, (0, 0), sigmaX=0.7)
     coverage = np.where(t < -BELOW, 1, np.clip((light / bright - 0.45) / 0.25, 0, 1))
     return np.concatenate([pixels, coverage[..., None]], axis=-1).astype(np.float32)
 
@@ -140,10 +139,8 @@ def _sampled(frame: Frame, face: FaceGeometry, across: Values, below: Values) ->
     import cv2
 
     unit = NEUTRAL_HALF_WIDTH * face.eye_distance
-    mouth = face.mouth
     across, below = np.broadcast_arrays(across, below)
-    points = mouth.centre + unit * (across[..., None] * mouth.axis + below[..., None] * mouth.down)
-    points = np.atleast_3d(points).reshape(-1, across.shape[-1], 2).astype(np.float32)
+    points = face.mouth.points(unit * across, unit * below).reshape(-1, across.shape[-1], 2).astype(np.float32)
     colours = cv2.remap(frame, points, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
     picked: FloatArray = colours.reshape(*across.shape, 3).astype(np.float32)
     return picked
