@@ -27,8 +27,10 @@ from talkinghead.families.artalk.mesh_avatar import mesh_drawer
 from talkinghead.families.artalk.procedural.head import procedural_head
 from talkinghead.families.artalk.procedural.surface import build_skin
 from talkinghead.families.viseme.analyse import analyse_picture
+from talkinghead.families.viseme.corners import corners_seen
 from talkinghead.families.viseme.from_mesh import chin_of, eyes_of, mouth_of
 from talkinghead.families.viseme.geometry import COLUMNS, EyeGeometry, FaceGeometry
+from talkinghead.families.viseme.opening import edges_seen
 
 YAWS = (0, 15, 30, 45)
 SIZES = (60, 120, 300)
@@ -151,11 +153,11 @@ def picture(yaw: float, jaw: float, size: float, *, degraded: bool) -> tuple[Fra
 
 
 def found_by_mesh(mesh: FaceMesh, frame: Frame) -> Found | None:
-    """By landmarks, after a face was looked for."""
+    """By landmarks, after a face was looked for; the mouth as the animator takes it."""
     faces = mesh.find(frame)
     if not faces:
         return None
-    mouth = mouth_of(faces[0])
+    mouth = corners_seen(frame, edges_seen(frame, mouth_of(faces[0])))
     geometry = FaceGeometry(1.0, mouth, chin_of(faces[0], mouth), (0.0, 0.0))
     return _found(geometry, eyes_of(faces[0]))
 

@@ -22,6 +22,7 @@ from talkinghead.families.viseme.anchors import (
     anchors_in_given_box,
     refined,
 )
+from talkinghead.families.viseme.corners import corners_seen
 from talkinghead.families.viseme.eyelids import usable_eyes
 from talkinghead.families.viseme.eyes import find_eye
 from talkinghead.families.viseme.follow import HeadFollower, HeadPath, pose_of, weighted_smooth
@@ -146,7 +147,7 @@ def analyse_picture(
     mouth, _ = find_mouth(
         frame, anchors.left_eye, anchors.right_eye, prior=_prior(frame, anchors), count=6000, rounds=10
     )
-    mouth = edges_seen(frame, mouth)
+    mouth = corners_seen(frame, edges_seen(frame, mouth))
     d = anchors.eye_distance
     pose = pose_of(anchors)
     head = HeadPath(pose[None, :2], np.array([d]), pose[3:4], np.zeros(1, np.int32))
@@ -191,7 +192,7 @@ class _Seen:
 
     @classmethod
     def of(cls, frame: Frame, face: MeshFace) -> _Seen:
-        mouth = edges_seen(frame, mouth_of(face))
+        mouth = corners_seen(frame, edges_seen(frame, mouth_of(face)))
         return cls(mouth, chin_of(face, mouth), sides_of(face, mouth))
 
 
@@ -399,7 +400,7 @@ def _video_by_evidence(
             rounds=8 if fresh else 3,
             per_round=600 if fresh else 240,
         )
-        mouth = edges_seen(frame, mouth)
+        mouth = corners_seen(frame, edges_seen(frame, mouth))
         start = shapes[:24]
         pose = np.array([*head.centre[index], np.log(d), head.angle[index]])
         places.append(_place(mouth, pose))

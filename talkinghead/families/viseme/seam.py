@@ -102,6 +102,6 @@ def seam_shadow(
     """
     width = max(seam.width * half_width, 0.7 * softness)
     closed = np.clip(1 - (lower - upper) / (3 * width), 0, 1)
-    fade = np.clip((1 - np.abs(u)) / 0.3, 0, 1)
+    fade = np.clip((1 - np.abs(u)) / 0.15, 0, 1)
     line: Values = seam.dark * np.exp(-(((y - (upper + lower) / 2) / np.float32(width)) ** 2)) * closed * fade
     return line
