@@ -29,6 +29,7 @@ OPERATORS = (
     "l2_norm",
     "max_channels",
     "slice_channels",
+    "drop_rows",
     "softmax_channels",
     "upsample",
     "mean",
@@ -150,6 +151,11 @@ def _slice_shape(node: Node, shapes: Sequence[Shape]) -> Shape:
     return batch, node.settings["stop"] - node.settings["start"], height, width
 
 
+def _dropped_shape(node: Node, shapes: Sequence[Shape]) -> Shape:
+    batch, channels, height, width = shapes[0]
+    return batch, channels, height - node.settings["count"], width
+
+
 def _plain(change: Callable[[int, int, int, int], Shape]) -> Callable[[Node, Sequence[Shape]], Shape]:
     """A rule that needs nothing but the (first) input's shape."""
     return lambda _, shapes: change(*shapes[0])
@@ -161,6 +167,7 @@ _SHAPES: Mapping[str, Callable[[Node, Sequence[Shape]], Shape]] = {
     "concat": _concat_shape,
     "depth_to_space": _depth_to_space_shape,
     "slice_channels": _slice_shape,
+    "drop_rows": _dropped_shape,
     "max_pool": _plain(lambda batch, channels, height, width: (batch, channels, height // 2, width // 2)),
     "max_channels": _plain(lambda batch, __, height, width: (batch, 1, height, width)),
     "upsample": _plain(lambda batch, channels, height, width: (batch, channels, 2 * height, 2 * width)),
@@ -272,6 +279,10 @@ class GraphBuilder:
     def slice_channels(self, x: str, start: int, stop: int, name: str | None = None) -> str:
         """Channels start to stop - 1."""
         return self._add("slice_channels", [x], name, start=start, stop=stop)
+
+    def drop_rows(self, x: str, count: int, name: str | None = None) -> str:
+        """Without the first `count` rows."""
+        return self._add("drop_rows", [x], name, count=count)
 
     def softmax_channels(self, x: str, name: str | None = None) -> str:
         """Softmax over the channels."""

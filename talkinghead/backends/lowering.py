@@ -116,6 +116,14 @@ class _Lowering:
         bounds = [self.constant(f"{node.output}.{key}", [node.settings[key]]) for key in ("start", "stop")]
         self.emit("Slice", [node.inputs[0], *bounds, self.constant(f"{node.output}.axis", [1])], node.output)
 
+    def _drop_rows(self, node: Node) -> None:
+        # The end is any number behind the last row.
+        bounds = [
+            self.constant(f"{node.output}.{name}", [value])
+            for name, value in (("from", node.settings["count"]), ("to", _NO_END), ("axis", 2))
+        ]
+        self.emit("Slice", [node.inputs[0], *bounds], node.output)
+
     def _max_channels(self, node: Node) -> None:
         self.emit("ReduceMax", [node.inputs[0], self.constant(f"{node.output}.axis", [1])], node.output, keepdims=1)
 
@@ -229,6 +237,7 @@ _SIMPLE: Mapping[str, tuple[str, dict[str, Any]]] = {
     "mean": ("GlobalAveragePool", {}),
     "flatten": ("Flatten", {"axis": 1}),
 }
+_NO_END = 1 << 30
 _FLOAT, _UINT8 = 1, 2
 """Number formats in ONNX's counting."""
 

@@ -165,6 +165,7 @@ OPERATORS: Mapping[str, Operator] = {
     "l2_norm": l2_norm,
     "max_channels": lambda inputs, _, __: inputs[0].max(axis=1, keepdims=True),
     "slice_channels": lambda inputs, _, settings: inputs[0][:, settings["start"] : settings["stop"]],
+    "drop_rows": lambda inputs, _, settings: inputs[0][:, :, settings["count"] :],
     "softmax_channels": softmax_channels,
     "upsample": upsample,
     "mean": lambda inputs, _, __: inputs[0].mean(axis=(2, 3), keepdims=True),

@@ -116,6 +116,7 @@ _OPERATORS: Mapping[str, Callable[[list[Tensor], Weights, Settings], Tensor]] = 
     "l2_norm": _l2_norm,
     "max_channels": lambda inputs, _, __: inputs[0].amax(dim=1, keepdim=True),
     "slice_channels": lambda inputs, _, settings: inputs[0][:, settings["start"] : settings["stop"]],
+    "drop_rows": lambda inputs, _, settings: inputs[0][:, :, settings["count"] :],
     "softmax_channels": lambda inputs, _, __: torch.softmax(inputs[0].float(), dim=1),
     "upsample": _upsample,
     "mean": lambda inputs, _, __: inputs[0].mean(dim=(2, 3), keepdim=True),

@@ -29,7 +29,14 @@ from talkinghead.errors import OutOfMemory
 from talkinghead.families.wav2lip.architecture import EMBEDDING
 from talkinghead.families.wav2lip.engine import Engine, EngineOptions, Face, Request, Task
 from talkinghead.families.wav2lip.graphs import feature_names, network
-from talkinghead.families.wav2lip.postprocess import MAX_GAIN, MAX_SHIFT, Finish, lower_face_mask
+from talkinghead.families.wav2lip.postprocess import (
+    MATCH_BLOCKS,
+    MATCH_TOP,
+    MAX_GAIN,
+    MAX_SHIFT,
+    Finish,
+    lower_face_mask,
+)
 from talkinghead.families.wav2lip.weights import GeneratorWeights
 
 COEFFICIENT_BITS = 11
@@ -77,12 +84,19 @@ def resize_linear(picture: Tensor, height: int, width: int) -> Tensor:
 
 def match_colours_batch(generated: Tensor, source: Tensor) -> Tensor:
     """`postprocess.match_colours` for a batch. [B, S, S, 3] uint8 each, to the same."""
-    half = generated.shape[1] // 2
-    made, wanted = (face[:, :half].float().flatten(1, 2) for face in (generated, source))
+    made, wanted = (_blocks_beside(face) for face in (generated, source))
     gain = (wanted.std(dim=1, correction=0) + 1) / (made.std(dim=1, correction=0) + 1)
     gain = gain.clamp(1 / MAX_GAIN, MAX_GAIN)
     shift = (wanted.mean(dim=1) - gain * made.mean(dim=1)).clamp(-MAX_SHIFT, MAX_SHIFT)
     return (generated * gain[:, None, None] + shift[:, None, None] + 0.5).clamp(0, 255).to(torch.uint8)
+
+
+def _blocks_beside(faces: Tensor) -> Tensor:
+    """Means of the blocks that `postprocess.match_colours` compares. [B, S, S, 3] uint8 to [B, n, 3] float32."""
+    size = faces.shape[1]
+    block = size // MATCH_BLOCKS
+    beside = faces[:, int(MATCH_TOP * size) : size // 2].float()
+    return beside.reshape(len(faces), -1, block, MATCH_BLOCKS, block, 3).mean(dim=(2, 4)).flatten(1, 2)
 
 
 @lru_cache(maxsize=64)
@@ -204,7 +218,8 @@ class DeviceEngine(Engine):
             audio = slot.embeddings.to(self._device, non_blocking=True)
         with task.tracer.span("network", faces=len(batch)):
             program = self._program(task.split)
-            faces = program(audio, self._bank_rows(batch, crops, task) if task.split else crops)[: len(batch)]
+            made = program(audio, self._bank_rows(batch, crops, task) if task.split else crops)[: len(batch)]
+            faces = torch.cat([crops[:, : self.first_row], made], dim=1)
         with task.tracer.span("finish", faces=len(batch)):
             if self.finish.colour_match:
                 faces = match_colours_batch(faces, crops)
@@ -292,7 +307,7 @@ class DeviceEngine(Engine):
     def _module(self, part: str) -> torch.nn.Module:
         from talkinghead.backends.torch_backend import build_module, place_module
 
-        net = network(part, self.architecture, lambda: self.weights.folded, self.weights.sha256)
+        net = network(part, self.architecture, lambda: self.weights.folded, self.weights.sha256, self.first_row)
         module = place_module(build_module(net), self.placement.device, self.placement.precision)
         if self.options.compile:  # CUDA graphs are recorded here already
             module = cast(torch.nn.Module, torch.compile(module, dynamic=False, mode="max-autotune-no-cudagraphs"))
@@ -359,7 +374,7 @@ def planes_of(crops_bgr: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 class _Program:
-    """The network for one batch size, captured as a CUDA graph where there is one. [B, S, S, 3] uint8 BGR out."""
+    """The network for one batch size, captured as a CUDA graph where there is one. [B, H, S, 3] uint8 BGR out."""
 
     def __init__(self, module: torch.nn.Module, engine: DeviceEngine, *, split: bool) -> None:
         self._module = module

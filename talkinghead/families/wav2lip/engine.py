@@ -38,13 +38,14 @@ from talkinghead.families.wav2lip.architecture import EMBEDDING
 from talkinghead.families.wav2lip.features import FeatureStore
 from talkinghead.families.wav2lip.graphs import feature_names, network
 from talkinghead.families.wav2lip.listening import Windows, stack_windows
-from talkinghead.families.wav2lip.postprocess import Finish, paste_face, to_faces_bgr
+from talkinghead.families.wav2lip.postprocess import Finish, first_row_used, paste_face, to_faces_bgr
 from talkinghead.families.wav2lip.preprocess import face_crop_bgr, network_faces
 from talkinghead.families.wav2lip.weights import GeneratorWeights
 from talkinghead.measure.trace import NoTracer, Tracer
 
 Face = NDArray[np.uint8]
-"""A crop that goes into an engine, or a face that comes out: of `Engine` [S, S, 3] uint8 BGR."""
+"""A crop that goes into an engine, [S, S, 3] uint8 BGR for `Engine`, or a face that comes out, without the rows that
+its finish does not use."""
 
 _SOURCES = itertools.count()
 
@@ -137,6 +138,8 @@ class Engine:
         self.placement = placement
         self.options = options or EngineOptions()
         self.finish = finish or Finish()
+        self.first_row = first_row_used(self.finish, self.architecture.size)
+        """Of the faces that are made; what is above is not computed."""
         self.batch = self.options.batch(placement.device)
         """Frames per call; less than the options say where they did not fit into memory."""
         self.int8_psnr_db: float | None = None
@@ -253,7 +256,7 @@ class Engine:
 
     def _network(self, part: str) -> Network:
         key = self.weights.sha256 if self.weights.file_hash.is_known else lambda: self.weights.sha256
-        made = network(part, self.architecture, lambda: self.weights.folded, key)
+        made = network(part, self.architecture, lambda: self.weights.folded, key, self.first_row)
         return replace(made, graph=lambda: self._graph(part, made))
 
     def _graph(self, part: str, made: Network) -> Graph:
@@ -300,7 +303,7 @@ class Engine:
             return psnr_db(self._sample(face, window, task), self._exact(face, window, task), peak=1)
 
     def _sample(self, face: Face, window: FloatArray, task: Task) -> NDArray[Any]:
-        """One face as the engine makes it, before it is rounded: [1, 3, S, S] float32."""
+        """One face as the engine makes it, before it is rounded: [1, 3, S - first_row, S] float32."""
         audio = self.session("audio", task).run({"mel": window[None, None]})["audio"]
         planes = self._planes(face)
         if not task.split:

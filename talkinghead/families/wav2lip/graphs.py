@@ -9,6 +9,9 @@ Three steps make the published network cheaper without changing what it computes
 
 The network is offered whole and in three parts: `audio` depends on the sound alone and `face` on the source frame
 alone, so neither has to be repeated for every output frame.
+
+Where only the lower rows of the face are used, the decoder can be cut above them: each convolution computes the rows
+that the rows asked for depend on, and no others. What is asked for is the same.
 """
 
 from __future__ import annotations
@@ -76,23 +79,23 @@ class _Writer:
         self.builder = GraphBuilder(name, inputs)
         self.weights = weights
 
-    def block(self, block: Block, x: str, name: str | None = None) -> str:
-        """One block with its ReLU; `name` for its result."""
+    def block(self, block: Block, x: str, name: str | None = None, *, cut: bool = False) -> str:
+        """One block with its ReLU; `name` for its result. `cut`: the first row of `x` is not the picture's edge, and
+        goes."""
         weight, bias = self.weights[block.name]
         if not block.transposed:
-            return self.builder.relu(self._conv(block, x, weight, bias), name)
+            return self.builder.relu(self._conv(block, x, weight, bias, cut=cut), name)
         if block.stride == (1, 1):
             return self._spread(block, x, weight, bias, name)
         return self._upsample(block, x, weight, bias, name)
 
-    def _conv(self, block: Block, x: str, weight: Array, bias: Array) -> str:
+    def _conv(self, block: Block, x: str, weight: Array, bias: Array, *, cut: bool) -> str:
         if block.residual:
             weight = weight.copy()
             channel = np.arange(block.out_channels)
             weight[channel, channel, block.kernel // 2, block.kernel // 2] += 1
-        return self.builder.conv(
-            x, weight, bias, stride=block.stride, padding=(block.padding,) * 4, name=f"{block.name}.conv"
-        )
+        padding = (0 if cut else block.padding, *(block.padding,) * 3)
+        return self.builder.conv(x, weight, bias, stride=block.stride, padding=padding, name=f"{block.name}.conv")
 
     def _spread(self, block: Block, x: str, weight: Array, bias: Array, name: str | None) -> str:
         """A transposed convolution of a single position: a matrix product that gives every output position."""
@@ -129,15 +132,38 @@ class _Writer:
             features.append(x)
         return features
 
-    def decoder(self, architecture: Architecture, audio: str, features: list[str]) -> str:
-        x = audio
-        for stage, feature in zip(architecture.face_decoder, reversed(features), strict=True):
-            for block in stage:
-                x = self.block(block, x)
-            x = self.builder.concat([x, feature])
-        x = self.block(architecture.output_block, x)
+    def decoder(self, architecture: Architecture, audio: str, features: list[str], first_row: int) -> str:
+        x, begin = audio, 0
+        wanted = stage_rows(architecture, first_row)
+        for stage, feature, row in zip(architecture.face_decoder, reversed(features), wanted, strict=True):
+            x = self.block(stage[0], x)
+            begin *= stage[0].stride[0]
+            cut = begin > 0 or row >= len(stage) - 1
+            for block in stage[1:]:
+                x = self.block(block, x, cut=cut)
+                begin += cut
+            x = self.builder.concat([self._from_row(x, row - begin), self._from_row(feature, row)])
+            begin = row
+        x = self.block(architecture.output_block, x, cut=first_row > 0)
         weight, bias = self.weights[architecture.output_conv]
         return self.builder.sigmoid(self.builder.conv(x, weight, bias, name="output.logits"), "output")
+
+    def _from_row(self, x: str, row: int) -> str:
+        return self.builder.drop_rows(x, row) if row else x
+
+
+def stage_rows(architecture: Architecture, first_row: int) -> tuple[int, ...]:
+    """The first row that is needed behind each stage of the decoder, where the face is from `first_row` on.
+
+    A 3x3 convolution looks one row up; rows 2 i and 2 i + 1 of an upsampled picture come of rows i and i + 1.
+    """
+    row = max(0, first_row - 1)
+    rows = [row]
+    for stage in reversed(architecture.face_decoder[1:]):
+        up = stage[0].stride[0]
+        row = max(0, row - len(stage[1:])) // up if up > 1 else 0
+        rows.append(row)
+    return tuple(reversed(rows))
 
 
 _MEL = (None, 1, MEL_BANDS, MEL_COLUMNS)
@@ -160,27 +186,36 @@ def face_graph(architecture: Architecture, weights: FoldedWeights) -> Graph:
     return writer.builder.build(writer.face(architecture, "face", named=True))
 
 
-def decoder_graph(architecture: Architecture, weights: FoldedWeights) -> Graph:
-    """audio and features -> output [B, 3, S, S] in (0, 1), B, G, R."""
+def decoder_graph(architecture: Architecture, weights: FoldedWeights, first_row: int = 0) -> Graph:
+    """audio and features -> output [B, 3, S - first_row, S] in (0, 1), B, G, R."""
     inputs: dict[str, tuple[int | None, ...]] = {"audio": _AUDIO}
     inputs.update(
         (name, (None, *shape))
         for name, shape in zip(feature_names(architecture), architecture.feature_shapes, strict=True)
     )
     writer = _Writer(f"{architecture.name}.decoder", inputs, weights)
-    return writer.builder.build([writer.decoder(architecture, "audio", list(feature_names(architecture)))])
+    output = writer.decoder(architecture, "audio", list(feature_names(architecture)), first_row)
+    return writer.builder.build([output])
 
 
-def generator_graph(architecture: Architecture, weights: FoldedWeights) -> Graph:
+def generator_graph(architecture: Architecture, weights: FoldedWeights, first_row: int = 0) -> Graph:
     """audio and face -> output: face encoder and decoder in one, for frames that are seen once."""
     inputs = {"audio": _AUDIO, "face": _face_shape(architecture)}
     writer = _Writer(f"{architecture.name}.generator", inputs, weights)
     features = writer.face(architecture, "face", named=False)
-    return writer.builder.build([writer.decoder(architecture, "audio", features)])
+    return writer.builder.build([writer.decoder(architecture, "audio", features, first_row)])
 
 
-GRAPHS = {"audio": audio_graph, "face": face_graph, "decoder": decoder_graph, "generator": generator_graph}
-"""The parts by name."""
+PARTS = ("audio", "face", "decoder", "generator")
+
+
+def part_graph(part: str, architecture: Architecture, weights: FoldedWeights, first_row: int = 0) -> Graph:
+    """One of `PARTS`; the first row matters to those that give a face."""
+    if part == "audio":
+        return audio_graph(architecture, weights)
+    if part == "face":
+        return face_graph(architecture, weights)
+    return {"decoder": decoder_graph, "generator": generator_graph}[part](architecture, weights, first_row)
 
 
 def _key(weights_key: str | Callable[[], str], more: str) -> str | Callable[[], str]:
@@ -194,28 +229,31 @@ def network(
     architecture: Architecture,
     weights: FoldedWeights | Callable[[], FoldedWeights],
     weights_key: str | Callable[[], str],
+    first_row: int = 0,
 ) -> Network:
     """One part as a network for any backend.
 
     Args:
-        part: a key of `GRAPHS`.
+        part: one of `PARTS`.
         weights: or what gives them, called if the network has to be compiled.
         weights_key: hash of the checkpoint, or what waits for it.
+        first_row: of the face that is given out; those above are not computed.
     """
     features = dict(zip(feature_names(architecture), architecture.feature_shapes, strict=True))
     shapes: dict[str, tuple[int | None, ...]] = {name: (None, *shape) for name, shape in features.items()}
     shapes |= {"mel": _MEL, "audio": _AUDIO, "face": _face_shape(architecture)}
-    shapes["output"] = (None, 3, architecture.size, architecture.size)
+    shapes["output"] = (None, 3, architecture.size - first_row, architecture.size)
     inputs, outputs = {
         "audio": (["mel"], ["audio"]),
         "face": (["face"], list(features)),
         "decoder": (["audio", *features], ["output"]),
         "generator": (["audio", "face"], ["output"]),
     }[part]
+    rows = f"/{first_row}" if first_row and "output" in outputs else ""
     return Network(
         name=f"{architecture.name}.{part}",
         inputs={name: TensorSpec(shapes[name]) for name in inputs},
         outputs={name: TensorSpec(shapes[name]) for name in outputs},
-        key=_key(weights_key, f"{part}/{GRAPH_VERSION}"),
-        graph=lambda: GRAPHS[part](architecture, weights() if callable(weights) else weights),
+        key=_key(weights_key, f"{part}/{GRAPH_VERSION}{rows}"),
+        graph=lambda: part_graph(part, architecture, weights() if callable(weights) else weights, first_row),
     )

@@ -330,7 +330,7 @@ class Wav2LipHead(Head[Wav2LipAvatar, Windows]):
             tracks=(track,),
         )
         plan = frame_plan(count, None, len(windows), source.fps or DEFAULT_FPS, "loop")
-        engine = Engine(self.weights, self.placement, self.engine.options)
+        engine = Engine(self.weights, self.placement, self.engine.options, finish=Finish(paste="box"))  # whole faces
         heard: list[Windows] = [(Window(window, 0),) for window in windows]
         work = self._face_run(engine, avatar, heard, plan, RunContext())
         try:

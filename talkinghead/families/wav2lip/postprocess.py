@@ -11,14 +11,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from talkinghead.contracts import Frame
+from talkinghead.contracts import FloatArray, Frame
 
 Mask = NDArray[np.float32]
 
 LOWER_TOP = 0.46
 """Where the lower-face mask is at half strength, as a share of the box height: at the nose, above the mouth."""
+MATCH_TOP = 0.375
+"""From here to the middle of the box colours are compared: both faces show the same there, beside what is pasted."""
+MATCH_BLOCKS = 16
+"""Blocks of pixels over the width whose means are compared: single pixels would take softness for low contrast."""
 BLEND_ROWS = 32
 """Rows blended at a time: what they need stays in the cache, and no large memory is asked for."""
+LEAST_FEATHER = 1e-3
+"""A narrower border is a hard edge at half height."""
 MAX_GAIN = 1.25
 """Contrast is changed by this factor at most when colours are matched."""
 MAX_SHIFT = 24.0
@@ -34,8 +40,21 @@ class Finish:
     colour_match: bool = True
 
 
+def first_row_used(finish: Finish, size: int) -> int:
+    """Rows of a generated face above this one are neither pasted nor looked at.
+
+    Args:
+        size: of the face, in pixels.
+    """
+    if finish.paste != "lower":
+        return 0
+    top = LOWER_TOP - finish.feather / 2 if finish.feather >= LEAST_FEATHER else 0.5
+    reach = int(np.floor(top * size - 0.5)) - 1  # a cubic looks one pixel further
+    return max(0, min(reach, int(MATCH_TOP * size)))
+
+
 def to_faces_bgr(output: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """[B, 3, S, S] in (0, 1) to [B, S, S, 3] uint8 BGR. Truncated, not rounded, as published."""
+    """[B, 3, H, S] in (0, 1) to [B, H, S, 3] uint8 BGR. Truncated, not rounded, as published."""
     return np.ascontiguousarray((output * np.float32(255)).astype(np.uint8).transpose(0, 2, 3, 1))
 
 
@@ -51,9 +70,13 @@ def paste_face(
 
     Args:
         frame: RGB uint8.
-        face_bgr, crop_bgr: [S, S, 3] uint8, what the network made and what it saw.
+        face_bgr: [H, S, 3] uint8, what the network made, all of it or its lower rows down to the chin.
+        crop_bgr: [S, S, 3] uint8, what the network saw.
         strength: in [0, 1]; 0 keeps the frame.
     """
+    not_made = len(crop_bgr) - len(face_bgr)
+    if not_made:
+        face_bgr = np.concatenate([crop_bgr[:not_made], face_bgr])
     if finish.colour_match:
         face_bgr = match_colours(face_bgr, crop_bgr)
     if finish.paste == "box" and strength >= 1:
@@ -129,7 +152,7 @@ def lower_face_mask(width: int, height: int, feather: float) -> Mask:
     column = np.arange(width) + 0.5
     from_side = np.minimum(column, width - column) / width  # the same on both sides, to the bit
     y = (np.arange(height, dtype=np.float32) + 0.5) / height
-    if feather < 1e-3:
+    if feather < LEAST_FEATHER:
         mask: Mask = np.repeat((y >= 0.5).astype(np.float32)[:, None], width, axis=1)
     else:
         side = _smooth(from_side / feather)
@@ -149,18 +172,27 @@ def _smooth(value: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
 def match_colours(generated: NDArray[np.uint8], source: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Bring a generated face to the colours of the source.
 
-    The upper half shows the same in both (the network sees it), so its mean and contrast tell what the network changed.
+    The network sees the upper half, so that both show the same there; mean and contrast of its lowest rows tell what
+    the network changed.
 
     Args:
         generated, source: [S, S, 3] uint8.
     Returns:
         [S, S, 3] uint8, a copy; gain and shift are bounded by MAX_GAIN and MAX_SHIFT.
     """
-    half = generated.shape[0] // 2
-    made_mean, made_std = (np.ravel(value) for value in cv2.meanStdDev(generated[:half]))
-    mean, std = (np.ravel(value) for value in cv2.meanStdDev(source[:half]))
+    made_mean, made_std = _mean_and_contrast(generated)
+    mean, std = _mean_and_contrast(source)
     gain = np.clip((std + 1) / (made_std + 1), 1 / MAX_GAIN, MAX_GAIN)
     shift = np.clip(mean - gain * made_mean, -MAX_SHIFT, MAX_SHIFT)
     levels = np.arange(256)[:, None, None]
     table = np.clip(levels * gain + shift + 0.5, 0, 255).astype(np.uint8)  # [256, 1, 3]
     return np.asarray(cv2.LUT(generated, table.transpose(1, 0, 2)), np.uint8)
+
+
+def _mean_and_contrast(face: NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
+    """Mean and standard deviation of the blocks beside what is pasted, per channel, [3] float32 each."""
+    size = face.shape[0]
+    block = size // MATCH_BLOCKS
+    beside = face[int(MATCH_TOP * size) : size // 2].astype(np.float32)
+    blocks = beside.reshape(-1, block, MATCH_BLOCKS, block, 3).mean(axis=(1, 3))
+    return blocks.mean(axis=(0, 1)), blocks.std(axis=(0, 1))

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from talkinghead.families.wav2lip.postprocess import (
+    Finish,
+    first_row_used,
     lower_face_mask,
     match_colours,
     paste_box,
+    paste_face,
     paste_lower_face,
     to_faces_bgr,
 )
@@ -117,3 +121,37 @@ def test_colours_are_matched() -> None:
     assert np.abs(match_colours(darker, source).astype(int) - source).mean() < 1.5
     black = np.zeros_like(source)
     assert match_colours(black, source).max() <= 24
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    width=st.integers(4, 90),
+    height=st.integers(32, 200),
+    feather=st.floats(0, 0.4),
+    colour_match=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_rows_that_are_not_made_are_not_seen(
+    width: int, height: int, feather: float, colour_match: bool, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    finish = Finish("lower", feather, colour_match)
+    first = first_row_used(finish, 96)
+    assert 0 < first <= 36
+    frame = rng.integers(0, 256, (height + 10, width + 10, 3), dtype=np.uint8)
+    face, crop = rng.integers(60, 180, (2, 96, 96, 3), dtype=np.uint8)
+    box = (4, 6, 4 + width, 6 + height)
+    whole = paste_face(frame, face, crop, box, finish)
+    np.testing.assert_array_equal(paste_face(frame, face[first:], crop, box, finish), whole)
+
+
+def test_the_whole_box_needs_the_whole_face() -> None:
+    assert first_row_used(Finish("box", 0.12, colour_match=False), 96) == 0
+
+
+def test_softness_is_not_taken_for_low_contrast() -> None:
+    rng = np.random.default_rng(0)
+    source = cv2.GaussianBlur(rng.integers(0, 256, (96, 96, 3), dtype=np.uint8), (0, 0), 2)
+    source = cv2.normalize(source, None, 40, 220, cv2.NORM_MINMAX)
+    soft = cv2.GaussianBlur(source, (0, 0), 1.5)
+    assert np.abs(match_colours(soft, source).astype(int) - soft).mean() < 4
