@@ -23,6 +23,8 @@ FRINGE_OF_LIP = 0.4
 """at most this share of a lip, but for the corners, where lips are thin."""
 STEEPEST = 4.0
 """How much higher than wide that is where the edge is steep."""
+NARROW, WIDE = 0.12, 0.3
+"""Corners of openings up to the first height keep their crease, that of the second is part of the opening."""
 CORNER_FROM, CORNER_HEIGHT, CORNER_END = 0.75, 0.06, 1.05
 """From here outwards what is too dark is covered on the whole of the lips, and for this many half widths to either side
 of the line between the corners at least; it ends beyond them."""
@@ -98,7 +100,8 @@ def _taken(mouth: MouthGeometry) -> tuple[Values, Values, Values]:
     fringe = FRINGE * a + FRINGE_PIXELS
     parted = np.clip((mouth.lower_inner - mouth.upper_inner) / (0.04 * a), 0, 1)
     parted[[0, -1]] = parted[[1, -2]]
-    corner = np.clip((np.abs(COLUMNS) - CORNER_FROM) / 0.1, 0, 1)
+    wide_open = _wide_open(mouth)
+    corner = wide_open * np.clip((np.abs(COLUMNS) - CORNER_FROM) / 0.1, 0, 1)
 
     def widened(edge: Values, lip: Values) -> Values:
         steep = np.minimum(np.hypot(1, np.gradient(edge, COLUMNS[1] * a - COLUMNS[0] * a)), STEEPEST)
@@ -111,9 +114,13 @@ def _taken(mouth: MouthGeometry) -> tuple[Values, Values, Values]:
     last = mouth.lower_inner + widened(mouth.lower_inner, mouth.lower_outer - mouth.lower_inner)
     # Beyond the corners it is round.
     away = np.clip(np.abs(_WIDE) - 1, 0, None) * a
-    sure = np.pad(parted, BEYOND, mode="edge")
+    sure = np.pad(parted, BEYOND, mode="edge") * np.maximum(wide_open, np.clip((1 - np.abs(_WIDE)) / 0.06, 0, 1))
     cap = sure * np.sqrt(np.clip(fringe**2 - away**2, 0, None)) * (away > 0)
     return np.pad(first, BEYOND) - cap, np.pad(last, BEYOND) + cap, sure
+
+
+def _wide_open(mouth: MouthGeometry) -> float:
+    return float(np.clip((mouth.gap - NARROW) / (WIDE - NARROW), 0, 1))
 
 
 def _looked_through(mouth: MouthGeometry, first: Values, last: Values) -> tuple[Values, Values]:
@@ -121,6 +128,7 @@ def _looked_through(mouth: MouthGeometry, first: Values, last: Values) -> tuple[
     end = np.abs(_WIDE)
     corner = np.clip((end - CORNER_FROM) / 0.1, 0, 1)
     least = CORNER_HEIGHT * mouth.half_width * np.clip((CORNER_END - end) / 0.1, 0, 1) * corner
+    corner *= _wide_open(mouth)
     over, under = (np.pad(curve, BEYOND) for curve in (mouth.upper_outer, mouth.lower_outer))
     top = np.where(end < 1, first + corner * np.minimum(over - first, 0), first)
     bottom = np.where(end < 1, last + corner * np.maximum(under - last, 0), last)

@@ -52,6 +52,9 @@ PALER, LIGHTER = 0.45, 0.25
 """by that share less red than both lips and no darker or, where lips are not red, by that share lighter;"""
 DARKER = 0.6
 """by that share darker than both lips."""
+SLIT_DARKER, SLIT_SIDES = 0.5, 0.35
+"""Lips that landmarks see shut are open over what is by the first share darker than both, and by the second share as
+high to the sides as in the middle: a dark line between shut lips is as high everywhere."""
 LEAST_RED = 8.0
 """CIE Lab; lips of grey pictures are not. Where they are by so much redder than the skin"""
 AS_RED = 0.8
@@ -137,7 +140,7 @@ def _evidence(patch: _Patch, *, shut: bool) -> tuple[Values, float] | None:
     None where inside and lips look alike, or there is too little of the inside.
 
     Args:
-        shut: the contours touch; only teeth prove that lips do not, a dark line between them is natural.
+        shut: the contours touch; only teeth prove that lips do not, and a dark line between them that is a lens.
     """
     lab, rows = patch.lab, patch.rows
     above, below = patch.upper - patch.upper_outer, patch.lower_outer - patch.lower
@@ -158,7 +161,11 @@ def _evidence(patch: _Patch, *, shut: bool) -> tuple[Values, float] | None:
         tooth, dark = _odd(lab, typical)
         close = (rows >= patch.upper - near) & (rows <= patch.lower + near) & middle
         if shut and int((close & tooth).sum()) < LEAST_SEEN:
-            return None
+            dark = lab[..., 0] < (1 - SLIT_DARKER) * float(typical[:, 0].min())
+            within = dark & (rows > patch.upper_outer) & (rows < patch.lower_outer)
+            if not _is_lens(within.sum(axis=0)):
+                return None
+            close = within & middle
         inside = close & (tooth | dark)
     colours = lab[inside]
     if len(colours) < LEAST_SEEN:
@@ -194,6 +201,13 @@ def _odd(lab: FloatArray, lips: Values) -> tuple[NDArray[np.bool_], NDArray[np.b
     else:
         tooth = lab[..., 0] > (1 + LIGHTER) * light
     return tooth, lab[..., 0] < (1 - DARKER) * dark
+
+
+def _is_lens(heights: NDArray[np.intp]) -> bool:
+    """Whether rows in each column are there in the middle and hardly to the sides."""
+    away = np.abs(_ACROSS)
+    in_middle, beside = heights[away < 0.35].mean(), heights[(away > 0.55) & (away < 0.85)].mean()
+    return bool(in_middle > 0.5 and beside <= SLIT_SIDES * in_middle)
 
 
 def _distance(lab: FloatArray, colour: Values) -> Values:

@@ -71,6 +71,33 @@ def test_teeth_between_lips_that_landmarks_see_shut_open_them(gap: float) -> Non
     assert teeth.mean() < 0.02
 
 
+def slit(reach: float) -> tuple[Frame, FaceGeometry]:
+    """A dark slit, as high as in its middle up to this share of the half width, which landmarks do not see."""
+    frame, face = open_face(gap=0.0, grin=0.0, teeth=False, eye_distance=110)
+    mouth = face.mouth
+    gy, gx = np.mgrid[: frame.shape[0], : frame.shape[1]].astype(np.float32)
+    x, y = to_mouth(face, gx, gy)
+    u = np.abs(x) / np.float32(mouth.half_width)
+    half = 0.05 * mouth.half_width * np.clip((reach + 0.1 - u) / 0.1, 0, 1)
+    frame = frame.copy()
+    frame[np.abs(y + 0.05 * mouth.half_width) < half] = (18, 6, 6)
+    return frame, face
+
+
+def test_a_dark_slit_that_landmarks_see_shut_is_open() -> None:
+    frame, face = slit(0.4)
+    found = edges_seen(frame, face.mouth)
+    assert found.is_open
+    assert 0.09 < found.gap < 0.18
+    dark = (frame == (18, 6, 6)).all(axis=-1)
+    assert (without_inside(frame, found)[dark].max(axis=-1) < 60).mean() < 0.05
+
+
+def test_a_dark_line_from_corner_to_corner_is_none() -> None:
+    frame, face = slit(0.9)
+    assert edges_seen(frame, face.mouth) is face.mouth
+
+
 @pytest.mark.parametrize("lips", [(190, 95, 95), (150, 110, 95), (120, 120, 120)])
 def test_shut_lips_stay_shut(lips: tuple[int, int, int]) -> None:
     """The dark line between them is no opening."""
