@@ -388,8 +388,17 @@ def _paint_mouth(
     alpha = opening_alpha(mouth.upper, mouth.lower, mouth.y, palette.softness) * (np.abs(mouth.u) < 1)
     apart = openness(face.geometry.mouth)
     if apart:
-        line = seam_shadow(palette.seam, shape.half_width, palette.softness, mouth.u, mouth.y, mouth.upper, mouth.lower)
-        shaded = moved[mouth.box] * (1 - np.float32(apart) * line)[..., None]
+        line = seam_shadow(
+            palette.seam,
+            shape.half_width,
+            palette.softness,
+            palette.warmth,
+            mouth.u,
+            mouth.y,
+            mouth.upper,
+            mouth.lower,
+        )
+        shaded = moved[mouth.box] * (1 - np.float32(apart) * line)
         moved[mouth.box] = np.rint(shaded).astype(np.uint8)
     rows, columns = np.flatnonzero(alpha.any(axis=1)), np.flatnonzero(alpha.any(axis=0))
     if not len(rows):

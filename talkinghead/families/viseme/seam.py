@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from talkinghead.contracts import Frame
+from talkinghead.contracts import FloatArray, Frame
 from talkinghead.families.viseme.geometry import COLUMNS, LUMA, MouthGeometry, Region, Values
 
 DARK, DARK_DRAWN = 0.34, 0.3
@@ -24,6 +24,8 @@ REACH = 0.16
 ASTRAY = 0.06
 """How far from the contour the line may run, half widths."""
 SAMPLES = 33
+WARM: FloatArray = np.array([0.82, 1.05, 1.08], np.float32)
+"""What of the line's darkness each colour takes on, where shade has colour: light comes there through flesh."""
 
 
 @dataclass(frozen=True)
@@ -91,17 +93,22 @@ def _lower_lip(frame: Frame, mouth: MouthGeometry) -> Values:
 
 
 def seam_shadow(
-    seam: Seam, half_width: float, softness: float, u: Values, y: Values, upper: Values, lower: Values
+    seam: Seam, half_width: float, softness: float, warmth: float, u: Values, y: Values, upper: Values, lower: Values
 ) -> Values:
-    """Darkness [0, 1] of the line between lips that the source shows apart.
+    """Darkness [h, w, 3] in [0, 1] of the line between lips that the source shows apart.
 
     Args:
         softness: width in pixels over which edges in the picture spread.
+        warmth: [0, 1], whether shade has colour.
         u, y: places in the target: between the corners, and pixels below the line between them.
         upper, lower: the lips' edges there.
     """
-    width = max(seam.width * half_width, 0.7 * softness)
+    natural = seam.width * half_width
+    width = max(natural, 0.7 * softness)
+    # Blur makes a line wider and as much lighter.
+    dark = seam.dark * natural / width
     closed = np.clip(1 - (lower - upper) / (3 * width), 0, 1)
     fade = np.clip((1 - np.abs(u)) / 0.15, 0, 1)
-    line: Values = seam.dark * np.exp(-(((y - (upper + lower) / 2) / np.float32(width)) ** 2)) * closed * fade
-    return line
+    line = dark * np.exp(-(((y - (upper + lower) / 2) / np.float32(width)) ** 2)) * closed * fade
+    coloured: Values = line[..., None] * (1 + (WARM - 1) * np.float32(warmth))
+    return coloured

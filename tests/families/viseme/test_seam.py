@@ -10,7 +10,7 @@ import pytest
 from talkinghead.families.viseme.compose import Face, Pose, animate, to_mouth
 from talkinghead.families.viseme.geometry import COLUMNS, FaceGeometry
 from talkinghead.families.viseme.mouth_interior import read_palette
-from talkinghead.families.viseme.seam import DARK, Seam, likely_seam, read_seam
+from talkinghead.families.viseme.seam import DARK, Seam, likely_seam, read_seam, seam_shadow
 from tests.families.viseme.faces import Drawing, draw_face
 from tests.families.viseme.test_inner_mouth import true_geometry
 
@@ -71,8 +71,27 @@ def test_lips_that_are_shut_get_the_line() -> None:
 
     def light(seam: Seam) -> np.ndarray:
         shut = animate(frame, Face(face, replace(palette, seam=seam)), Pose())
-        return shut[centre[1] - 12 : centre[1] + 13, centre[0], 0].astype(float)
+        return (shut @ [0.299, 0.587, 0.114])[centre[1] - 12 : centre[1] + 13, centre[0]]
 
     faint, strong = light(Seam(0.1, 0.05)), light(Seam(0.4, 0.05))
     assert 150 - faint.min() == pytest.approx(15, abs=4)
     assert 150 - strong.min() == pytest.approx(60, abs=8)
+
+
+def line_of(softness: float = 1.0, warmth: float = 1.0) -> np.ndarray:
+    """[21, 3] across the middle of a line of a mouth of 30 pixels."""
+    y = np.linspace(-10, 10, 21, dtype=np.float32)[:, None]
+    nothing = np.zeros_like(y)
+    return seam_shadow(Seam(0.4, 0.03), 30.0, softness, warmth, nothing, y, nothing, nothing)[:, 0]
+
+
+def test_blur_makes_the_line_wider_and_as_much_paler() -> None:
+    sharp, blurred = line_of(1.0), line_of(4.0)
+    assert blurred.max() < 0.5 * sharp.max()
+    np.testing.assert_allclose(blurred.sum(axis=0), sharp.sum(axis=0), rtol=0.05)
+
+
+def test_the_line_is_warm_but_in_grey_pictures() -> None:
+    red, green, blue = line_of(warmth=1.0).max(axis=0)
+    assert red < 0.9 * green <= 0.9 * blue
+    assert np.ptp(line_of(warmth=0.0), axis=1).max() == 0
