@@ -52,9 +52,13 @@ PALER, LIGHTER = 0.45, 0.25
 """by that share less red than both lips and no darker or, where lips are not red, by that share lighter;"""
 DARKER = 0.6
 """by that share darker than both lips."""
-SLIT_DARKER, SLIT_SIDES = 0.5, 0.35
-"""Lips that landmarks see shut are open over what is by the first share darker than both, and by the second share as
-high to the sides as in the middle: a dark line between shut lips is as high everywhere."""
+SLIT_DARKER, SLIT_SIDES = 0.5, 0.4
+"""Lips that landmarks see shut are open over what is by the first share darker than both, or as pale as teeth in the
+shade, where to the sides it is at most by the second share as high as in the middle: a line between shut lips is as
+high everywhere."""
+SHADED_PALER, SHADED_NEAR = 0.33, 0.15
+"""Such teeth are by that share less red than lips that are redder than the skin, not lighter, and so near to where
+lips should meet, half widths."""
 LEAST_RED = 8.0
 """CIE Lab; lips of grey pictures are not. Where they are by so much redder than the skin"""
 AS_RED = 0.8
@@ -140,7 +144,7 @@ def _evidence(patch: _Patch, *, shut: bool) -> tuple[Values, float] | None:
     None where inside and lips look alike, or there is too little of the inside.
 
     Args:
-        shut: the contours touch; only teeth prove that lips do not, and a dark line between them that is a lens.
+        shut: the contours touch; only teeth prove that lips do not, and what is dark or pale like a lens between them.
     """
     lab, rows = patch.lab, patch.rows
     above, below = patch.upper - patch.upper_outer, patch.lower_outer - patch.lower
@@ -154,19 +158,7 @@ def _evidence(patch: _Patch, *, shut: bool) -> tuple[Values, float] | None:
         _lip_colour(lab, (rows - patch.lower), below, gap, skin),
     )
     typical = np.stack([np.median(lip[middle], axis=0) for lip in lips])
-    if float(gap.max()) > SLIT * HALF_WIDTH:
-        inside = (rows >= patch.upper + 0.15 * gap) & (rows <= patch.lower - 0.15 * gap) & middle
-    else:
-        near = 0.1 * HALF_WIDTH
-        tooth, dark = _odd(lab, typical)
-        close = (rows >= patch.upper - near) & (rows <= patch.lower + near) & middle
-        if shut and int((close & tooth).sum()) < LEAST_SEEN:
-            dark = lab[..., 0] < (1 - SLIT_DARKER) * float(typical[:, 0].min())
-            within = dark & (rows > patch.upper_outer) & (rows < patch.lower_outer)
-            if not _is_lens(within.sum(axis=0)):
-                return None
-            close = within & middle
-        inside = close & (tooth | dark)
+    inside = _inside(patch, typical, skin, shut=shut) & middle
     colours = lab[inside]
     if len(colours) < LEAST_SEEN:
         return None
@@ -193,6 +185,33 @@ def _evidence(patch: _Patch, *, shut: bool) -> tuple[Values, float] | None:
     return np.stack([*edges, *rims]).astype(np.float32), redness
 
 
+def _inside(patch: _Patch, lips: Values, skin: float, *, shut: bool) -> NDArray[np.bool_]:
+    """[rows, 21] pixels that tell what an opening looks like.
+
+    Args:
+        lips: [2, 3] colour of the upper and of the lower lip. skin: how red it is.
+    """
+    lab, rows, gap = patch.lab, patch.rows, patch.lower - patch.upper
+    if float(gap.max()) > SLIT * HALF_WIDTH:
+        return (rows >= patch.upper + 0.15 * gap) & (rows <= patch.lower - 0.15 * gap)
+    near = 0.1 * HALF_WIDTH
+    tooth, dark = _odd(lab, lips)
+    close = (rows >= patch.upper - near) & (rows <= patch.lower + near)
+    if not shut or int((close & tooth & (np.abs(_ACROSS) < 0.75)).sum()) >= LEAST_SEEN:
+        return close & (tooth | dark)
+    red, light = float(lips[:, 1].min()), float(lips[:, 0].min())
+    darker = lab[..., 0] < (1 - SLIT_DARKER) * light
+    near = SHADED_NEAR * HALF_WIDTH
+    shaded = (lab[..., 1] < (1 - SHADED_PALER) * red) & (lab[..., 0] < lips[:, 0].max()) & ~darker
+    shaded &= (red - skin > LEAST_RED) & (rows >= patch.upper - near) & (rows <= patch.lower + near)
+    inside: NDArray[np.bool_] = np.zeros_like(close)
+    for seen in (darker, shaded):
+        part = seen & (rows > patch.upper_outer) & (rows < patch.lower_outer)
+        if _is_lens(part.sum(axis=0)):
+            inside |= part
+    return inside
+
+
 def _odd(lab: FloatArray, lips: Values) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """[rows, 21] what is surely no lip: tooth, and the dark."""
     red, light, dark = float(lips[:, 1].min()), float(lips[:, 0].max()), float(lips[:, 0].min())
@@ -206,7 +225,7 @@ def _odd(lab: FloatArray, lips: Values) -> tuple[NDArray[np.bool_], NDArray[np.b
 def _is_lens(heights: NDArray[np.intp]) -> bool:
     """Whether rows in each column are there in the middle and hardly to the sides."""
     away = np.abs(_ACROSS)
-    in_middle, beside = heights[away < 0.35].mean(), heights[(away > 0.55) & (away < 0.85)].mean()
+    in_middle, beside = heights[away < 0.35].mean(), heights[(away > 0.55) & (away < 0.75)].mean()
     return bool(in_middle > 0.5 and beside <= SLIT_SIDES * in_middle)
 
 

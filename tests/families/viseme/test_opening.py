@@ -71,8 +71,15 @@ def test_teeth_between_lips_that_landmarks_see_shut_open_them(gap: float) -> Non
     assert teeth.mean() < 0.02
 
 
-def slit(reach: float) -> tuple[Frame, FaceGeometry]:
-    """A dark slit, as high as in its middle up to this share of the half width, which landmarks do not see."""
+DARK = (18, 6, 6)
+
+
+def slit(reach: float, colour: tuple[int, int, int] = DARK, below: float = -0.05) -> tuple[Frame, FaceGeometry]:
+    """A slit, as high as in its middle up to this share of the half width, which landmarks do not see.
+
+    Args:
+        below: its middle below the line where lips should meet, half widths.
+    """
     frame, face = open_face(gap=0.0, grin=0.0, teeth=False, eye_distance=110)
     mouth = face.mouth
     gy, gx = np.mgrid[: frame.shape[0], : frame.shape[1]].astype(np.float32)
@@ -80,17 +87,25 @@ def slit(reach: float) -> tuple[Frame, FaceGeometry]:
     u = np.abs(x) / np.float32(mouth.half_width)
     half = 0.05 * mouth.half_width * np.clip((reach + 0.1 - u) / 0.1, 0, 1)
     frame = frame.copy()
-    frame[np.abs(y + 0.05 * mouth.half_width) < half] = (18, 6, 6)
+    frame[np.abs(y - below * mouth.half_width) < half] = colour
     return frame, face
 
 
-def test_a_dark_slit_that_landmarks_see_shut_is_open() -> None:
-    frame, face = slit(0.4)
+@pytest.mark.parametrize("colour", [DARK, (120, 108, 102)])
+def test_a_slit_of_the_dark_or_of_teeth_in_the_shade_that_landmarks_see_shut_is_open(
+    colour: tuple[int, int, int],
+) -> None:
+    frame, face = slit(0.4, colour)
     found = edges_seen(frame, face.mouth)
     assert found.is_open
     assert 0.09 < found.gap < 0.18
-    dark = (frame == (18, 6, 6)).all(axis=-1)
-    assert (without_inside(frame, found)[dark].max(axis=-1) < 60).mean() < 0.05
+    shut = without_inside(frame, found)[(frame == colour).all(axis=-1)]
+    assert (np.abs(shut.astype(int) - colour).max(axis=-1) < 40).mean() < 0.05
+
+
+def test_gloss_on_a_lip_is_no_opening() -> None:
+    frame, face = slit(0.4, (233, 182, 182), below=0.08)
+    assert edges_seen(frame, face.mouth) is face.mouth
 
 
 def test_a_dark_line_from_corner_to_corner_is_none() -> None:
