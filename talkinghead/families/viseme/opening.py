@@ -57,8 +57,8 @@ SLIT_DARKER, SLIT_SIDES = 0.5, 0.4
 shade, where to the sides it is at most by the second share as high as in the middle: a line between shut lips is as
 high everywhere."""
 SHADED_PALER, SHADED_NEAR = 0.33, 0.15
-"""Such teeth are by that share less red than lips that are redder than the skin, not lighter, and so near to where
-lips should meet, half widths."""
+"""Such teeth are by that share less red than lips that are redder than the skin, as light as these, and so near to
+where lips should meet, half widths."""
 LEAST_RED = 8.0
 """CIE Lab; lips of grey pictures are not. Where they are by so much redder than the skin"""
 AS_RED = 0.8
@@ -199,11 +199,16 @@ def _inside(patch: _Patch, lips: Values, skin: float, *, shut: bool) -> NDArray[
     close = (rows >= patch.upper - near) & (rows <= patch.lower + near)
     if not shut or int((close & tooth & (np.abs(_ACROSS) < 0.75)).sum()) >= LEAST_SEEN:
         return close & (tooth | dark)
-    red, light = float(lips[:, 1].min()), float(lips[:, 0].min())
-    darker = lab[..., 0] < (1 - SLIT_DARKER) * light
+    light, red = lab[..., 0], float(lips[:, 1].min())
+    darkest, lightest = float(lips[:, 0].min()), float(lips[:, 0].max())
+    darker = light < (1 - SLIT_DARKER) * darkest
     near = SHADED_NEAR * HALF_WIDTH
-    shaded = (lab[..., 1] < (1 - SHADED_PALER) * red) & (lab[..., 0] < lips[:, 0].max()) & ~darker
+    # What is darker than the lips is the line between them, what is lighter their gloss.
+    shaded = (lab[..., 1] < (1 - SHADED_PALER) * red) & (light > 0.9 * darkest) & (light < lightest)
     shaded &= (red - skin > LEAST_RED) & (rows >= patch.upper - near) & (rows <= patch.lower + near)
+    # Two rows at least: between the line and gloss lies one that is as light.
+    pairs = shaded[1:] & shaded[:-1]
+    shaded = np.pad(pairs, ((0, 1), (0, 0))) | np.pad(pairs, ((1, 0), (0, 0)))
     inside: NDArray[np.bool_] = np.zeros_like(close)
     for seen in (darker, shaded):
         part = seen & (rows > patch.upper_outer) & (rows < patch.lower_outer)

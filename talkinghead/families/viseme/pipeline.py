@@ -44,7 +44,7 @@ from talkinghead.families.viseme.inner_mouth import without_inside
 from talkinghead.families.viseme.manifest import MANIFEST
 from talkinghead.files import cache_key
 
-CACHE_KIND = "viseme-geometry/7"
+CACHE_KIND = "viseme-geometry/8"
 """Part of the cache key: raised when the analysis changes."""
 DOUBTFUL = 0.35
 """Mean confidence in the mouth below which the report warns."""
