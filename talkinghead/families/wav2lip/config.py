@@ -33,7 +33,8 @@ class Wav2LipConfig(EnhanceConfig):
     feather: Annotated[float, Between(0, 0.4)] = 0.12
     """Width of the soft border of the paste as a share of the box."""
     colour_match: bool = True
-    """Bring the generated face to the colours of the frame, judged by the upper half that both show."""
+    """Bring the generated face to the colours of the frame, judged by what both show
+    beside the mouth, above it."""
     silence_gate: bool = True
     """Return to the mouth of the source where the sound is silent for longer than a pause between words. How loud
     speech is, its loudest parts tell, so the whole sound is heard first; frames can leave while somebody still speaks

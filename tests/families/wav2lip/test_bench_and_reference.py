@@ -36,7 +36,7 @@ def test_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(bench, "matmul_ceiling", lambda *_: 1e12)
     settings = BenchSettings(seconds=1, width=64, height=64, fps=Fraction(25))
     (table,) = bench.tables(settings, tmp_path, lambda _: None)
-    assert [row[2] for row in table.rows] == ["whole", "features kept"]
+    assert [row[2] for row in table.rows] == ["whole", "pasted rows", "pasted rows, features kept"]
     assert all(len(row) == len(table.columns) for row in table.rows)
     assert float(table.rows[0][6]) > 0
     cases = bench.cases(settings, tmp_path)
