@@ -16,7 +16,15 @@ from talkinghead.families.viseme.eyelids import Eye, read_lid
 from talkinghead.families.viseme.fine import FinePicture
 from talkinghead.families.viseme.geometry import NUM_COLUMNS, EyeGeometry
 from talkinghead.families.viseme.idle import HeadPose, IdleMotion, idle_motion
-from talkinghead.families.viseme.mouth_interior import OwnTeeth, Palette, find_own_teeth, read_palette, read_teeth
+from talkinghead.families.viseme.mouth_interior import (
+    OwnTeeth,
+    Palette,
+    find_own_teeth,
+    lifted,
+    read_dark,
+    read_palette,
+    read_teeth,
+)
 from talkinghead.families.viseme.seam import Seam, likely_seam, read_seam
 from talkinghead.families.viseme.teeth import read_strip
 from talkinghead.families.viseme.warp import MouthPose
@@ -68,6 +76,8 @@ def appearance(
 
     seen = [read_teeth(frame, path.at(index)) for frame, index in zip(frames, indices, strict=True)]
     own = [teeth for teeth in seen if teeth is not None]
+    darks = [read_dark(frame, path.at(index)) for frame, index in zip(frames, indices, strict=True)]
+    dark = [each for each in darks if each is not None]
     shut = [read_seam(frame, path.at(index).mouth) for frame, index in zip(frames, indices, strict=True)]
     seams = [seam for seam in shut if seam is not None]
     flatness = float(median("flatness"))
@@ -79,7 +89,7 @@ def appearance(
     palette = Palette(
         teeth=np.asarray(np.median(own, axis=0), np.float32) if own else median("teeth"),
         lips=median("lips"),
-        cavity=median("cavity"),
+        cavity=lifted(median("cavity"), median("lips"), float(np.percentile(dark, 25))) if dark else median("cavity"),
         tongue=median("tongue"),
         softness=float(median("softness")),
         grain=float(median("grain")),

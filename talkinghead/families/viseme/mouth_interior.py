@@ -39,6 +39,14 @@ FLAT_GRAIN = 0.45
 """Standard deviation of a picture's noise below which it begins to be a drawing; photographs have 1 and more."""
 LEAST_TEETH = 0.3
 """Share of the middle of an opening that must look like teeth for their colour to be believed."""
+DEEP, DARK_PERCENTILE = 0.3, 5
+"""Openings at least that high, half widths, tell how dark it is inside: this percentile of the light in the middle,"""
+SURELY_DARK = 0.7
+"""where it is below this share of that of the lips: else teeth or tongue fill the opening."""
+FROM_DARK = 0.75
+"""The darkest of a drawn inside over the light of the cavity's colour."""
+FADED = 0.5
+"""How far the drawn inside is lifted towards the light of that in the source: a narrow opening's dark is blurred."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,14 +75,7 @@ def read_palette(frame: Frame, face: FaceGeometry) -> Palette:
     """Take the colours from lips, skin and the brightest parts of the face."""
     import cv2
 
-    mouth, d = face.mouth, face.eye_distance
-    a = mouth.half_width
-    u = np.linspace(-0.6, 0.6, 25)
-    inner = np.interp(u, COLUMNS, mouth.lower_inner)
-    outer = np.interp(u, COLUMNS, mouth.lower_outer)
-    rows = inner + (outer - inner) * np.linspace(0.3, 0.75, 7)[:, None]
-    lips = np.median(_pick(frame, face, np.broadcast_to(u * a, rows.shape), rows), axis=0)
-
+    d, lips = face.eye_distance, _lip_colour(frame, face)
     cheeks = [_pick(frame, face, *_disc(side * 0.72 * d, -0.38 * d, 0.15 * d)) for side in (-1, 1)]
     skin_samples = np.concatenate([*cheeks, _pick(frame, face, *_disc(0.0, 0.50 * d, 0.10 * d))])
     lightness = skin_samples @ _LUMA
@@ -99,6 +100,17 @@ def read_palette(frame: Frame, face: FaceGeometry) -> Palette:
 
     flatness = float(np.clip((FLAT_GRAIN - grain) / (0.7 * FLAT_GRAIN), 0, 1))
     return Palette(stored(teeth), stored(lips), stored(cavity), stored(tongue), softness, grain, colourful, flatness)
+
+
+def _lip_colour(frame: Frame, face: FaceGeometry) -> Values:
+    """[3] of the lower lip."""
+    mouth = face.mouth
+    u = np.linspace(-0.6, 0.6, 25)
+    inner = np.interp(u, COLUMNS, mouth.lower_inner)
+    outer = np.interp(u, COLUMNS, mouth.lower_outer)
+    rows = inner + (outer - inner) * np.linspace(0.3, 0.75, 7)[:, None]
+    colour: Values = np.median(_pick(frame, face, np.broadcast_to(u * mouth.half_width, rows.shape), rows), axis=0)
+    return colour
 
 
 def _muted(colour: Values, colourful: float) -> Values:
@@ -181,6 +193,24 @@ def read_teeth(frame: Frame, face: FaceGeometry) -> FloatArray | None:
     luma = seen @ _LUMA
     lit = seen[(luma >= np.percentile(luma, 60)) & (luma <= np.percentile(luma, 95))]
     return np.asarray(np.median(lit, axis=0), np.float32)
+
+
+def read_dark(frame: Frame, face: FaceGeometry) -> float | None:
+    """Light [0, 255] of the darkest behind open lips; None where none is seen."""
+    if face.mouth.gap < DEEP:
+        return None
+    colours, _ = _between_lips(frame, face)
+    middle = slice(NUM_COLUMNS // 5, NUM_COLUMNS - NUM_COLUMNS // 5)
+    dark = float(np.percentile(colours[:, middle] @ _LUMA, DARK_PERCENTILE))
+    return dark if dark < SURELY_DARK * float(_lip_colour(frame, face) @ _LUMA) else None
+
+
+def lifted(cavity: FloatArray, lips: FloatArray, dark: float) -> FloatArray:
+    """The colour of the cavity where a source shows this light as its darkest: in a faded picture it is no darker."""
+    veil = FADED * max(0.0, dark / FROM_DARK - float(cavity @ _LUMA))
+    # Half of it is light of the lips, half haze.
+    tint = 0.5 + 0.5 * lips / max(float(lips @ _LUMA), 1.0)
+    return np.asarray(cavity + veil * tint, np.float32)
 
 
 def _between_lips(frame: Frame, face: FaceGeometry) -> tuple[Values, NDArray[np.bool_]]:

@@ -14,7 +14,7 @@ from talkinghead.families.viseme.animator import telling_frames
 from talkinghead.families.viseme.compose import Face, Pose, animate, to_mouth
 from talkinghead.families.viseme.geometry import COLUMNS, FaceGeometry, MouthGeometry, Values
 from talkinghead.families.viseme.inner_mouth import without_inside
-from talkinghead.families.viseme.mouth_interior import read_palette, read_teeth
+from talkinghead.families.viseme.mouth_interior import lifted, read_dark, read_palette, read_teeth
 from talkinghead.families.viseme.opening import edges_seen
 from talkinghead.families.viseme.warp import MouthPose
 from tests.families.viseme.conftest import Prepared
@@ -111,6 +111,26 @@ def test_colour_of_teeth_is_the_persons() -> None:
     for hidden in (Drawing(gap=0.25), Drawing()):
         drawn_face = draw_face(hidden)
         assert read_teeth(drawn_face.frame, true_geometry(drawn_face)) is None
+
+
+def test_a_faded_source_has_a_faded_inside() -> None:
+    clear = draw_face(Drawing(gap=0.25))
+    face = true_geometry(clear)
+    cavity, lips = read_palette(clear.frame, face).cavity, read_palette(clear.frame, face).lips
+    dark = read_dark(clear.frame, face)
+    assert dark is not None
+    np.testing.assert_allclose(lifted(cavity, lips, dark), cavity, atol=6)
+    faded = (70 + 0.5 * clear.frame).astype(np.uint8)
+    veiled = read_dark(faded, face)
+    assert veiled is not None
+    assert veiled > dark + 40
+    assert lifted(cavity, lips, veiled).mean() > cavity.mean() + 20
+    toothy = draw_face(Drawing(gap=0.25, teeth=True))
+    shut = draw_face(Drawing())
+    assert read_dark(shut.frame, true_geometry(shut)) is None
+    teeth = toothy.frame.copy()
+    teeth[inside(teeth, face, 1.2)] = TEETH
+    assert read_dark(teeth, face) is None
 
 
 def test_flat_drawings_have_flat_teeth() -> None:
