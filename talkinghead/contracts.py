@@ -315,6 +315,11 @@ class MouthMotion:
     def __len__(self) -> int:
         return len(self.jaw)
 
+    def part(self, first: int, last: int) -> MouthMotion:
+        """Frames `first` to `last` - 1."""
+        names = ("jaw", "lips", "width", "tuck", "tongue", "speaking")
+        return MouthMotion(self.fps, *(getattr(self, name)[first:last] for name in names))
+
 
 @dataclass(frozen=True)
 class StageTime:

@@ -1,17 +1,21 @@
-"""Phones of a sound, recognised while something else is done, such as preparing the face that is going to say it.
+"""Phones of a sound, recognised while something else is done: preparing the face that is going to say it, and drawing
+what it says first.
 
 with PhonesAhead(speech.clip) as ahead:
     avatar = head.prepare(...)
+    phones, until_s = ahead.known()
     found = recognised(speech.clip, ahead)
 """
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Sequence
 
 from talkinghead.audio.phones import PhoneResult, recognise_phones
-from talkinghead.contracts import SPEECH_RATE_HZ, AudioClip
+from talkinghead.contracts import AudioClip, Phone
 from talkinghead.errors import Cancelled
 
 _POLL_S = 0.1
@@ -26,9 +30,13 @@ class PhonesAhead:
         Args:
             clip: as for `recognise_phones`.
         """
-        self._samples = clip.samples
+        self._samples = weakref.ref(clip.samples)
+        self._end_s = float(clip.duration_s)
         self._clip: AudioClip | None = clip
-        self._done_s = 0.0
+        self.done_s = 0.0
+        """Seconds of the sound that have been listened to."""
+        self._known: tuple[Sequence[Phone], float] = ((), 0.0)
+        self._news = threading.Condition()
         self._stopped = threading.Event()
         self._found: PhoneResult | None = None
         self._error: BaseException | None = None
@@ -44,7 +52,27 @@ class PhonesAhead:
 
     def is_of(self, clip: AudioClip) -> bool:
         """Whether it is this sound that is listened to."""
-        return clip.samples is self._samples
+        return clip.samples is self._samples()
+
+    def known(self, after_s: float, check: Callable[[], None] = lambda: None) -> tuple[Sequence[Phone], float]:
+        """The phones so far, and the second until which they are known; waits until that is later than `after_s`, or
+        the end.
+
+        Args:
+            check: called now and then while it waits; what it raises ends the waiting.
+        Returns:
+            Phones without holes, of which only the last one may still grow, if it is a silence.
+        Raises:
+            What `recognise_phones` raises.
+        """
+        while self._thread.is_alive() and self._known[1] <= after_s:
+            check()
+            with self._news:
+                self._news.wait(_POLL_S)
+        if self._thread.is_alive():
+            return self._known
+        found = self.result()
+        return found.phones, math.inf
 
     def result(self, progress: Callable[[float, float], None] | None = None) -> PhoneResult:
         """What was found; waits for it.
@@ -54,10 +82,9 @@ class PhonesAhead:
         Raises:
             What `recognise_phones` raises.
         """
-        end_s = len(self._samples) / SPEECH_RATE_HZ
         while self._thread.is_alive():
             if progress is not None:
-                progress(self._done_s, end_s)
+                progress(self.done_s, self._end_s)
             self._thread.join(_POLL_S)
         if self._error is not None:
             raise self._error
@@ -68,14 +95,19 @@ class PhonesAhead:
         clip, self._clip = self._clip, None
         assert clip is not None
         try:
-            self._found = recognise_phones(clip, progress=self._note)
+            self._found = recognise_phones(clip, progress=self._note, known=self._tell)
         except BaseException as error:  # noqa: BLE001 (raised again in the thread that asks for the result)
             self._error = error
+
+    def _tell(self, phones: Sequence[Phone], until_s: float) -> None:
+        self._known = tuple(phones), until_s
+        with self._news:
+            self._news.notify_all()
 
     def _note(self, done_s: float, _end_s: float) -> None:
         if self._stopped.is_set():
             raise Cancelled()
-        self._done_s = done_s
+        self.done_s = done_s
 
 
 def recognised(

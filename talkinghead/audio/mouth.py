@@ -15,6 +15,7 @@ however short the phone and wherever the frames fall.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -41,6 +42,8 @@ SAMPLES_PER_FRAME = 4
 HOP_S = 0.01
 LOCAL_LEVEL_S = 8.0
 """Half width of the stretch of sound against which loudness is judged."""
+LONG_PAUSE_S, LONG_PAUSE_EDGE_S = 0.2, 0.15
+"""From which on a pause is one in which a face stops speaking, and how slowly it does."""
 LOUD_DB = -3.0
 """Level, relative to that of loud speech, that opens the mouth as far as the tables say."""
 
@@ -79,6 +82,13 @@ class MouthConfig:
     """Share of the jaw's drop that lips take back where they are sealed: it is hard to shut a mouth over a low jaw."""
     loudness: float = 0.6
     """How much opening follows loudness: 0 not at all, 1 fully."""
+
+    @property
+    def reach_s(self) -> float:
+        """How far from a moment the phones lie that move the mouth at it, at most."""
+        pull = 4.0 * self.rounding_reach * max(self.attack_s, self.release_s)
+        contact = max(self.close_s, self.open_s, self.rest_s, self.wake_s, LONG_PAUSE_EDGE_S) + self.seal_s
+        return max(pull, contact) + 3 * 1.5 * self.inertia_s + abs(self.lead_s) + 0.05
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.openness <= 2.0:
@@ -147,21 +157,61 @@ def mouth_motion(
     Source: Cohen and Massaro 1993, "Modeling coarticulation in synthetic visual speech", equations 1 to 5 (dominance
     functions), with separate contacts and with targets scaled by loudness.
     """
-    config = config or MouthConfig()
-    gains = _loudness_gains(phones, clip, config)
-    segments = []
-    depths = _pause_depths(phones, config)
-    for phone, gain, depth in zip(phones, gains, depths, strict=True):
-        segments += _segments(phone, gain, depth)
-    closures = [_closure(phone, config) for phone in phones if phone.label in BILABIAL]
-    pauses = _pauses(phones, config)
-    tucks = [_part_of(phone, 0.15, 0.8, 0.08, 0.09) for phone in phones if phone.label in LABIODENTAL]
-    tongues = [
-        (_part_of(phone, 0.1, 0.8, 0.05, 0.05), TARGETS[phone.label].tongue)
-        for phone in phones
-        if phone.label in TARGETS and TARGETS[phone.label].tongue > 0
-    ]
-    return _motion(segments, closures, pauses, tucks, tongues, fps, num_frames, config)
+    return MotionInParts(clip, fps, num_frames, config).frames(phones, 0, num_frames)
+
+
+class MotionInParts:
+    """`mouth_motion` of a sound of which phones become known bit by bit; parts put together are the whole.
+
+    Args: as for `mouth_motion`.
+    """
+
+    def __init__(self, clip: AudioClip, fps: Fraction, num_frames: int, config: MouthConfig | None = None) -> None:
+        self._fps, self._num_frames = fps, num_frames
+        self._config = config or MouthConfig()
+        self._loudness = _Loudness(clip)
+
+    def num_settled(self, phones: Sequence[Phone], known_s: float) -> int:
+        """How many frames, from the first, will not change with what comes after.
+
+        Args:
+            phones: those known so far; the last one may still grow if it is a silence.
+            known_s: where they end; infinite where nothing follows.
+        """
+        config = self._config
+        if math.isinf(known_s):
+            return self._num_frames
+        if phones and phones[-1].label == SILENCE:
+            last = phones[-1]
+            telling_s = max(LONG_PAUSE_S, config.pause_s, 2 * config.rest_s, 2 * config.wake_s)
+            if last.end_s - last.start_s < telling_s:
+                known_s = last.start_s
+        return min(max(math.floor((known_s - config.reach_s) * self._fps), 0), self._num_frames)
+
+    def frames(self, phones: Sequence[Phone], first: int, last: int) -> MouthMotion:
+        """The motion of frames `first` to `last` - 1, of which `num_settled` says whether the phones suffice."""
+        config = self._config
+        reach = math.ceil(config.reach_s * self._fps)
+        low, high = max(0, first - reach), min(self._num_frames, last + reach)
+        start_s, end_s = float(low / self._fps) - config.reach_s, float(high / self._fps) + config.reach_s
+        begin = max(0, bisect_left(phones, start_s, key=lambda phone: phone.end_s))
+        end = bisect_right(phones, end_s, key=lambda phone: phone.start_s)
+        near, at_start, at_end = phones[begin:end], begin == 0, end == len(phones)
+        gains = [self._loudness.gain(phone, config) for phone in near]
+        depths = _pause_depths(near, config, at_start=at_start, at_end=at_end)
+        segments = []
+        for phone, gain, depth in zip(near, gains, depths, strict=True):
+            segments += _segments(phone, gain, depth)
+        closures = [_closure(phone, config) for phone in near if phone.label in BILABIAL]
+        pauses = _pauses(near, depths, config, at_start=at_start, at_end=at_end)
+        tucks = [_part_of(phone, 0.15, 0.8, 0.08, 0.09) for phone in near if phone.label in LABIODENTAL]
+        tongues = [
+            (_part_of(phone, 0.1, 0.8, 0.05, 0.05), TARGETS[phone.label].tongue)
+            for phone in near
+            if phone.label in TARGETS and TARGETS[phone.label].tongue > 0
+        ]
+        motion = _motion(segments, closures, pauses, tucks, tongues, self._fps, range(low, high), config)
+        return motion.part(first - low, last - low)
 
 
 def motion_from_cues(
@@ -173,7 +223,8 @@ def motion_from_cues(
     """
     config = config or MouthConfig()
     phones = [Phone(cue.start_s, cue.end_s, SILENCE if cue.shape == "X" else "AH") for cue in cues]
-    gains = _loudness_gains(phones, clip, config)
+    loudness = _Loudness(clip)
+    gains = [loudness.gain(phone, config) for phone in phones]
     segments = [
         _Segment(cue.start_s, cue.end_s, CUE_TARGETS[cue.shape], gain if cue.shape in "CDEH" else 1.0)
         for cue, gain in zip(cues, gains, strict=True)
@@ -183,7 +234,8 @@ def motion_from_cues(
     ]
     tucks = [_Contact(cue.start_s, cue.end_s, 0.08, 0.09) for cue in cues if cue.shape == "G"]
     tongues = [(_Contact(cue.start_s, cue.end_s, 0.05, 0.05), 0.8) for cue in cues if cue.shape == "H"]
-    return _motion(segments, closures, _pauses(phones, config), tucks, tongues, fps, num_frames, config)
+    pauses = _pauses(phones, _pause_depths(phones, config), config)
+    return _motion(segments, closures, pauses, tucks, tongues, fps, range(num_frames), config)
 
 
 def _motion(
@@ -193,14 +245,14 @@ def _motion(
     tucks: Sequence[_Contact],
     tongues: Sequence[tuple[_Contact, float]],
     fps: Fraction,
-    num_frames: int,
+    frames: range,
     config: MouthConfig,
 ) -> MouthMotion:
     """Put targets and contacts together, frame by frame."""
-    times = frame_moments(fps, num_frames, SAMPLES_PER_FRAME) + config.lead_s  # [n * 4]
+    times = frame_moments(fps, frames, SAMPLES_PER_FRAME) + config.lead_s  # [n * 4]
 
     def per_frame(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(values.reshape(num_frames, SAMPLES_PER_FRAME).mean(axis=1), dtype=np.float64)
+        return np.asarray(values.reshape(len(frames), SAMPLES_PER_FRAME).mean(axis=1), dtype=np.float64)
 
     sigma = config.inertia_s * SAMPLES_PER_FRAME * float(fps)
     jaw, lips, width = _dominance(segments, times, config)
@@ -220,7 +272,7 @@ def _motion(
     jaw = jaw * (1.0 - config.seal_lift * _smooth(sealed, 1.5 * sigma))
     frame_jaw, frame_lips = per_frame(jaw), per_frame(lips)
     # Seals are judged at each frame, not averaged over it: the mean of a short closure would leave a gap.
-    frame_lips = frame_lips * (1.0 - _seal_frames(closures, sealed, fps, num_frames, config.lead_s))
+    frame_lips = frame_lips * (1.0 - _seal_frames(closures, sealed, fps, frames, config.lead_s))
     speaking = 1.0 - _contact_curve(_long_pauses(pauses), times)
     frame_tongue = per_frame(tongue) * (1.0 - per_frame(np.maximum(sealed, resting)))
     return MouthMotion(
@@ -234,12 +286,12 @@ def _motion(
     )
 
 
-def frame_moments(fps: Fraction, num_frames: int, per_frame: int) -> NDArray[np.float64]:
-    """Seconds of `per_frame` evenly spread moments within each frame's interval; [num_frames * per_frame] float64.
+def frame_moments(fps: Fraction, frames: range, per_frame: int) -> NDArray[np.float64]:
+    """Seconds of `per_frame` evenly spread moments within each frame's interval; [len(frames) * per_frame] float64.
 
     Each is computed from its own index, so nothing adds up over a long video.
     """
-    index = np.arange(num_frames * per_frame, dtype=np.float64) + 0.5
+    index = np.arange(frames.start * per_frame, frames.stop * per_frame, dtype=np.float64) + 0.5
     moments: NDArray[np.float64] = index * fps.denominator / (per_frame * fps.numerator)
     return moments
 
@@ -306,19 +358,19 @@ def _contact_curve(contacts: Sequence[_Contact], times: NDArray[np.float64]) -> 
 
 
 def _seal_frames(
-    closures: Sequence[_Contact], sealed: NDArray[np.float64], fps: Fraction, num_frames: int, lead_s: float
+    closures: Sequence[_Contact], sealed: NDArray[np.float64], fps: Fraction, frames: range, lead_s: float
 ) -> NDArray[np.float64]:
     """How sealed the lips are in each frame: as at its most sealed moment near the middle, and fully at one frame of
     every closure at the least."""
-    moments = sealed.reshape(num_frames, SAMPLES_PER_FRAME)
-    out = moments[:, 1 : SAMPLES_PER_FRAME - 1].max(axis=1) if num_frames else np.zeros(0)
+    moments = sealed.reshape(len(frames), SAMPLES_PER_FRAME)
+    out = moments[:, 1 : SAMPLES_PER_FRAME - 1].max(axis=1) if len(frames) else np.zeros(0)
     for closure in closures:
         if not closure.sure:
             continue
         middle = (closure.start_s + closure.end_s) / 2 - lead_s
         index = math.floor(middle * fps.numerator / fps.denominator)
-        if 0 <= index < num_frames:
-            out[index] = 1.0
+        if index in frames:
+            out[index - frames.start] = 1.0
     return out
 
 
@@ -354,15 +406,21 @@ def _part_of(phone: Phone, start: float, end: float, before_s: float, after_s: f
     return _Contact(phone.start_s + start * length, phone.start_s + end * length, before_s, after_s)
 
 
-def _pause_depths(phones: Sequence[Phone], config: MouthConfig) -> list[float]:
+def _pause_depths(
+    phones: Sequence[Phone], config: MouthConfig, *, at_start: bool = True, at_end: bool = True
+) -> list[float]:
     """How far the mouth closes in each pause: fully in long ones and at either end, in part in short ones; 0 for
-    other phones."""
-    last = len(phones) - 1
+    other phones.
+
+    Args:
+        at_start, at_end: whether these are the first, and the last phones of all.
+    """
+    ends = ((0,) if at_start else ()) + ((len(phones) - 1,) if at_end else ())
     out = []
     for index, phone in enumerate(phones):
         if phone.label != SILENCE:
             out.append(0.0)
-        elif index in (0, last):
+        elif index in ends:
             out.append(1.0)
         else:
             length = phone.end_s - phone.start_s
@@ -370,15 +428,26 @@ def _pause_depths(phones: Sequence[Phone], config: MouthConfig) -> list[float]:
     return out
 
 
-def _pauses(phones: Sequence[Phone], config: MouthConfig) -> list[_Contact]:
-    """Rests of the mouth, from a little after the last sound's end until a little before the next."""
+def _pauses(
+    phones: Sequence[Phone],
+    depths: Sequence[float],
+    config: MouthConfig,
+    *,
+    at_start: bool = True,
+    at_end: bool = True,
+) -> list[_Contact]:
+    """Rests of the mouth, from a little after the last sound's end until a little before the next.
+
+    Args:
+        depths: of `_pause_depths`. at_start, at_end: as there.
+    """
     out = []
-    last = len(phones) - 1
-    for index, (phone, depth) in enumerate(zip(phones, _pause_depths(phones, config), strict=True)):
+    first, last = 0 if at_start else -1, len(phones) - 1 if at_end else -1
+    for index, (phone, depth) in enumerate(zip(phones, depths, strict=True)):
         if depth <= 0:
             continue
         length = phone.end_s - phone.start_s
-        start = phone.start_s if index == 0 else phone.start_s + 0.6 * min(config.rest_s, 0.5 * length)
+        start = phone.start_s if index == first else phone.start_s + 0.6 * min(config.rest_s, 0.5 * length)
         end = phone.end_s if index == last else phone.end_s - 0.4 * min(config.wake_s, 0.5 * length)
         out.append(_Contact(start, max(end, start), config.rest_s, config.wake_s, depth))
     return out
@@ -387,34 +456,31 @@ def _pauses(phones: Sequence[Phone], config: MouthConfig) -> list[_Contact]:
 def _long_pauses(pauses: Sequence[_Contact]) -> list[_Contact]:
     """Pauses in which a face stops speaking, not only catches its breath between words; with slow edges."""
     return [
-        _Contact(pause.start_s, pause.end_s, 0.15, 0.15)
+        _Contact(pause.start_s, pause.end_s, LONG_PAUSE_EDGE_S, LONG_PAUSE_EDGE_S)
         for pause in pauses
-        if pause.depth >= 1.0 and pause.end_s - pause.start_s >= 0.2
+        if pause.depth >= 1.0 and pause.end_s - pause.start_s >= LONG_PAUSE_S
     ]
 
 
-def _loudness_gains(phones: Sequence[Phone], clip: AudioClip, config: MouthConfig) -> list[float]:
-    """Factor on the opening of each phone: vowels open further where the voice is loud.
+class _Loudness:
+    """How loud the voice is, against the loud level of the whole recording and of the seconds around, half each: quiet
+    recordings open the mouth as far as loud ones do."""
 
-    Loudness is judged against the loud level of the whole recording and of the seconds around, half each, so quiet
-    recordings open the mouth as far as loud ones do.
-    """
-    if not phones:
-        return []
-    level = frame_level_db(clip, HOP_S)
-    _, loud = speech_levels_db(level)
-    reference = _local_loud_level(level, loud)
-    out = []
-    for phone in phones:
+    def __init__(self, clip: AudioClip) -> None:
+        self._level = frame_level_db(clip, HOP_S)
+        _, loud = speech_levels_db(self._level)
+        self._reference = _local_loud_level(self._level, loud)
+
+    def gain(self, phone: Phone, config: MouthConfig) -> float:
+        """Factor on the opening of a phone: vowels open further where the voice is loud."""
         if not is_vowel(phone.label) and TARGETS.get(phone.label, REST).jaw < 0.3:
-            out.append(1.0)
-            continue
+            return 1.0
+        level = self._level
         first = min(max(round(phone.start_s / HOP_S), 0), len(level) - 1)
         last = min(max(round(phone.end_s / HOP_S), first + 1), len(level))
         heard = float(np.percentile(level[first:last], 80))
-        over = heard - float(reference[(first + last - 1) // 2]) - LOUD_DB
-        out.append(float(np.clip(1.0 + config.loudness * over / 15.0, 0.35, 1.2)))
-    return out
+        over = heard - float(self._reference[(first + last - 1) // 2]) - LOUD_DB
+        return float(np.clip(1.0 + config.loudness * over / 15.0, 0.35, 1.2))
 
 
 def _local_loud_level(level: FloatArray, loud: float) -> FloatArray:

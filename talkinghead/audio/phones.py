@@ -117,6 +117,7 @@ def recognise_phones(
     clip: AudioClip,
     config: ListeningConfig | None = None,
     progress: Callable[[float, float], None] | None = None,
+    known: Callable[[Sequence[Phone], float], None] | None = None,
 ) -> PhoneResult:
     """Find the phones of a stretch of speech.
 
@@ -125,6 +126,8 @@ def recognise_phones(
     Args:
         clip: 16 kHz mono, at any level; any length, also none.
         progress: called with (seconds done, seconds in all) now and then; what it raises ends the work.
+        known: called now and then with (phones so far, seconds until which they are known). They have no holes, and
+            only the last one may still grow, if it is a silence; the list is the same each time.
     Returns:
         Phones that cover the whole clip without holes. The same sound gives the same phones.
     Raises:
@@ -143,7 +146,8 @@ def recognise_phones(
         return _nothing_said(end_s)
     fitted = tables()
     tell = progress or (lambda _done, _total: None)
-    found: list[Phone] = []
+    inform = known or (lambda _phones, _until_s: None)
+    found = _WithoutHoles(end_s)
     heard = spoken = listened = understood = in_vain = skip = 0
     doubt = 0.0
     blocks = cut_blocks(level, active, len(clip.samples))
@@ -159,8 +163,11 @@ def recognise_phones(
             here = speech_within(active[rows][: len(seen)], phone_labels, seen)
             done_s = block.start / SPEECH_RATE_HZ
             tell(done_s, end_s)
-            if not here.any():
-                continue  # what is not found is silence
+            block_end_s = block.stop / SPEECH_RATE_HZ
+            if not here.any():  # what is not found is silence
+                found.silence_until(block_end_s)
+                inform(found.phones, block_end_s)
+                continue
             heard += int(np.sum((phone_labels > SILENT) & here))
             spoken += int(np.sum(here))
             doubt -= float(np.sum(seen.max(axis=1)[here]))
@@ -180,8 +187,10 @@ def recognise_phones(
                     skip = TRY_AGAIN_AFTER
             evidence = with_silence(with_bilabials(evidence, trust, config), here, config)
             labels = decode(evidence, fitted, config)
-            found += to_phones(labels, block.start / SPEECH_RATE_HZ, block.stop / SPEECH_RATE_HZ)
-            done_s = block.stop / SPEECH_RATE_HZ
+            for phone in to_phones(labels, block.start / SPEECH_RATE_HZ, block_end_s):
+                found.add(phone)
+            inform(found.phones, block_end_s)
+            done_s = block_end_s
             tell(done_s, end_s)
     if not spoken:
         return _nothing_said(end_s)
@@ -194,7 +203,8 @@ def recognise_phones(
         )
     elif listened >= ENOUGH_FOR_WORDS and understood < FEW_WORDS * listened and doubt >= UNCLEAR * spoken:
         notes.append(NO_WORDS)
-    return PhoneResult(fill_holes(found, end_s), method, tuple(notes))
+    found.silence_until(end_s)
+    return PhoneResult(tuple(found.phones), method, tuple(notes))
 
 
 def _nothing_said(end_s: float) -> PhoneResult:
@@ -401,25 +411,42 @@ def to_phones(labels: NDArray[np.int16], start_s: float, end_s: float) -> list[P
 
 def fill_holes(phones: Sequence[Phone], end_s: float) -> tuple[Phone, ...]:
     """Make phones cover [0, end_s] exactly: gaps become silence, overlaps end where the next one begins."""
-    out: list[Phone] = []
-
-    def add(end: float, label: str) -> None:
-        start = out[-1].end_s if out else 0.0
-        if out and out[-1].label == SILENCE == label:
-            out[-1] = Phone(out[-1].start_s, end, SILENCE)
-        elif end > start:
-            out.append(Phone(start, end, label))
-
+    filled = _WithoutHoles(end_s)
     for phone in sorted(phones, key=lambda p: p.start_s):
-        time = out[-1].end_s if out else 0.0
-        start, end = max(phone.start_s, time), min(phone.end_s, end_s)
-        if end > start:
-            if start > time:
-                add(start, SILENCE)
-            add(end, phone.label)
-    if end_s > (out[-1].end_s if out else 0.0):
-        add(end_s, SILENCE)
-    return tuple(out)
+        filled.add(phone)
+    filled.silence_until(end_s)
+    return tuple(filled.phones)
+
+
+class _WithoutHoles:
+    """Phones from 0 on, each beginning where the one before ends, and none after `end_s`."""
+
+    def __init__(self, end_s: float) -> None:
+        self.phones: list[Phone] = []
+        self._end_s = end_s
+
+    def add(self, phone: Phone) -> None:
+        """Take the next phone; before it there is silence."""
+        start_s = max(phone.start_s, self._until_s)
+        if min(phone.end_s, self._end_s) > start_s:
+            self.silence_until(start_s)
+            self._append(min(phone.end_s, self._end_s), phone.label)
+
+    def silence_until(self, time_s: float) -> None:
+        """Nothing is said until then."""
+        if time_s > self._until_s:
+            self._append(time_s, SILENCE)
+
+    @property
+    def _until_s(self) -> float:
+        return self.phones[-1].end_s if self.phones else 0.0
+
+    def _append(self, end_s: float, label: str) -> None:
+        last = self.phones[-1] if self.phones else None
+        if last is not None and last.label == SILENCE == label:
+            self.phones[-1] = Phone(last.start_s, end_s, SILENCE)
+        else:
+            self.phones.append(Phone(self._until_s, end_s, label))
 
 
 CLOSURE_S = 0.15

@@ -32,6 +32,10 @@ NOT_HEARD = -1
 """Where a recogniser says nothing."""
 LONGEST_BLOCK_S = 15.0
 SHORTEST_BLOCK_S = 4.0
+LONGEST_FIRST_BLOCK_S = 7.0
+"""Of a sound that is cut at all: who draws what is said first need not wait for all of a long block."""
+WHOLE_S = 9.0
+"""Sounds up to this length are one block."""
 MARGIN_S = 0.3
 PEAK = 0.5
 """Blocks are scaled to this peak: quiet recordings lose bits and the recogniser's noise floor is absolute."""
@@ -52,12 +56,13 @@ def cut_blocks(level_db: FloatArray, active: NDArray[np.bool_], num_samples: int
         level_db: [n], one value per hundredth of a second.
         active: [n], where something is heard. Blocks without anything are left out.
     """
-    longest, shortest = round(LONGEST_BLOCK_S / HOP_S), round(SHORTEST_BLOCK_S / HOP_S)
+    whole, shortest = round(WHOLE_S / HOP_S), round(SHORTEST_BLOCK_S / HOP_S)
     smooth = np.convolve(np.pad(level_db, 5, mode="edge"), np.ones(11) / 11, mode="valid")
     blocks = []
     start, end = 0, len(level_db)
     while start < end:
-        if end - start <= longest:
+        longest = round((LONGEST_BLOCK_S if start else LONGEST_FIRST_BLOCK_S) / HOP_S)
+        if end - start <= (longest if start else whole):
             stop = end
         else:
             window = slice(start + shortest, start + longest)

@@ -12,7 +12,7 @@ import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from pathlib import Path
@@ -39,7 +39,7 @@ from talkinghead.contracts import (
 from talkinghead.engine.cache import Cache
 from talkinghead.engine.context import CancelToken, Progress, RunContext
 from talkinghead.engine.listener import Heard, Listener, RecentWindows, WindowT, hear_all
-from talkinghead.engine.runner import Run, Stage, run_stages
+from talkinghead.engine.runner import Run, Stage, run_stages, together
 from talkinghead.engine.speech_input import with_its_pictures
 from talkinghead.engine.timeline import (
     LOOP_POLICIES,
@@ -271,6 +271,14 @@ class Head(ABC, Generic[AvatarT, WindowT]):
         """Whether the phones of a sound, where they are not given, are what `listener` waits for."""
         return False
 
+    def listen_ahead(self, speech: Speech) -> AbstractContextManager[PhonesAhead | None]:
+        """Phones of a speech, recognised from now on beside other work; None where nobody waits for them."""
+        from talkinghead.audio.ahead import PhonesAhead
+        from talkinghead.audio.apart import is_heard_apart
+
+        waited_for = self.hears_phones and speech.phones is None
+        return PhonesAhead(speech.clip) if waited_for and is_heard_apart(speech.clip) else nullcontext()
+
     @property
     def has_motion(self) -> bool:
         """Whether `RenderOptions.motion` can be asked for."""
@@ -372,8 +380,9 @@ class Head(ABC, Generic[AvatarT, WindowT]):
         run = RunContext(cache=avatar.cache or Cache(), cancel=cancel or CancelToken())
         speech = self._of(avatar, speech)
         plan = self.plan(avatar, speech, options)
-        heard = self.hear(avatar, speech, plan.fps, run=run)
-        yield from self._start(avatar, heard, plan, options, run)
+        with self.listen_ahead(speech) as run.ahead:
+            heard = self.hear(avatar, speech, plan.fps, run=run)
+            yield from self._start(avatar, heard, plan, options, run)
 
     def stream(
         self,
@@ -448,18 +457,23 @@ class Head(ABC, Generic[AvatarT, WindowT]):
         run = RunContext(cache=avatar.cache or Cache(), cancel=cancel or CancelToken(), progress=progress, ahead=ahead)
         speech = self._of(avatar, speech)
         plan = self.plan(avatar, speech, options)
-        heard = self.hear(avatar, speech, plan.fps, run=run)
-        self._write_beside(options, heard, speech, plan.fps)
-        soundtrack, start_s, lead_s = speech.soundtrack, speech.start_s, speech.lead_s
-        for sentence in speech.warnings:
-            run.warn(sentence)
-        del speech  # the samples of a long sound: freed here unless the caller keeps them
-        listen_s = time.perf_counter() - started
+        with ExitStack() as stack:
+            if run.ahead is None:
+                run.ahead = stack.enter_context(self.listen_ahead(speech))
+            heard = self.hear(avatar, speech, plan.fps, run=run)
+            self._write_beside(options, heard, speech, plan.fps)
+            soundtrack, start_s, lead_s = speech.soundtrack, speech.start_s, speech.lead_s
+            for sentence in speech.warnings:
+                run.warn(sentence)
+            del speech  # the samples of a long sound: freed once they were listened to unless the caller keeps them
+            listen_s = time.perf_counter() - started
 
-        work = self._start(avatar, heard, plan, options, run)
-        write = _SinkClock("write")
-        # Closed here, not when collected: an exception that travels holds its frames and so the threads of the run.
-        with closing(write.watch(iter(work), lambda done: run.tell("render", done, len(plan)))) as watched:
+            work = self._start(avatar, heard, plan, options, run)
+            write = _SinkClock("write")
+            # Closed here, not when collected: an exception that travels holds its frames and so the threads of the run.
+            watched = stack.enter_context(
+                closing(write.watch(iter(work), lambda done: run.tell("render", done, len(plan))))
+            )
             info = write_video(
                 output,
                 watched,
@@ -472,7 +486,7 @@ class Head(ABC, Generic[AvatarT, WindowT]):
                 overwrite=options.overwrite,
             )
         write.stop()
-        times = (StageTime("listen", listen_s, 0.0, 0.0, len(plan)), *work.times, write.freeze())
+        times = together((StageTime("listen", listen_s, 0.0, 0.0, len(plan)), *work.times, write.freeze()))
         report = self._report(avatar, heard, plan, run, info, times)
         return Result(path=output, report=replace(report, output=str(output), wall_s=time.perf_counter() - started))
 

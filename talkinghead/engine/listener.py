@@ -17,7 +17,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar, overload
+from typing import Generic, NamedTuple, TypeVar, overload
 
 import numpy as np
 
@@ -27,6 +27,17 @@ WindowT = TypeVar("WindowT")
 """What a model hears of one video frame."""
 
 
+class Told(NamedTuple):
+    """What there is to say of a sound that was listened to."""
+
+    method: str = ""
+    """How it was understood, for the report."""
+    phones: tuple[Phone, ...] | None = None
+    """Those that the windows were made from; None where none are recognised."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the report should know, as sentences."""
+
+
 @dataclass(frozen=True, eq=False)
 class Heard(Generic[WindowT]):
     """What a model understood of a sound."""
@@ -34,13 +45,24 @@ class Heard(Generic[WindowT]):
     windows: Sequence[WindowT]
     """One per output frame, from the first. While the sound still arrives it grows: frame i is worked on only once
     window i is there, and a slice gives those that are. Then those of frames that left long ago are let go
-    (`RecentWindows`)."""
-    method: str = ""
-    """How it was understood, for the report."""
-    phones: tuple[Phone, ...] | None = None
-    """Those that the windows were made from; None where none are recognised."""
-    notes: tuple[str, ...] = ()
-    """What a reader of the report should know, as sentences."""
+    (`RecentWindows`). While a whole sound is still listened to, whoever asks for a window waits for it."""
+    told: Callable[[], Told] = Told
+    """Waits until all has been listened to."""
+
+    @property
+    def method(self) -> str:
+        """See `Told`."""
+        return self.told().method
+
+    @property
+    def phones(self) -> tuple[Phone, ...] | None:
+        """See `Told`."""
+        return self.told().phones
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """See `Told`."""
+        return self.told().notes
 
 
 class Listener(ABC, Generic[WindowT]):
@@ -59,20 +81,9 @@ class Listener(ABC, Generic[WindowT]):
     def flush(self) -> Sequence[WindowT]:
         """The sound has ended: give the rest, so that there are as many windows as the sound has frames."""
 
-    @property
-    def method(self) -> str:
-        """How it listened, for the report; known after `flush`."""
-        return ""
-
-    @property
-    def phones(self) -> tuple[Phone, ...] | None:
-        """Phones that the windows were made from, known after `flush`; None where none are recognised."""
-        return None
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What a reader of the report should know; known after `flush`."""
-        return ()
+    def told(self) -> Told:
+        """What there is to say of the sound; to be asked after `flush`, and waits until all has been listened to."""
+        return Told()
 
 
 class RecentWindows(Sequence[WindowT]):
@@ -144,17 +155,8 @@ class WholeSound(Listener[WindowT]):
         self._heard = self._hear(AudioClip(samples, SPEECH_RATE_HZ))
         return self._heard.windows
 
-    @property
-    def method(self) -> str:
-        return self._heard.method if self._heard is not None else ""
-
-    @property
-    def phones(self) -> tuple[Phone, ...] | None:
-        return self._heard.phones if self._heard is not None else None
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        return self._heard.notes if self._heard is not None else ()
+    def told(self) -> Told:
+        return Told() if self._heard is None else self._heard.told()
 
 
 def hear_all(listener: Listener[WindowT], pieces: Iterable[FloatArray]) -> Heard[WindowT]:
@@ -163,4 +165,4 @@ def hear_all(listener: Listener[WindowT], pieces: Iterable[FloatArray]) -> Heard
     parts.append(listener.flush())
     parts = [part for part in parts if len(part)]
     windows: Sequence[WindowT] = parts[0] if len(parts) == 1 else [window for part in parts for window in part]
-    return Heard(windows, listener.method, listener.phones, listener.notes)
+    return Heard(windows, listener.told)

@@ -229,6 +229,21 @@ def _close(values: object) -> None:
         close()
 
 
+def together(times: Sequence[StageTime]) -> tuple[StageTime, ...]:
+    """Times of stages that worked on the same values, those of one name added up where the first of them stands."""
+    sums: dict[str, StageTime] = {}
+    for each in times:
+        known = sums.get(each.name, StageTime(each.name, 0.0, 0.0, 0.0, 0))
+        sums[each.name] = StageTime(
+            each.name,
+            known.busy_s + each.busy_s,
+            known.wait_input_s + each.wait_input_s,
+            known.wait_output_s + each.wait_output_s,
+            max(known.items, each.items),
+        )
+    return tuple(sums.values())
+
+
 def run_stages(
     source: Iterable[Any], stages: Sequence[Stage], *, cancel: CancelToken | None = None, overlap: bool = True
 ) -> Run:

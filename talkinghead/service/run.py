@@ -23,7 +23,7 @@ from talkinghead.service.planning import check_all_apart, missing_source
 from talkinghead.service.request import Request, SoundFile, SpokenText
 
 if TYPE_CHECKING:
-    from talkinghead.audio.ahead import PhonesAhead
+    pass
 
 HEADS_KEPT = 3
 """Loaded models that a pool keeps for the next request."""
@@ -147,7 +147,7 @@ def run(
     with ExitStack() as stack:
         ahead = None
         if avatar is None:
-            ahead = _listening_ahead(head, heard[0], stack)
+            ahead = stack.enter_context(head.listen_ahead(heard[0]))
             watch.begin("open-face")
             options = replace(request.preparing, speech=heard[0], render=request.render)
             avatar = head.prepare(source_of(request, head), options, progress=progress, cancel=cancel)
@@ -160,16 +160,6 @@ def run(
             avatar, heard.pop(), request.output, request.render, progress=progress, cancel=cancel, ahead=ahead
         )
     return told(request, with_stages(result, watch.times, time.perf_counter() - started))
-
-
-def _listening_ahead(head: AnyHead, speech: Speech, stack: ExitStack) -> PhonesAhead | None:
-    """Phones of the speech, recognised while the face is prepared; None where nobody waits for them."""
-    if not head.hears_phones or speech.phones is not None:
-        return None
-    from talkinghead.audio.ahead import PhonesAhead
-    from talkinghead.audio.apart import is_heard_apart
-
-    return stack.enter_context(PhonesAhead(speech.clip)) if is_heard_apart(speech.clip) else None
 
 
 def source_of(request: Request, head: AnyHead) -> Any:

@@ -1,9 +1,10 @@
+import math
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from talkinghead.audio.ahead import PhonesAhead, recognised
 from talkinghead.audio.apart import APART_FROM_S, RecogniserApart, Witnesses
 from talkinghead.audio.phones import ListeningConfig, PhoneResult, recognise_phones
 from talkinghead.audio.recogniser import Block, Words
-from talkinghead.contracts import AudioClip
+from talkinghead.contracts import AudioClip, Phone
 from talkinghead.errors import BackendError, Cancelled
 from talkinghead.media import read_audio
 
@@ -128,7 +129,7 @@ def test_a_process_that_is_ended_leaves_no_file(tmp_path: Path, monkeypatch: pyt
 def test_phones_ahead_are_given_to_their_own_sound_alone(demo: AudioClip, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[PhoneResult] = []
 
-    def listen(clip: AudioClip, config: object = None, progress: object = None) -> PhoneResult:
+    def listen(clip: AudioClip, config: object = None, progress: object = None, known: object = None) -> PhoneResult:
         asked.append(PhoneResult((), f"time {len(asked) + 1}"))
         return asked[-1]
 
@@ -141,10 +142,34 @@ def test_phones_ahead_are_given_to_their_own_sound_alone(demo: AudioClip, monkey
         assert recognised(other, None).method == "time 3"
 
 
+def test_phones_ahead_are_known_bit_by_bit(demo: AudioClip, monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = threading.Event()
+    first, both = (Phone(0, 1, "AA"),), (Phone(0, 1, "AA"), Phone(1, 2, "P"))
+
+    def listen(clip: AudioClip, *, progress: object, known: Callable[[tuple[Phone, ...], float], None]) -> PhoneResult:
+        known(first, 1.0)
+        assert go_on.wait(10)
+        return PhoneResult(both, "listened")
+
+    monkeypatch.setattr("talkinghead.audio.ahead.recognise_phones", listen)
+    with PhonesAhead(demo) as ahead:
+        assert ahead.known(0.0) == (first, 1.0)
+        asked = iter(range(3))
+
+        def impatient() -> None:
+            if next(asked, None) is None:
+                raise Cancelled
+
+        with pytest.raises(Cancelled):
+            ahead.known(1.0, impatient)
+        go_on.set()
+        assert ahead.known(1.0) == (both, math.inf)
+
+
 def test_an_error_of_listening_ahead_is_raised_where_the_result_is_wanted(
     demo: AudioClip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(clip: AudioClip, config: object = None, progress: object = None) -> None:
+    def fail(clip: AudioClip, config: object = None, progress: object = None, known: object = None) -> None:
         raise BackendError("no memory")
 
     monkeypatch.setattr("talkinghead.audio.ahead.recognise_phones", fail)

@@ -1,4 +1,6 @@
+import math
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -7,8 +9,8 @@ from hypothesis import strategies as st
 
 from talkinghead.assets import demo_phones_path, demo_speech_path
 from talkinghead.audio.cues import mouth_cues
-from talkinghead.audio.mouth import MouthConfig, frame_moments, motion_from_cues, mouth_motion
-from talkinghead.audio.phones import read_phones
+from talkinghead.audio.mouth import MotionInParts, MouthConfig, frame_moments, motion_from_cues, mouth_motion
+from talkinghead.audio.phones import fill_holes, read_phones
 from talkinghead.audio.visemes import CUE_TARGETS, PHONES, TARGETS
 from talkinghead.contracts import AudioClip, MouthCue, MouthMotion, Phone
 from talkinghead.measure.sync import audio_video_offset
@@ -157,11 +159,45 @@ def test_openness_scales_the_opening() -> None:
     assert move(phones, clip, openness=0.0).lips.max() == 0.0
 
 
+@settings(max_examples=30, deadline=None)
+@given(
+    row=st.lists(st.tuples(st.sampled_from(sorted(PHONES)), st.floats(0.02, 0.4)), min_size=1, max_size=40),
+    fps=st.sampled_from(RATES),
+    known=st.integers(0, 40),
+    cuts=st.lists(st.integers(0, 200), max_size=4),
+)
+def test_frames_that_are_settled_stay_as_they_are_whatever_follows(
+    row: list[tuple[str, float]], fps: Fraction, known: int, cuts: list[int]
+) -> None:
+    edges = np.concatenate(([0.0], np.cumsum([length for _, length in row])))
+    phones = fill_holes(
+        [Phone(a, b, label) for (label, _), (a, b) in zip(row, pairwise(edges), strict=True)], edges[-1]
+    )
+    clip = tone(float(edges[-1]))
+    whole = mouth_motion(phones, clip, fps, clip.num_frames(fps))
+    parts = MotionInParts(clip, fps, len(whole))
+    some = phones[:known]
+    settled = parts.num_settled(some, some[-1].end_s if some else 0.0)
+    assert parts.num_settled(phones, math.inf) == len(whole)
+    bounds = sorted({0, settled, *(cut for cut in cuts if cut < settled)})
+    for first, last in pairwise(bounds):
+        part, wanted = parts.frames(some, first, last), whole.part(first, last)
+        for name in ("jaw", "lips", "width", "tuck", "tongue", "speaking"):
+            np.testing.assert_allclose(getattr(part, name), getattr(wanted, name), atol=1e-6)
+
+
+def test_nearly_all_frames_are_settled_before_the_last_phones() -> None:
+    phones, clip = demo()
+    parts = MotionInParts(clip, Fraction(25), clip.num_frames(Fraction(25)))
+    spoken = next(k for k in range(len(phones) - 1, 0, -1) if phones[k - 1].label != "SIL")
+    assert parts.num_settled(phones[:spoken], phones[spoken - 1].end_s) > 25 * (phones[spoken - 1].end_s - 0.6)
+
+
 @settings(max_examples=20)
 @given(st.sampled_from(RATES), st.integers(1, 40))
 def test_frame_moments_are_exact_at_any_index(fps: Fraction, minutes: int) -> None:
     n = int(minutes * 60 * fps)
-    moments = frame_moments(fps, n, 4)
+    moments = frame_moments(fps, range(n), 4)
     assert moments[4 * (n - 1)] == pytest.approx(float(Fraction(8 * (n - 1) + 1, 8) / fps), abs=1e-9)
 
 

@@ -13,7 +13,7 @@ from talkinghead.backends.gate import Verdict, first_faithful, spread_psnr_db
 from talkinghead.backends.placement import PRODUCTS, Order, Placement, Way, asked_by_name, candidates
 from talkinghead.contracts import SPEECH_RATE_HZ, AudioClip, FloatArray, NetworkRun, Phone, Precision
 from talkinghead.engine.context import RunContext
-from talkinghead.engine.listener import Heard, Listener, WholeSound
+from talkinghead.engine.listener import Heard, Listener, Told, WholeSound
 from talkinghead.errors import MissingDependency
 from talkinghead.families.artalk.config import ARTalkConfig
 from talkinghead.families.artalk.motion.config import MotionRow
@@ -22,6 +22,7 @@ from talkinghead.families.artalk.viseme_driver import Liveliness, MouthShapes, m
 from talkinghead.files import file_sha256
 
 if TYPE_CHECKING:
+    from talkinghead.audio.phones import PhoneResult
     from talkinghead.engine.head import LoadOptions
     from talkinghead.families.artalk.motion.engine import MotionModel
     from talkinghead.families.artalk.motion.stream import MotionStream
@@ -191,24 +192,21 @@ class PhoneDriver:
         """Phones are recognised over the whole sound, and the mouth opens as wide as its loudest parts."""
 
         def hear(clip: AudioClip) -> Heard[MotionRow]:
-            return self._hear(clip, length, phones, run.hearing(float(clip.duration_s)))
+            from talkinghead.audio.ahead import recognised
+
+            found = _given(phones) or recognised(clip, run.ahead, run.hearing(float(clip.duration_s)))
+            return self._moved(clip, length, found)
 
         return WholeSound(hear)
 
     def motion(self, clip: AudioClip, style: FloatArray | None = None) -> FloatArray:  # noqa: ARG002 (has no styles)
-        return np.stack(self._hear(clip, VideoLength(), None, None).windows)
+        from talkinghead.audio.phones import recognise_phones
 
-    def _hear(
-        self,
-        clip: AudioClip,
-        length: VideoLength,
-        phones: tuple[Phone, ...] | None,
-        tell: Callable[[float, float], None] | None,
-    ) -> Heard[MotionRow]:
+        return np.stack(self._moved(clip, VideoLength(), recognise_phones(clip)).windows)
+
+    def _moved(self, clip: AudioClip, length: VideoLength, found: PhoneResult) -> Heard[MotionRow]:
         from talkinghead.audio.mouth import MouthConfig, mouth_motion
-        from talkinghead.audio.phones import PhoneResult, recognise_phones
 
-        found = PhoneResult(phones, "given") if phones is not None else recognise_phones(clip, progress=tell)
         count = length.frames(len(clip.samples))
         mouth = mouth_motion(found.phones, clip, length.fps, count, MouthConfig(openness=self.strength))
         shapes = self.shapes()
@@ -216,7 +214,14 @@ class PhoneDriver:
         notes = (*length.notes(len(clip.samples)), *found.notes)
         if shapes is None:
             notes += ("This head's file has no landmarks, so that recognised phones move only its jaw and head.",)
-        return Heard(list(motion), f"viseme ({found.method})", found.phones, notes)
+        told = Told(f"viseme ({found.method})", found.phones, notes)
+        return Heard(list(motion), lambda: told)
+
+
+def _given(phones: tuple[Phone, ...] | None) -> PhoneResult | None:
+    from talkinghead.audio.phones import PhoneResult
+
+    return None if phones is None else PhoneResult(phones, "given")
 
 
 def load_network_driver(

@@ -183,6 +183,10 @@ class ARTalkHead(Head[HeadAvatar, MotionRow]):
         limit = self.config.clip_length or (PUBLISHED_CLIP if self.compat else 0)
         return VideoLength(fps, published=self.compat, most=int(limit * fps / MOTION_FPS) if limit else None)
 
+    @property
+    def hears_phones(self) -> bool:
+        return isinstance(self.driver, PhoneDriver)
+
     def listener(
         self,
         avatar: HeadAvatar,  # noqa: ARG002 - the interface

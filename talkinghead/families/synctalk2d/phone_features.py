@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from talkinghead.contracts import AudioClip, Phone
 from talkinghead.families.synctalk2d.features import Features
 from talkinghead.families.synctalk2d.variants import AUDIO_VARIANTS
+
+if TYPE_CHECKING:
+    from talkinghead.audio.ahead import PhonesAhead
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +29,7 @@ def phone_features(
     num_frames: int,
     phones: tuple[Phone, ...] | None = None,
     progress: Callable[[float, float], None] | None = None,
+    ahead: PhonesAhead | None = None,
 ) -> PhoneFeatures:
     """Rows of features of a sound.
 
@@ -33,13 +38,15 @@ def phone_features(
         num_frames: frames at the network's rate.
         phones: exact phone times; recognised where they are not given.
         progress: called with (done, in all) now and then; what it raises ends the work.
+        ahead: recognises the phones of this sound already.
     """
+    from talkinghead.audio.ahead import recognised
     from talkinghead.audio.mouth import mouth_motion
-    from talkinghead.audio.phones import PhoneResult, recognise_phones
+    from talkinghead.audio.phones import PhoneResult
     from talkinghead.families.synctalk2d.procedural import mouth, weights
 
     audio = AUDIO_VARIANTS["ave"]
-    found = PhoneResult(phones, "given") if phones is not None else recognise_phones(clip, progress=progress)
+    found = PhoneResult(phones, "given") if phones is not None else recognised(clip, ahead, progress)
     motion = mouth_motion(found.phones, clip, audio.fps, num_frames)
     features = Features(audio, weights.encoded(mouth.shapes(motion)), None, f"phones ({found.method})")
     return PhoneFeatures(features, tuple(found.phones), found.notes)

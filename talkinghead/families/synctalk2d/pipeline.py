@@ -22,7 +22,7 @@ from talkinghead.backends.placement import asked_by_name
 from talkinghead.contracts import ArrayStore, AudioClip, FloatArray, Frame, Phone, Speech, StageTime
 from talkinghead.engine.context import RunContext
 from talkinghead.engine.head import Avatar, Description, Head, LoadOptions, PrepareOptions, RenderOptions
-from talkinghead.engine.listener import Heard, Listener, WholeSound
+from talkinghead.engine.listener import Heard, Listener, Told, WholeSound
 from talkinghead.engine.lru import Lru
 from talkinghead.engine.options import build_config
 from talkinghead.engine.runner import Stage
@@ -348,9 +348,8 @@ class SyncTalk2DHead(Head[TemplateAvatar, FloatArray]):
         def hear(clip: AudioClip) -> Heard[FloatArray]:
             said: PhoneFeatures | None = None
             if self._hears_phones(avatar.variant):
-                said = phone_features(
-                    clip, self._num_own_frames(avatar.variant, clip), phones, run.hearing(float(clip.duration_s))
-                )
+                num_frames, tell = self._num_own_frames(avatar.variant, clip), run.hearing(float(clip.duration_s))
+                said = phone_features(clip, num_frames, phones, tell, run.ahead)
                 features, method = said.features, said.features.source
             else:
                 features, method = self._features(avatar.variant, clip, run)
@@ -359,7 +358,8 @@ class SyncTalk2DHead(Head[TemplateAvatar, FloatArray]):
             numbers = np.arange(self._num_frames(avatar.variant, clip, fps), dtype=np.int64)
             index = source_frames_at(numbers, fps, avatar.variant.audio.fps)
             windows = SpeechWindows(features, index, self.config.window_edges)
-            return Heard(windows, method, said.phones if said else None, said.notes if said else ())
+            told = Told(method, said.phones if said else None, said.notes if said else ())
+            return Heard(windows, lambda: told)
 
         return WholeSound(hear)
 

@@ -20,7 +20,7 @@ from talkinghead.backends.torch_backend import DTYPES
 from talkinghead.contracts import AudioClip, FloatArray, Frame, NetworkRun, Phone, Speech, StageTime
 from talkinghead.engine.context import RunContext
 from talkinghead.engine.head import Avatar, Description, Head, LoadOptions, PrepareOptions, RenderOptions
-from talkinghead.engine.listener import Heard, Listener, WholeSound
+from talkinghead.engine.listener import Heard, Listener, Told, WholeSound
 from talkinghead.engine.options import build_config
 from talkinghead.engine.runner import Stage
 from talkinghead.engine.timeline import FramePlan, source_indices
@@ -220,7 +220,8 @@ class TalkingGaussianHead(Head[SceneAvatar, SpeechCode]):
             )
         if source.approximate:
             notes.append("Speech features are approximated from recognised phones.")
-        return Heard(codes, source.method, notes=tuple(notes))
+        told = Told(source.method, notes=tuple(notes))
+        return Heard(codes, lambda: told)
 
     def stages(
         self,

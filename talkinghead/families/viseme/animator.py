@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +18,7 @@ from talkinghead.families.viseme.config import VisemeConfig
 from talkinghead.families.viseme.eyelids import Eye, read_lid
 from talkinghead.families.viseme.fine import FinePicture
 from talkinghead.families.viseme.geometry import NUM_COLUMNS, EyeGeometry
-from talkinghead.families.viseme.idle import HeadPose, IdleMotion, idle_motion
+from talkinghead.families.viseme.idle import HeadPose, IdleLife, IdleMotion
 from talkinghead.families.viseme.mouth_interior import (
     OwnTeeth,
     Palette,
@@ -29,6 +32,10 @@ from talkinghead.families.viseme.seam import Seam, likely_seam, read_seam
 from talkinghead.families.viseme.teeth import read_strip
 from talkinghead.families.viseme.warp import MouthPose
 
+MOUTH_COLUMNS = ("jaw", "lips", "width", "tuck", "tongue", "speaking")
+"""What a row of a frame's mouth holds, of `MouthMotion`."""
+POSES_AT_ONCE = 16
+"""Poses are computed in steps of so many frames, whatever is known, so that they are the same in every run."""
 WIDEST_JAW = 1.6
 WIDEST_LIPS = 1.6
 WIDEST_WIDTH = 1.25
@@ -58,7 +65,14 @@ class VisemeAvatar(Avatar):
         """The face of a source frame, or None where it is to be left alone."""
         if self.track is not None and self.track.status[index] == FaceStatus.MISSING:
             return None
+        return self._still_face if self.is_still else self._face(index)
+
+    def _face(self, index: int) -> Face:
         return Face(self.path.at(index), self.palette, self.own_teeth, self.eyes, self.fine)
+
+    @cached_property
+    def _still_face(self) -> Face:
+        return self._face(0)
 
 
 def appearance(
@@ -126,13 +140,31 @@ def mouth_poses(motion: MouthMotion, config: VisemeConfig) -> list[MouthPose]:
     return [MouthPose(*(float(v) for v in row)) for row in rows]
 
 
-def full_poses(avatar: VisemeAvatar, motion: MouthMotion, config: VisemeConfig) -> list[Pose]:
-    """Every frame's pose: the mouth, and on a picture the lids and the head."""
-    mouths = mouth_poses(motion, config)
-    if not (avatar.is_still and config.idle_motion):
-        return [Pose(mouth) for mouth in mouths]
-    idle = idle_motion(len(motion), motion.fps, config, motion.speaking, motion.jaw)
-    return [Pose(mouth, float(idle.lids[i]), head_pose(idle, i)) for i, mouth in enumerate(mouths)]
+def poses(avatar: VisemeAvatar, rows: Sequence[FloatArray], fps: Fraction, config: VisemeConfig) -> Iterator[Pose]:
+    """Every frame's pose in turn: the mouth, and on a picture the lids and the head.
+
+    Args:
+        rows: MOUTH_COLUMNS of every frame; no more of them are asked for than the next frames need.
+    """
+    n = len(rows)
+    life = IdleLife(n, fps, config) if avatar.is_still and config.idle_motion else None
+    reach = 0 if life is None else life.reach
+    for first in range(0, n, POSES_AT_ONCE):
+        wanted = range(first, min(first + POSES_AT_ONCE, n))
+        known = range(max(0, first - reach), min(n, wanted.stop + reach))
+        motion = motion_of(rows[known.start : known.stop], fps)
+        mouths = mouth_poses(motion.part(wanted.start - known.start, wanted.stop - known.start), config)
+        if life is None:
+            yield from (Pose(mouth) for mouth in mouths)
+            continue
+        idle = life.frames(motion.speaking, motion.jaw, known, wanted)
+        yield from (Pose(mouth, float(idle.lids[i]), head_pose(idle, i)) for i, mouth in enumerate(mouths))
+
+
+def motion_of(rows: Sequence[FloatArray], fps: Fraction) -> MouthMotion:
+    """Rows of MOUTH_COLUMNS as a motion."""
+    columns = np.asarray(rows, np.float32).reshape(-1, len(MOUTH_COLUMNS)).T
+    return MouthMotion(fps, **dict(zip(MOUTH_COLUMNS, np.ascontiguousarray(columns), strict=True)))
 
 
 def head_pose(idle: IdleMotion, index: int) -> HeadPose:

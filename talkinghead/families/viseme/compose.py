@@ -51,6 +51,21 @@ def eye_region(eye: EyeGeometry, eye_distance: float, size: tuple[int, int]) -> 
 
 
 @dataclass(frozen=True, eq=False)
+class HeadNodes:
+    """`node_positions` of a box, and how the head's movement takes part there; arrays are [r, c] float32."""
+
+    x: Values
+    y: Values
+    share: Values
+    near: Values
+
+    @classmethod
+    def of(cls, face: FaceGeometry, box: Region, step: int, size: tuple[int, int]) -> HeadNodes:
+        x, y = node_positions(box, step)
+        return cls(x, y, *head_weight(face, size, x, y))
+
+
+@dataclass(frozen=True, eq=False)
 class Face:
     """A face ready to be animated in one frame."""
 
@@ -61,6 +76,8 @@ class Face:
     """Eyes that can blink."""
     fine: FinePicture | None = None
     """Of a still picture, all that can move, the inside of an open mouth taken away."""
+    head_nodes: dict[tuple[Region, int], HeadNodes] = field(default_factory=dict)
+    """Of the boxes, and steps between nodes, in which the head of a still picture was moved: alike in every frame."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +113,7 @@ def animate(frame: Frame, face: Face, pose: Pose, *, teeth: bool = True) -> Fram
     shape = shape_mouth(geometry, pose.mouth) if mouth_moves else None
     source = without_inside(frame, geometry.mouth) if mouth_moves and face.fine is None else frame
     for box in boxes:
-        layer = _Layer(box, geometry, size, pose.head, face.fine)
+        layer = _Layer(box, face, size, pose.head)
         mouth = _move_mouth(layer, mouth_box, geometry, shape) if shape is not None else None
         lids = [_move_lid(layer, eye_box, eye, pose.lids) for eye, eye_box in zip(eyes, eye_boxes, strict=True)]
         moved = layer.sampled(source)
@@ -132,22 +149,21 @@ class _Layer:
     def __init__(
         self,
         box: Region,
-        face: FaceGeometry,
+        face: Face,
         size: tuple[int, int],
         head: HeadPose | None,
-        fine: FinePicture | None,
     ) -> None:
+        fine = face.fine
         self.box = box
         self.face = face
-        self.step = max(1, round(face.eye_distance / NODES_PER_EYE_DISTANCE))
+        self.step = max(1, round(face.geometry.eye_distance / NODES_PER_EYE_DISTANCE))
         self.head = None if head is None else (head, size)
         # Points are kept in pixels of the picture that they are read from.
         self.scale = np.float32(1 if fine is None else fine.factor)
         self.origin = np.zeros(2, np.float32) if fine is None else np.array([fine.box.x1, fine.box.y1], np.float32)
         self.fine = fine
         step = self.stripe_rows = 2 * self.step
-        nodes = node_positions(box, step)
-        x, y = self.still(*nodes)
+        nodes, (x, y) = self.still(box, step)
         self.map = enlarge((np.stack([x, y], axis=-1) - self.origin) * self.scale, box, step)
         """[h, w, 2] float32, x and y."""
         shift = np.maximum(np.abs(x - nodes[0]), np.abs(y - nodes[1]))
@@ -177,14 +193,17 @@ class _Layer:
         points: Values = self.map[view] / self.scale + self.origin
         return points
 
-    def still(self, x: Values, y: Values) -> tuple[Values, Values]:
-        """Points of the still picture that show at output points."""
+    def still(self, box: Region, step: int) -> tuple[tuple[Values, Values], tuple[Values, Values]]:
+        """`node_positions` of a box, and the points of the still picture that show there."""
         if self.head is None:
-            return x, y
+            nodes = node_positions(box, step)
+            return nodes, nodes
         pose, size = self.head
-        share, near = head_weight(self.face, size, x, y)
-        dx, dy = head_field(self.face, pose, share, near, x, y)
-        return x + dx, y + dy
+        known = self.face.head_nodes.get((box, step))
+        if known is None:
+            known = self.face.head_nodes[box, step] = HeadNodes.of(self.face.geometry, box, step, size)
+        dx, dy = head_field(self.face.geometry, pose, known.share, known.near, known.x, known.y)
+        return (known.x, known.y), (known.x + dx, known.y + dy)
 
     def view(self, box: Region) -> tuple[slice, slice] | None:
         """Where a box of the frame lies in this layer, or None if it does not."""
@@ -263,8 +282,8 @@ def _move_mouth(layer: _Layer, mouth_box: Region, face: FaceGeometry, shape: Mou
         return None
     here = layer.box
     grown = Region(here.x1 + view[1].start, here.y1 + view[0].start, here.x1 + view[1].stop, here.y1 + view[0].stop)
-    still_x, still_y = layer.still(*node_positions(grown, layer.step))
-    x, y = to_mouth(face, still_x, still_y)
+    _, still = layer.still(grown, layer.step)
+    x, y = to_mouth(face, *still)
     source_x, above, below = fields(shape, face, x, y)
     ax, ay = (np.float32(v) for v in face.mouth.axis)
     dx, up, down = source_x - x, above - y, below - y

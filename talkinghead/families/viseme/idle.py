@@ -16,6 +16,18 @@ MIN_INTERVAL_S = 1.3
 DOUBLE_BLINK = 0.12
 """Chance that a blink is followed by another at once."""
 
+DRIFTS = {
+    "x": (0.012, 7.0),
+    "y": (0.009, 5.5),
+    "roll": (0.009, 8.0),
+    "scale": (0.004, 9.0),
+    "yaw": (0.016, 6.0),
+    "pitch": (0.010, 5.0),
+}
+"""How far the head drifts, in the units of `IdleMotion`, and the seconds of its slowest wave."""
+LIVELY_S, QUICK_NOD_S, SLOW_NOD_S = 0.5, 0.16, 0.9
+"""Standard deviations over which speech makes the head lively, and between which it nods with the jaw."""
+
 HEAD_RADIUS = 1.55
 """Eye distances around the middle of the face that move as one."""
 HEAD_REACH = 2.8
@@ -61,34 +73,58 @@ def idle_motion(num_frames: int, fps: Fraction, config: VisemeConfig, speaking: 
     Args:
         speaking, jaw: [n] of the `MouthMotion`; the head moves more in speech and nods with it.
     """
-    times = (np.arange(num_frames) + 0.5) / float(fps)
-    seeds = np.random.SeedSequence(config.seed).spawn(2)
-    lids = blinks(times, config.blinks_per_minute, np.random.default_rng(seeds[0]))
-    rng = np.random.default_rng(seeds[1])
-    amount = config.head_motion
-    lively = 0.6 + 0.4 * _smooth(speaking, 0.5 * float(fps))
-    nod = _smooth(jaw, 0.16 * float(fps)) - _smooth(jaw, 0.9 * float(fps))
+    return IdleLife(num_frames, fps, config).frames(speaking, jaw, range(num_frames), range(num_frames))
 
-    def drift(size: float, slowest_s: float) -> Values:
-        """Sum of slow waves with random phases, about `size` large."""
-        total = np.zeros(num_frames)
-        for octave in range(3):
-            period = slowest_s / 1.9**octave * rng.uniform(0.85, 1.15)
-            total += np.sin(2 * np.pi * (times / period + rng.random())) * 0.62**octave
-        return size * total / 1.4
 
-    def scaled(values: Values) -> Values:
-        return (amount * values).astype(np.float32)
+class IdleLife:
+    """`idle_motion` in parts, for speech that becomes known bit by bit."""
 
-    return IdleMotion(
-        lids=lids,
-        x=scaled(lively * drift(0.012, 7.0)),
-        y=scaled(lively * drift(0.009, 5.5) + 0.012 * nod),
-        roll=scaled(lively * drift(0.009, 8.0)),
-        scale=scaled(drift(0.004, 9.0)),
-        yaw=scaled(lively * drift(0.016, 6.0)),
-        pitch=scaled(lively * drift(0.010, 5.0) + 0.022 * nod),
-    )
+    def __init__(self, num_frames: int, fps: Fraction, config: VisemeConfig) -> None:
+        times = (np.arange(num_frames) + 0.5) / float(fps)
+        seeds = np.random.SeedSequence(config.seed).spawn(2)
+        rng = np.random.default_rng(seeds[1])
+
+        def drift(size: float, slowest_s: float) -> Values:
+            """Sum of slow waves with random phases, about `size` large."""
+            total = np.zeros(num_frames)
+            for octave in range(3):
+                period = slowest_s / 1.9**octave * rng.uniform(0.85, 1.15)
+                total += np.sin(2 * np.pi * (times / period + rng.random())) * 0.62**octave
+            return size * total / 1.4
+
+        self._fps, self._amount = float(fps), config.head_motion
+        self._lids = blinks(times, config.blinks_per_minute, np.random.default_rng(seeds[0]))
+        self._drifts = {name: drift(*DRIFTS[name]) for name in DRIFTS}
+
+    @property
+    def reach(self) -> int:
+        """Frames before and after one whose speech moves the head in it."""
+        return _reach(SLOW_NOD_S * self._fps)
+
+    def frames(self, speaking: Values, jaw: Values, known: range, wanted: range) -> IdleMotion:
+        """Movement of some frames.
+
+        Args:
+            speaking, jaw: of the frames `known`, which hold those `wanted` and `reach` frames around them, as far as
+                there are any.
+        """
+        part = slice(wanted.start - known.start, wanted.stop - known.start)
+        lively = (0.6 + 0.4 * _smooth(speaking, LIVELY_S * self._fps))[part]
+        nod = (_smooth(jaw, QUICK_NOD_S * self._fps) - _smooth(jaw, SLOW_NOD_S * self._fps))[part]
+        drift = {name: values[wanted.start : wanted.stop] for name, values in self._drifts.items()}
+
+        def scaled(values: Values) -> Values:
+            return (self._amount * values).astype(np.float32)
+
+        return IdleMotion(
+            lids=self._lids[wanted.start : wanted.stop],
+            x=scaled(lively * drift["x"]),
+            y=scaled(lively * drift["y"] + 0.012 * nod),
+            roll=scaled(lively * drift["roll"]),
+            scale=scaled(drift["scale"]),
+            yaw=scaled(lively * drift["yaw"]),
+            pitch=scaled(lively * drift["pitch"] + 0.022 * nod),
+        )
 
 
 def blinks(times_s: Values, per_minute: float, rng: np.random.Generator) -> Values:
@@ -120,11 +156,16 @@ def _ease64(t: Values) -> Values:
     return t * t * (3 - 2 * t)
 
 
+def _reach(sigma: float) -> int:
+    """Frames on either side over which `_smooth` looks."""
+    return max(1, int(3 * sigma))
+
+
 def _smooth(values: Values, sigma: float) -> Values:
     """Gaussian over frames, ends held."""
     if len(values) == 0:
         return values.astype(np.float64)
-    reach = max(1, int(3 * sigma))
+    reach = _reach(sigma)
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / max(sigma, 1e-3)) ** 2)
     padded = np.pad(values.astype(np.float64), reach, mode="edge")
     return np.convolve(padded, kernel / kernel.sum(), mode="valid")

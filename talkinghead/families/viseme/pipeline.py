@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,14 +19,13 @@ from talkinghead.contracts import (
     FloatArray,
     Frame,
     FrameSource,
-    MouthMotion,
     NetworkRun,
     Phone,
     StageTime,
 )
 from talkinghead.engine.context import RunContext
 from talkinghead.engine.head import Description, Head, LoadOptions, PrepareOptions
-from talkinghead.engine.listener import Heard, Listener, WholeSound
+from talkinghead.engine.listener import Heard, Listener, Told, WholeSound
 from talkinghead.engine.options import build_config
 from talkinghead.engine.runner import Stage
 from talkinghead.engine.timeline import FramePlan, PlannedFrame, planned_frames
@@ -35,7 +35,15 @@ from talkinghead.face.mesh.covered import COVERED_NOTE, mouth_is_covered
 from talkinghead.face.mesh.files import OBTAIN
 from talkinghead.face.mesh.networks import FaceMesh, found_mesh
 from talkinghead.families.viseme.analyse import FacePath, analyse_picture, analyse_video
-from talkinghead.families.viseme.animator import VisemeAvatar, animate_frame, appearance, full_poses, telling_frames
+from talkinghead.families.viseme.animator import (
+    MOUTH_COLUMNS,
+    VisemeAvatar,
+    animate_frame,
+    appearance,
+    poses,
+    telling_frames,
+)
+from talkinghead.families.viseme.compose import Pose
 from talkinghead.families.viseme.config import VisemeConfig
 from talkinghead.families.viseme.fine import fine_picture
 from talkinghead.families.viseme.geometry import COLUMNS
@@ -44,13 +52,15 @@ from talkinghead.families.viseme.inner_mouth import without_inside
 from talkinghead.families.viseme.manifest import MANIFEST
 from talkinghead.files import cache_key
 
+if TYPE_CHECKING:
+    from talkinghead.audio.phones import PhoneResult
+
 CACHE_KIND = "viseme-geometry/8"
 """Part of the cache key: raised when the analysis changes."""
 DOUBTFUL = 0.35
 """Mean confidence in the mouth below which the report warns."""
 MouthRow = FloatArray
 """[6] float32, the pose of the mouth in one frame: MOUTH_COLUMNS."""
-MOUTH_COLUMNS = ("jaw", "lips", "width", "tuck", "tongue", "speaking")
 SPEAKING = MOUTH_COLUMNS.index("speaking")
 PALETTE_FRAMES, TEETH_FRAMES = 9, 6
 COVER_LOOKS = 3
@@ -130,23 +140,23 @@ class VisemeHead(Head[VisemeAvatar, MouthRow]):
         """Phones are recognised over the whole sound, and the mouth opens as wide as its loudest parts."""
 
         def hear(clip: AudioClip) -> Heard[MouthRow]:
-            from talkinghead.audio.ahead import recognised
-            from talkinghead.audio.mouth import mouth_motion
-            from talkinghead.audio.phones import PhoneResult
+            from talkinghead.audio.phones import PhoneResult, recognise_phones
+            from talkinghead.families.viseme.spoken import SpokenRows
 
-            if phones is not None:
-                found = PhoneResult(phones, "given")
-            else:
-                found = recognised(clip, run.ahead, run.hearing(float(clip.duration_s)))
-            motion = mouth_motion(found.phones, clip, fps, clip.num_frames(fps))
-            rows = np.stack([getattr(motion, name) for name in MOUTH_COLUMNS], axis=1)
-            return Heard(cast("Sequence[MouthRow]", rows), found.method, found.phones, tuple(found.notes))
+            tell = run.hearing(float(clip.duration_s))
+            ahead = run.ahead
+            if phones is None and ahead is not None and ahead.is_of(clip):
+                rows = SpokenRows(clip, fps, lambda after_s: ahead.known(after_s, run.cancel.check))
+                ahead.known(0.0, lambda: tell(ahead.done_s, float(clip.duration_s)))
+                return Heard(rows, lambda: _told(ahead.result()))
+            found = recognise_phones(clip, progress=tell) if phones is None else PhoneResult(phones, "given")
+            return Heard(SpokenRows(clip, fps, lambda _after_s: (found.phones, math.inf)), lambda: _told(found))
 
         return WholeSound(hear)
 
     def motion_arrays(self, heard: Heard[MouthRow]) -> dict[str, FloatArray]:
         """Jaw, lips, width, tuck, tongue and speaking, as in `MouthMotion`."""
-        rows = np.asarray(heard.windows, np.float32)
+        rows = np.asarray(heard.windows, np.float32).reshape(-1, len(MOUTH_COLUMNS))
         return {name: np.ascontiguousarray(rows[:, column]) for column, name in enumerate(MOUTH_COLUMNS)}
 
     def landmarks(self, avatar: VisemeAvatar, index: int) -> FloatArray:
@@ -168,15 +178,18 @@ class VisemeHead(Head[VisemeAvatar, MouthRow]):
         run: RunContext,
     ) -> Sequence[Stage]:
         config = self.config
-        poses = full_poses(avatar, MouthMotion(fps=plan.fps, **self.motion_arrays(heard)), config)
 
-        def read(indices: Iterator[int]) -> Iterator[PlannedFrame]:
-            for _, item in zip(indices, planned_frames(avatar.frames, plan), strict=False):
-                yield item
+        def listen(indices: Iterator[int]) -> Iterator[Pose]:
+            """Waits where the phones are still being recognised."""
+            yield from (pose for _, pose in zip(indices, poses(avatar, heard.windows, plan.fps, config), strict=False))
 
-        def move(items: Iterator[PlannedFrame]) -> Iterator[Frame]:
-            for item in items:
-                yield animate_frame(item.frame, avatar.face(item.source_index), poses[item.index], config)
+        def read(wanted: Iterator[Pose]) -> Iterator[tuple[PlannedFrame, Pose]]:
+            for pose, item in zip(wanted, planned_frames(avatar.frames, plan), strict=False):
+                yield item, pose
+
+        def move(items: Iterator[tuple[PlannedFrame, Pose]]) -> Iterator[Frame]:
+            for item, pose in items:
+                yield animate_frame(item.frame, avatar.face(item.source_index), pose, config)
 
         def faces(index: int, source_index: int) -> Iterator[MadeFace]:
             assert avatar.track is not None
@@ -184,7 +197,12 @@ class VisemeHead(Head[VisemeAvatar, MouthRow]):
             if face is not None:
                 yield face
 
-        return [Stage("read", read), Stage("compose", move), *self.enhancement.stages(faces, plan, run)]
+        return [
+            Stage("listen", listen),
+            Stage("read", read),
+            Stage("compose", move),
+            *self.enhancement.stages(faces, plan, run),
+        ]
 
     def describe(self, avatar: VisemeAvatar, heard: Heard[MouthRow], run: RunContext) -> Description:
         path = avatar.path
@@ -213,6 +231,10 @@ class VisemeHead(Head[VisemeAvatar, MouthRow]):
                 **self.enhancement.details(run),
             },
         )
+
+
+def _told(found: PhoneResult) -> Told:
+    return Told(found.method, found.phones, found.notes)
 
 
 def _confidence(avatar: VisemeAvatar) -> float:

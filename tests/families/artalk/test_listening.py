@@ -185,7 +185,7 @@ def test_a_cut_video_is_noted_and_costs_no_more_than_it_shows():
     made = listener(model=model, most=90)
     assert len(heard(made, SOUND, range(0, len(SOUND), 16_000))) == 90
     assert model.encoded == 1
-    assert made.notes == ("The video is cut to 90 frames; the sound lasts 9.38 s.",)
+    assert made.told().notes == ("The video is cut to 90 frames; the sound lasts 9.38 s.",)
 
 
 def test_a_cancelled_run_ends_the_listening():

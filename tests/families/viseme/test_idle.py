@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from talkinghead.families.viseme.compose import HEAD_MARGIN
 from talkinghead.families.viseme.config import VisemeConfig
-from talkinghead.families.viseme.idle import blinks, idle_motion, still_life
+from talkinghead.families.viseme.idle import IdleLife, blinks, idle_motion, still_life
 
 FPS = Fraction(25)
 NAMES = ("lids", "x", "y", "roll", "scale", "yaw", "pitch")
@@ -33,6 +33,18 @@ def test_beginning_does_not_depend_on_the_length() -> None:
     short, long = (idle_motion(n, FPS, VisemeConfig(), quiet(n), quiet(n)) for n in (100, 900))
     for name in NAMES:
         assert np.allclose(getattr(short, name), getattr(long, name)[:100], atol=1e-6), name
+
+
+@pytest.mark.parametrize("wanted", [range(16), range(150, 180), range(290, 300)])
+def test_parts_are_the_whole(wanted: range) -> None:
+    rng = np.random.default_rng(1)
+    speaking, jaw = rng.random((2, 300)).astype(np.float32)
+    whole = idle_motion(300, FPS, VisemeConfig(), speaking, jaw)
+    life = IdleLife(300, FPS, VisemeConfig())
+    known = range(max(0, wanted.start - life.reach), min(300, wanted.stop + life.reach))
+    part = life.frames(speaking[known.start : known.stop], jaw[known.start : known.stop], known, wanted)
+    for name in NAMES:
+        np.testing.assert_allclose(getattr(part, name), getattr(whole, name)[wanted.start : wanted.stop], atol=1e-7)
 
 
 @pytest.mark.thorough

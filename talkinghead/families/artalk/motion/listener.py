@@ -9,7 +9,7 @@ import numpy as np
 
 from talkinghead.contracts import SPEECH_RATE_HZ, FloatArray
 from talkinghead.engine.context import RunContext
-from talkinghead.engine.listener import Listener
+from talkinghead.engine.listener import Listener, Told
 from talkinghead.families.artalk.motion.config import EXPRESSION, MotionRow
 from talkinghead.families.artalk.motion.counts import VideoLength
 from talkinghead.families.artalk.motion.rate import RateChange, longest_wait_s
@@ -48,13 +48,9 @@ class MotionListener(Listener[MotionRow]):
     def lookahead_s(self) -> float:
         return float(longest_wait_s(self._length.fps, self._stream.chunk_frames, self._stream.behind))
 
-    @property
-    def method(self) -> str:
-        return "artalk"
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        return (*self._length.notes(self._samples), *(() if self._expressive else (NO_FLAME,)))
+    def told(self) -> Told:
+        notes = (*self._length.notes(self._samples), *(() if self._expressive else (NO_FLAME,)))
+        return Told("artalk", notes=notes)
 
     def push(self, samples: FloatArray) -> Sequence[MotionRow]:
         self._samples += len(samples)
