@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from talkinghead.contracts import AudioClip, Result, Speech, StageTime
 from talkinghead.engine.context import CancelToken, Progress, ProgressEvent
@@ -21,9 +21,6 @@ from talkinghead.files import folder_for
 from talkinghead.registry import build, family
 from talkinghead.service.planning import check_all_apart, missing_source
 from talkinghead.service.request import Request, SoundFile, SpokenText
-
-if TYPE_CHECKING:
-    pass
 
 HEADS_KEPT = 3
 """Loaded models that a pool keeps for the next request."""
