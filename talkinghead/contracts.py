@@ -285,6 +285,10 @@ class MouthCue:
     """"A".."H" or "X" (Preston Blair set as extended by Rhubarb)."""
 
 
+MOUTH_COLUMNS = ("jaw", "lips", "width", "tuck", "tongue", "speaking")
+"""The arrays of a `MouthMotion`; in this order the columns where a frame is a row."""
+
+
 @dataclass(frozen=True, eq=False)
 class MouthMotion:
     """Mouth pose per video frame, driven by speech; independent of any face."""
@@ -305,7 +309,7 @@ class MouthMotion:
 
     def __post_init__(self) -> None:
         n = len(self.jaw)
-        for name in ("jaw", "lips", "width", "tuck", "tongue", "speaking"):
+        for name in MOUTH_COLUMNS:
             values = getattr(self, name)
             _require(
                 values.shape == (n,) and values.dtype == np.float32,
@@ -317,8 +321,7 @@ class MouthMotion:
 
     def part(self, first: int, last: int) -> MouthMotion:
         """Frames `first` to `last` - 1."""
-        names = ("jaw", "lips", "width", "tuck", "tongue", "speaking")
-        return MouthMotion(self.fps, *(getattr(self, name)[first:last] for name in names))
+        return MouthMotion(self.fps, *(getattr(self, name)[first:last] for name in MOUTH_COLUMNS))
 
 
 @dataclass(frozen=True)

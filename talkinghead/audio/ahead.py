@@ -3,7 +3,7 @@ what it says first.
 
 with PhonesAhead(speech.clip) as ahead:
     avatar = head.prepare(...)
-    phones, until_s = ahead.known()
+    phones, until_s = ahead.known(0.0)
     found = recognised(speech.clip, ahead)
 """
 
@@ -111,9 +111,16 @@ class PhonesAhead:
 
 
 def recognised(
-    clip: AudioClip, ahead: PhonesAhead | None, progress: Callable[[float, float], None] | None = None
+    clip: AudioClip,
+    ahead: PhonesAhead | None,
+    progress: Callable[[float, float], None] | None = None,
+    *,
+    given: tuple[Phone, ...] | None = None,
 ) -> PhoneResult:
-    """Phones of a sound: those that are being recognised already if they are of this one, else recognised now."""
+    """Phones of a sound: those that are given, those that are being recognised already if they are of this one, else
+    recognised now."""
+    if given is not None:
+        return PhoneResult(given, "given")
     if ahead is not None and ahead.is_of(clip):
         return ahead.result(progress)
     return recognise_phones(clip, progress=progress)

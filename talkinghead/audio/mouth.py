@@ -194,7 +194,7 @@ class MotionInParts:
         reach = math.ceil(config.reach_s * self._fps)
         low, high = max(0, first - reach), min(self._num_frames, last + reach)
         start_s, end_s = float(low / self._fps) - config.reach_s, float(high / self._fps) + config.reach_s
-        begin = max(0, bisect_left(phones, start_s, key=lambda phone: phone.end_s))
+        begin = bisect_left(phones, start_s, key=lambda phone: phone.end_s)
         end = bisect_right(phones, end_s, key=lambda phone: phone.start_s)
         near, at_start, at_end = phones[begin:end], begin == 0, end == len(phones)
         gains = [self._loudness.gain(phone, config) for phone in near]

@@ -56,13 +56,14 @@ def cut_blocks(level_db: FloatArray, active: NDArray[np.bool_], num_samples: int
         level_db: [n], one value per hundredth of a second.
         active: [n], where something is heard. Blocks without anything are left out.
     """
-    whole, shortest = round(WHOLE_S / HOP_S), round(SHORTEST_BLOCK_S / HOP_S)
+    shortest = round(SHORTEST_BLOCK_S / HOP_S)
     smooth = np.convolve(np.pad(level_db, 5, mode="edge"), np.ones(11) / 11, mode="valid")
     blocks = []
     start, end = 0, len(level_db)
     while start < end:
-        longest = round((LONGEST_BLOCK_S if start else LONGEST_FIRST_BLOCK_S) / HOP_S)
-        if end - start <= (longest if start else whole):
+        longest_s, uncut_s = (LONGEST_BLOCK_S, LONGEST_BLOCK_S) if start else (LONGEST_FIRST_BLOCK_S, WHOLE_S)
+        longest = round(longest_s / HOP_S)
+        if end - start <= round(uncut_s / HOP_S):
             stop = end
         else:
             window = slice(start + shortest, start + longest)

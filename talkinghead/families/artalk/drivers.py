@@ -194,7 +194,7 @@ class PhoneDriver:
         def hear(clip: AudioClip) -> Heard[MotionRow]:
             from talkinghead.audio.ahead import recognised
 
-            found = _given(phones) or recognised(clip, run.ahead, run.hearing(float(clip.duration_s)))
+            found = recognised(clip, run.ahead, run.hearing(float(clip.duration_s)), given=phones)
             return self._moved(clip, length, found)
 
         return WholeSound(hear)
@@ -216,12 +216,6 @@ class PhoneDriver:
             notes += ("This head's file has no landmarks, so that recognised phones move only its jaw and head.",)
         told = Told(f"viseme ({found.method})", found.phones, notes)
         return Heard(list(motion), lambda: told)
-
-
-def _given(phones: tuple[Phone, ...] | None) -> PhoneResult | None:
-    from talkinghead.audio.phones import PhoneResult
-
-    return None if phones is None else PhoneResult(phones, "given")
 
 
 def load_network_driver(

@@ -42,11 +42,10 @@ def phone_features(
     """
     from talkinghead.audio.ahead import recognised
     from talkinghead.audio.mouth import mouth_motion
-    from talkinghead.audio.phones import PhoneResult
     from talkinghead.families.synctalk2d.procedural import mouth, weights
 
     audio = AUDIO_VARIANTS["ave"]
-    found = PhoneResult(phones, "given") if phones is not None else recognised(clip, ahead, progress)
+    found = recognised(clip, ahead, progress, given=phones)
     motion = mouth_motion(found.phones, clip, audio.fps, num_frames)
     features = Features(audio, weights.encoded(mouth.shapes(motion)), None, f"phones ({found.method})")
     return PhoneFeatures(features, tuple(found.phones), found.notes)

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from talkinghead.contracts import FaceStatus, FloatArray, Frame, FrameSource, MouthMotion
+from talkinghead.contracts import MOUTH_COLUMNS, FaceStatus, FloatArray, Frame, FrameSource, MouthMotion
 from talkinghead.engine.head import Avatar
 from talkinghead.families.viseme.analyse import FacePath
 from talkinghead.families.viseme.compose import Face, Pose, animate
@@ -32,8 +32,6 @@ from talkinghead.families.viseme.seam import Seam, likely_seam, read_seam
 from talkinghead.families.viseme.teeth import read_strip
 from talkinghead.families.viseme.warp import MouthPose
 
-MOUTH_COLUMNS = ("jaw", "lips", "width", "tuck", "tongue", "speaking")
-"""What a row of a frame's mouth holds, of `MouthMotion`."""
 POSES_AT_ONCE = 16
 """Poses are computed in steps of so many frames, whatever is known, so that they are the same in every run."""
 WIDEST_JAW = 1.6
@@ -83,23 +81,21 @@ def appearance(
     Args:
         frames, indices: some frames of the source and their numbers; a picture is one.
     """
-    palettes = [read_palette(frame, path.at(index)) for frame, index in zip(frames, indices, strict=True)]
+    shown = [(frame, path.at(index)) for frame, index in zip(frames, indices, strict=True)]
+    palettes = [read_palette(frame, face) for frame, face in shown]
 
     def median(name: str) -> FloatArray:
         return np.asarray(np.median([getattr(p, name) for p in palettes], axis=0), np.float32)
 
-    seen = [read_teeth(frame, path.at(index)) for frame, index in zip(frames, indices, strict=True)]
-    own = [teeth for teeth in seen if teeth is not None]
-    darks = [read_dark(frame, path.at(index)) for frame, index in zip(frames, indices, strict=True)]
-    dark = [each for each in darks if each is not None]
-    shut = [read_seam(frame, path.at(index).mouth) for frame, index in zip(frames, indices, strict=True)]
-    seams = [seam for seam in shut if seam is not None]
+    own = [teeth for frame, face in shown if (teeth := read_teeth(frame, face)) is not None]
+    dark = [light for frame, face in shown if (light := read_dark(frame, face)) is not None]
+    seams = [seam for frame, face in shown if (seam := read_seam(frame, face.mouth)) is not None]
     flatness = float(median("flatness"))
     if not seams:
-        first = path.at(indices[0])
-        seams = [likely_seam(frames[0], first.mouth, first.eye_distance, flatness)]
-    of_video = zip(frames, indices, strict=True) if len(path) > 1 else ()
-    strips = [strip for frame, index in of_video if (strip := read_strip(frame, path.at(index))) is not None]
+        frame, face = shown[0]
+        seams = [likely_seam(frame, face.mouth, face.eye_distance, flatness)]
+    of_video = shown if len(path) > 1 else []
+    strips = [strip for frame, face in of_video if (strip := read_strip(frame, face)) is not None]
     palette = Palette(
         teeth=np.asarray(np.median(own, axis=0), np.float32) if own else median("teeth"),
         lips=median("lips"),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from talkinghead.contracts import (
+    MOUTH_COLUMNS,
     AudioClip,
     FaceStatus,
     FaceTrack,
@@ -36,7 +37,6 @@ from talkinghead.face.mesh.files import OBTAIN
 from talkinghead.face.mesh.networks import FaceMesh, found_mesh
 from talkinghead.families.viseme.analyse import FacePath, analyse_picture, analyse_video
 from talkinghead.families.viseme.animator import (
-    MOUTH_COLUMNS,
     VisemeAvatar,
     animate_frame,
     appearance,
@@ -140,7 +140,7 @@ class VisemeHead(Head[VisemeAvatar, MouthRow]):
         """Phones are recognised over the whole sound, and the mouth opens as wide as its loudest parts."""
 
         def hear(clip: AudioClip) -> Heard[MouthRow]:
-            from talkinghead.audio.phones import PhoneResult, recognise_phones
+            from talkinghead.audio.ahead import recognised
             from talkinghead.families.viseme.spoken import SpokenRows
 
             tell = run.hearing(float(clip.duration_s))
@@ -149,7 +149,7 @@ class VisemeHead(Head[VisemeAvatar, MouthRow]):
                 rows = SpokenRows(clip, fps, lambda after_s: ahead.known(after_s, run.cancel.check))
                 ahead.known(0.0, lambda: tell(ahead.done_s, float(clip.duration_s)))
                 return Heard(rows, lambda: _told(ahead.result()))
-            found = recognise_phones(clip, progress=tell) if phones is None else PhoneResult(phones, "given")
+            found = recognised(clip, ahead, tell, given=phones)
             return Heard(SpokenRows(clip, fps, lambda _after_s: (found.phones, math.inf)), lambda: _told(found))
 
         return WholeSound(hear)

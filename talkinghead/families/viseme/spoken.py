@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.audio.mouth import MotionInParts
-from talkinghead.contracts import AudioClip, FloatArray, Phone
-from talkinghead.families.viseme.animator import MOUTH_COLUMNS
+from talkinghead.contracts import MOUTH_COLUMNS, AudioClip, FloatArray, Phone
 
 ROWS_AT_ONCE = 32
 """Rows are computed in steps of so many frames, whatever is known, so that they are the same in every run."""

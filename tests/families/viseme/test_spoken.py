@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from talkinghead.audio.mouth import mouth_motion
-from talkinghead.contracts import AudioClip, Phone
-from talkinghead.families.viseme.animator import MOUTH_COLUMNS, VisemeAvatar, motion_of, mouth_poses, poses
+from talkinghead.contracts import MOUTH_COLUMNS, AudioClip, Phone
+from talkinghead.families.viseme.animator import VisemeAvatar, motion_of, mouth_poses, poses
 from talkinghead.families.viseme.config import VisemeConfig
 from talkinghead.families.viseme.spoken import ROWS_AT_ONCE, SpokenRows
 
