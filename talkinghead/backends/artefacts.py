@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from talkinghead.backends.base import Network
 
 MAX_BYTES = 1024**3
 """Above this the least recently used go; one compiled generator takes about 130 MB."""
@@ -20,6 +24,53 @@ SUFFIX = ".blob"
 def compiled_folder(cache_folder: Path) -> Path:
     """Where the compiled networks of a cache are."""
     return cache_folder / "compiled"
+
+
+class Compiled:
+    """The compiled form of one network in a folder, if there is one.
+
+    Args:
+        folder: None keeps nothing and finds nothing.
+        runtime: that compiled it; begins the file's name.
+        facts: all that decides the compiled form besides the network.
+    """
+
+    def __init__(self, folder: Path | None, runtime: str, network: Network, facts: tuple[Any, ...]) -> None:
+        self._folder = folder
+        self._runtime = runtime
+        self._network = network
+        self._facts = facts
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether `keep_soon` does anything."""
+        return self._folder is not None
+
+    def _path(self) -> Path:
+        assert self._folder is not None
+        facts = (self._network.known_key(), *self._facts)
+        return self._folder / f"{self._runtime}-{hashlib.sha256(repr(facts).encode()).hexdigest()}{SUFFIX}"
+
+    def find(self) -> NDArray[np.uint8] | None:
+        """Does not wait for the network's key where nothing was ever kept."""
+        if self._folder is None or (callable(self._network.key) and not any_in(self._folder)):
+            return None
+        return find(self._path())
+
+    def keep_soon(self, make: Callable[[], bytes | memoryview | None]) -> None:
+        """See the function of this name."""
+        if self._folder is not None:
+            keep_soon(self._path, make)
+
+
+def samples_digest(samples: Sequence[Mapping[str, NDArray[Any]]]) -> str:
+    """Hash of what a quantised network was calibrated on."""
+    sha = hashlib.sha256()
+    for sample in samples:
+        for name, value in sorted(sample.items()):
+            sha.update(name.encode())
+            sha.update(np.ascontiguousarray(value).data)
+    return sha.hexdigest()
 
 
 def find(path: Path) -> NDArray[np.uint8] | None:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from talkinghead.backends.artefacts import Compiled, samples_digest
 from talkinghead.backends.base import Array, Arrays, Network, OperatorTime, SessionFacts, check_inputs
 from talkinghead.backends.onnx_export import to_onnx
-from talkinghead.backends.onnx_runtime import open_onnx
+from talkinghead.backends.onnx_runtime import open_onnx, optimised_for
 from talkinghead.backends.placement import Placement
 from talkinghead.backends.processor import available_cores
-from talkinghead.errors import BackendError, OutOfMemory
+from talkinghead.errors import BackendError, OutOfMemory, UnwritableOutput
+from talkinghead.places import temporary_folder
 
 
 def onnx_form(network: Network, runtime: str, batch: int | None = None) -> bytes:
@@ -33,7 +37,7 @@ def onnx_form(network: Network, runtime: str, batch: int | None = None) -> bytes
 
 
 class OnnxSession:
-    """See `Session`. Any batch size; nothing is compiled, so nothing is cached but quantised weights."""
+    """See `Session`. Any batch size; what is kept is the graph as ONNX Runtime rewrote it for this processor."""
 
     def __init__(
         self,
@@ -41,7 +45,7 @@ class OnnxSession:
         placement: Placement,
         *,
         threads: int | None = None,
-        cache_folder: Path | None = None,  # noqa: ARG002 - opening costs a fraction of a second
+        cache_folder: Path | None = None,
         profile: bool = False,
         int8_samples: list[dict[str, Array]] | None = None,
     ) -> None:
@@ -53,15 +57,33 @@ class OnnxSession:
         if profile:
             self._profile_folder = tempfile.TemporaryDirectory(prefix="talkinghead-")
             prefix = Path(self._profile_folder.name) / "trace"
-        data = onnx_form(network, "ONNX Runtime")
-        if placement.precision == "int8":
+        facts = (*optimised_for(), placement.precision, samples_digest(int8_samples or []))
+        options: dict[str, Any] = {"threads": threads, "profile_prefix": prefix}
+        self._session, from_cache = self._open(
+            Compiled(cache_folder, "onnx", network, facts), placement.precision, int8_samples or [], options
+        )
+        self.facts = SessionFacts(
+            "onnx", "cpu", placement.precision, time.perf_counter() - started, from_cache, threads=threads
+        )
+
+    def _open(
+        self, kept: Compiled, precision: str, int8_samples: list[dict[str, Array]], options: dict[str, Any]
+    ) -> tuple[Any, bool]:
+        """The session, and whether it is made of what was kept."""
+        name = f"the network {self._network.name}"
+        stored = kept.find()
+        if stored is not None:
+            with contextlib.suppress(BackendError):  # of a broken disk: made again below
+                return open_onnx(stored.tobytes(), name=name, is_optimised=True, **options), True
+        data = onnx_form(self._network, "ONNX Runtime")
+        if precision == "int8":
             from talkinghead.backends.int8 import quantise
 
-            data = quantise(data, int8_samples or [])
-        self._session = open_onnx(data, name=f"the network {network.name}", threads=threads, profile_prefix=prefix)
-        self.facts = SessionFacts(
-            "onnx", "cpu", placement.precision, time.perf_counter() - started, False, threads=threads
-        )
+            data = quantise(data, int8_samples)
+        if kept.is_kept:
+            with contextlib.suppress(BackendError, UnwritableOutput, OSError):  # no room for it: nothing is kept
+                return _open_and_keep(data, kept, name=name, **options), False
+        return open_onnx(data, name=name, **options), False
 
     def run(self, inputs: Arrays) -> dict[str, Array]:
         check_inputs(self._network, inputs)
@@ -90,3 +112,12 @@ class OnnxSession:
         self._session = None
         if self._profile_folder is not None:
             self._profile_folder.cleanup()
+
+
+def _open_and_keep(model: bytes, kept: Compiled, **options: Any) -> Any:
+    with temporary_folder() as folder:
+        path = folder / "optimised.onnx"
+        session = open_onnx(model, optimised_path=path, **options)
+        optimised = path.read_bytes()
+    kept.keep_soon(lambda: optimised)
+    return session

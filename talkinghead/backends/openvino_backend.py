@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from talkinghead.backends import artefacts
+from talkinghead.backends.artefacts import Compiled, samples_digest
 from talkinghead.backends.base import Array, Arrays, Network, OperatorTime, SessionFacts, check_inputs
 from talkinghead.backends.onnx_backend import onnx_form
 from talkinghead.backends.openvino_model import to_openvino
@@ -68,10 +67,10 @@ class OpenVinoSession:
         core = ov.Core()
         facts: tuple[Any, ...] = (ov.__version__, _processor(core), batch, sorted(config), sorted(self._packed))
         if int8_samples is not None:
-            facts += (_samples_digest(int8_samples),)
+            facts += (samples_digest(int8_samples),)
         facts += (placement.precision, list(config.values()))
         self._compiled, from_cache = self._open(
-            core, config, _Artefacts(cache_folder, network, facts), batch, placement.precision, int8_samples
+            core, config, Compiled(cache_folder, "openvino", network, facts), batch, placement.precision, int8_samples
         )
         self._requests = [self._compiled.create_infer_request() for _ in range(streams)]
         self._made: dict[tuple[int, str], Array] = {}
@@ -83,7 +82,7 @@ class OpenVinoSession:
         self,
         core: Any,
         config: dict[str, Any],
-        kept: _Artefacts,
+        kept: Compiled,
         batch: int | None,
         precision: str,
         int8_samples: list[dict[str, Array]] | None,
@@ -241,30 +240,6 @@ class OpenVinoSession:
         self._stored = None
 
 
-class _Artefacts:
-    """The compiled form of one network in the cache, if there is one."""
-
-    def __init__(self, folder: Path | None, network: Network, facts: tuple[Any, ...]) -> None:
-        self._folder = folder
-        self._network = network
-        self._facts = facts
-
-    def _path(self) -> Path:
-        assert self._folder is not None
-        facts = (self._network.known_key(), *self._facts)
-        return self._folder / f"openvino-{hashlib.sha256(repr(facts).encode()).hexdigest()}{artefacts.SUFFIX}"
-
-    def find(self) -> Array | None:
-        """Does not wait for the network's key where nothing was ever kept."""
-        if self._folder is None or (callable(self._network.key) and not artefacts.any_in(self._folder)):
-            return None
-        return artefacts.find(self._path())
-
-    def keep_soon(self, make: Callable[[], bytes | memoryview | None]) -> None:
-        if self._folder is not None:
-            artefacts.keep_soon(self._path, make)
-
-
 def _exported(compiled: Any) -> bytes | memoryview | None:
     try:
         data = compiled.export_model()
@@ -286,12 +261,3 @@ def _processor(core: Any) -> str:
     return str(core.get_property("CPU", "FULL_DEVICE_NAME")) + str(
         sorted(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
     )
-
-
-def _samples_digest(samples: list[Mapping[str, Array]] | list[dict[str, Array]]) -> str:
-    sha = hashlib.sha256()
-    for sample in samples:
-        for name, value in sorted(sample.items()):
-            sha.update(name.encode())
-            sha.update(np.ascontiguousarray(value).data)
-    return sha.hexdigest()

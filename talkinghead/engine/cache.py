@@ -164,6 +164,13 @@ class Cache:
         self._remove_partial(older_than_s=_PARTIAL_MAX_AGE_S)
         return freed
 
+    @property
+    def compiled_folder(self) -> Path | None:
+        """Where compiled networks are kept; None keeps none."""
+        from talkinghead.backends.artefacts import compiled_folder
+
+        return compiled_folder(self.folder)
+
     def _shelves(self) -> Iterator[Path]:
         try:
             folders = sorted(self.folder.iterdir())
@@ -217,6 +224,8 @@ class Cache:
 
 class NullCache(Cache):
     """Remembers nothing (`--no-cache`): reads and writes no file."""
+
+    compiled_folder = None
 
     def __init__(self) -> None:
         super().__init__(Path(os.devnull), max_bytes=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from talkinghead.errors import OptionError  # noqa: E402
 from tests.tolerances import tolerance  # noqa: E402
 
 BACKENDS = [*(name for name in ("torch", "onnx", "openvino") if installed(name)), "numpy"]
+COMPILING = [name for name in ("onnx", "openvino") if name in BACKENDS]
 TOLERANCE = tolerance("runtimes")
 
 
@@ -171,29 +173,29 @@ def test_inputs_are_checked(backend: str) -> None:
         session.run({"x": random(1, 4, 7, 9), "y": random(1, 4, 7, 9).astype(np.float64)})
 
 
-@pytest.mark.skipif("openvino" not in BACKENDS, reason="openvino is not installed")
-def test_compiled_networks_are_kept(tmp_path: Path) -> None:
+@pytest.mark.parametrize("backend", COMPILING)
+def test_compiled_networks_are_kept(backend: str, tmp_path: Path) -> None:
     network = every_operator()
     inputs = {"x": random(2, 4, 7, 9, seed=1), "y": random(2, 4, 7, 9, seed=2)}
-    first = open_session(network, place("openvino"), threads=1, batch=2, cache_folder=tmp_path)
+    first = open_session(network, place(backend), threads=1, batch=2, cache_folder=tmp_path)
     expected = first.run(inputs)
     assert not first.facts.from_cache
     artefacts.wait()
     files = list(tmp_path.iterdir())
     assert len(files) == 1
     without_graph = Network(network.name, network.inputs, network.outputs, network.key)
-    second = open_session(without_graph, place("openvino"), threads=1, batch=2, cache_folder=tmp_path)
+    second = open_session(without_graph, place(backend), threads=1, batch=2, cache_folder=tmp_path)
     assert second.facts.from_cache
     for name, value in second.run(inputs).items():
         np.testing.assert_allclose(value, expected[name], atol=tolerance("runtimes:again"))
     files[0].write_bytes(b"damaged")
-    third = open_session(network, place("openvino"), threads=1, batch=2, cache_folder=tmp_path)
+    third = open_session(network, place(backend), threads=1, batch=2, cache_folder=tmp_path)
     assert not third.facts.from_cache
     np.testing.assert_allclose(third.run(inputs)["end"], expected["end"], atol=tolerance("runtimes:again"))
 
 
-@pytest.mark.skipif("openvino" not in BACKENDS, reason="openvino is not installed")
-def test_nobody_waits_for_the_hash_of_weights_that_cannot_have_been_compiled(tmp_path: Path) -> None:
+@pytest.mark.parametrize("backend", COMPILING)
+def test_nobody_waits_for_the_hash_of_weights_that_cannot_have_been_compiled(backend: str, tmp_path: Path) -> None:
     known, network = threading.Event(), every_operator()
 
     def key() -> str:
@@ -202,16 +204,27 @@ def test_nobody_waits_for_the_hash_of_weights_that_cannot_have_been_compiled(tmp
 
     late = Network(network.name, network.inputs, network.outputs, key, network.graph)
     inputs = {"x": random(2, 4, 7, 9, seed=1), "y": random(2, 4, 7, 9, seed=2)}
-    first = open_session(late, place("openvino"), threads=1, batch=2, cache_folder=tmp_path)
+    first = open_session(late, place(backend), threads=1, batch=2, cache_folder=tmp_path)
     expected = first.run(inputs)  # the key is not known yet
     assert list(tmp_path.iterdir()) == []
     known.set()
     artefacts.wait()
     assert len(list(tmp_path.iterdir())) == 1
     for again in (late, network):
-        second = open_session(again, place("openvino"), threads=1, batch=2, cache_folder=tmp_path)
+        second = open_session(again, place(backend), threads=1, batch=2, cache_folder=tmp_path)
         assert second.facts.from_cache
         np.testing.assert_array_equal(second.run(inputs)["end"], expected["end"])
+
+
+@pytest.mark.skipif("onnx" not in BACKENDS, reason="ONNX Runtime is not installed")
+def test_no_room_for_temporary_files_costs_the_kept_network_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    session = open_session(every_operator(), place("onnx"), threads=1, cache_folder=tmp_path / "kept")
+    assert session.run({"x": random(1, 4, 7, 9), "y": random(1, 4, 7, 9)})
+    artefacts.wait()
+    assert not (tmp_path / "kept").exists()
 
 
 @pytest.mark.skipif(not cpu_has_bfloat16(), reason="no bfloat16 here")

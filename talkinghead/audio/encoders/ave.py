@@ -175,6 +175,7 @@ class AveEncoder:
         backend: Backend = "onnx",
         threads: int = 0,
         sha256: str | None = None,
+        cache_folder: Path | None = None,
     ) -> None:
         from talkinghead.backends import Placement, network_of, open_session
 
@@ -182,7 +183,9 @@ class AveEncoder:
         self.source = str(source)
         convs = fold_encoder(encoder_tensors(tensors, source))
         place = Placement("cpu", backend, "float32")
-        self._session = open_session(network_of(encoder_graph(convs)), place, batch=BATCH, threads=threads or None)
+        self._session = open_session(
+            network_of(encoder_graph(convs)), place, batch=BATCH, threads=threads or None, cache_folder=cache_folder
+        )
 
     def encode(self, windows: FloatArray) -> FloatArray:
         """[n, 1, 80, 16] to [n, 512] float32."""

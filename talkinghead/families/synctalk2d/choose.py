@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from talkinghead.backends import Placement
 from talkinghead.errors import BackendError
 from talkinghead.families.synctalk2d.engine import Engine, OnnxEngine, OpenVinoEngine, TorchEngine
@@ -10,17 +12,19 @@ from talkinghead.families.synctalk2d.folded import FoldedUNet
 GPU_BATCH = 16
 
 
-def build_engine(place: Placement, net: FoldedUNet, *, threads: int = 0) -> Engine:
+def build_engine(place: Placement, net: FoldedUNet, *, threads: int = 0, cache_folder: Path | None = None) -> Engine:
     """Make the generator ready.
 
+    Args:
+        cache_folder: where compiled networks are kept; None keeps none.
     Raises:
         BackendError: the runtime refuses.
     """
     try:
         if place.backend == "openvino":
-            return OpenVinoEngine(net, precision=place.precision, threads=threads)
+            return OpenVinoEngine(net, precision=place.precision, threads=threads, cache_folder=cache_folder)
         if place.backend == "onnx":
-            return OnnxEngine(net, threads=threads)
+            return OnnxEngine(net, threads=threads, cache_folder=cache_folder)
         batch = GPU_BATCH if place.device.startswith("cuda") else 1
         return TorchEngine(net, device=place.device, precision=place.precision, batch=batch)
     except RuntimeError as error:

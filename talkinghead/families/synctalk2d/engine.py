@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -204,7 +205,14 @@ class SessionEngine(Engine):
     batch = 1
 
     def __init__(
-        self, net: FoldedUNet, *, backend: Backend, precision: Precision, form: Form, threads: int = 0
+        self,
+        net: FoldedUNet,
+        *,
+        backend: Backend,
+        precision: Precision,
+        form: Form,
+        threads: int = 0,
+        cache_folder: Path | None = None,
     ) -> None:
         super().__init__(net)
         self.backend = backend
@@ -217,7 +225,15 @@ class SessionEngine(Engine):
             network: Any, precision: Precision, batch: int, packed: Sequence[str] = (), streams: int = 1
         ) -> Any:
             place = Placement("cpu", backend, precision)
-            return open_session(network, place, batch=batch, threads=threads or None, packed=packed, streams=streams)
+            return open_session(
+                network,
+                place,
+                batch=batch,
+                threads=threads or None,
+                packed=packed,
+                streams=streams,
+                cache_folder=cache_folder,
+            )
 
         shared = [] if backend == "onnx" else names[self._num_deep :] if self._num_deep else [*names, "heard"]
         self._picture = session(picture_network(net, form, 1), precision, 1, shared)
@@ -262,8 +278,12 @@ class SessionEngine(Engine):
 class OnnxEngine(SessionEngine):
     """ONNX Runtime on the CPU, float32."""
 
-    def __init__(self, net: FoldedUNet, *, form: Form = "split", threads: int = 0) -> None:
-        super().__init__(net, backend="onnx", precision="float32", form=form, threads=threads)
+    def __init__(
+        self, net: FoldedUNet, *, form: Form = "split", threads: int = 0, cache_folder: Path | None = None
+    ) -> None:
+        super().__init__(
+            net, backend="onnx", precision="float32", form=form, threads=threads, cache_folder=cache_folder
+        )
 
 
 class OpenVinoEngine(SessionEngine):
@@ -273,7 +293,15 @@ class OpenVinoEngine(SessionEngine):
     """
 
     def __init__(
-        self, net: FoldedUNet, *, precision: Precision = "float32", form: Form | None = None, threads: int = 0
+        self,
+        net: FoldedUNet,
+        *,
+        precision: Precision = "float32",
+        form: Form | None = None,
+        threads: int = 0,
+        cache_folder: Path | None = None,
     ) -> None:
         form = form or ("split" if precision == "float32" else "joined")
-        super().__init__(net, backend="openvino", precision=precision, form=form, threads=threads)
+        super().__init__(
+            net, backend="openvino", precision=precision, form=form, threads=threads, cache_folder=cache_folder
+        )

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from talkinghead.backends import DEPTHWISE, Placement, candidates
 from talkinghead.backends.gate import Verdict, first_faithful, psnr_db
 from talkinghead.backends.placement import asked_by_name
-from talkinghead.contracts import ArrayStore, AudioClip, FloatArray, Frame, Phone, Speech, StageTime
+from talkinghead.contracts import AudioClip, FloatArray, Frame, Phone, Speech, StageTime
+from talkinghead.engine.cache import Cache
 from talkinghead.engine.context import RunContext
 from talkinghead.engine.head import Avatar, Description, Head, LoadOptions, PrepareOptions, RenderOptions
 from talkinghead.engine.listener import Heard, Listener, Told, WholeSound
@@ -375,7 +376,9 @@ class SyncTalk2DHead(Head[TemplateAvatar, FloatArray]):
         if path is None:
             wanted = None if self.compat else self._num_own_frames(variant, clip)
             encoder = self.encoder(variant.audio)
-            features = encoder.listen(clip, wanted, progress=run.hearing(float(clip.duration_s)))
+            features = encoder.listen(
+                clip, wanted, progress=run.hearing(float(clip.duration_s)), cache_folder=run.cache.compiled_folder
+            )
             return features, features.source
         features = self._given_features(variant.audio, path)
         wanted = clip.num_frames(own_fps)
@@ -394,7 +397,7 @@ class SyncTalk2DHead(Head[TemplateAvatar, FloatArray]):
 
     # render ---------------------------------------------------------------------------------------------------------
 
-    def engine(self, variant: Variant, picture: Picture, window: FloatArray, store: ArrayStore) -> _Chosen:
+    def engine(self, variant: Variant, picture: Picture, window: FloatArray, cache: Cache) -> _Chosen:
         """The generator, in the first way to run that stays faithful to float32 on this picture and window."""
         if variant.name in self._chosen:
             return self._chosen[variant.name]
@@ -403,7 +406,9 @@ class SyncTalk2DHead(Head[TemplateAvatar, FloatArray]):
 
         def ready(place: Placement) -> Engine:
             if place.name not in built:
-                built[place.name] = build_engine(place, net, threads=self.config.threads)
+                built[place.name] = build_engine(
+                    place, net, threads=self.config.threads, cache_folder=cache.compiled_folder
+                )
             return built[place.name]
 
         def measure(place: Placement) -> float:
@@ -415,7 +420,7 @@ class SyncTalk2DHead(Head[TemplateAvatar, FloatArray]):
             measure,
             network=f"{MANIFEST.name} {variant.name}/1",
             weights_sha256=self.weights.sha256,
-            store=store,
+            store=cache,
             trusted=asked_by_name(self.options.precision) or self.compat,
         )
         self._chosen[variant.name] = _Chosen(ready(verdict.placement), verdict)

@@ -56,6 +56,7 @@ class SpeechListener:
         clip: AudioClip,
         min_rows: int | None = None,
         progress: Callable[[float, float], None] | None = None,
+        cache_folder: Path | None = None,
     ) -> Features:
         """Features of a sound.
 
@@ -63,6 +64,7 @@ class SpeechListener:
             clip: 16 kHz mono.
             min_rows: the sound is followed by silence until it gives so many rows; None leaves it as it is.
             progress: called with (done, in all) now and then; what it raises ends the work.
+            cache_folder: where compiled networks are kept; None keeps none.
         Raises:
             MissingWeights: the encoder is not found. CheckpointError: it is another file.
         """
@@ -70,7 +72,7 @@ class SpeechListener:
         if min_rows is not None and self.num_rows(len(samples)) < min_rows:
             samples = np.pad(samples, (0, max(0, self.samples_for_rows(min_rows) - len(samples))))
         if self._encoder is None:
-            self._encoder = self._load()
+            self._encoder = self._load(cache_folder)
         if isinstance(self._encoder, ave.AveEncoder):
             lazy = self._encoder.lazy_features(samples)
             return Features(self.audio, lazy.rows, None, self.encoder_name, lazy.fill)
@@ -80,7 +82,7 @@ class SpeechListener:
             rows = self._encoder.features(samples)
         return features_of(rows, self.audio, self.encoder_name)
 
-    def _load(self) -> ave.AveEncoder | hubert.HubertEncoder | wenet.WenetEncoder:
+    def _load(self, cache_folder: Path | None) -> ave.AveEncoder | hubert.HubertEncoder | wenet.WenetEncoder:
         if self.audio.mode == "ave":
             path = self._config.ave_encoder or find_beside(self._checkpoint, AVE_NAMES)
             if path is None:
@@ -91,7 +93,7 @@ class SpeechListener:
                 )
             self.encoder_name = str(path)
             backend: Backend = "onnx" if self._backend == "torch" else self._backend
-            return ave.read_ave_encoder(path, backend=backend, threads=self._config.threads)
+            return ave.read_ave_encoder(path, backend=backend, threads=self._config.threads, cache_folder=cache_folder)
         if self.audio.mode == "wenet":
             path = self._config.wenet_encoder or find_beside(self._checkpoint, WENET_NAMES)
             if path is None:

@@ -23,14 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.backends import Graph, Network, Placement, Session, open_session
-from talkinghead.backends.artefacts import compiled_folder
 from talkinghead.backends.base import OperatorTime
 from talkinghead.backends.gate import exact_place, psnr_db
 from talkinghead.backends.placement import HIGHEST_PSNR_DB
 from talkinghead.backends.processor import available_cores
 from talkinghead.bounds import THREADS, Between, check_fields
 from talkinghead.contracts import FloatArray, Frame
-from talkinghead.engine.cache import NullCache
 from talkinghead.engine.context import RunContext
 from talkinghead.engine.lru import Lru
 from talkinghead.errors import OutOfMemory
@@ -236,14 +234,13 @@ class Engine:
             samples = self._int8_samples if part == "generator" else None
             if samples is None:  # only the generator is quantised; the audio encoder costs little
                 placement = Placement(placement.device, placement.backend, "float32", placement.why)
-        cache = task.run.cache
         session = open_session(
             self._network(part),
             placement,
             batch=AUDIO_BATCH if part == "audio" else self.batch,
             threads=threads,
             streams=1 if part in ("audio", "face") else self.streams,
-            cache_folder=None if isinstance(cache, NullCache) else compiled_folder(cache.folder),
+            cache_folder=task.run.cache.compiled_folder,
             profile=self.options.profile,
             packed=feature_names(self.architecture),
             compile=self.options.compile,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from talkinghead.backends import artefacts
 from talkinghead.backends.gate import MIN_PSNR_DB, psnr_db
 from talkinghead.families.synctalk2d.crop import network_input, picture_from_output
 from talkinghead.families.synctalk2d.engine import Engine, OnnxEngine, OpenVinoEngine, StateCache, TorchEngine
@@ -133,6 +135,17 @@ def test_every_float32_form_gives_the_published_picture(case: str, kind: str) ->
     assert found.shape == (variant.size.inner_px, variant.size.inner_px, 3)
     assert difference.max() <= 1  # truncation turns rounding into one grey level
     assert np.count_nonzero(difference) < 1e-3 * difference.size
+
+
+def test_kept_networks_give_the_same_picture(unet160: Any, tmp_path: Path) -> None:
+    variant = VARIANTS["unet160.ave"]
+    net = fold(generator_weights(unet160, "weights").tensors, variant)
+    picture, window = smooth_picture(160), np.random.default_rng(1).uniform(0, 2, (32, 16, 16)).astype(np.float32)
+    wanted = OnnxEngine(net, cache_folder=tmp_path)(picture, window)
+    artefacts.wait()
+    again = OnnxEngine(net, cache_folder=tmp_path)
+    assert all(session.facts.from_cache for session in (again._picture, again._speech, again._last))
+    np.testing.assert_array_equal(again(picture, window), wanted)
 
 
 def fast_precisions() -> list[str]:
