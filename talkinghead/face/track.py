@@ -311,6 +311,7 @@ def track_faces(
     cache: ArrayStore | None = None,
     progress: Callable[[int, int], None] | None = None,
     stop: int | None = None,
+    log: DetectionLog | None = None,
 ) -> FaceTrack:
     """Find one person's face in every frame of a source.
 
@@ -322,6 +323,7 @@ def track_faces(
         cache: where detections are kept; None keeps none.
         progress: called with (frames done, frames in all); what it raises ends the run.
         stop: frames from here on are left out.
+        log: what the detector saw in every `options.step`-th frame, where that is known: it does not look again.
     Raises:
         NoFaceFound: no face in any frame, or in one under the policy "fail".
         AmbiguousFace: `select="only"` and a frame shows several.
@@ -331,7 +333,9 @@ def track_faces(
     options = FaceOptions() if options is None else options
     detector = load_detector(options) if detector is None else detector
     fallbacks = settle(detector, source, cache)
-    log, looked = _cached_log(source, options, detector, cache, progress, stop)
+    looked = log is None
+    if log is None:
+        log, looked = _cached_log(source, options, detector, cache, progress, stop)
     if not len(log.boxes_xyxy) and isinstance(detector, DeepDetector):
         deeper = detector.for_small_faces()
         if deeper is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,13 +18,14 @@ from talkinghead.measure.mouth_pixels import CLOSED, inner_lip_gaps
 
 if TYPE_CHECKING:
     from talkinghead.face import FaceOptions
-    from talkinghead.measure.sync import SyncEstimate
+    from talkinghead.face.detections import DetectionLog
+    from talkinghead.measure.sync import MouthWatch, SyncEstimate
     from talkinghead.media import MediaProbe
 
-MAX_LOOKS = 100
-"""Frames of a file in which faces are looked for, spread evenly over its length."""
-SYNC_EVERY = 5
-"""To follow the mouth, faces are looked for in every k-th frame at most."""
+ENOUGH_LOOKS = 100
+"""In a longer file faces are looked for in every second to MOST_STEP-th frame, so that these are about so many."""
+MOST_STEP = 5
+"""Between looks the box is interpolated: so the mouth is still followed well enough for a correlation."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,8 @@ def inspect_media(
         MediaError: the file cannot be read.
     """
     from talkinghead.errors import FaceError, MediaError
-    from talkinghead.face import FaceOptions, track_faces
+    from talkinghead.face import FaceOptions, detect_faces, load_detector, track_faces
+    from talkinghead.measure.sync import MouthWatch, audio_video_offset
     from talkinghead.media import open_frames, probe, read_audio
     from talkinghead.media.offsets import sound_offset
 
@@ -122,43 +125,57 @@ def inspect_media(
         source = open_frames(path)
     except MediaError as error:
         return Inspection(media, None, None, notes=(error.what,))
-    faces = face_coverage(source, options, _part(progress, "detect-faces"))
+    detector = load_detector(options)
+    options = replace(options, every=max(1, min(MOST_STEP, math.ceil(len(source) / ENOUGH_LOOKS))))
+    log = detect_faces(source, detector, every=options.step, progress=_part(progress, "detect-faces"))
+    faces = face_coverage(log, detector.description)
     if faces.frames_with_face == 0:
         return Inspection(media, faces, None)
-    mouth = mouth_opening(source, _part(progress, "analyse-face"))
-    if media.kind != "video" or media.main_audio is None:
-        return Inspection(media, faces, None, mouth)
-
-    from talkinghead.measure.sync import estimate_sync
-
+    watch: MouthWatch | None = None
+    notes: tuple[str, ...] = ()
+    if source.fps is not None and media.main_audio is not None:
+        try:
+            watch = MouthWatch(track_faces(source, options, detector=detector, log=log))
+        except FaceError as error:
+            notes = (error.what,)
+    mouth = look_at_mouth(source, watch, _part(progress, "analyse-face"))
+    if watch is None or source.fps is None:
+        return Inspection(media, faces, None, mouth, notes)
     try:
-        # Between looks the box is interpolated: the mouth is followed well enough for a correlation.
-        track = track_faces(
-            source, replace(options, every=max(options.step, SYNC_EVERY)), progress=_part(progress, "analyse-face")
-        )
-        sync = estimate_sync(source, track, read_audio(path, SPEECH_RATE_HZ))
-    except (MediaError, FaceError) as error:
+        sync = audio_video_offset(watch.opening(), source.fps, read_audio(path, SPEECH_RATE_HZ))
+    except MediaError as error:
         return Inspection(media, faces, None, mouth, (error.what,))
     # Pictures and sound were both counted from their own first.
     late_s = float(sound_offset(Path(path)).seconds)
     return Inspection(media, faces, replace(sync, lag_ms=sync.lag_ms - 1000.0 * late_s), mouth)
 
 
-def mouth_opening(source: FrameSource, progress: Callable[[int, int], None] | None = None) -> MouthOpening | None:
-    """The opening of the mouth in every frame, by the face mesh; None without it, or where it sees a face in less
-    than half of the frames."""
+def look_at_mouth(
+    source: FrameSource, watch: MouthWatch | None, progress: Callable[[int, int], None] | None = None
+) -> MouthOpening | None:
+    """Read every frame once, for both measures of the mouth.
+
+    Args:
+        watch: sees every frame.
+    Returns:
+        The opening by the face mesh; None without it, or where it sees a face in less than half of the frames.
+    """
     from talkinghead.face.mesh.networks import found_mesh
 
     mesh = found_mesh()
-    if mesh is None:
-        return None
 
     def frames() -> Iterator[Frame]:
         for done, frame in enumerate(source.read(), 1):
+            if watch is not None:
+                watch.see(frame)
             yield frame
             if progress is not None:
                 progress(done, len(source))
 
+    if mesh is None:
+        if watch is not None:
+            deque(frames(), maxlen=0)
+        return None
     gaps = inner_lip_gaps(frames(), mesh)
     if 2 * np.isnan(gaps).sum() > len(gaps):
         return None
@@ -172,20 +189,12 @@ def _part(progress: Callable[[str, int, int], None] | None, what: str) -> Callab
     return lambda done, total: progress(what, done, total)
 
 
-def face_coverage(
-    source: Any, options: FaceOptions, progress: Callable[[int, int], None] | None = None
-) -> FaceCoverage:
-    """Look for faces in at most MAX_LOOKS frames, spread evenly.
+def face_coverage(log: DetectionLog, detector: str) -> FaceCoverage:
+    """How many of the frames looked at show a face.
 
     Args:
-        source: a FrameSource.
-        options: detector and its settings; which face is chosen does not matter here.
+        detector: that looked, in words.
     """
-    from talkinghead.face import detect_faces, load_detector
-
-    detector = load_detector(options)
-    every = max(1, math.ceil(len(source) / MAX_LOOKS))
-    log = detect_faces(source, detector, every=every, progress=progress)
     counts = np.diff(log.offsets)
     heights = [
         max(float(box[3] - box[1]) for box in log.boxes_xyxy[log.offsets[i] : log.offsets[i + 1]]) / log.height
@@ -196,5 +205,5 @@ def face_coverage(
         frames_with_face=int(np.count_nonzero(counts)),
         frames_with_several=int(np.count_nonzero(counts > 1)),
         mean_height=float(np.mean(heights)) if heights else None,
-        detector=detector.description,
+        detector=detector,
     )

@@ -7,7 +7,6 @@ frame when it is estimated from pictures.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.audio.energy import frame_rms
-from talkinghead.contracts import AudioClip, FaceTrack, FloatArray, Frame, FrameSource
+from talkinghead.contracts import AudioClip, FaceTrack, FloatArray, Frame
 from talkinghead.errors import AudioTooShort, OptionError
 
 CLOCK_HZ = 100
@@ -170,7 +169,7 @@ def _drift(moving: NDArray[np.float64], heard: NDArray[np.float64], lag: float) 
     return 1000.0 * slope / CLOCK_HZ, len(centres)
 
 
-def mouth_opening_from_frames(frames: Iterable[Frame], track: FaceTrack) -> FloatArray:
+class MouthWatch:
     """How open the mouth looks in each picture, without landmarks or weights.
 
     The mouth region (between the mouth corners where the track has key points, else the lower middle of the face box)
@@ -178,18 +177,23 @@ def mouth_opening_from_frames(frames: Iterable[Frame], track: FaceTrack) -> Floa
     skin its inside is. Values compare within one video only.
 
     Args:
-        frames: pictures in the order of the track; as many as the track has, or fewer.
-    Returns:
-        [n] float32, 0 where the mouth looks most closed.
+        track: of the face whose mouth is watched.
     """
-    patches: list[NDArray[np.uint8]] = []
-    for index, frame in enumerate(frames):
-        if index >= len(track):
-            break
-        patches.append(_mouth_patch(frame, track, index))
-    if not patches:
-        return np.zeros(0, dtype=np.float32)
-    return _opening_of_patches(np.stack(patches))
+
+    def __init__(self, track: FaceTrack) -> None:
+        self._track = track
+        self._patches: list[NDArray[np.uint8]] = []
+
+    def see(self, frame: Frame) -> None:
+        """The next frame, in the order of the track; those behind its end are not looked at."""
+        if len(self._patches) < len(self._track):
+            self._patches.append(_mouth_patch(frame, self._track, len(self._patches)))
+
+    def opening(self) -> FloatArray:
+        """[n] float32 of the frames seen, 0 where the mouth looks most closed."""
+        if not self._patches:
+            return np.zeros(0, dtype=np.float32)
+        return _opening_of_patches(np.stack(self._patches))
 
 
 def _mouth_patch(frame: Frame, track: FaceTrack, index: int) -> NDArray[np.uint8]:
@@ -246,15 +250,3 @@ def _opening_of_patches(patches: NDArray[np.uint8]) -> FloatArray:
         return (values - low) / max(float(high - low), 1e-3)
 
     return np.maximum(0.5 * (scaled(dark) + scaled(change)), 0.0).astype(np.float32)
-
-
-def estimate_sync(source: FrameSource, track: FaceTrack, clip: AudioClip) -> SyncEstimate:
-    """Offset and drift of a talking video, from its pictures and its sound.
-
-    Raises:
-        OptionError: the source is a picture.
-        AudioTooShort: under one second in common.
-    """
-    if source.fps is None:
-        raise OptionError("A picture has no motion that could be compared with sound.", accepted="a video")
-    return audio_video_offset(mouth_opening_from_frames(source.read(), track), source.fps, clip)

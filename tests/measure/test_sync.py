@@ -1,3 +1,4 @@
+from collections.abc import Iterable
 from fractions import Fraction
 
 import numpy as np
@@ -5,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from talkinghead.contracts import AudioClip, FaceTrack
+from talkinghead.contracts import AudioClip, FaceTrack, FloatArray, Frame
 from talkinghead.errors import AudioTooShort, OptionError
-from talkinghead.measure.sync import audio_video_offset, estimate_sync, mouth_opening_from_frames
+from talkinghead.measure.sync import MouthWatch, audio_video_offset
 
 RATE = 16000
 
@@ -106,6 +107,13 @@ def track_of(shifts: np.ndarray, size: int = 160, key_points: bool = False) -> F
     return FaceTrack(boxes, np.zeros(n, np.uint8), np.ones(n, np.float32), points)
 
 
+def watched(frames: Iterable[Frame], track: FaceTrack) -> FloatArray:
+    watch = MouthWatch(track)
+    for frame in frames:
+        watch.see(frame)
+    return watch.opening()
+
+
 @pytest.mark.parametrize("key_points", [False, True])
 def test_the_opening_of_a_drawn_mouth_is_seen(key_points: bool) -> None:
     rng = np.random.default_rng(0)
@@ -115,27 +123,24 @@ def test_the_opening_of_a_drawn_mouth_is_seen(key_points: bool) -> None:
     frames = (
         face(w, shift=round(s), light=g, seed=i) for i, (w, s, g) in enumerate(zip(wanted, shifts, light, strict=True))
     )
-    seen = mouth_opening_from_frames(frames, track_of(np.round(shifts), key_points=key_points))
+    seen = watched(frames, track_of(np.round(shifts), key_points=key_points))
     assert seen.shape == (120,)
     assert np.corrcoef(seen, wanted)[0, 1] > 0.9
 
 
 def test_no_frames_no_opening() -> None:
-    assert mouth_opening_from_frames([], track_of(np.zeros(3))).shape == (0,)
+    assert watched([], track_of(np.zeros(3))).shape == (0,)
+
+
+def test_frames_behind_the_end_of_a_track_are_not_looked_at() -> None:
+    assert watched([face(0.5)] * 4, track_of(np.zeros(3))).shape == (3,)
 
 
 @pytest.mark.parametrize("lag_frames", [-3, 0, 4])
 def test_a_whole_video_is_measured_to_about_a_frame(lag_frames: int) -> None:
     clip, times, loudness = syllables(8.0, seed=3)
     wanted = opening(times, loudness, Fraction(25), 8.0, lag_frames / 25)
-
-    class Source:
-        fps = Fraction(25)
-
-        def read(self, start: int = 0, stop: int | None = None, step: int = 1):
-            for i, w in enumerate(wanted):
-                yield face(float(w), seed=i)
-
-    found = estimate_sync(Source(), track_of(np.zeros(len(wanted))), clip)
+    frames = (face(float(w), seed=i) for i, w in enumerate(wanted))
+    found = audio_video_offset(watched(frames, track_of(np.zeros(len(wanted)))), Fraction(25), clip)
     assert found.lag_ms == pytest.approx(40 * lag_frames, abs=25)
     assert found.confidence > 0.2
