@@ -44,6 +44,8 @@ LOCAL_LEVEL_S = 8.0
 """Half width of the stretch of sound against which loudness is judged."""
 LONG_PAUSE_S, LONG_PAUSE_EDGE_S = 0.2, 0.15
 """From which on a pause is one in which a face stops speaking, and how slowly it does."""
+LIPS_OVER_JAW = 0.35
+"""How much further than the jaw the lips may open: they show the teeth of s over a jaw that is shut."""
 LOUD_DB = -3.0
 """Level, relative to that of loud speech, that opens the mouth as far as the tables say."""
 
@@ -266,7 +268,7 @@ def _motion(
 
     # The jaw is heavy and coasts through short contacts; lips get there.
     jaw = config.openness * _smooth(jaw * (1.0 - resting), 1.5 * sigma)
-    lips = np.minimum(config.openness * _smooth(lips, sigma), jaw + 0.2) * (1.0 - resting)
+    lips = np.minimum(config.openness * _smooth(lips, sigma), jaw + LIPS_OVER_JAW) * (1.0 - resting)
     lips = np.where(tuck > 0, np.minimum(lips, 1.0 - 0.85 * tuck), lips)
     width = _smooth(width * (1.0 - resting), 1.2 * sigma)
     jaw = jaw * (1.0 - config.seal_lift * _smooth(sealed, 1.5 * sigma))

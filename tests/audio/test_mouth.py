@@ -9,9 +9,16 @@ from hypothesis import strategies as st
 
 from talkinghead.assets import demo_phones_path, demo_speech_path
 from talkinghead.audio.cues import mouth_cues
-from talkinghead.audio.mouth import MotionInParts, MouthConfig, frame_moments, motion_from_cues, mouth_motion
+from talkinghead.audio.mouth import (
+    LIPS_OVER_JAW,
+    MotionInParts,
+    MouthConfig,
+    frame_moments,
+    motion_from_cues,
+    mouth_motion,
+)
 from talkinghead.audio.phones import fill_holes, read_phones
-from talkinghead.audio.visemes import CUE_TARGETS, PHONES, TARGETS
+from talkinghead.audio.visemes import BILABIAL, CONSONANTS, CUE_TARGETS, LABIODENTAL, PHONES, TARGETS
 from talkinghead.contracts import AudioClip, MouthCue, MouthMotion, Phone
 from talkinghead.measure.sync import audio_video_offset
 from talkinghead.media import read_audio
@@ -69,7 +76,7 @@ def test_every_channel_stays_in_its_range(row: list[tuple[str, float]], fps: Fra
         assert np.all(np.isfinite(values))
         assert values.min() >= low
         assert values.max() <= 1
-    assert np.all(motion.lips <= motion.jaw + 0.25)
+    assert np.all(motion.lips <= motion.jaw + LIPS_OVER_JAW + 0.05)
 
 
 @pytest.mark.parametrize("fps", RATES)
@@ -268,3 +275,9 @@ def test_empty_and_unknown_input() -> None:
 def test_contradictions_are_refused(options: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(options))):
         MouthConfig(**options)
+
+
+@pytest.mark.parametrize("label", sorted(label for label in CONSONANTS if label not in BILABIAL | LABIODENTAL | {"W"}))
+def test_lips_stay_visibly_apart_at_consonants_that_are_not_made_with_them(label: str) -> None:
+    motion = move(between(1.0, label, 0.12), tone(2.0), Fraction(25))
+    assert motion.lips[26:28].min() >= 0.3
