@@ -127,8 +127,9 @@ def ellipse_mask(width: int, height: int, feather: float = 0.15) -> Mask:
         [height, width] float32 in [0, 1]; 1 in the middle, 0 outside; symmetric.
     """
     _check_mask(width, height, feather)
-    x = (np.arange(width, dtype=np.float32) + 0.5) * (2.0 / width) - 1.0
-    y = (np.arange(height, dtype=np.float32) + 0.5) * (2.0 / height) - 1.0
+    # From the middle, so that both halves are rounded alike: a narrow border multiplies the difference.
+    x = (np.arange(width, dtype=np.float32) + 0.5 - width / 2) * (2.0 / width)
+    y = (np.arange(height, dtype=np.float32) + 0.5 - height / 2) * (2.0 / height)
     radius = np.hypot(x[None, :], y[:, None])
     if feather < HARD_EDGE:
         return np.where(radius <= 1.0, np.float32(1), np.float32(0))

@@ -23,6 +23,10 @@ LINK_MAX_SHIFT = 0.6
 LINK_MAX_GROWTH = 1.6
 LINK_MAX_GAP = 6
 """A tracklet survives this many looks without a detection."""
+PACE_LOOKS = 4
+"""Looks over which it is seen how a face travels: whoever passes behind another comes out on the other side."""
+ABSENCE_COST = 0.1
+"""Overlap that a tracklet loses for each look without a detection: of two who are as near, the one seen last wins."""
 JOIN_SHIFT = 0.75
 """A tracklet may continue another if its centre is within this many box sides, ..."""
 JOIN_SHIFT_PER_FRAME = 0.04
@@ -136,8 +140,7 @@ def _link(log: DetectionLog, looks: NDArray[np.intp]) -> list[_Tracklet]:
         alive = [t for t in alive if look - t.looks[-1] <= LINK_MAX_GAP + 1]
         taken: set[int] = set()
         if alive and len(rows):
-            last = log.boxes_xyxy[[t.rows[-1] for t in alive]]
-            likeness = _likeness(last, log.boxes_xyxy[rows])
+            likeness = _link_likeness(log, alive, int(look), log.boxes_xyxy[rows])
             for flat in np.argsort(-likeness, axis=None, kind="stable"):
                 i, j = divmod(int(flat), len(rows))
                 if likeness[i, j] <= 0:
@@ -151,6 +154,29 @@ def _link(log: DetectionLog, looks: NDArray[np.intp]) -> list[_Tracklet]:
         tracklets.extend(new)
         alive.extend(new)
     return tracklets
+
+
+def _link_likeness(log: DetectionLog, alive: list[_Tracklet], look: int, boxes: FloatArray) -> FloatArray:
+    """[n, m]: as `_likeness`, of each tracklet with each box of a look: where it was last, or where it would be if it
+    travelled on, whichever is possible; of several possible ones the nearest to where it would be is the likeliest."""
+    last = log.boxes_xyxy[[t.rows[-1] for t in alive]]
+    ahead = np.stack([_travelled(log, t, look) for t in alive])
+    absent = np.array([look - t.looks[-1] - 1 for t in alive], np.float32)[:, None]
+    expected = _likeness(ahead, boxes)
+    likely = np.maximum(expected - ABSENCE_COST * absent, 1e-4)
+    found: FloatArray = np.where((expected > 0) | (_likeness(last, boxes) > 0), likely, 0.0).astype(np.float32)
+    return found
+
+
+def _travelled(log: DetectionLog, tracklet: _Tracklet, look: int) -> FloatArray:
+    """The last box of a tracklet, moved as far as it would travel until a look at its pace of the looks before."""
+    first = max(0, len(tracklet.rows) - 1 - PACE_LOOKS)
+    before, box = log.boxes_xyxy[tracklet.rows[first]], log.boxes_xyxy[tracklet.rows[-1]]
+    frames = int(log.frames[tracklet.looks[-1]] - log.frames[tracklet.looks[first]])
+    ahead = int(log.frames[look] - log.frames[tracklet.looks[-1]])
+    shift = (_centre(box) - _centre(before)) * (ahead / frames if frames else 0.0)
+    moved: FloatArray = (box + np.tile(shift, 2)).astype(np.float32)
+    return moved
 
 
 def _likeness(a: FloatArray, b: FloatArray) -> FloatArray:

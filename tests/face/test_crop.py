@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -155,6 +155,7 @@ masks = st.one_of(
 
 
 @given(masks)
+@example(ellipse_mask(50, 50, 0.0004875741591499062))
 def test_a_mask_is_between_0_and_1_and_symmetric(mask) -> None:
     assert mask.dtype == np.float32
     assert np.isfinite(mask).all()

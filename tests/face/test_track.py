@@ -459,6 +459,31 @@ def test_while_one_person_is_hidden_the_other_is_not_taken(tools, track) -> None
     assert found.count(D) == 25
 
 
+def crossing(tools, count: int, *, hidden: int, step: int = 3):
+    """Two who walk past each other from edge to edge; the one from the right is seen behind for so many frames less."""
+    script = {}
+    for i in range(count):
+        near, far = step * i, step * (count - 1 - i)
+        script[i] = [tools.face(near, 22, near + 40, 66)]
+        if 2 * abs(i - (count - 1) / 2) >= hidden:
+            script[i].append(tools.face(far, 20, far + 36, 60))
+    return script
+
+
+@pytest.mark.parametrize("every", [1, 3])
+@pytest.mark.parametrize("hidden", [0, 5, 14])
+def test_two_who_cross_stay_who_they_are(tools, track, hidden: int, every: int) -> None:
+    count = 38
+    for select, begins, ends in (("index:0", 0, 3 * 37), ("index:1", 3 * 37, 0)):
+        options = FaceOptions(smoothing=0, select=select, every=every)
+        found = track(crossing(tools, count, hidden=hidden), count, options)
+        assert [*found.boxes_xyxy[[0, -1], 0]] == [begins, ends]
+        seen = np.flatnonzero(np.isin(found.status, (D, N)))
+        wanted = np.linspace(begins, ends, count)[seen]
+        # Frames that were skipped beside the gap take the box of the nearest look.
+        assert np.abs(found.boxes_xyxy[seen, 0] - wanted).max() <= (3 * (every - 1) if hidden else 0) + 0.01
+
+
 def test_a_person_who_comes_back_is_the_same(tools, track) -> None:
     script = moving(tools, 60, step=0.5, without=tuple(range(15, 45)))
     found = track(script, 60)
