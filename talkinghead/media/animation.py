@@ -59,7 +59,14 @@ class AnimationSource(PlayedSource):
         self._fps = options.fps or self._timeline.fine_rate
         slots = slots_of(self._timeline, self._fps, options, path)
         frame_bytes = 3 * self._transform.size[0] * self._transform.size[1]
-        self._playback = Playback(slots, frame_bytes, options.cache_bytes, self._frames)
+        self._playback = Playback(
+            slots,
+            frame_bytes=frame_bytes,
+            picture_bytes=3 * width * height,
+            cache_bytes=options.cache_bytes,
+            decode=self._frames,
+            finish=self._transform.apply,
+        )
         shown = header.turn.size(width, height)
         own = self._timeline.source_of_slots(self._timeline.rate)
         self._info = MediaInfo(
@@ -93,7 +100,7 @@ class AnimationSource(PlayedSource):
         )
 
     def _frames(self, sources: Indices) -> Generator[tuple[int, Frame], None, None]:
-        """Decode frames of strictly increasing indices."""
+        """Decode pictures of strictly increasing indices, not yet transformed."""
         pixels = self._header.width * self._header.height
         count = max(1, int(CHUNK_BYTES // (pixels * self._header.pixel_bytes)))
         at = 0
@@ -109,7 +116,7 @@ class AnimationSource(PlayedSource):
                     before = decoded[-1] if decoded else before
                     with self._lock:
                         self._lost.add(int(sources[at]))
-                yield int(sources[at]), self._transform.apply(before)
+                yield int(sources[at]), before
                 at += 1
 
     def _decoded(self, start: int, count: int) -> list[Frame]:

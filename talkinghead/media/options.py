@@ -43,8 +43,9 @@ class FrameOptions:
     untagged_matrix: Matrix = "auto"
     """Colour matrix of videos that do not name theirs: "bt601", "bt709", or "auto", which does as players do:
     BT.709 if wider than 1279 or higher than 576 pixels."""
-    cache_bytes: Annotated[int, Between(0, 2**40)] = 256 * 1024 * 1024
-    """A video whose frames all fit in this many bytes is decoded once and kept; also bounds reading backwards."""
+    cache_bytes: Annotated[int, Between(0, 2**40)] = 384 * 1024 * 1024
+    """A video whose frames all fit in this many bytes, as they are decoded, is decoded once and kept (10 s of
+    1280x720 at 25 frames/s do); also bounds reading backwards."""
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,35 +24,59 @@ from talkinghead.media.transform import Transform, content_digest, frame_indices
 Indices = NDArray[np.int64]
 
 
-class Playback:
+PictureT = TypeVar("PictureT")
+
+
+class Playback(Generic[PictureT]):
     """The frames of a source; several threads may read at once.
 
+    If all of them fit into the limit, they are decoded once and kept: as frames, or, where that is less, as the
+    decoder gives them (YUV with shared chroma is half of RGB), and then a frame is made again each time it is read.
+
     Args:
-        slots: [n] int64 decoded frame of each frame that comes out, not decreasing.
+        slots: [n] int64 decoded picture of each frame that comes out, not decreasing.
         frame_bytes: of one frame that comes out.
-        cache_bytes: if all frames fit, they are decoded once and kept; also bounds reading backwards.
-        decode: yields (index, frame) for strictly increasing decoded-frame indices.
-        starts: decoded frames at which decoding can begin.
+        picture_bytes: of one decoded picture.
+        cache_bytes: limit of what is kept; also bounds reading backwards.
+        decode: yields (index, picture) for strictly increasing indices; between them, in order, it may give others
+            for which `keeps` is true and which it had to decode on the way.
+        finish: makes the frame of a picture, which stays as it is; called by several threads.
+        starts: pictures at which decoding can begin.
     """
 
     def __init__(
         self,
         slots: Indices,
+        *,
         frame_bytes: int,
+        picture_bytes: int,
         cache_bytes: int,
-        decode: Callable[[Indices], Generator[tuple[int, Frame], None, None]],
+        decode: Callable[[Indices], Generator[tuple[int, PictureT], None, None]],
+        finish: Callable[[PictureT], Frame],
         starts: frozenset[int] = frozenset({0}),
     ) -> None:
         self._slots = slots
         self._room = max(1, cache_bytes // frame_bytes)
-        self._decode = decode
         self._starts = starts
         self._lock = threading.Lock()
+        self._decode, self._finish = decode, finish
+        self._values: Callable[[Indices], Generator[tuple[int, Any], None, None]] = self._finished
+        """Decodes what may be kept: frames, or pictures."""
+        self._shown: Callable[[Any], Frame] = _as_it_is
+        """The frame of such a value."""
         distinct = 1 + int(np.count_nonzero(np.diff(slots)))
-        self._kept: dict[int, Frame] | None = {} if distinct <= self._room else None
+        self._kept: dict[int, Any] | None = {} if distinct * min(frame_bytes, picture_bytes) <= cache_bytes else None
+        self._wanted: frozenset[int] = frozenset()
+        if self._kept is not None and picture_bytes < frame_bytes:
+            self._values, self._shown = decode, finish
+            self._wanted = frozenset(slots.tolist())
 
     def __len__(self) -> int:
         return len(self._slots)
+
+    def keeps(self, index: int) -> bool:
+        """Whether a decoded picture that nobody asked for is wanted all the same."""
+        return index in self._wanted
 
     def forget(self) -> None:
         """Let go of what is kept; it is decoded again when it is wanted."""
@@ -68,62 +93,72 @@ class Playback:
         return self._forward(sources) if step > 0 else self._backward(sources)
 
     def _forward(self, sources: Indices) -> Iterator[Frame]:
-        """Frames of not decreasing decoded-frame indices."""
-        if self._kept is not None:
-            yield from self._through_kept(sources)
-            return
+        """Frames of not decreasing picture indices."""
         last, frame = -1, None
-        fresh = self._decode(np.unique(sources))
-        try:
+        distinct = np.unique(sources)
+        with closing(self._values(distinct) if self._kept is None else self._through_kept(distinct)) as values:
             for source in sources.tolist():
                 if source != last:
                     frame = None  # large ones are not to be there twice
-                    last, frame = next(fresh)
+                    last, frame = source, self._shown(next(values)[1])
                 assert frame is not None
                 yield frame
-        finally:
-            fresh.close()
 
-    def _through_kept(self, sources: Indices) -> Iterator[Frame]:
+    def _finished(self, sources: Indices) -> Generator[tuple[int, Frame], None, None]:
+        """Decode frames of strictly increasing indices."""
+        with closing(self._decode(sources)) as pictures:
+            for source, picture in pictures:
+                yield source, self._finish(picture)
+
+    def _through_kept(self, sources: Indices) -> Generator[tuple[int, Any], None, None]:
+        """Values of strictly increasing indices; what was decoded is kept."""
         assert self._kept is not None
         at = 0
         while at < len(sources):
             with self._lock:
-                frame = self._kept.get(int(sources[at]))
-            if frame is not None:
-                yield frame
+                value = self._kept.get(int(sources[at]))
+            if value is not None:
+                yield int(sources[at]), value
                 at += 1
                 continue
-            fresh = self._decode(np.unique(sources[at:]))
-            try:
-                for source, frame in fresh:
-                    with self._lock:
-                        frame = self._kept.setdefault(source, frame)
-                    while at < len(sources) and sources[at] == source:
-                        yield frame
-                        at += 1
+            with closing(self._newly_kept(sources[at:])) as fresh:
+                for source, value in fresh:
+                    if source != sources[at]:
+                        continue
+                    yield source, value
+                    at += 1
                     with self._lock:
                         known = at < len(sources) and int(sources[at]) in self._kept
                     if known:
                         break
-            finally:
-                fresh.close()
+
+    def _newly_kept(self, sources: Indices) -> Generator[tuple[int, Any], None, None]:
+        """Decode and keep values of strictly increasing indices, and those on the way."""
+        assert self._kept is not None
+        with closing(self._values(sources)) as fresh:
+            for source, value in fresh:
+                with self._lock:
+                    kept = self._kept.setdefault(source, value)
+                yield source, kept
 
     def _backward(self, sources: Indices) -> Iterator[Frame]:
-        """Frames of not increasing decoded-frame indices, decoded forward in stretches that fit the byte limit."""
+        """Frames of not increasing picture indices, decoded forward in stretches that fit the byte limit."""
         if self._kept is not None:
             ascending = np.unique(sources)
             with self._lock:
                 missing = [int(source) for source in ascending if int(source) not in self._kept]
-            for source, frame in self._decode(np.array(missing, np.int64)):
-                with self._lock:
-                    self._kept.setdefault(source, frame)
+            for _ in self._newly_kept(np.array(missing, np.int64)):
+                pass
+            last, frame = -1, None
             for source in sources.tolist():
-                with self._lock:
-                    frame_or_none = self._kept.get(source)
-                if frame_or_none is None:  # `forget` was called meanwhile
-                    ((_, frame_or_none),) = self._decode(np.array([source], np.int64))
-                yield frame_or_none
+                if source != last:
+                    with self._lock:
+                        value = self._kept.get(source)
+                    if value is None:  # `forget` was called meanwhile
+                        value = dict(self._newly_kept(np.array([source], np.int64)))[source]
+                    last, frame = source, self._shown(value)
+                assert frame is not None
+                yield frame
             return
         distinct = np.unique(sources)
         at = 0
@@ -134,11 +169,15 @@ class Playback:
                 if int(distinct[cut]) in self._starts:
                     low = cut
                     break
-            frames = dict(self._decode(distinct[low:high]))
+            frames = dict(self._finished(distinct[low:high]))
             while at < len(sources) and int(sources[at]) in frames:
                 yield frames[int(sources[at])]
                 at += 1
             high = low
+
+
+def _as_it_is(frame: Frame) -> Frame:
+    return frame
 
 
 class PlayedSource:
@@ -154,7 +193,7 @@ class PlayedSource:
     _info: MediaInfo
     _fps: Fraction
     _transform: Transform
-    _playback: Playback
+    _playback: Playback[Any]
 
     @property
     def info(self) -> MediaInfo:

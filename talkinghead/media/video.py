@@ -226,7 +226,6 @@ class _Decoder:
         index: _Index,
         stream_index: int | None = None,
         damaged: set[int] | None = None,
-        untagged_matrix: str = "auto",
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         self._path = path
@@ -234,7 +233,6 @@ class _Decoder:
         self._index = index
         self._stream_index = stream_index
         self._damaged = damaged if damaged is not None else set()
-        self.to_rgb = ToRgb(untagged_matrix)
         self._container, self._stream = _open(path, stream_index, max_pixels=max_pixels)
         self._packets = _Packets(self._container, self._stream)
         self._empty = True
@@ -252,7 +250,8 @@ class _Decoder:
         return self._segment is segment and self._next <= index
 
     def frames(self, segment: _Segment, first: int) -> Iterator[tuple[int, av.VideoFrame | None, bool]]:
-        """Frames of one segment from `first` on: (index, frame, whether it stands in for a lost one).
+        """Frames of one segment, those on the way to `first` and then all: (index, frame, whether it stands in for a
+        lost one).
 
         The frame is None where nothing of the segment can be decoded.
         """
@@ -262,8 +261,7 @@ class _Decoder:
             self._next = segment.first
         for item in self._frames:
             self._next = item[0] + 1
-            if item[0] >= first:
-                yield item
+            yield item
         self._segment = None
 
     def _decode(self, segment: _Segment) -> Iterator[tuple[int, av.VideoFrame | None, bool]]:
@@ -374,6 +372,10 @@ class _Decoder:
         self._reopens = threads is not None or self._stream.codec_context.name in REMEMBERING_CODECS
 
 
+_Picture = av.VideoFrame | Frame
+"""As the decoder gives it; the finished frame where that may be larger than the others."""
+
+
 class VideoSource(PlayedSource):
     """A video file as a source of frames at a constant rate.
 
@@ -390,6 +392,7 @@ class VideoSource(PlayedSource):
         self._options = options
         self._lock = threading.Lock()
         self._idle: list[_Decoder] = []
+        self._converters: list[ToRgb] = []
         self._lost: set[int] = set()
         self._damaged: set[int] = set()  # filled from the index below, and by the decoders
         self._notes: list[str] = []
@@ -399,7 +402,7 @@ class VideoSource(PlayedSource):
         self._damaged.update(facts.index.damaged)
         self._notes.extend(facts.notes)
         first, aspect = facts.first, facts.pixel_aspect
-        self._stored_size = (first.width, first.height)
+        self._stored_size, self._stored_format = (first.width, first.height), first.format.name
         if aspect is not None and options.square_pixels:
             self._notes.append(f"The pixels are {aspect} times as wide as high; the width is stretched to match.")
         if first.interlaced_frame:
@@ -416,10 +419,12 @@ class VideoSource(PlayedSource):
         self._fps = options.fps or (line.fine_rate if facts.codec == "gif" else line.rate)
         self._playback = Playback(
             slots_of(self._index.timeline, self._fps, options, path),
-            3 * self._transform.size[0] * self._transform.size[1],
-            options.cache_bytes,
-            self._decode,
-            frozenset(segment.first for segment in self._index.segments),
+            frame_bytes=3 * self._transform.size[0] * self._transform.size[1],
+            picture_bytes=sum(plane.buffer_size for plane in first.planes),
+            cache_bytes=options.cache_bytes,
+            decode=self._decode,
+            finish=self._finish,
+            starts=frozenset(segment.first for segment in self._index.segments),
         )
 
     @property
@@ -444,12 +449,13 @@ class VideoSource(PlayedSource):
         """Close open files and forget kept frames; reading again opens them anew."""
         with self._lock:
             idle, self._idle = self._idle, []
+            self._converters.clear()
         super().close()
         for decoder in idle:
             decoder.close()
 
-    def _decode(self, sources: NDArray[np.int64]) -> Generator[tuple[int, Frame], None, None]:
-        """Decode frames of strictly increasing indices."""
+    def _decode(self, sources: NDArray[np.int64]) -> Generator[tuple[int, _Picture], None, None]:
+        """Decode pictures of strictly increasing indices, and give those on the way that are worth keeping."""
         segments = self._index.segments
         at = place = 0
         decoder: _Decoder | None = None
@@ -461,24 +467,41 @@ class VideoSource(PlayedSource):
                 if decoder is None:
                     decoder = self._take(segment, source)
                 for index, decoded, stand_in in decoder.frames(segment, source):
-                    if index != sources[at]:
+                    asked = index == sources[at]
+                    if not asked and (decoded is None or not self._playback.keeps(index)):
                         continue
                     if decoded is None:
                         decoded = self._substitute(segment)
                     if stand_in:
                         with self._lock:
                             self._lost.add(index)
-                    yield index, self._finish(decoder, decoded)
+                    yield index, decoded if self._is_usual(decoded) else self._finish(decoded)
+                    if not asked:
+                        continue
                     at += 1
-                    if at == len(sources) or (sources[at] >= segment.stop and index < segment.stop - 1):
-                        break  # at a segment's last frame go on: the decoder then stands at the next segment
+                    if at == len(sources):
+                        break
+                    if sources[at] < segment.stop or index == segment.stop - 1:
+                        continue  # at a segment's last frame go on: the decoder then stands at the next segment
+                    if sources[at] >= segments[place + 1].stop or not self._playback.keeps(index + 1):
+                        break
         finally:
             if decoder is not None:
                 self._give_back(decoder)
 
-    def _finish(self, decoder: _Decoder, decoded: av.VideoFrame) -> Frame:
-        rgb = decoder.to_rgb(decoded)
-        if (decoded.width, decoded.height) != self._stored_size:
+    def _is_usual(self, picture: av.VideoFrame) -> bool:
+        """Whether a picture takes as much memory as the first one."""
+        return (picture.width, picture.height, picture.format.name) == (*self._stored_size, self._stored_format)
+
+    def _finish(self, picture: _Picture) -> Frame:
+        if isinstance(picture, np.ndarray):
+            return picture
+        with self._lock:
+            to_rgb = self._converters.pop() if self._converters else ToRgb(self._options.untagged_matrix)
+        rgb = to_rgb(picture)
+        with self._lock:
+            self._converters.append(to_rgb)
+        if (picture.width, picture.height) != self._stored_size:
             with self._lock:
                 note = "The picture size changes within the video; all frames are scaled to the first one's."
                 if note not in self._notes:
@@ -493,9 +516,11 @@ class VideoSource(PlayedSource):
         decoder = self._new_decoder()
         try:
             for other in reversed(segments[:place]):
-                found = [frame for _, frame, _ in decoder.frames(other, other.stop - 1) if frame is not None]
-                if found:
-                    return found[-1]
+                last = None
+                for _, frame, _ in decoder.frames(other, other.stop - 1):
+                    last = last if frame is None else frame
+                if last is not None:
+                    return last
             for other in segments[place + 1 :]:
                 for _, frame, _ in decoder.frames(other, other.first):
                     if frame is not None:
@@ -519,7 +544,6 @@ class VideoSource(PlayedSource):
             self._path,
             self._index,
             damaged=self._damaged,
-            untagged_matrix=self._options.untagged_matrix,
             max_pixels=self._max_pixels,
         )
 
