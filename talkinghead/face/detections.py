@@ -223,26 +223,26 @@ def _look(
         wanted = batch[skip:] if batch[0][0] == numbers.start else batch
         faces = iter(detector.detect([frame for _, frame in wanted]))
         for number, frame in batch:
-            small = thumbnail(frame)
+            grey = reduced(frame)
+            small = thumbnail(grey)
             cut = before is not None and is_cut(before, small)
             before = small
-            earlier, smaller = None if cut else smaller, _reduced(frame)
+            earlier, smaller = None if cut else smaller, grey
             if number - numbers.start >= skip * numbers.step:
                 seen = [replace(face, motion=_motion(earlier, smaller, face, frame)) for face in next(faces)]
                 yield _Look(number, seen, cut)
         del batch, wanted, frame  # let go before the next batch is read
 
 
-def _reduced(frame: Frame) -> FloatArray:
+def reduced(frame: Frame) -> FloatArray:
     """A grey picture of at most `MOTION_SIDE` pixels a side, float32 in [0, 255]."""
     import cv2
 
     height, width = frame.shape[:2]
     share = min(1.0, MOTION_SIDE / max(width, height))
     size = (max(1, round(width * share)), max(1, round(height * share)))
-    small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
-    grey: FloatArray = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    return grey
+    small = cv2.resize(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.float32)
 
 
 def _motion(before: FloatArray | None, after: FloatArray, face: Detection, frame: Frame) -> float:
@@ -287,13 +287,11 @@ def _refine_cuts(
     return refined
 
 
-def thumbnail(frame: Frame) -> FloatArray:
-    """A small grey picture to compare shots by: [32, 32] float32 in [0, 255]."""
+def thumbnail(grey: FloatArray) -> FloatArray:
+    """A picture from `reduced`, small enough to compare shots by: [32, 32] float32 in [0, 255]."""
     import cv2
 
-    small = cv2.resize(frame, _THUMBNAIL, interpolation=cv2.INTER_AREA)
-    grey: FloatArray = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    return grey
+    return np.asarray(cv2.resize(grey, _THUMBNAIL, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def is_cut(before: FloatArray, after: FloatArray) -> bool:

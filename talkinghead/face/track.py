@@ -29,7 +29,7 @@ from talkinghead.face.gaps import HOLD_S, nearest_rows, short_gaps, without_abse
 from talkinghead.face.identity import choose_identity, crowded_look, most_crowded, overlap
 from talkinghead.files import cache_key
 
-CACHE_KIND = "faces/2"
+CACHE_KIND = "faces/3"
 """Part of the cache key: raised when detection, cuts or the stored arrays change."""
 
 JUMP_MAX_OVERLAP = 0.4

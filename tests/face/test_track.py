@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from talkinghead.contracts import FaceStatus, FrameSource, NetworkRun
+from talkinghead.contracts import FaceStatus, FloatArray, Frame, FrameSource, NetworkRun
 from talkinghead.engine.cache import Cache, NullCache
 from talkinghead.errors import AmbiguousFace, NoFaceFound, OptionError
 from talkinghead.face import (
@@ -24,7 +24,7 @@ from talkinghead.face import (
     smooth_track,
     track_faces,
 )
-from talkinghead.face.detections import is_cut, thumbnail
+from talkinghead.face.detections import is_cut, reduced, thumbnail
 from talkinghead.face.gaps import short_gaps
 from talkinghead.face.track import smooth_series
 
@@ -543,13 +543,16 @@ def test_only_without_a_place_for_the_picture_still_says_so(tools, track, monkey
 
 
 def test_brightness_and_small_motion_are_no_cut(astronaut) -> None:
-    base = thumbnail(astronaut)
-    assert not is_cut(base, thumbnail((astronaut * 0.4).astype(np.uint8)))
-    assert not is_cut(base, thumbnail(np.roll(astronaut, 12, axis=1)))
-    assert is_cut(base, thumbnail(np.ascontiguousarray(astronaut[::-1])))
+    def seen(frame: Frame) -> FloatArray:
+        return thumbnail(reduced(frame))
+
+    base = seen(astronaut)
+    assert not is_cut(base, seen((astronaut * 0.4).astype(np.uint8)))
+    assert not is_cut(base, seen(np.roll(astronaut, 12, axis=1)))
+    assert is_cut(base, seen(np.ascontiguousarray(astronaut[::-1])))
     assert is_cut(base, 255 - base)
     blank = np.zeros((64, 64, 3), np.uint8)
-    assert not is_cut(thumbnail(blank), thumbnail(blank + 3))
+    assert not is_cut(seen(blank), seen(blank + 3))
 
 
 # Damaged sources and the cache.
