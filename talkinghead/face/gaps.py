@@ -68,6 +68,20 @@ def without_face(status: NDArray[np.uint8]) -> tuple[str, ...]:
     return (f"No face was found in {held + passed} of {len(status)} frames: {' and '.join(parts)}.",)
 
 
+def without_hidden(track: FaceTrack, shots: IntArray, hidden: IntArray) -> FaceTrack:
+    """A track whose HELD frames show nobody else: a gap in which another person is in front is left alone.
+
+    Args:
+        shots: [n] int32, shot of each frame.
+        hidden: frames in which somebody else was seen in the person's place.
+    """
+    status = track.status.copy()
+    for start, stop in _doubtful_runs(status, shots):
+        if ((hidden >= start) & (hidden < stop)).any():
+            status[start:stop] = FaceStatus.MISSING
+    return replace(track, status=status)
+
+
 def without_absent(source: FrameSource, track: FaceTrack, shots: IntArray) -> FaceTrack:
     """A track whose HELD frames still show the face; those that show something else in its place are MISSING.
 

@@ -117,6 +117,26 @@ def choose_identity(log: DetectionLog, selection: Selection) -> IntArray:
     return chosen
 
 
+def behind_others(log: DetectionLog, chosen: IntArray) -> IntArray:
+    """Frames looked at in which somebody else stands where the person meant would be seen.
+
+    Args:
+        chosen: from `choose_identity`.
+    """
+    found = []
+    for shot in np.unique(log.shots):
+        looks = np.flatnonzero(log.shots == shot)
+        seen = looks[chosen[looks] >= 0]
+        if not len(seen):
+            continue
+        times, boxes = log.frames[seen], log.boxes_xyxy[chosen[seen]]
+        for look in looks[(chosen[looks] < 0) & (np.diff(log.offsets)[looks] > 0)]:
+            place = np.stack([np.interp(log.frames[look], times, edge) for edge in boxes.T]).astype(np.float32)
+            if overlap(place[None], log.boxes_xyxy[list(log.rows(int(look)))]).max() >= LINK_MIN_OVERLAP:
+                found.append(int(log.frames[look]))
+    return np.array(found, np.int32)
+
+
 def crowded_look(log: DetectionLog) -> int | None:
     """The first look in which two people are seen that are both more than false detections, or None."""
     for shot in np.unique(log.shots):
@@ -169,13 +189,16 @@ def _link_likeness(log: DetectionLog, alive: list[_Tracklet], look: int, boxes: 
 
 
 def _travelled(log: DetectionLog, tracklet: _Tracklet, look: int) -> FloatArray:
-    """The last box of a tracklet, moved as far as it would travel until a look at its pace of the looks before."""
-    first = max(0, len(tracklet.rows) - 1 - PACE_LOOKS)
-    before, box = log.boxes_xyxy[tracklet.rows[first]], log.boxes_xyxy[tracklet.rows[-1]]
-    frames = int(log.frames[tracklet.looks[-1]] - log.frames[tracklet.looks[first]])
-    ahead = int(log.frames[look] - log.frames[tracklet.looks[-1]])
-    shift = (_centre(box) - _centre(before)) * (ahead / frames if frames else 0.0)
-    moved: FloatArray = (box + np.tile(shift, 2)).astype(np.float32)
+    """Where a tracklet would be at a look if it travelled on at the pace of the looks before.
+
+    Medians, since one box around two faces that touch is neither in place nor in size that of one.
+    """
+    rows, looks = tracklet.rows[-PACE_LOOKS - 1 :], tracklet.looks[-PACE_LOOKS - 1 :]
+    boxes, frames = log.boxes_xyxy[rows], log.frames[looks].astype(np.float32)
+    steps = np.diff(_centre(boxes), axis=0) / np.diff(frames)[:, None]
+    pace = np.tile(np.median(steps, axis=0), 2) if len(steps) else 0.0
+    ahead = (log.frames[look] - frames)[:, None]
+    moved: FloatArray = np.median(boxes + pace * ahead, axis=0).astype(np.float32)
     return moved
 
 

@@ -25,8 +25,16 @@ from talkinghead.face.detections import DetectionLog, detect_faces
 from talkinghead.face.detectors import Detector, load_detector
 from talkinghead.face.detectors.base import DeepDetector, settle
 from talkinghead.face.detectors.options import FaceOptions
-from talkinghead.face.gaps import HOLD_S, nearest_rows, short_gaps, without_absent, without_face, without_guesses
-from talkinghead.face.identity import choose_identity, crowded_look, most_crowded, overlap
+from talkinghead.face.gaps import (
+    HOLD_S,
+    nearest_rows,
+    short_gaps,
+    without_absent,
+    without_face,
+    without_guesses,
+    without_hidden,
+)
+from talkinghead.face.identity import behind_others, choose_identity, crowded_look, most_crowded, overlap
 from talkinghead.files import cache_key
 
 CACHE_KIND = "faces/3"
@@ -362,6 +370,7 @@ def track_faces(
         detector=described,
     )
     if options.no_face == "hold":
+        finished = without_hidden(finished, track.shots, behind_others(log, chosen))
         finished = without_absent(source, finished, track.shots)
     network = detector.network if looked else None
     return replace(

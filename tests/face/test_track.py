@@ -478,10 +478,24 @@ def test_two_who_cross_stay_who_they_are(tools, track, hidden: int, every: int) 
         options = FaceOptions(smoothing=0, select=select, every=every)
         found = track(crossing(tools, count, hidden=hidden), count, options)
         assert [*found.boxes_xyxy[[0, -1], 0]] == [begins, ends]
+        assert not (found.status == H).any()  # the one in front does not speak for the one behind
         seen = np.flatnonzero(np.isin(found.status, (D, N)))
         wanted = np.linspace(begins, ends, count)[seen]
         # Frames that were skipped beside the gap take the box of the nearest look.
         assert np.abs(found.boxes_xyxy[seen, 0] - wanted).max() <= (3 * (every - 1) if hidden else 0) + 0.01
+
+
+@pytest.mark.parametrize("select", ["index:0", "index:1"])
+def test_one_box_around_two_who_cross_confuses_nobody(tools, track, select: str) -> None:
+    count, script = 38, crossing(tools, 38, hidden=14)
+    script[12] = [tools.face(3 * 12, 20, 3 * 25 + 20, 70)]
+    found = track(script, count, FaceOptions(smoothing=0, select=select, every=3))
+    wanted = 3 * np.arange(count) if select == "index:0" else 3 * np.arange(count)[::-1]
+    looked = np.flatnonzero(found.status == D)
+    apart = np.abs(found.boxes_xyxy[looked, 0] - wanted[looked])
+    assert {0, 9, 27, 30, 33, 36, 37} <= set(looked.tolist())
+    assert apart[looked != 12].max() <= 0.01
+    assert (15 in looked) == (select == "index:0")
 
 
 def test_a_person_who_comes_back_is_the_same(tools, track) -> None:
