@@ -44,6 +44,8 @@ LOCAL_LEVEL_S = 8.0
 """Half width of the stretch of sound against which loudness is judged."""
 LONG_PAUSE_S, LONG_PAUSE_EDGE_S = 0.2, 0.15
 """From which on a pause is one in which a face stops speaking, and how slowly it does."""
+SEALED_FROM, STOP_SEALED, NASAL_SEALED = 0.08, 0.85, 0.9
+"""Between which shares of its length lips touch at p and b, and at m."""
 LIPS_OVER_JAW = 0.35
 """How much further than the jaw the lips may open: they show the teeth of s over a jaw that is shut."""
 LOUD_DB = -3.0
@@ -392,10 +394,13 @@ def _segments(phone: Phone, gain: float, depth: float) -> list[_Segment]:
 
 
 def _closure(phone: Phone, config: MouthConfig) -> _Contact:
-    """When the lips touch at p, b, m: a stop opens before its end (burst and breath), a nasal at its end."""
+    """When the lips touch at p, b, m: a stop opens before its end (burst and breath), a nasal at its end.
+
+    Lips that part sooner would miss a frame of the closure that is heard where the phone was recognised early.
+    """
     length = phone.end_s - phone.start_s
-    start = phone.start_s + 0.08 * length
-    end = phone.start_s + (0.9 if phone.label == "M" else 0.7) * length
+    start = phone.start_s + SEALED_FROM * length
+    end = phone.start_s + (NASAL_SEALED if phone.label == "M" else STOP_SEALED) * length
     missing = config.seal_s - (end - start)
     if missing > 0:
         start, end = start - missing / 2, end + missing / 2

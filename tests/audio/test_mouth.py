@@ -281,3 +281,12 @@ def test_contradictions_are_refused(options: dict[str, float]) -> None:
 def test_lips_stay_visibly_apart_at_consonants_that_are_not_made_with_them(label: str) -> None:
     motion = move(between(1.0, label, 0.12), tone(2.0), Fraction(25))
     assert motion.lips[26:28].min() >= 0.3
+
+
+@pytest.mark.parametrize("label", ["P", "B"])
+def test_lips_are_shut_in_the_second_half_of_a_stop(label: str) -> None:
+    """Where a stop was recognised early, nothing but that half is its own."""
+    for start in np.arange(0.40, 0.44, 0.0025):
+        lips = move(between(float(start), label, 0.06), tone(1.0)).lips
+        half = slice(math.floor((start + 0.03) * 25), math.ceil((start + 0.06) * 25))
+        assert lips[half].min() < 0.03
