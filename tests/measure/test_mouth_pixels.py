@@ -83,3 +83,18 @@ def test_the_largest_face_is_followed_and_lost_and_found() -> None:
     assert np.isnan(found[2])
     # The outer corners of the eyes lie 3.6 half widths apart.
     np.testing.assert_allclose(found[[0, 1, 3]], [0, 0.4 / 3.6, 0.2 / 3.6], atol=0.005)
+
+
+def test_the_trembling_of_the_mesh_does_not_open_pauses() -> None:
+    """Of p, b, m the smallest of a few trembling gaps counts, so it does of pauses."""
+    row = [("SIL", 25), ("P", 5), ("AA", 5), ("M", 5), ("AA", 5)] * 20
+    ends = np.cumsum([frames for _, frames in row]) / 25
+    phones = tuple(Phone(end - frames / 25, end, label) for (label, frames), end in zip(row, ends, strict=True))
+    labels = np.repeat([label for label, _ in row], [frames for _, frames in row])
+    openness = np.where(labels == "AA", 0.1, 0.002)
+    tremble = np.abs(np.random.default_rng(0).normal(0, 0.004, len(openness)))
+    shut = score_gaps(openness + tremble, FPS, phones)
+    assert abs(shut.silence_excess) < 0.005
+    assert shut.silence_mean_excess > 0.015
+    apart = score_gaps(openness + tremble + 0.01 * (labels == "SIL"), FPS, phones)
+    assert apart.silence_excess == pytest.approx(shut.silence_excess + 0.1, abs=0.01)
