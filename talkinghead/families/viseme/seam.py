@@ -18,7 +18,7 @@ WIDTH = 0.03
 """Of the line where none is seen, half widths."""
 LIGHTEST, DARKEST = 0.08, 0.5
 """Bounds of a line that was seen, and of its width:"""
-NARROWEST, WIDEST = 0.015, 0.05
+NARROWEST, WIDEST = 0.015, 0.08
 REACH = 0.16
 """Half widths to either side in which lips are compared with the line between them."""
 ASTRAY = 0.06
@@ -64,10 +64,20 @@ def read_seam(frame: Frame, mouth: MouthGeometry) -> Seam | None:
     dark = float(taken[reach])
     if dark < LIGHTEST:
         return None
-    # The area under exp(-(y / width)^2) is its height times the width times the root of pi.
-    half = taken[reach // 2 : -(reach // 2)]
-    width = float(np.clip(half, 0, None).sum()) * step / (dark * np.sqrt(np.pi))
+    # On one side the line often runs into the shade of a lip; exp(-(y / width)^2) is a half at the root of log 2.
+    half = min(_to_half(taken[reach::-1]), _to_half(taken[reach:]))
+    width = half * step / np.sqrt(np.log(2))
     return Seam(min(dark, DARKEST), float(np.clip(width, NARROWEST, WIDEST)))
+
+
+def _to_half(flank: Values) -> float:
+    """Steps from the first value to where it is halved."""
+    half = flank[0] / 2
+    below = np.flatnonzero(flank < half)
+    if not len(below):
+        return len(flank) - 1.0
+    end = int(below[0])
+    return end - float((half - flank[end]) / (flank[end - 1] - flank[end]))
 
 
 def likely_seam(frame: Frame, mouth: MouthGeometry, eye_distance: float, flatness: float) -> Seam:

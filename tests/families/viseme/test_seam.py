@@ -15,26 +15,39 @@ from tests.families.viseme.faces import Drawing, draw_face
 from tests.families.viseme.test_inner_mouth import true_geometry
 
 
-def lined(dark: float, width: float, noise: float = 1.0) -> tuple[np.ndarray, FaceGeometry]:
-    """Shut lips of one colour with a line between them, as dark and as wide (half widths) as given."""
+def lined(dark: float, width: float, noise: float = 1.0, shade: float = 0.0) -> tuple[np.ndarray, FaceGeometry]:
+    """Shut lips of one colour with a line between them, as dark and as wide (half widths) as given.
+
+    Args:
+        shade: how much darker it is above the line, less and less up to 0.3 half widths.
+    """
     drawn = draw_face(Drawing(eye_distance=190, noise=0.0))
     face = true_geometry(drawn)
     gy, gx = np.mgrid[: drawn.frame.shape[0], : drawn.frame.shape[1]].astype(np.float32)
     x, y = to_mouth(face, gx, gy)
     a = face.mouth.half_width
     away = (y - np.interp(x / a, COLUMNS, face.mouth.upper_inner)) / (width * a)
-    light = 150 * (1 - dark * np.exp(-(away**2))) + np.random.default_rng(5).normal(size=y.shape) * noise
+    light = 150 * (1 - dark * np.exp(-(away**2)))
+    light *= 1 - shade * np.clip(1 + away * width / 0.3, 0, 1) * (away < 0)
+    light += np.random.default_rng(5).normal(size=y.shape) * noise
     return np.repeat(np.clip(np.rint(light), 0, 255).astype(np.uint8)[..., None], 3, axis=2), face
 
 
 @pytest.mark.parametrize("dark", [0.15, 0.3, 0.45])
-@pytest.mark.parametrize("width", [0.02, 0.045])
+@pytest.mark.parametrize("width", [0.02, 0.045, 0.07])
 def test_what_was_drawn_is_read(dark: float, width: float) -> None:
     frame, face = lined(dark, width)
     seam = read_seam(frame, face.mouth)
     assert seam is not None
     assert seam.dark == pytest.approx(dark, abs=0.05)
     assert seam.width == pytest.approx(width, rel=0.35)
+
+
+def test_the_shade_on_a_lip_makes_the_line_no_wider() -> None:
+    frame, face = lined(0.3, 0.03, shade=0.3)
+    seam = read_seam(frame, face.mouth)
+    assert seam is not None
+    assert seam.width == pytest.approx(0.03, rel=0.35)
 
 
 def test_a_contour_beside_the_line_finds_it() -> None:
