@@ -22,6 +22,8 @@ EDGE = 10
 EYE_EDGE = 8
 SAMPLES = 8
 """Points of a smooth curve from one landmark to the next."""
+_STEP = (np.arange(SAMPLES) / SAMPLES)[None, :, None]
+_STEP_SQUARED, _STEP_CUBED = _STEP**2, _STEP**3
 
 
 def fitted(mesh: FaceMesh, frame: Frame, track: FaceTrack, index: int, last: MeshFace | None) -> MeshFace | None:
@@ -105,8 +107,9 @@ def _eye(face: MeshFace, indices: Sequence[int], *, outer_is_left: bool) -> EyeG
 
 def anchors_of(face: MeshFace) -> Anchors:
     """Eyes and corners of the mouth."""
-    left, right = eyes_of(face)
-    return Anchors(left.centre, right.centre, face.points[list(MOUTH_CORNERS), :2].astype(np.float64))
+    points = face.points[:, :2].astype(np.float64)
+    left, right = ((points[eye[0]] + points[eye[EYE_EDGE]]) / 2 for eye in (LEFT_EYE, RIGHT_EYE))
+    return Anchors(left, right, points[list(MOUTH_CORNERS)])
 
 
 def chin_of(face: MeshFace, mouth: MouthGeometry) -> float:
@@ -117,7 +120,7 @@ def chin_of(face: MeshFace, mouth: MouthGeometry) -> float:
 def sides_of(face: MeshFace, mouth: MouthGeometry) -> tuple[float, float]:
     """Pixels from the middle of the mouth to the outline of the face on the left and on the right."""
     offset = face.points[[*OUTLINE, OUTLINE[0]], :2].astype(np.float64) - mouth.centre
-    along, below = offset @ mouth.axis, offset @ mouth.down
+    along, below = (offset @ mouth.axis).tolist(), (offset @ mouth.down).tolist()
     found = []
     for sign in (-1.0, 1.0):
         crossings = [
@@ -141,7 +144,7 @@ def _below(points: NDArray[Any], centre: NDArray[Any], axis: NDArray[Any], half:
 def _smooth(points: NDArray[np.float64]) -> NDArray[np.float64]:
     """A Catmull-Rom curve through points [n, 2], `SAMPLES` for each step."""
     padded = np.concatenate([2 * points[:1] - points[1:2], points, 2 * points[-1:] - points[-2:-1]])
-    t = (np.arange(SAMPLES) / SAMPLES)[None, :, None]
     p0, p1, p2, p3 = (padded[k : len(padded) - 3 + k, None] for k in range(4))
-    curve = 0.5 * (2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2 + (3 * p1 - p0 - 3 * p2 + p3) * t**3)
+    square, cubic = 2 * p0 - 5 * p1 + 4 * p2 - p3, 3 * p1 - p0 - 3 * p2 + p3
+    curve = 0.5 * (2 * p1 + (p2 - p0) * _STEP + square * _STEP_SQUARED + cubic * _STEP_CUBED)
     return np.concatenate([curve.reshape(-1, 2), points[-1:]])
