@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from talkinghead.contracts import STAGES
 from talkinghead.media import probe
 from tests.webui.conftest import Open
 
@@ -48,7 +49,7 @@ def test_two_clicks_give_a_video_on_a_fresh_machine(open_page: Open, tmp_path: P
 
     page.get_by_role("tab", name="Timing").click()
     timing = page.locator("#timing").inner_text()
-    assert "animate" in timing
+    assert STAGES["compose"] in timing
     assert "times real time" in timing
     page.get_by_role("tab", name="Side by side").click()
     page.locator("#compare img").wait_for()
@@ -161,7 +162,7 @@ def test_errors_are_sentences(open_page: Open, tmp_path: Path) -> None:
     upload(page, "#sound", wrong)
     alert = page.locator("#voice-error [role=alert]")
     alert.wait_for()
-    assert "cannot be read as media" in alert.inner_text()
+    assert "'song.wav' is a text file" in alert.inner_text()
     assert "/tmp" not in alert.inner_text()
     page.locator("#model input").click()
     page.get_by_role("option", name=re.compile("Wav2Lip")).click()
