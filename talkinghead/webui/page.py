@@ -293,9 +293,10 @@ class _Page:
                 elem_id="gallery",
                 buttons=[],
             )
-            named["gallery"] = gr.Textbox(
-                self.studio.faces[0].title if self.studio.faces else "", visible="hidden", elem_id="gallery-face"
-            )
+            # Carries the name of the chosen face. The style sheet hides it: `visible="hidden"` shows a text box, and
+            # without a column of its own a frame would be drawn around it.
+            with gr.Column(elem_id="gallery-face"):
+                named["gallery"] = gr.Textbox(self.studio.faces[0].title if self.studio.faces else "")
         sources = self.studio.sources(found)
         named["source"] = gr.Dropdown(
             list(sources),

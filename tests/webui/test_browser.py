@@ -26,6 +26,8 @@ def upload(page: Any, where: str, path: Path) -> None:
 
 def test_two_clicks_give_a_video_on_a_fresh_machine(open_page: Open, tmp_path: Path) -> None:
     page = open_page()
+    assert page.locator("#gallery-face").count() == 1
+    assert page.locator("#gallery-face:visible, :text('Textbox'):visible").count() == 0
     page.locator("#example-portrait").click()
     page.locator("#go").click()  # at once: it waits until the example is filled in
     assert "145 frames of 512 x 512" in generated(page)
