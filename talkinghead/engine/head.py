@@ -58,6 +58,9 @@ from talkinghead.places import check_apart
 
 if TYPE_CHECKING:
     from talkinghead.audio.ahead import PhonesAhead
+    from talkinghead.engine.live import LiveOptions, LiveSession
+    from talkinghead.engine.live.face import LiveFace, Order
+    from talkinghead.engine.live.host import Host
     from talkinghead.engine.manifest import Manifest
     from talkinghead.face import FaceOptions
     from talkinghead.media.transform import Turn
@@ -201,6 +204,8 @@ class Head(ABC, Generic[AvatarT, WindowT]):
         self.compat = options.compat
         self.fallbacks: tuple[str, ...] = ()
         """Each way in which what was loaded differs from what was asked, as a sentence."""
+        self.host: Host | None = None
+        """Draws for its live sessions, from the first one on."""
 
     # What a family implements -----------------------------------------------------------------------------------------
 
@@ -404,14 +409,7 @@ class Head(ABC, Generic[AvatarT, WindowT]):
         options = options or RenderOptions()
         fps = self.output_fps(avatar, options)
         run = RunContext(cache=avatar.cache or Cache(), cancel=cancel or CancelToken())
-        listener = self.listener(avatar, fps, run)
-        if not math.isfinite(listener.lookahead_s):
-            reasons = "; ".join(self.facts.whole_sound)
-            raise OptionError(
-                f"The model {self.facts.name} hears the whole sound first, as it is set"
-                + (f": {reasons}." * bool(reasons)),
-                remedy="frames() with the whole sound",
-            )
+        listener = self.of_parts(self.listener(avatar, fps, run))
         windows: RecentWindows[WindowT] = RecentWindows()
 
         def indices() -> Iterator[int]:
@@ -425,6 +423,54 @@ class Head(ABC, Generic[AvatarT, WindowT]):
         for index, value in enumerate(run_stages(indices(), stages, cancel=run.cancel, overlap=options.overlap)):
             yield value.frame if isinstance(value, Picture) else value
             windows.has_left(index)
+
+    def of_parts(self, listener: Listener[WindowT]) -> Listener[WindowT]:
+        """A listener that needs no more than a part of the sound at once."""
+        if not math.isfinite(listener.lookahead_s):
+            reasons = "; ".join(self.facts.whole_sound)
+            raise OptionError(
+                f"The model {self.facts.name} hears the whole sound first, as it is set"
+                + (f": {reasons}." * bool(reasons)),
+                remedy="frames() with the whole sound",
+            )
+        return listener
+
+    # Live -------------------------------------------------------------------------------------------------------------
+
+    @property
+    def drawn_at_once(self) -> int:
+        """Pictures of all its live sessions that `draw` had best be given at the same time."""
+        return 1
+
+    def live_listener(self, avatar: AvatarT, fps: Fraction, run: RunContext) -> Listener[WindowT]:
+        """What listens to an utterance that is still being spoken: by default `listener`."""
+        return self.listener(avatar, fps, run)
+
+    def live_face(self, avatar: AvatarT, fps: Fraction) -> LiveFace[WindowT]:  # noqa: ARG002 - the interface
+        """A prepared face for one live session.
+
+        Raises:
+            OptionError: the model cannot be live, as it is set.
+        """
+        raise OptionError(
+            f"The model {self.facts.name} has no live session yet.",
+            remedy="frames(), or stream() where the model hears no more than a part of the sound",
+        )
+
+    def draw(self, orders: Sequence[Order]) -> Sequence[Frame | Picture]:
+        """Finished frames of some orders, of whatever sessions; called from one thread at a time."""
+        raise NotImplementedError
+
+    def live(self, avatar: AvatarT, options: LiveOptions | None = None) -> LiveSession[WindowT]:
+        """A session that speaks while the sound still arrives; a context manager. Sessions of one head share it, and
+        may share a prepared face.
+
+        Raises:
+            OptionError: the model hears the whole sound first, as it is set, or cannot be live.
+        """
+        from talkinghead.engine.live.opening import open_session
+
+        return open_session(self, avatar, options)
 
     def render(
         self,

@@ -143,7 +143,7 @@ def poses(avatar: VisemeAvatar, rows: Sequence[FloatArray], fps: Fraction, confi
         rows: MOUTH_COLUMNS of every frame; no more of them are asked for than the next frames need.
     """
     n = len(rows)
-    life = IdleLife(n, fps, config) if avatar.is_still and config.idle_motion else None
+    life = IdleLife(fps, config) if avatar.is_still and config.idle_motion else None
     reach = 0 if life is None else life.reach
     for first in range(0, n, POSES_AT_ONCE):
         wanted = range(first, min(first + POSES_AT_ONCE, n))

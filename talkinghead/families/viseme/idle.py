@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -15,6 +16,8 @@ CLOSE_S, SHUT_S, OPEN_S = 0.085, 0.045, 0.15
 MIN_INTERVAL_S = 1.3
 DOUBLE_BLINK = 0.12
 """Chance that a blink is followed by another at once."""
+OVER_S = 2.0
+"""After its beginning a blink is over for certain, and who asks for frames once more asks for none so old."""
 
 DRIFTS = {
     "x": (0.012, 7.0),
@@ -73,28 +76,18 @@ def idle_motion(num_frames: int, fps: Fraction, config: VisemeConfig, speaking: 
     Args:
         speaking, jaw: [n] of the `MouthMotion`; the head moves more in speech and nods with it.
     """
-    return IdleLife(num_frames, fps, config).frames(speaking, jaw, range(num_frames), range(num_frames))
+    return IdleLife(fps, config).frames(speaking, jaw, range(num_frames), range(num_frames))
 
 
 class IdleLife:
-    """`idle_motion` in parts, for speech that becomes known bit by bit."""
+    """`idle_motion` in parts, for speech that becomes known bit by bit and goes on for as long as it likes."""
 
-    def __init__(self, num_frames: int, fps: Fraction, config: VisemeConfig) -> None:
-        times = (np.arange(num_frames) + 0.5) / float(fps)
+    def __init__(self, fps: Fraction, config: VisemeConfig) -> None:
         seeds = np.random.SeedSequence(config.seed).spawn(2)
-        rng = np.random.default_rng(seeds[1])
-
-        def drift(size: float, slowest_s: float) -> Values:
-            """Sum of slow waves with random phases, about `size` large."""
-            total = np.zeros(num_frames)
-            for octave in range(3):
-                period = slowest_s / 1.9**octave * rng.uniform(0.85, 1.15)
-                total += np.sin(2 * np.pi * (times / period + rng.random())) * 0.62**octave
-            return size * total / 1.4
-
         self._fps, self._amount = float(fps), config.head_motion
-        self._lids = blinks(times, config.blinks_per_minute, np.random.default_rng(seeds[0]))
-        self._drifts = {name: drift(*DRIFTS[name]) for name in DRIFTS}
+        self._blinks = Blinks(config.blinks_per_minute, np.random.default_rng(seeds[0]))
+        rng = np.random.default_rng(seeds[1])
+        self._drifts = {name: _Drift(size, slowest_s, rng) for name, (size, slowest_s) in DRIFTS.items()}
 
     @property
     def reach(self) -> int:
@@ -109,15 +102,25 @@ class IdleLife:
                 there are any.
         """
         part = slice(wanted.start - known.start, wanted.stop - known.start)
-        lively = (0.6 + 0.4 * _smooth(speaking, LIVELY_S * self._fps))[part]
+        speech = _smooth(speaking, LIVELY_S * self._fps)[part]
         nod = (_smooth(jaw, QUICK_NOD_S * self._fps) - _smooth(jaw, SLOW_NOD_S * self._fps))[part]
-        drift = {name: values[wanted.start : wanted.stop] for name, values in self._drifts.items()}
+        return self.moved(wanted, speech, nod)
+
+    def moved(self, wanted: range, speech: Values, nod: Values) -> IdleMotion:
+        """Movement of some frames.
+
+        Args:
+            speech: [n] in [0, 1], how much is said about each frame. nod: [n], how far speech nods the head in it.
+        """
+        lively = 0.6 + 0.4 * speech
+        times = (np.arange(wanted.start, wanted.stop) + 0.5) / self._fps
+        drift = {name: each.at(times) for name, each in self._drifts.items()}
 
         def scaled(values: Values) -> Values:
             return (self._amount * values).astype(np.float32)
 
         return IdleMotion(
-            lids=self._lids[wanted.start : wanted.stop],
+            lids=self._blinks.at(times),
             x=scaled(lively * drift["x"]),
             y=scaled(lively * drift["y"] + 0.012 * nod),
             roll=scaled(lively * drift["roll"]),
@@ -127,22 +130,54 @@ class IdleLife:
         )
 
 
-def blinks(times_s: Values, per_minute: float, rng: np.random.Generator) -> Values:
-    """Closing of the lids [n] float32 in [0, 1] at the given times."""
-    closed = np.zeros(len(times_s))
-    if per_minute <= 0 or len(times_s) == 0:
+class _Drift:
+    """A sum of slow waves with random phases, about `size` large."""
+
+    def __init__(self, size: float, slowest_s: float, rng: np.random.Generator) -> None:
+        self._size = size
+        self._waves = [(slowest_s / 1.9**octave * rng.uniform(0.85, 1.15), rng.random()) for octave in range(3)]
+
+    def at(self, times_s: Values) -> Values:
+        """[n] float64 at the given times."""
+        total = np.zeros(len(times_s))
+        for octave, (period_s, phase) in enumerate(self._waves):
+            total += np.sin(2 * np.pi * (times_s / period_s + phase)) * 0.62**octave
+        return self._size * total / 1.4
+
+
+class Blinks:
+    """When the lids close, for any time; the same however it is asked for."""
+
+    def __init__(self, per_minute: float, rng: np.random.Generator) -> None:
+        self._never = per_minute <= 0
+        self._mean_s = 0.0 if self._never else max(60.0 / per_minute, MIN_INTERVAL_S + 0.3)
+        self._rng = rng
+        self._next_s = 0.0 if self._never else 0.4 + float(rng.gamma(2.0, 0.25 * self._mean_s))
+        self._known: deque[tuple[float, float]] = deque()
+        """When each begins, and its speed; those that are long over are let go."""
+
+    def at(self, times_s: Values) -> Values:
+        """Closing of the lids [n] float32 in [0, 1] at ascending times, none much before those asked for already."""
+        closed = np.zeros(len(times_s))
+        if self._never or len(times_s) == 0:
+            return closed.astype(np.float32)
+        while self._next_s < float(times_s[-1]) + 1.0:
+            self._add()
+        while self._known and self._known[0][0] < float(times_s[0]) - OVER_S:
+            self._known.popleft()
+        for start_s, speed in self._known:
+            closed = np.maximum(closed, _one_blink((times_s - start_s) * speed))
         return closed.astype(np.float32)
-    mean_s = max(60.0 / per_minute, MIN_INTERVAL_S + 0.3)
-    end = float(times_s[-1]) + 1.0
-    start = 0.4 + float(rng.gamma(2.0, 0.25 * mean_s))
-    while start < end:
+
+    def _add(self) -> None:
+        """The next blink, or two at once."""
+        rng = self._rng
         speed = float(rng.uniform(0.85, 1.2))
         for _ in range(2 if rng.random() < DOUBLE_BLINK else 1):
-            closed = np.maximum(closed, _one_blink((times_s - start) * speed))
-            start += (CLOSE_S + SHUT_S + OPEN_S) / speed + 0.05
+            self._known.append((self._next_s, speed))
+            self._next_s += (CLOSE_S + SHUT_S + OPEN_S) / speed + 0.05
         # Gamma of shape 2.5: neither a metronome nor bursts.
-        start += MIN_INTERVAL_S + float(rng.gamma(2.5, max(mean_s - MIN_INTERVAL_S, 0.3) / 2.5))
-    return closed.astype(np.float32)
+        self._next_s += MIN_INTERVAL_S + float(rng.gamma(2.5, max(self._mean_s - MIN_INTERVAL_S, 0.3) / 2.5))
 
 
 def _one_blink(t: Values) -> Values:

@@ -27,11 +27,13 @@ from talkinghead.contracts import (
 from talkinghead.engine.context import RunContext
 from talkinghead.engine.head import Description, Head, LoadOptions, PrepareOptions
 from talkinghead.engine.listener import Heard, Listener, Told, WholeSound
+from talkinghead.engine.live.face import Order
 from talkinghead.engine.options import build_config
 from talkinghead.engine.runner import Stage
 from talkinghead.engine.timeline import FramePlan, PlannedFrame, planned_frames
 from talkinghead.enhance.faces import MadeFace, tracked_face
 from talkinghead.enhance.stage import Enhancement
+from talkinghead.errors import OptionError
 from talkinghead.face.mesh.covered import COVERED_NOTE, mouth_is_covered
 from talkinghead.face.mesh.files import OBTAIN
 from talkinghead.face.mesh.networks import FaceMesh, found_mesh
@@ -49,6 +51,7 @@ from talkinghead.families.viseme.fine import fine_picture
 from talkinghead.families.viseme.geometry import COLUMNS
 from talkinghead.families.viseme.idle import head_region
 from talkinghead.families.viseme.inner_mouth import without_inside
+from talkinghead.families.viseme.live import LiveVisemeFace
 from talkinghead.families.viseme.manifest import MANIFEST
 from talkinghead.files import cache_key
 
@@ -153,6 +156,18 @@ class VisemeHead(Head[VisemeAvatar, MouthRow]):
             return Heard(SpokenRows(clip, fps, lambda _after_s: (found.phones, math.inf)), lambda: _told(found))
 
         return WholeSound(hear)
+
+    def live_face(self, avatar: VisemeAvatar, fps: Fraction) -> LiveVisemeFace:
+        """See `Head.live_face`; a live session restores no faces."""
+        if self.enhancement.works:
+            raise OptionError("Faces are to be restored, which a live session cannot do.", remedy="leave enhance out")
+        return LiveVisemeFace(avatar, fps, self.config)
+
+    def draw(self, orders: Sequence[Order]) -> Sequence[Frame]:
+        return [
+            animate_frame(order.frame, order.avatar.face(order.source_index), order.pose, self.config)
+            for order in orders
+        ]
 
     def motion_arrays(self, heard: Heard[MouthRow]) -> dict[str, FloatArray]:
         """Jaw, lips, width, tuck, tongue and speaking, as in `MouthMotion`."""

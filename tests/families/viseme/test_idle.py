@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from talkinghead.families.viseme.compose import HEAD_MARGIN
 from talkinghead.families.viseme.config import VisemeConfig
-from talkinghead.families.viseme.idle import IdleLife, blinks, idle_motion, still_life
+from talkinghead.families.viseme.idle import Blinks, IdleLife, idle_motion, still_life
 
 FPS = Fraction(25)
 NAMES = ("lids", "x", "y", "roll", "scale", "yaw", "pitch")
@@ -40,7 +40,7 @@ def test_parts_are_the_whole(wanted: range) -> None:
     rng = np.random.default_rng(1)
     speaking, jaw = rng.random((2, 300)).astype(np.float32)
     whole = idle_motion(300, FPS, VisemeConfig(), speaking, jaw)
-    life = IdleLife(300, FPS, VisemeConfig())
+    life = IdleLife(FPS, VisemeConfig())
     known = range(max(0, wanted.start - life.reach), min(300, wanted.stop + life.reach))
     part = life.frames(speaking[known.start : known.stop], jaw[known.start : known.stop], known, wanted)
     for name in NAMES:
@@ -53,7 +53,7 @@ def test_parts_are_the_whole(wanted: range) -> None:
 def test_rate_and_shape_of_blinks(seed: int, rate: float) -> None:
     minutes = 20
     times = (np.arange(minutes * 60 * 25) + 0.5) / 25
-    lids = blinks(times, rate, np.random.default_rng(seed))
+    lids = Blinks(rate, np.random.default_rng(seed)).at(times)
     assert lids.min() >= 0
     assert lids.max() <= 1
     starts = np.flatnonzero((lids[1:] > 0.5) & (lids[:-1] <= 0.5))
@@ -66,7 +66,7 @@ def test_rate_and_shape_of_blinks(seed: int, rate: float) -> None:
 @pytest.mark.parametrize("fps", [Fraction(24000, 1001), Fraction(25), Fraction(60)])
 def test_every_blink_really_closes(fps: Fraction) -> None:
     times = (np.arange(int(60 * fps)) + 0.5) / float(fps)
-    lids = blinks(times, 14, np.random.default_rng(1))
+    lids = Blinks(14, np.random.default_rng(1)).at(times)
     starts = np.flatnonzero((lids[1:] > 0) & (lids[:-1] == 0)) + 1
     assert len(starts) > 4
     for start in starts[:-1]:

@@ -1,0 +1,130 @@
+"""Draws the pictures of all sessions of a head: those that are due first, several at once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from talkinghead.contracts import Frame, Picture
+from talkinghead.engine.live.clock import Clock
+from talkinghead.engine.live.face import Order
+from talkinghead.engine.live.settling import Slot
+
+if TYPE_CHECKING:
+    from talkinghead.engine.live.session import LiveSession
+
+WAIT_S = 0.02
+"""How long the host sleeps at most where nothing is to be drawn and nobody tells it anything."""
+RECENT = 0.1
+"""Weight of the latest picture in the mean of what one takes."""
+
+Draw = Callable[[Sequence[Order]], Sequence[Frame | Picture]]
+
+
+class Host:
+    """See the module. Heads are not safe for several threads: only the host's thread draws.
+
+    Args:
+        draw: makes finished frames of some orders, `Head.draw`.
+        at_once: orders that it takes at the same time.
+        clock: that all sessions live on.
+        threaded: draw in a thread of its own, which lives while there are sessions; else `step` draws.
+    """
+
+    def __init__(self, draw: Draw, at_once: int, clock: Clock, *, threaded: bool = True) -> None:
+        self._draw, self._at_once, self.clock = draw, at_once, clock
+        self.news = threading.Condition(threading.RLock())
+        """Guards all sessions; told whenever something has changed."""
+        self._threaded = threaded
+        self._sessions: list[LiveSession[Any]] = []
+        self._thread: threading.Thread | None = None
+        self.draw_s = 0.0
+        """Per picture, a running mean."""
+
+    @property
+    def sessions(self) -> tuple[LiveSession[Any], ...]:
+        """Those that are open."""
+        return tuple(self._sessions)
+
+    def add(self, session: LiveSession[Any]) -> None:
+        """Draw for a session from now on."""
+        with self.news:
+            self._sessions.append(session)
+            if self._threaded and self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="live-draw", daemon=True)
+                self._thread.start()
+
+    def remove(self, session: LiveSession[Any]) -> None:
+        """Draw for it no more; with the last one the thread ends."""
+        with self.news:
+            if session in self._sessions:
+                self._sessions.remove(session)
+            thread = None if self._sessions else self._thread
+            if thread is not None:
+                self._thread = None
+            self.news.notify_all()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+
+    def step(self) -> bool:
+        """Draw what is due first, if anything is to be drawn."""
+        with self.news:
+            chosen = self._claimed()
+        if not chosen:
+            return False
+        started = self.clock.now()
+        self._deliver(chosen)
+        taken_s = (self.clock.now() - started) / len(chosen)
+        self.draw_s += (taken_s - self.draw_s) * (RECENT if self.draw_s else 1.0)
+        return True
+
+    def _run(self) -> None:
+        me = threading.current_thread()
+        while True:
+            with self.news:
+                if self._thread is not me:
+                    return
+            if not self.step():
+                with self.news:
+                    if self._thread is me:
+                        self.news.wait(WAIT_S)
+
+    def _claimed(self) -> list[tuple[LiveSession[Any], Slot[Any]]]:
+        """The next frames to be drawn: those that are due first of all that can still be ready in time."""
+        waiting = []
+        for session in self._sessions:
+            waiting += [(session.due(slot.index), session, slot) for slot in session.undrawn()]
+        waiting.sort(key=lambda each: each[0])
+        now = self.clock.now()
+        in_time = [each for each in waiting if each[0] >= now + self.draw_s or not each[1].is_running]
+        # A picture that comes too late helps nobody; the latest one at least brings a slow head near the clock.
+        chosen = in_time[:1] or waiting[-1:]
+        for each in in_time[1 : self._at_once]:
+            if now + (len(chosen) + 1) * self.draw_s > chosen[0][0]:
+                break  # the first one would wait for the others
+            chosen.append(each)
+        for _, _, slot in chosen:
+            slot.is_claimed = True
+        return [(session, slot) for _, session, slot in chosen]
+
+    def _deliver(self, chosen: list[tuple[LiveSession[Any], Slot[Any]]]) -> None:
+        """Draw together; where that fails, session by session, so that one cannot spoil another."""
+        try:
+            self._deliver_together(chosen)
+        except BaseException as error:  # noqa: BLE001 (raised again where the session is iterated)
+            sessions = list(dict.fromkeys(session for session, _ in chosen))
+            if len(sessions) == 1:
+                sessions[0].fail(error)
+                return
+            for session in sessions:
+                self._deliver([each for each in chosen if each[0] is session])
+
+    def _deliver_together(self, chosen: list[tuple[LiveSession[Any], Slot[Any]]]) -> None:
+        with self.news:
+            orders = [session.order(slot) for session, slot in chosen]
+        pictures = self._draw(orders)
+        with self.news:
+            for (_, slot), picture in zip(chosen, pictures, strict=True):
+                slot.picture = picture
+            self.news.notify_all()

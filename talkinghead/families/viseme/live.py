@@ -1,0 +1,63 @@
+"""A face of the built-in animator in a live session."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import numpy as np
+
+from talkinghead.contracts import MOUTH_COLUMNS, FloatArray
+from talkinghead.engine.live.face import LiveFace
+from talkinghead.families.viseme.animator import VisemeAvatar, head_pose, motion_of, mouth_poses
+from talkinghead.families.viseme.compose import Pose
+from talkinghead.families.viseme.config import VisemeConfig
+from talkinghead.families.viseme.idle import LIVELY_S, QUICK_NOD_S, SLOW_NOD_S, IdleLife
+
+SPEAKING, JAW = MOUTH_COLUMNS.index("speaking"), MOUTH_COLUMNS.index("jaw")
+
+
+class LiveVisemeFace(LiveFace[FloatArray]):
+    """The mouth follows rows of MOUTH_COLUMNS; a picture blinks, and its head moves a little behind what it says."""
+
+    def __init__(self, avatar: VisemeAvatar, fps: Fraction, config: VisemeConfig) -> None:
+        self._fps, self._config = fps, config
+        self._rest = np.zeros(len(MOUTH_COLUMNS), np.float32)
+        self._life = IdleLife(fps, config) if avatar.is_still and config.idle_motion else None
+        self._speech = _Trailing(LIVELY_S * fps)
+        self._quick, self._slow = _Trailing(QUICK_NOD_S * fps), _Trailing(SLOW_NOD_S * fps)
+
+    @property
+    def rest(self) -> FloatArray:
+        return self._rest
+
+    def eased(self, window: FloatArray, share: float) -> FloatArray:
+        return np.asarray(window * np.float32(share), np.float32)
+
+    def pose(self, index: int, window: FloatArray) -> Pose:
+        (mouth,) = mouth_poses(motion_of([window], self._fps), self._config)
+        if self._life is None:
+            return Pose(mouth)
+        speech = self._speech.add(float(window[SPEAKING]))
+        nod = self._quick.add(float(window[JAW])) - self._slow.add(float(window[JAW]))
+        idle = self._life.moved(range(index, index + 1), np.array([speech]), np.array([nod]))
+        return Pose(mouth, float(idle.lids[0]), head_pose(idle, 0))
+
+
+class _Trailing:
+    """A mean of the values so far, the latest ones most: two exponential means, one of the other, so that it sets out
+    softly. It stands for a Gaussian of the same width about each value, which would have to know what follows.
+
+    Args:
+        width: standard deviation, frames.
+    """
+
+    def __init__(self, width: Fraction | float) -> None:
+        self._weight = 1.0 - math.exp(-math.sqrt(2) / max(float(width), 1e-3))
+        self._first = self._second = 0.0
+
+    def add(self, value: float) -> float:
+        """The mean with one more value."""
+        self._first += self._weight * (value - self._first)
+        self._second += self._weight * (self._first - self._second)
+        return self._second
