@@ -121,13 +121,13 @@ class Ticks:
 
     def seconds(self, index: int) -> float:
         """When a frame begins."""
-        return float(index / self.fps)
+        return index * self.fps.denominator / self.fps.numerator
 
     def at(self, seconds: float) -> int:
         """The last frame that has begun; -1 before the first."""
         if seconds < 0:
             return -1
-        index = int(seconds * self.fps)
+        index = int(seconds * self.fps.numerator / self.fps.denominator)
         while self.seconds(index + 1) <= seconds:  # products of floats may fall on the wrong side
             index += 1
         while self.seconds(index) > seconds:

@@ -94,6 +94,8 @@ class EngineOptions:
     threads: Annotated[int, THREADS] = 0
     profile: bool = False
     compile: bool = False
+    whole_sound: bool = True
+    """Many windows are heard at once; else only those of the next faces."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -140,6 +142,7 @@ class Engine:
         """Of the faces that are made; what is above is not computed."""
         self.batch = self.options.batch(placement.device)
         """Frames per call; less than the options say where they did not fit into memory."""
+        self.audio_batch = AUDIO_BATCH if self.options.whole_sound else self.batch
         self.int8_psnr_db: float | None = None
         """What 8 bits lose on the faces that they are calibrated on, against float32."""
         self.from_cache: bool | None = None
@@ -237,7 +240,7 @@ class Engine:
         session = open_session(
             self._network(part),
             placement,
-            batch=AUDIO_BATCH if part == "audio" else self.batch,
+            batch=self.audio_batch if part == "audio" else self.batch,
             threads=threads,
             streams=1 if part in ("audio", "face") else self.streams,
             cache_folder=task.run.cache.compiled_folder,
@@ -331,8 +334,8 @@ class Engine:
         session = self.session("audio", task)
         with task.tracer.span("audio encoder", windows=len(windows)):
             parts = [
-                session.run({"mel": windows[first : first + AUDIO_BATCH, None]})["audio"]
-                for first in range(0, len(windows), AUDIO_BATCH)
+                session.run({"mel": windows[first : first + self.audio_batch, None]})["audio"]
+                for first in range(0, len(windows), self.audio_batch)
             ]
         task.run.count("windows encoded", len(windows))
         return np.concatenate(parts).reshape(-1, EMBEDDING)

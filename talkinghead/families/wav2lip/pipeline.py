@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from talkinghead.engine.cache import NullCache
 from talkinghead.engine.context import RunContext
 from talkinghead.engine.head import Description, Head, LoadOptions, PrepareOptions, RenderOptions
 from talkinghead.engine.listener import Heard, Listener, WholeSound, hear_all
+from talkinghead.engine.live.face import Order
 from talkinghead.engine.options import build_config
 from talkinghead.engine.runner import Stage
 from talkinghead.engine.timeline import DEFAULT_FPS, FramePlan, SourceIndices, frame_plan, source_frames_at
@@ -48,6 +50,7 @@ from talkinghead.families.wav2lip.listening import (
     gated,
     published_num_frames,
 )
+from talkinghead.families.wav2lip.live import LiveDrawing, LiveWav2LipFace
 from talkinghead.families.wav2lip.livetalking import LIVE_FPS, LiveTalkingWindows
 from talkinghead.families.wav2lip.manifest import MANIFEST
 from talkinghead.families.wav2lip.postprocess import Finish
@@ -57,6 +60,8 @@ from talkinghead.families.wav2lip.tracking import published_track, several_track
 from talkinghead.families.wav2lip.weights import load_generator
 from talkinghead.measure.trace import NoTracer, Tracer
 
+LIVE_CPU_BATCH = 1
+"""Faces per call in live sessions: speech that comes in time asks for one at a time."""
 SPLIT_MIN_REPEATS = 1.5
 """Face features are kept where each source frame is shown this often on average."""
 
@@ -88,14 +93,15 @@ class Wav2LipHead(Head[Wav2LipAvatar, Windows]):
         """Where the generator runs: the first way until it is decided at the first face."""
         return self.place.placement
 
-    def _engine(self) -> Engine:
+    def _engine(self, *, live: bool = False) -> Engine:
         config = self.config
         options = EngineOptions(
-            batch_size=config.batch,
+            batch_size=config.batch or (LIVE_CPU_BATCH if live and self.placement.device == "cpu" else 0),
             compile=config.compile,
-            latency=config.latency,
+            latency=config.latency or live,
             threads=config.threads,
             profile=config.profile is not None,
+            whole_sound=not live,
         )
         finish = Finish(config.paste, config.feather, config.colour_match)
         if self.placement.device != "cpu":
@@ -305,6 +311,33 @@ class Wav2LipHead(Head[Wav2LipAvatar, Windows]):
     def _splits(self, shown: int, distinct: int) -> bool:
         """Whether the features of source frames are worth keeping: they come again, and all of them fit."""
         return self.config.reuse and shown >= SPLIT_MIN_REPEATS * distinct and distinct <= self.engine.most_features
+
+    # Live -----------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _drawing(self) -> LiveDrawing:
+        """An engine of its own: jobs on this head may run beside its sessions."""
+        return LiveDrawing(self._engine(live=True), self.place, reuse=self.config.reuse)
+
+    @property
+    def drawn_at_once(self) -> int:
+        return self._drawing.at_once
+
+    def live_listener(self, avatar: Wav2LipAvatar, fps: Fraction, run: RunContext) -> Listener[Windows]:
+        """As `listener`, without the gate that silence shuts, which is judged by the whole sound."""
+        if self._live or self.config.sounds() or self.compat:
+            return self.listener(avatar, fps, run)
+        return self._cutter(fps, None, run)
+
+    def live_face(self, avatar: Wav2LipAvatar, fps: Fraction) -> LiveWav2LipFace:  # noqa: ARG002 - the interface
+        """See `Head.live_face`; a live session restores no faces."""
+        if self.enhancement.works:
+            raise OptionError("Faces are to be restored, which a live session cannot do.", remedy="leave enhance out")
+        self._drawing.expect(avatar)
+        return LiveWav2LipFace(avatar)
+
+    def draw(self, orders: Sequence[Order]) -> Sequence[Frame]:
+        return self._drawing.draw(orders)
 
     def faces_of_windows(
         self, source: FrameSource, boxes_xyxy: NDArray[np.int32], windows: NDArray[np.float32]

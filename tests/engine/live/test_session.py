@@ -206,24 +206,23 @@ def test_whoever_takes_late_loses_no_sound() -> None:
     assert [moment.index for moment in moments] == list(range(63))
 
 
+@pytest.mark.thorough
 def test_flash_and_beep_stay_together_for_hours() -> None:
-    """A tone of 80 ms every minute, for eight hours at 29.97 frames/s: the bright pictures are those with the tone."""
+    """A tone of 80 ms every minute, for eight hours: the bright pictures are those with the tone, and time is exact."""
     clock = HandClock()
-    fps = Fraction(30_000, 1001)
+    fps = Fraction(5_000, 1001)
     beep = np.full(round(0.08 * 16_000), 0.9, np.float32)
+    beeps = 0
     with plain_session(clock, fps=fps, options=LiveOptions(sample_rate_hz=16_000)) as session:
-        beeps = 0
-        for moment in itertools.islice(session, 8 * 3600 * 30):
-            if moment.index % 1800 == 900:
+        for moment in itertools.islice(session, 8 * 3600 * 5):
+            if moment.index % 300 == 150:
                 session.push(beep, 16_000)
                 session.end_turn()
             assert moment.picture is not None
+            assert (moment.picture[0, 1, 0] > 200) == bool(moment.sound.any())
+            assert moment.time == moment.index * 16_000 * 1001 // 5_000
             beeps += moment.is_last
-            if moment.sound.any():
-                assert moment.picture[0, 1, 0] > 80
-            assert moment.time == moment.index * 16_000 * 1001 // 30_000
-        assert beeps == 480
-        assert moment.time / 16_000 == pytest.approx(8 * 3600, abs=30)
+    assert beeps == 480
 
 
 @pytest.mark.parametrize(
@@ -275,7 +274,7 @@ def test_what_is_no_sound() -> None:
             session.push(np.zeros(4, np.float32), 3)
         session.push(np.zeros(8_000 * 500, np.float32), 8_000)
         with pytest.raises(InputError, match="wait"):
-            session.push(np.zeros(8_000 * 100, np.float32), 8_000)
+            session.push(np.zeros(8_000 * 101, np.float32), 8_000)
 
 
 def test_another_face_takes_over() -> None:

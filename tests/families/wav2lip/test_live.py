@@ -16,6 +16,7 @@ torch = pytest.importorskip("torch")
 from talkinghead.contracts import AudioClip, Speech  # noqa: E402
 from talkinghead.engine.cache import NullCache  # noqa: E402
 from talkinghead.engine.head import LoadOptions, PrepareOptions, RenderOptions  # noqa: E402
+from talkinghead.engine.live import LiveOptions  # noqa: E402
 from talkinghead.errors import OptionError  # noqa: E402
 from talkinghead.face import FaceOptions  # noqa: E402
 from talkinghead.families.wav2lip.engine import Engine  # noqa: E402
@@ -132,3 +133,33 @@ def test_the_silence_gate_hears_the_whole_sound(checkpoint: Path, avatar_of: Cal
     assert not head.can_stream(avatar)
     with pytest.raises(OptionError, match="the silence gate: how loud the speech is"):
         next(iter(head.stream(avatar, [WAVE])))
+
+
+@pytest.mark.parametrize("family", [{}, {"windows": "livetalking", "step_frames": 4, "silence_gate": False}])
+def test_a_session_shows_the_frames_of_the_whole_sound(
+    family: dict[str, Any], checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once the mouth has come in, pictures are those of the sound listened to as a whole; silence shows the source."""
+    monkeypatch.setattr("talkinghead.media.open_frames", lambda *_, **__: ArraySource(PICTURES[:1]))
+    options = PrepareOptions(faces=FaceOptions(box=(8, 8, 56, 56)), cache=NullCache())
+    plain = load(checkpoint, **{**family, "silence_gate": False})
+    clip = AudioClip(WAVE, 16_000)
+    whole = list(plain.frames(plain.prepare("x.png", options), Speech(clip, clip)))
+    head = load(checkpoint, reuse=False, **family)  # the stand-in is one network, not a face encoder and a decoder
+    avatar = head.prepare("x.png", options)
+    with head.live(avatar, LiveOptions(sample_rate_hz=16_000)) as session, head.live(avatar) as silent:
+        for piece in np.split(WAVE, range(800, len(WAVE), 800)):
+            session.push(piece, 16_000)
+        session.end_turn()
+        moments = [(moment, next(silent)) for moment, _ in zip(session, range(50), strict=False)]
+        assert session.stats().sessions == 2
+    spoken = [moment for moment, _ in moments if moment.utterance is not None]
+    assert len(spoken) == len(whole)
+    np.testing.assert_array_equal(np.concatenate([moment.sound for moment in spoken])[: len(WAVE)], WAVE)
+    in_time = [(shown.picture, frame) for shown, frame in zip(spoken, whole, strict=True) if shown.picture is not None]
+    assert len(in_time) > 20
+    for picture, frame in in_time[2:]:
+        np.testing.assert_array_equal(picture, frame)
+    for moment, other in moments:
+        for each in (other, moment) if moment.index < 2 else (other,):
+            assert each.picture is None or (each.picture == PICTURES[0]).all()

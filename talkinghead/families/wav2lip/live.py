@@ -1,0 +1,124 @@
+"""Wav2Lip in live sessions: rest shows the source, and the faces of all sessions go through the network together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from talkinghead.audio.mel import MelSettings
+from talkinghead.contracts import FaceStatus, Frame
+from talkinghead.engine.cache import Cache
+from talkinghead.engine.context import RunContext
+from talkinghead.engine.live.face import LiveFace, Order
+from talkinghead.families.wav2lip.architecture import MEL_COLUMNS
+from talkinghead.families.wav2lip.engine import Engine, Face, Request, Task
+from talkinghead.families.wav2lip.frames import Wav2LipAvatar
+from talkinghead.families.wav2lip.listening import Window, Windows, stack_windows
+from talkinghead.families.wav2lip.precision import GeneratorPlace
+
+NOTHING = Window(np.full((MelSettings().bands, MEL_COLUMNS), -4.0, np.float32), 0, 0.0)
+"""What is heard in silence: it shows the source."""
+
+
+class LiveWav2LipFace(LiveFace[Windows]):
+    """A prepared face, or several, in one session."""
+
+    def __init__(self, avatar: Wav2LipAvatar) -> None:
+        self._rest: Windows = (NOTHING,) * len(avatar.tracks)
+
+    @property
+    def rest(self) -> Windows:
+        return self._rest
+
+    def eased(self, window: Windows, share: float) -> Windows:
+        return tuple(replace(each, gate=each.gate * share) for each in window)
+
+
+@dataclass(eq=False)
+class _Wanted:
+    """A face to be made."""
+
+    place: int
+    """Of its order."""
+    number: int
+    """Of the face in its picture."""
+    crop: Face
+    window: Window
+    key: tuple[int, int, int]
+
+
+class LiveDrawing:
+    """Draws for all live sessions of a head, in one thread.
+
+    Args:
+        engine: of small batches.
+        place: decides where it runs, at the first face.
+        reuse: keep what depends on a source frame alone.
+    """
+
+    def __init__(self, engine: Engine, place: GeneratorPlace, *, reuse: bool) -> None:
+        self.engine, self._place, self._reuse = engine, place, reuse
+        self._settled = False
+        self._tasks: dict[bool, Task] = {}
+
+    @property
+    def at_once(self) -> int:
+        """Faces that the network takes together."""
+        return self.engine.batch
+
+    def expect(self, avatar: Wav2LipAvatar) -> None:
+        """Open the networks for a face, in threads, before it is drawn."""
+        self._place.recall(avatar.cache or Cache())
+        self.engine.move(self._place.placement)
+        if not self._place.is_decided:
+            self.engine.expect_comparison()
+        self.engine.open_ahead(self._task([avatar]))
+
+    def _task(self, avatars: Sequence[Wav2LipAvatar]) -> Task:
+        """Features of source frames are kept where those of all faces fit."""
+        distinct = {id(avatar): avatar.num_frames * len(avatar.tracks) for avatar in avatars}
+        split = self._reuse and sum(distinct.values()) <= self.engine.most_features
+        if split not in self._tasks:
+            self._tasks[split] = Task(RunContext(cache=avatars[0].cache or Cache()), split)
+        return self._tasks[split]
+
+    def draw(self, orders: Sequence[Order]) -> list[Frame]:
+        """Finished frames, RGB uint8 [H, W, 3]; the source frame itself where nothing is said."""
+        frames = [order.frame for order in orders]
+        wanted = [each for place, order in enumerate(orders) for each in self._wanted(place, order)]
+        if not wanted:
+            return frames
+        task = self._task([order.avatar for order in orders])
+        if not self._settled:
+            self._place.settle(self.engine, wanted[0].crop, stack_windows([wanted[0].window])[0], task)
+            self.engine.end_comparison()
+            self._settled = True
+        embeddings = self.engine.hear(stack_windows([each.window for each in wanted]), task)
+        requests = [
+            Request(embedding, each.crop, each.key, each.window.gate, owner=each)
+            for each, embedding in zip(wanted, embeddings, strict=True)
+        ]
+        for result in self.engine.run([*requests, None], task):
+            if result is not None:
+                each, face = result[0].owner, result[1]
+                order = orders[each.place]
+                box = order.avatar.tracks[each.number].boxes_xyxy[order.source_index]
+                frames[each.place] = self.engine.put_back(frames[each.place], face, each.crop, box, each.window.gate)
+        return frames
+
+    def _wanted(self, place: int, order: Order) -> list[_Wanted]:
+        avatar: Wav2LipAvatar = order.avatar
+        index, windows = order.source_index, order.pose
+        return [
+            _Wanted(
+                place,
+                number,
+                self.engine.crop(order.frame, track.boxes_xyxy[index]),
+                window,
+                (avatar.number, number, index),
+            )
+            for number, (track, window) in enumerate(zip(avatar.tracks, windows, strict=True))
+            if window.gate > 0 and track.status[index] != FaceStatus.MISSING
+        ]
