@@ -22,11 +22,15 @@ _LAZY = {
     "render": "talkinghead.api",
     "frames": "talkinghead.api",
     "generate": "talkinghead.api",
+    "live": "talkinghead.api",
     "models": "talkinghead.api",
     "say": "talkinghead.api",
     "AudioClip": "talkinghead.contracts",
     "Avatar": "talkinghead.engine.head",
     "Head": "talkinghead.engine.head",
+    "LiveOptions": "talkinghead.engine.live",
+    "LiveSession": "talkinghead.engine.live",
+    "Moment": "talkinghead.engine.live",
     "Progress": "talkinghead.engine.context",
     "RenderOptions": "talkinghead.engine.head",
     "Report": "talkinghead.contracts",
@@ -41,6 +45,9 @@ __all__ = [
     "Avatar",
     "CancelToken",
     "Head",
+    "LiveOptions",
+    "LiveSession",
+    "Moment",
     "Progress",
     "RenderOptions",
     "Report",
@@ -51,6 +58,7 @@ __all__ = [
     "frames",
     "generate",
     "listen",
+    "live",
     "load",
     "models",
     "prepare",
@@ -59,10 +67,11 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from talkinghead.api import frames, generate, listen, load, models, prepare, render, say
+    from talkinghead.api import frames, generate, listen, live, load, models, prepare, render, say
     from talkinghead.contracts import AudioClip, Report, Result, Speech
     from talkinghead.engine.context import CancelToken, Progress
     from talkinghead.engine.head import Avatar, Head, RenderOptions
+    from talkinghead.engine.live import LiveOptions, LiveSession, Moment
     from talkinghead.errors import TalkingHeadError
 
 

@@ -1,4 +1,4 @@
-"""The public functions: load, listen, say, prepare, render, frames, generate.
+"""The public functions: load, listen, say, prepare, render, frames, live, generate.
 
     head = load("wav2lip", checkpoint="wav2lip_gan.pth")
     avatar = head.prepare("me.mp4")
@@ -19,6 +19,7 @@ from talkinghead.contracts import AudioClip, Frame, Phone, Result, Speech
 from talkinghead.engine import speech_input
 from talkinghead.engine.context import CancelToken, Progress
 from talkinghead.engine.head import AnyHead, Avatar, LoadOptions, PrepareOptions, RenderOptions
+from talkinghead.engine.live import LiveOptions, LiveSession
 from talkinghead.engine.manifest import Manifest
 from talkinghead.registry import DEFAULT_FAMILY, FAMILIES
 from talkinghead.service.request import Request, SoundFile
@@ -126,6 +127,12 @@ def render(
 def frames(head: AnyHead, avatar: Avatar, speech: Speech, options: RenderOptions | None = None) -> Iterator[Frame]:
     """`head.frames(avatar, speech, options)`."""
     return head.frames(avatar, speech, options)
+
+
+def live(head: AnyHead, avatar: Avatar, options: LiveOptions | None = None) -> LiveSession[Any]:
+    """`head.live(avatar, options)`: a session that speaks while the sound still arrives."""
+    session: LiveSession[Any] = head.live(avatar, options)
+    return session
 
 
 def generate(

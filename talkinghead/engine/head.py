@@ -446,7 +446,12 @@ class Head(ABC, Generic[AvatarT, WindowT]):
         """What listens to an utterance that is still being spoken: by default `listener`."""
         return self.listener(avatar, fps, run)
 
-    def live_face(self, avatar: AvatarT, fps: Fraction) -> LiveFace[WindowT]:  # noqa: ARG002 - the interface
+    def live_face(
+        self,
+        avatar: AvatarT,  # noqa: ARG002 - the interface
+        fps: Fraction,  # noqa: ARG002
+        run: RunContext,  # noqa: ARG002
+    ) -> LiveFace[WindowT]:
         """A prepared face for one live session.
 
         Raises:

@@ -140,7 +140,11 @@ def stand_ins() -> dict[str, object]:
     """What a page takes from the reader's own program."""
     import numpy as np
 
-    return {"microphone": [np.zeros(1600, np.float32)] * 5, "show": lambda *_: None}
+    return {
+        "microphone": [np.zeros(1600, np.float32)] * 5,
+        "samples": np.zeros(9600, np.int16),
+        "show": lambda *_: None,
+    }
 
 
 @EVERY_PAGE

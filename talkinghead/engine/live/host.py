@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from talkinghead.contracts import Frame, Picture
+from talkinghead.engine.context import RunContext
 from talkinghead.engine.live.clock import Clock
 from talkinghead.engine.live.face import Order
 from talkinghead.engine.live.settling import Slot
@@ -19,6 +21,16 @@ WAIT_S = 0.02
 RECENT = 0.1
 """Weight of the latest picture in the mean of what one takes."""
 
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """A frame on its way."""
+
+    session: LiveSession[Any]
+    slot: Slot[Any]
+    order: Order
+
+
 Draw = Callable[[Sequence[Order]], Sequence[Frame | Picture]]
 
 
@@ -29,14 +41,17 @@ class Host:
         draw: makes finished frames of some orders, `Head.draw`.
         at_once: orders that it takes at the same time.
         clock: that all sessions live on.
+        run: where what is drawn counts and says how it differs from what was asked.
         threaded: draw in a thread of its own, which lives while there are sessions; else `step` draws.
     """
 
-    def __init__(self, draw: Draw, at_once: int, clock: Clock, *, threaded: bool = True) -> None:
-        self._draw, self._at_once, self.clock = draw, at_once, clock
+    def __init__(self, draw: Draw, at_once: int, clock: Clock, run: RunContext, *, threaded: bool = True) -> None:
+        self._draw, self._at_once, self.clock, self.run = draw, at_once, clock, run
         self.news = threading.Condition(threading.RLock())
         """Guards all sessions; told whenever something has changed."""
         self._threaded = threaded
+        self._drawing = threading.Lock()
+        """Held while something is drawn: the thread of sessions that are all closed may still be at it."""
         self._sessions: list[LiveSession[Any]] = []
         self._thread: threading.Thread | None = None
         self.draw_s = 0.0
@@ -69,13 +84,14 @@ class Host:
 
     def step(self) -> bool:
         """Draw what is due first, if anything is to be drawn."""
-        with self.news:
-            chosen = self._claimed()
-        if not chosen:
-            return False
-        started = self.clock.now()
-        self._deliver(chosen)
-        taken_s = (self.clock.now() - started) / len(chosen)
+        with self._drawing:
+            with self.news:
+                jobs = self._claimed()
+            if not jobs:
+                return False
+            started = self.clock.now()
+            self._deliver(jobs)
+            taken_s = (self.clock.now() - started) / len(jobs)
         self.draw_s += (taken_s - self.draw_s) * (RECENT if self.draw_s else 1.0)
         return True
 
@@ -90,7 +106,7 @@ class Host:
                     if self._thread is me:
                         self.news.wait(WAIT_S)
 
-    def _claimed(self) -> list[tuple[LiveSession[Any], Slot[Any]]]:
+    def _claimed(self) -> list[_Job]:
         """The next frames to be drawn: those that are due first of all that can still be ready in time."""
         waiting = []
         for session in self._sessions:
@@ -106,25 +122,21 @@ class Host:
             chosen.append(each)
         for _, _, slot in chosen:
             slot.is_claimed = True
-        return [(session, slot) for _, session, slot in chosen]
+        return [_Job(session, slot, session.order(slot)) for _, session, slot in chosen]
 
-    def _deliver(self, chosen: list[tuple[LiveSession[Any], Slot[Any]]]) -> None:
+    def _deliver(self, jobs: Sequence[_Job]) -> None:
         """Draw together; where that fails, session by session, so that one cannot spoil another."""
         try:
-            self._deliver_together(chosen)
+            pictures = self._draw([job.order for job in jobs])
         except BaseException as error:  # noqa: BLE001 (raised again where the session is iterated)
-            sessions = list(dict.fromkeys(session for session, _ in chosen))
+            sessions = list(dict.fromkeys(job.session for job in jobs))
             if len(sessions) == 1:
                 sessions[0].fail(error)
                 return
             for session in sessions:
-                self._deliver([each for each in chosen if each[0] is session])
-
-    def _deliver_together(self, chosen: list[tuple[LiveSession[Any], Slot[Any]]]) -> None:
+                self._deliver([job for job in jobs if job.session is session])
+            return
         with self.news:
-            orders = [session.order(slot) for session, slot in chosen]
-        pictures = self._draw(orders)
-        with self.news:
-            for (_, slot), picture in zip(chosen, pictures, strict=True):
-                slot.picture = picture
+            for job, picture in zip(jobs, pictures, strict=True):
+                job.slot.picture = picture
             self.news.notify_all()

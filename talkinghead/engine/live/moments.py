@@ -102,6 +102,8 @@ class LiveStats:
     """Seconds of work per picture, a running mean."""
     sessions: int
     """Open ones of the same head."""
+    fallbacks: tuple[str, ...]
+    """Each way in which what runs differs from what was asked, as a sentence."""
 
 
 @dataclass(frozen=True)

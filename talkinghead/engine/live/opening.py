@@ -42,28 +42,38 @@ def open_session(
     render = RenderOptions(fps=options.fps, loop=options.loop)
     fps: Fraction = head.output_fps(avatar, render)
 
-    def context(shown: Avatar) -> RunContext:
-        return RunContext(cache=shown.cache or Cache())
-
-    def hear(shown: Avatar, phones: tuple[Phone, ...] | None) -> Listener[Any]:
-        if phones is not None and head.hears_phones:
-            return head.listener(shown, fps, context(shown), phones=phones)
-        return head.live_listener(shown, fps, context(shown))
-
-    lookahead_s = head.of_parts(head.live_listener(avatar, fps, context(avatar))).lookahead_s
+    run = RunContext(cache=avatar.cache or Cache())
+    listener = head.of_parts(head.live_listener(avatar, fps, run))
     with _opening:
         if head.host is None or (clock is not None and head.host.clock is not clock):
             head.host = Host(
-                lambda orders: _drawn(head, orders), head.drawn_at_once, clock or WallClock(), threaded=clock is None
+                lambda orders: _drawn(head, orders),
+                head.drawn_at_once,
+                clock or WallClock(),
+                run,
+                threaded=clock is None,
             )
         host = head.host
 
+    def hear(shown: Avatar, phones: tuple[Phone, ...] | None) -> Listener[Any]:
+        if phones is not None and head.hears_phones:
+            return head.listener(shown, fps, host.run, phones=phones)
+        return head.live_listener(shown, fps, host.run)
+
     def show(shown: Avatar, first: int) -> Shown:
         plan = head.plan_frames(shown, int(LONGEST_S * fps), fps, render)
-        return Shown(shown, head.live_face(shown, fps), plan, first, host.news)
+        return Shown(shown, head.live_face(shown, fps, host.run), plan, first, host.news)
 
     return LiveSession(
-        host, avatar, options, fps, hear=hear, show=show, lookahead_s=lookahead_s, threaded=clock is None
+        host,
+        avatar,
+        options,
+        fps,
+        hear=hear,
+        show=show,
+        lookahead_s=listener.lookahead_s,
+        fallbacks=head.fallbacks,
+        threaded=clock is None,
     )
 
 

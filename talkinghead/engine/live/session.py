@@ -85,12 +85,14 @@ class LiveSession(Generic[WindowT]):
         hear: Hear,
         show: Show,
         lookahead_s: float,
+        fallbacks: tuple[str, ...] = (),
         threaded: bool = True,
     ) -> None:
         self.options, self.fps, self.size = options, fps, avatar.size
         self.lookahead_s = lookahead_s
         """Sound after a frame's time that the model needs: speech that comes exactly in time is shown so much later,
         and `LiveOptions.lead_s`."""
+        self._fallbacks = fallbacks
         self._host, self._news, self._clock = host, host.news, host.clock
         self._hear, self._show = hear, show
         self._ticks = Ticks(fps, options.sample_rate_hz)
@@ -266,6 +268,7 @@ class LiveSession(Generic[WindowT]):
                 latency_s=self._latency_s,
                 draw_s=self._host.draw_s,
                 sessions=len(self._host.sessions),
+                fallbacks=(*self._fallbacks, *self._avatar.fallbacks, *self._host.run.fallbacks),
             )
 
     def close(self) -> None:

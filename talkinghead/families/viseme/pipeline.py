@@ -157,7 +157,7 @@ class VisemeHead(Head[VisemeAvatar, MouthRow]):
 
         return WholeSound(hear)
 
-    def live_face(self, avatar: VisemeAvatar, fps: Fraction) -> LiveVisemeFace:
+    def live_face(self, avatar: VisemeAvatar, fps: Fraction, run: RunContext) -> LiveVisemeFace:  # noqa: ARG002
         """See `Head.live_face`; a live session restores no faces."""
         if self.enhancement.works:
             raise OptionError("Faces are to be restored, which a live session cannot do.", remedy="leave enhance out")

@@ -9,7 +9,6 @@ import numpy as np
 
 from talkinghead.audio.mel import MelSettings
 from talkinghead.contracts import FaceStatus, Frame
-from talkinghead.engine.cache import Cache
 from talkinghead.engine.context import RunContext
 from talkinghead.engine.live.face import LiveFace, Order
 from talkinghead.families.wav2lip.architecture import MEL_COLUMNS
@@ -61,16 +60,21 @@ class LiveDrawing:
     def __init__(self, engine: Engine, place: GeneratorPlace, *, reuse: bool) -> None:
         self.engine, self._place, self._reuse = engine, place, reuse
         self._settled = False
-        self._tasks: dict[bool, Task] = {}
+        self._run = RunContext()
 
     @property
     def at_once(self) -> int:
         """Faces that the network takes together."""
         return self.engine.batch
 
-    def expect(self, avatar: Wav2LipAvatar) -> None:
-        """Open the networks for a face, in threads, before it is drawn."""
-        self._place.recall(avatar.cache or Cache())
+    def expect(self, avatar: Wav2LipAvatar, run: RunContext) -> None:
+        """Open the networks for a face, in threads, before it is drawn.
+
+        Args:
+            run: what is drawn from now on counts there.
+        """
+        self._run = run
+        self._place.recall(run.cache)
         self.engine.move(self._place.placement)
         if not self._place.is_decided:
             self.engine.expect_comparison()
@@ -78,11 +82,8 @@ class LiveDrawing:
 
     def _task(self, avatars: Sequence[Wav2LipAvatar]) -> Task:
         """Features of source frames are kept where those of all faces fit."""
-        distinct = {id(avatar): avatar.num_frames * len(avatar.tracks) for avatar in avatars}
-        split = self._reuse and sum(distinct.values()) <= self.engine.most_features
-        if split not in self._tasks:
-            self._tasks[split] = Task(RunContext(cache=avatars[0].cache or Cache()), split)
-        return self._tasks[split]
+        distinct = {avatar.number: avatar.num_frames * len(avatar.tracks) for avatar in avatars}
+        return Task(self._run, self._reuse and sum(distinct.values()) <= self.engine.most_features)
 
     def draw(self, orders: Sequence[Order]) -> list[Frame]:
         """Finished frames, RGB uint8 [H, W, 3]; the source frame itself where nothing is said."""

@@ -329,11 +329,11 @@ class Wav2LipHead(Head[Wav2LipAvatar, Windows]):
             return self.listener(avatar, fps, run)
         return self._cutter(fps, None, run)
 
-    def live_face(self, avatar: Wav2LipAvatar, fps: Fraction) -> LiveWav2LipFace:  # noqa: ARG002 - the interface
+    def live_face(self, avatar: Wav2LipAvatar, fps: Fraction, run: RunContext) -> LiveWav2LipFace:  # noqa: ARG002
         """See `Head.live_face`; a live session restores no faces."""
         if self.enhancement.works:
             raise OptionError("Faces are to be restored, which a live session cannot do.", remedy="leave enhance out")
-        self._drawing.expect(avatar)
+        self._drawing.expect(avatar, run)
         return LiveWav2LipFace(avatar)
 
     def draw(self, orders: Sequence[Order]) -> Sequence[Frame]:

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from talkinghead.contracts import SPEECH_RATE_HZ, FloatArray, Frame, Phone
+from talkinghead.engine.cache import NullCache
+from talkinghead.engine.context import RunContext
 from talkinghead.engine.head import Avatar
 from talkinghead.engine.listener import Listener
 from talkinghead.engine.live import LiveOptions, LiveSession
@@ -147,7 +149,7 @@ def plain_session(
 
     threaded = not isinstance(clock, HandClock)
     if host is None:
-        host = Host(drawing, 4, clock or WallClock(), threaded=threaded)
+        host = Host(drawing, 4, clock or WallClock(), RunContext(cache=NullCache()), threaded=threaded)
 
     def hear(_avatar: Avatar, _phones: tuple[Phone, ...] | None) -> Listener[Any]:
         return Loudness(fps)

@@ -15,6 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from talkinghead.contracts import FloatArray, Frame
+from talkinghead.engine.cache import NullCache
+from talkinghead.engine.context import RunContext
 from talkinghead.engine.live import LiveOptions, LiveSession, Moment
 from talkinghead.engine.live.face import Order
 from talkinghead.engine.live.host import Host
@@ -302,7 +304,7 @@ def test_a_head_that_fails_ends_its_own_session() -> None:
             raise ValueError("no such face")
         return draw(orders)
 
-    host = Host(fails, 8, clock, threaded=False)
+    host = Host(fails, 8, clock, RunContext(cache=NullCache()), threaded=False)
     with plain_session(clock, host=host) as good, plain_session(clock, plain_avatar(shade=9), host=host) as bad:
         clock.session = good
         assert all(moment.picture is not None for moment in taken(good, 10))
