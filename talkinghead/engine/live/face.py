@@ -39,3 +39,9 @@ class Order:
     """Of the source, RGB uint8 [H, W, 3]; None where the family renders whole frames."""
     pose: Any
     """From `LiveFace.pose`."""
+
+    @property
+    def picture(self) -> Frame:
+        """The source frame, for families that change one."""
+        assert self.frame is not None
+        return self.frame

@@ -165,7 +165,7 @@ class VisemeHead(Head[VisemeAvatar, MouthRow]):
 
     def draw(self, orders: Sequence[Order]) -> Sequence[Frame]:
         return [
-            animate_frame(order.frame, order.avatar.face(order.source_index), order.pose, self.config)
+            animate_frame(order.picture, order.avatar.face(order.source_index), order.pose, self.config)
             for order in orders
         ]
 

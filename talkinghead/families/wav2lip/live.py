@@ -87,7 +87,7 @@ class LiveDrawing:
 
     def draw(self, orders: Sequence[Order]) -> list[Frame]:
         """Finished frames, RGB uint8 [H, W, 3]; the source frame itself where nothing is said."""
-        frames = [order.frame for order in orders]
+        frames = [order.picture for order in orders]
         wanted = [each for place, order in enumerate(orders) for each in self._wanted(place, order)]
         if not wanted:
             return frames
@@ -116,7 +116,7 @@ class LiveDrawing:
             _Wanted(
                 place,
                 number,
-                self.engine.crop(order.frame, track.boxes_xyxy[index]),
+                self.engine.crop(order.picture, track.boxes_xyxy[index]),
                 window,
                 (avatar.number, number, index),
             )

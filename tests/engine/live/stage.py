@@ -113,8 +113,7 @@ def draw(orders: Sequence[Order]) -> list[Frame]:
     pictures = []
     for order in orders:
         index, window = order.pose
-        assert order.frame is not None
-        picture = order.frame.copy()
+        picture = order.picture.copy()
         picture[0, 0] = [index >> 16 & 255, index >> 8 & 255, index & 255]
         picture[0, 1] = round(255 * min(1.0, window))
         picture[0, 2] = order.source_index
