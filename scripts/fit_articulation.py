@@ -123,15 +123,14 @@ class Network(nn.Module):
         return scores
 
 
-def fit(x: np.ndarray, y: np.ndarray, width: int, epochs: int, seed: int) -> Network:
+def fit(x: np.ndarray, y: np.ndarray, network: Network, epochs: int, seed: int, rate: float = 4e-3) -> Network:
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    network = Network(width, dropout=0.15)
     optimiser = torch.optim.AdamW(network.parameters(), weight_decay=1e-2)
     span, batch = 400, 16
     starts = np.arange(0, len(x) - 2 * span, span - 30)
     steps = epochs * (len(starts) // batch)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 4e-3, total_steps=steps)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps)
     loss_of = nn.CrossEntropyLoss(label_smoothing=0.05)
     inputs, targets = torch.from_numpy(x), torch.from_numpy(y)
     began = time.time()
@@ -237,7 +236,8 @@ def main() -> None:
                 targets.append(frame_labels(phones, len(inputs[-1]), factor))
         y = np.concatenate(targets)
         print(f"{len(y) * HOP_S / 60:.0f} minutes", flush=True)
-        network = fit(np.concatenate(inputs), y, chosen.width, chosen.epochs, chosen.seed)
+        torch.manual_seed(chosen.seed)
+        network = fit(np.concatenate(inputs), y, Network(chosen.width, dropout=0.15), chosen.epochs, chosen.seed)
         prior = np.bincount(y, minlength=len(LABELS)) + 1.0
         numbers = {"typical": typical, "log_prior": np.log(prior / prior.sum()).astype(np.float32)}
         numbers |= quantise(network)

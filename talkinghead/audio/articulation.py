@@ -9,9 +9,11 @@ published model is involved. It sees what an all-phone recogniser misses too oft
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import as_file, files
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,8 +39,12 @@ MEAN_PRIOR_FRAMES = 60.0
 """How many frames the typical spectrum of speech counts for in that average."""
 DILATIONS = (1, 3, 5)
 """Frames between the taps of each layer."""
-REACH_FRAMES = 2 + 3 + 5
+REACHES = (2, 3, 5)
+"""How far each layer looks to either side."""
+REACH_FRAMES = sum(REACHES)
 """How far to either side the network looks."""
+LIVE_AHEAD = 6
+"""The live network tells of the sound so many frames after the middle of what it sees, so it looks the less ahead."""
 BLOCK_FRAMES = 2000
 
 LABELS = (
@@ -69,17 +75,35 @@ class Tables:
 @cache
 def tables() -> Tables:
     """The fitted numbers, read once."""
-    with as_file(files("talkinghead.assets") / "articulation.npz") as path:
-        data = read_npz(path)
-    layers = range(len([name for name in data if name.startswith("weight")]))
+    data = _asset("articulation.npz")
+    weights, biases = _layers(data)
     return Tables(
         typical=data["typical"].astype(np.float32),
-        weights=tuple(data[f"weight{k}"].astype(np.float32) * data[f"scale{k}"] for k in layers),
-        biases=tuple(data[f"bias{k}"].astype(np.float32) for k in layers),
+        weights=weights,
+        biases=biases,
         log_prior=data["log_prior"].astype(np.float32),
         log_recognised=data["log_recognised"].astype(np.float32),
         log_follows=data["log_follows"].astype(np.float32),
     )
+
+
+@cache
+def live_tables() -> Tables:
+    """The same with the network that tells of the sound LIVE_AHEAD frames after the middle of what it sees."""
+    weights, biases = _layers(_asset("articulation_live.npz"))
+    return replace(tables(), weights=weights, biases=biases)
+
+
+def _asset(name: str) -> dict[str, NDArray[Any]]:
+    with as_file(files("talkinghead.assets") / name) as path:
+        return read_npz(path)
+
+
+def _layers(data: Mapping[str, NDArray[Any]]) -> tuple[tuple[FloatArray, ...], tuple[FloatArray, ...]]:
+    """Weights and biases of a network from 8 bits."""
+    layers = range(len([name for name in data if name.startswith("weight")]))
+    weights = tuple(data[f"weight{k}"].astype(np.float32) * data[f"scale{k}"] for k in layers)
+    return weights, tuple(data[f"bias{k}"].astype(np.float32) for k in layers)
 
 
 def phone_posteriors(samples: FloatArray) -> NDArray[np.float16]:
@@ -111,17 +135,21 @@ def network(seen: FloatArray, fitted: Tables) -> FloatArray:
         [n, 40] float32.
     """
     hidden = seen
-    for layer, dilation in enumerate(DILATIONS):
-        weight = fitted.weights[layer]
-        taps = len(weight) // hidden.shape[1]
-        reach = taps // 2 * dilation
-        padded = np.pad(hidden, ((reach, reach), (0, 0)))
-        stacked = np.concatenate(
-            [padded[k * dilation : k * dilation + len(hidden)] for k in range(taps)], axis=1
-        )  # [n, taps * inputs]
-        hidden = np.maximum(stacked @ weight + fitted.biases[layer], 0.0)
+    for layer, reach in enumerate(REACHES):
+        hidden = hidden_layer(np.pad(hidden, ((reach, reach), (0, 0))), layer, fitted)
     scores: FloatArray = hidden @ fitted.weights[-1] + fitted.biases[-1]
     return scores
+
+
+def hidden_layer(inputs: FloatArray, layer: int, fitted: Tables) -> FloatArray:
+    """One layer of the network, where it sees all it looks at; [n + 2 * REACHES[layer], inputs] to [n, 128] float32."""
+    reach, dilation, weight = REACHES[layer], DILATIONS[layer], fitted.weights[layer]
+    taps, n = 2 * reach // dilation + 1, len(inputs) - 2 * reach
+    stacked = np.concatenate(
+        [inputs[k * dilation : k * dilation + n] for k in range(taps)], axis=1
+    )  # [n, taps * inputs]
+    out: FloatArray = np.maximum(stacked @ weight + fitted.biases[layer], 0.0)
+    return out
 
 
 @cache
@@ -137,6 +165,11 @@ def mel_filters() -> FloatArray:
     return filters
 
 
+@cache
+def _hann_window() -> FloatArray:
+    return np.hanning(WINDOW_SAMPLES + 1)[:-1].astype(np.float32)
+
+
 def band_energies(samples: FloatArray) -> FloatArray:
     """Natural logarithm of the power in mel bands.
 
@@ -146,8 +179,6 @@ def band_energies(samples: FloatArray) -> FloatArray:
         [1 + n // 160, 28] float32; frame k is centred on sample 160 k.
     """
     num = 1 + len(samples) // HOP_SAMPLES
-    filters = mel_filters().T
-    window = np.hanning(WINDOW_SAMPLES + 1)[:-1].astype(np.float32)
     out = np.empty((num, NUM_BANDS), dtype=np.float32)
     half = WINDOW_SAMPLES // 2
     for first in range(0, num, BLOCK_FRAMES):
@@ -157,9 +188,15 @@ def band_energies(samples: FloatArray) -> FloatArray:
         a, b = max(low, 0), min(high, len(samples))
         piece[a - low : b - low] = samples[a:b]
         frames = np.lib.stride_tricks.sliding_window_view(piece, WINDOW_SAMPLES)[::HOP_SAMPLES]
-        power = np.square(np.abs(np.fft.rfft(frames * window, n=FFT_SAMPLES, axis=1))).astype(np.float32)
-        out[first:last] = np.log(power @ filters + 1e-9)
+        out[first:last] = log_bands(frames)
     return out
+
+
+def log_bands(windows: FloatArray) -> FloatArray:
+    """Natural logarithm of the power in mel bands of windows of sound; [n, 400] float32 to [n, 28] float32."""
+    power = np.square(np.abs(np.fft.rfft(windows * _hann_window(), n=FFT_SAMPLES, axis=1))).astype(np.float32)
+    logarithm: FloatArray = np.log(power @ mel_filters().T + 1e-9)
+    return logarithm
 
 
 def features(samples: FloatArray, typical: FloatArray) -> FloatArray:

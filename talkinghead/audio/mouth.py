@@ -17,22 +17,21 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
+from talkinghead.audio.dominance import Segment, dominance, segments_of
 from talkinghead.audio.energy import frame_level_db, speech_levels_db
 from talkinghead.audio.visemes import (
     BILABIAL,
     CUE_TARGETS,
-    DIPHTHONGS,
     LABIODENTAL,
     REST,
     SILENCE,
     TARGETS,
-    Target,
     is_vowel,
 )
 from talkinghead.contracts import AudioClip, FloatArray, MouthCue, MouthMotion, Phone
@@ -122,17 +121,6 @@ class MouthConfig:
 
 
 @dataclass(frozen=True)
-class _Segment:
-    """A stretch of time with one target."""
-
-    start_s: float
-    end_s: float
-    target: Target
-    gain: float
-    """Factor on the opening of the target, from loudness."""
-
-
-@dataclass(frozen=True)
 class _Contact:
     """A stretch of time in which something touches, with the time it takes to get there and back."""
 
@@ -202,20 +190,39 @@ class MotionInParts:
         end = bisect_right(phones, end_s, key=lambda phone: phone.start_s)
         near, at_start, at_end = phones[begin:end], begin == 0, end == len(phones)
         gains = [self._loudness.gain(phone, config) for phone in near]
-        depths = _pause_depths(near, config, at_start=at_start, at_end=at_end)
-        segments = []
-        for phone, gain, depth in zip(near, gains, depths, strict=True):
-            segments += _segments(phone, gain, depth)
-        closures = [_closure(phone, config) for phone in near if phone.label in BILABIAL]
-        pauses = _pauses(near, depths, config, at_start=at_start, at_end=at_end)
-        tucks = [_part_of(phone, 0.15, 0.8, 0.08, 0.09) for phone in near if phone.label in LABIODENTAL]
-        tongues = [
-            (_part_of(phone, 0.1, 0.8, 0.05, 0.05), TARGETS[phone.label].tongue)
-            for phone in near
-            if phone.label in TARGETS and TARGETS[phone.label].tongue > 0
-        ]
-        motion = _motion(segments, closures, pauses, tucks, tongues, self._fps, range(low, high), config)
+        motion = motion_near(near, gains, self._fps, range(low, high), config, at_start=at_start, at_end=at_end)
         return motion.part(first - low, last - low)
+
+
+def motion_near(
+    phones: Sequence[Phone],
+    gains: Sequence[float],
+    fps: Fraction,
+    frames: range,
+    config: MouthConfig,
+    *,
+    at_start: bool,
+    at_end: bool,
+) -> MouthMotion:
+    """The motion of a few frames from the phones around them.
+
+    Args:
+        phones: all within `config.reach_s` of the frames. gains: of each, as `loudness_gain`.
+        at_start, at_end: whether these are the first, and the last phones of all.
+    """
+    depths = _pause_depths(phones, config, at_start=at_start, at_end=at_end)
+    segments = []
+    for phone, gain, depth in zip(phones, gains, depths, strict=True):
+        segments += segments_of(phone, gain, depth)
+    closures = [_closure(phone, config) for phone in phones if phone.label in BILABIAL]
+    pauses = _pauses(phones, depths, config, at_start=at_start, at_end=at_end)
+    tucks = [_part_of(phone, 0.15, 0.8, 0.08, 0.09) for phone in phones if phone.label in LABIODENTAL]
+    tongues = [
+        (_part_of(phone, 0.1, 0.8, 0.05, 0.05), TARGETS[phone.label].tongue)
+        for phone in phones
+        if phone.label in TARGETS and TARGETS[phone.label].tongue > 0
+    ]
+    return _motion(segments, closures, pauses, tucks, tongues, fps, frames, config)
 
 
 def motion_from_cues(
@@ -230,7 +237,7 @@ def motion_from_cues(
     loudness = _Loudness(clip)
     gains = [loudness.gain(phone, config) for phone in phones]
     segments = [
-        _Segment(cue.start_s, cue.end_s, CUE_TARGETS[cue.shape], gain if cue.shape in "CDEH" else 1.0)
+        Segment(cue.start_s, cue.end_s, CUE_TARGETS[cue.shape], gain if cue.shape in "CDEH" else 1.0)
         for cue, gain in zip(cues, gains, strict=True)
     ]
     closures = [
@@ -243,7 +250,7 @@ def motion_from_cues(
 
 
 def _motion(
-    segments: Sequence[_Segment],
+    segments: Sequence[Segment],
     closures: Sequence[_Contact],
     pauses: Sequence[_Contact],
     tucks: Sequence[_Contact],
@@ -259,7 +266,7 @@ def _motion(
         return np.asarray(values.reshape(len(frames), SAMPLES_PER_FRAME).mean(axis=1), dtype=np.float64)
 
     sigma = config.inertia_s * SAMPLES_PER_FRAME * float(fps)
-    jaw, lips, width = _dominance(segments, times, config)
+    jaw, lips, width = dominance(segments, times, config)
     sealed = _contact_curve(closures, times)
     resting = _contact_curve(pauses, times)
     tuck = _contact_curve(tucks, times)
@@ -306,44 +313,13 @@ def _smooth(values: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
     if radius < 1 or len(values) == 0:
         return values
     kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
-    smoothed: NDArray[np.float64] = np.convolve(
-        np.pad(values, radius, mode="edge"), kernel / kernel.sum(), mode="valid"
-    )
+    held = np.concatenate((np.full(radius, values[0]), values, np.full(radius, values[-1])))
+    smoothed: NDArray[np.float64] = np.convolve(held, kernel / kernel.sum(), mode="valid")
     return smoothed
 
 
 def _float32(values: NDArray[np.float64], low: float, high: float) -> FloatArray:
     return np.ascontiguousarray(np.clip(values, low, high), dtype=np.float32)
-
-
-def _dominance(
-    segments: Sequence[_Segment], times: NDArray[np.float64], config: MouthConfig
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Jaw, lips and width at given times: targets blended by how strongly each phone pulls."""
-    total = np.zeros((3, len(times)))
-    opening_weight = np.full(len(times), 1e-4)
-    width_weight = np.full(len(times), 1e-2)  # far from everything the width is neutral
-    reach = 4.0 * config.rounding_reach
-    for segment in segments:
-        first = int(np.searchsorted(times, segment.start_s - reach * config.attack_s))
-        last = int(np.searchsorted(times, segment.end_s + reach * config.release_s))
-        if last <= first:
-            continue
-        t = times[first:last]
-        target = segment.target
-        # The pull is full inside the phone and fades from a little within its edges.
-        inner = min(0.25 * (segment.end_s - segment.start_s), config.edge_s)
-        before = np.maximum(segment.start_s + inner - t, 0.0) / config.attack_s
-        after = np.maximum(t - (segment.end_s - inner), 0.0) / config.release_s
-        distance = before + after
-        pull = target.jaw_force * np.exp(-(distance**1.5))
-        pull_width = target.width_force * np.exp(-((distance / config.rounding_reach) ** 1.5))
-        total[0, first:last] += pull * (target.jaw * segment.gain)
-        total[1, first:last] += pull * (target.lips * segment.gain)
-        total[2, first:last] += pull_width * target.width
-        opening_weight[first:last] += pull
-        width_weight[first:last] += pull_width
-    return total[0] / opening_weight, total[1] / opening_weight, total[2] / width_weight
 
 
 def _contact_curve(contacts: Sequence[_Contact], times: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -378,23 +354,13 @@ def _seal_frames(
     return out
 
 
-def _segments(phone: Phone, gain: float, depth: float) -> list[_Segment]:
-    """A phone as steady targets; diphthongs are two, one after the other. Short pauses pull less than long ones."""
-    if phone.label == SILENCE:
-        rest = replace(REST, jaw_force=depth * REST.jaw_force, width_force=depth * REST.width_force)
-        return [_Segment(phone.start_s, phone.end_s, rest, 1.0)]
-    if phone.label in DIPHTHONGS:
-        first, second = DIPHTHONGS[phone.label]
-        turn = phone.start_s + 0.55 * (phone.end_s - phone.start_s)
-        return [
-            _Segment(phone.start_s, turn, TARGETS[first], gain),
-            _Segment(turn, phone.end_s, TARGETS[second], gain),
-        ]
-    return [_Segment(phone.start_s, phone.end_s, TARGETS.get(phone.label, TARGETS["AH"]), gain)]
-
-
 def _closure(phone: Phone, config: MouthConfig) -> _Contact:
-    """When the lips touch at p, b, m: a stop opens before its end (burst and breath), a nasal at its end.
+    start, end = sealed_between(phone, config)
+    return _Contact(start, end, config.close_s, config.open_s, sure=True)
+
+
+def sealed_between(phone: Phone, config: MouthConfig) -> tuple[float, float]:
+    """When the lips touch at p, b, m, in seconds: a stop opens before its end (burst, breath), a nasal at its end.
 
     Lips that part sooner would miss a frame of the closure that is heard where the phone was recognised early.
     """
@@ -404,7 +370,7 @@ def _closure(phone: Phone, config: MouthConfig) -> _Contact:
     missing = config.seal_s - (end - start)
     if missing > 0:
         start, end = start - missing / 2, end + missing / 2
-    return _Contact(start, end, config.close_s, config.open_s, sure=True)
+    return start, end
 
 
 def _part_of(phone: Phone, start: float, end: float, before_s: float, after_s: float) -> _Contact:
@@ -480,14 +446,22 @@ class _Loudness:
 
     def gain(self, phone: Phone, config: MouthConfig) -> float:
         """Factor on the opening of a phone: vowels open further where the voice is loud."""
-        if not is_vowel(phone.label) and TARGETS.get(phone.label, REST).jaw < 0.3:
-            return 1.0
         level = self._level
         first = min(max(round(phone.start_s / HOP_S), 0), len(level) - 1)
         last = min(max(round(phone.end_s / HOP_S), first + 1), len(level))
-        heard = float(np.percentile(level[first:last], 80))
-        over = heard - float(self._reference[(first + last - 1) // 2]) - LOUD_DB
-        return float(np.clip(1.0 + config.loudness * over / 15.0, 0.35, 1.2))
+        return loudness_gain(phone.label, level[first:last], float(self._reference[(first + last - 1) // 2]), config)
+
+
+def loudness_gain(label: str, level_db: FloatArray, reference_db: float, config: MouthConfig) -> float:
+    """Factor on the opening of a phone: vowels open further where the voice is loud.
+
+    Args:
+        level_db: of each hundredth of a second of the phone. reference_db: of loud speech.
+    """
+    if not is_vowel(label) and TARGETS.get(label, REST).jaw < 0.3:
+        return 1.0
+    over = float(np.percentile(level_db, 80)) - reference_db - LOUD_DB
+    return float(np.clip(1.0 + config.loudness * over / 15.0, 0.35, 1.2))
 
 
 def _local_loud_level(level: FloatArray, loud: float) -> FloatArray:

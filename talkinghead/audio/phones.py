@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from talkinghead.audio.articulation import HOP_S, LABELS, Tables, phone_posteriors, tables
 from talkinghead.audio.energy import frame_level_db, runs, voice_activity
+from talkinghead.audio.phone_search import PhoneSearch
 from talkinghead.contracts import SPEECH_RATE_HZ, AudioClip, FloatArray, Phone
 from talkinghead.errors import MediaNotFound, OptionError, UnreadableMedia
 from talkinghead.reading import read_json, reading, shown
@@ -38,8 +39,6 @@ GIVE_UP_AFTER = 2
 """Blocks in a row without a believable word after which words are not listened for in the next ones."""
 TRY_AGAIN_AFTER = 4
 """Blocks until words are listened for again."""
-SHORTEST_FRAMES = {"SIL": 4, "P": 3, "B": 3, "M": 3, "DH": 2, "D": 2, "T": 2, "N": 2, "R": 2, "L": 2, "HH": 2}
-"""Least length of a phone in hundredths of a second; 3 for the others."""
 
 
 @dataclass(frozen=True)
@@ -327,68 +326,17 @@ def with_silence(evidence: FloatArray, active: NDArray[np.bool_], config: Listen
 
 
 def decode(evidence: FloatArray, fitted: Tables, config: ListeningConfig) -> NDArray[np.int16]:
-    """The row of phones that suits the evidence best (Viterbi search with least durations).
+    """The row of phones that suits the evidence best.
 
     Args:
         evidence: [n, 40] float32 log probabilities.
     Returns:
         [n] int16, indices into LABELS.
     """
-    n, count = evidence.shape
-    shortest = np.array([SHORTEST_FRAMES.get(label, 3) for label in LABELS])
-    depth = int(shortest.max())
-    change = config.sequence_weight * (fitted.log_follows - fitted.log_prior) - config.change_cost
-    change = change - config.sequence_weight
-    np.fill_diagonal(change, -np.inf)
-    # state[k, p]: in phone p since at least k + 1 frames; the last stage loops.
-    state = np.full((depth, count), -np.inf)
-    entry = depth - shortest  # phones that may be short begin at a later stage
-    columns = np.arange(count)
-    state[entry, columns] = evidence[0]
-    came_from = np.zeros((n, count), dtype=np.int8)
-    moved = np.zeros((n, depth, count), dtype=np.bool_)
-    for t in range(1, n):
-        leaving = state[-1][:, None] + change
-        best = leaving.argmax(axis=0)
-        came_from[t] = best
-        step = np.empty_like(state)
-        step[1:] = state[:-1]
-        step[0] = -np.inf
-        moved[t, 1:] = True
-        looping = state[-1] > step[-1]
-        moved[t, -1] = ~looping
-        step[-1] = np.where(looping, state[-1], step[-1])
-        entered = leaving[best, columns]
-        better = entered > step[entry, columns]
-        step[entry[better], columns[better]] = entered[better]
-        moved[t, entry[better], columns[better]] = False
-        # Entering is told from looping by the stage: only phones of one stage could mix them up, and there are none.
-        state = step + evidence[t]
-    return _trace_back(state, came_from, moved, entry, n)
-
-
-def _trace_back(
-    state: NDArray[np.float64],
-    came_from: NDArray[np.int8],
-    moved: NDArray[np.bool_],
-    entry: NDArray[np.int64],
-    n: int,
-) -> NDArray[np.int16]:
-    out = np.empty(n, dtype=np.int16)
-    last = state.shape[0] - 1
-    phone = int(np.argmax(state[-1])) if np.any(np.isfinite(state[-1])) else int(np.argmax(state.max(axis=0)))
-    stage = last if np.isfinite(state[-1, phone]) else int(np.argmax(state[:, phone]))
-    for t in range(n - 1, -1, -1):
-        out[t] = phone
-        if t == 0:
-            break
-        if moved[t, stage, phone]:
-            stage -= 1
-        elif stage == last and stage != entry[phone]:
-            pass  # looped
-        else:
-            phone, stage = int(came_from[t, phone]), last
-    return out
+    search = PhoneSearch(fitted, sequence_weight=config.sequence_weight, change_cost=config.change_cost)
+    for row in evidence:
+        search.step(row)
+    return search.path()
 
 
 def log_normalised(scores: FloatArray) -> FloatArray:

@@ -28,10 +28,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.audio.energy import frame_level_db
+from talkinghead.audio.live_mouth import LiveMouth
 from talkinghead.audio.mouth import MouthConfig, mouth_motion
 from talkinghead.audio.phones import PhoneResult, recognise_phones
 from talkinghead.audio.visemes import BILABIAL, SILENCE, is_vowel, vowel_height
-from talkinghead.contracts import SPEECH_RATE_HZ, AudioClip, MouthMotion, Phone
+from talkinghead.contracts import MOUTH_COLUMNS, SPEECH_RATE_HZ, AudioClip, MouthMotion, Phone
 from talkinghead.errors import MediaNotFound
 from talkinghead.measure.sync import audio_video_offset
 from talkinghead.reading import read_json, reading
@@ -232,26 +233,44 @@ def faded(clip: AudioClip, depth_db: float = 18.0, period_s: float = 3.0) -> Aud
     return AudioClip((clip.samples * gain).astype(np.float32), clip.sample_rate_hz)
 
 
+def live_motion(clip: AudioClip, fps: Fraction, config: MouthConfig | None = None) -> MouthMotion:
+    """The motion of sound that arrives in pieces of 20 ms."""
+    mouth = LiveMouth(fps, config)
+    piece = SPEECH_RATE_HZ // 50
+    rows = [row for at in range(0, len(clip.samples), piece) for row in mouth.push(clip.samples[at : at + piece])]
+    columns = np.array([*rows, *mouth.flush()], np.float32).reshape(-1, len(MOUTH_COLUMNS)).T
+    return MouthMotion(fps, *(np.ascontiguousarray(column) for column in columns))
+
+
 def score_utterance(
     utterance: Utterance,
     fps: Fraction = Fraction(25),
     config: MouthConfig | None = None,
     listen: Callable[[AudioClip], PhoneResult] | None = recognise_phones,
+    *,
+    live: bool = False,
 ) -> MouthScores:
     """Listen to an utterance, move the mouth and measure it.
 
     Args:
         listen: finds the phones; None takes the exact ones.
+        live: listen to the sound as it arrives instead.
     """
+    clip, quieter = utterance.clip, faded(utterance.clip)
     started = time.perf_counter()
-    found = listen(utterance.clip) if listen is not None else PhoneResult(utterance.phones, "given")
-    listening_s = time.perf_counter() - started
-    motion = mouth_motion(found.phones, utterance.clip, fps, utterance.clip.num_frames(fps), config)
-    scores = score_motion(motion, utterance.clip, utterance.phones)
-    quieter = faded(utterance.clip)
-    motion = mouth_motion(found.phones, quieter, fps, utterance.clip.num_frames(fps), config)
-    swept = vowel_openings(motion, quieter, utterance.phones)
-    return scores + MouthScores(faded_vowels=swept, listening_s=listening_s, methods=(found.method,))
+    if live:
+        motion = live_motion(clip, fps, config)
+        listening_s, method = time.perf_counter() - started, "live"
+        faded_motion = live_motion(quieter, fps, config)
+    else:
+        found = listen(clip) if listen is not None else PhoneResult(utterance.phones, "given")
+        listening_s, method = time.perf_counter() - started, found.method
+        motion, faded_motion = (
+            mouth_motion(found.phones, sound, fps, clip.num_frames(fps), config) for sound in (clip, quieter)
+        )
+    swept = vowel_openings(faded_motion, quieter, utterance.phones)
+    scores = score_motion(motion, clip, utterance.phones)
+    return scores + MouthScores(faded_vowels=swept, listening_s=listening_s, methods=(method,))
 
 
 def score_corpus(
@@ -259,11 +278,13 @@ def score_corpus(
     fps: Fraction = Fraction(25),
     config: MouthConfig | None = None,
     listen: Callable[[AudioClip], PhoneResult] | None = recognise_phones,
+    *,
+    live: bool = False,
 ) -> dict[str, MouthScores]:
-    """Scores per group of voices, and of all together under "all"."""
+    """Scores per group of voices, and of all together under "all". Arguments as for `score_utterance`."""
     out: dict[str, MouthScores] = {}
     for utterance in utterances:
-        scores = score_utterance(utterance, fps, config, listen)
+        scores = score_utterance(utterance, fps, config, listen, live=live)
         out[utterance.group] = out.get(utterance.group, MouthScores()) + scores
     everything = MouthScores()
     for scores in out.values():

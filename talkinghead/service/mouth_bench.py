@@ -1,6 +1,7 @@
 """How well the mouth follows speech whose phone times are known, as motion or on finished pictures.
 
     python -m talkinghead.service.mouth_bench tests/data/mouth_corpus [--phones recognised|exact] [--json]
+    python -m talkinghead.service.mouth_bench tests/data/mouth_corpus --live
     python -m talkinghead.service.mouth_bench tests/data/mouth_corpus --pixels [--faces me.jpg clips/ ...]
 
 A corpus is a folder of NAME.flac (or .wav) with NAME.json beside it, as `scripts/make_mouth_corpus.py` makes it. The
@@ -133,6 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.prog = "talkinghead.service.mouth_bench"
     parser.add_argument("corpus", type=Path, help="folder of utterances")
     parser.add_argument("--phones", choices=("recognised", "exact"), default="recognised")
+    parser.add_argument("--live", action="store_true", help="listen to the sound as it arrives; motion only")
     parser.add_argument("--fps", type=Fraction, default=Fraction(25), help="frames per second")
     parser.add_argument("--every", type=int, default=1, help="use every k-th utterance only")
     parser.add_argument("--pixels", action="store_true", help="measure finished pictures")
@@ -140,6 +142,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", default=DEFAULT_FAMILY, help="with --pixels: who is measured (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="show the measures as JSON")
     chosen = parser.parse_args(arguments)
+    if chosen.live and (chosen.pixels or chosen.phones == "exact"):
+        parser.error("--live recognises as it listens and measures motion: leave out --pixels and --phones exact")
     try:
         scores, table = _measured(chosen)
     except TalkingHeadError as error:
@@ -162,7 +166,8 @@ def _measured(chosen: argparse.Namespace) -> tuple[dict[str, Any], tuple[tuple[s
     utterances = read_corpus(chosen.corpus)[:: chosen.every]
     recognised = chosen.phones == "recognised"
     if not chosen.pixels:
-        return score_corpus(utterances, chosen.fps, listen=recognise_phones if recognised else None), mouth_bench.TABLE
+        listen = recognise_phones if recognised else None
+        return score_corpus(utterances, chosen.fps, listen=listen, live=chosen.live), mouth_bench.TABLE
     mesh = load_mesh()
     faces: dict[str, Any] = {**(made_faces() if chosen.faces is None else faces_in(chosen.faces))}
     head = load(chosen.model, LoadOptions())

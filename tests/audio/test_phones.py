@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from talkinghead.assets import demo_phones_path, demo_speech_path
 from talkinghead.audio.articulation import LABELS, tables
 from talkinghead.audio.energy import frame_level_db, voice_activity
+from talkinghead.audio.phone_search import SHORTEST_FRAMES
 from talkinghead.audio.phones import (
     LEAST_SPEECH,
     NO_SPEECH,
     NO_WORDS,
-    SHORTEST_FRAMES,
     ListeningConfig,
     agreement,
     combine_phones,

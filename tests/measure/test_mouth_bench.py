@@ -44,6 +44,17 @@ def test_targets_hold_for_recognised_phones(recognised: MouthScores) -> None:
     assert recognised.methods.count("pocketsphinx") == len(recognised.methods)
 
 
+def test_targets_hold_for_sound_that_arrives() -> None:
+    scores = score_corpus(read_corpus(CORPUS), live=True)["all"]
+    assert scores.closed_share >= 0.9
+    assert scores.false_closed_share <= 0.12
+    assert scores.silence_ratio < 0.10
+    assert scores.loudness_correlation > 0.3
+    assert scores.height_correlation > 0.6
+    assert abs(scores.lag_ms) <= 40
+    assert set(scores.methods) == {"live"}
+
+
 @pytest.mark.parametrize("fps", [Fraction(24), Fraction(25), Fraction(30000, 1001), Fraction(60)])
 def test_targets_hold_for_exact_phones(fps: Fraction) -> None:
     scores = score_corpus(read_corpus(CORPUS), fps, listen=None)["all"]

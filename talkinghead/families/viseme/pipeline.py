@@ -51,7 +51,7 @@ from talkinghead.families.viseme.fine import fine_picture
 from talkinghead.families.viseme.geometry import COLUMNS
 from talkinghead.families.viseme.idle import head_region
 from talkinghead.families.viseme.inner_mouth import without_inside
-from talkinghead.families.viseme.live import LiveVisemeFace
+from talkinghead.families.viseme.live import LiveRows, LiveVisemeFace
 from talkinghead.families.viseme.manifest import MANIFEST
 from talkinghead.files import cache_key
 
@@ -156,6 +156,10 @@ class VisemeHead(Head[VisemeAvatar, MouthRow]):
             return Heard(SpokenRows(clip, fps, lambda _after_s: (found.phones, math.inf)), lambda: _told(found))
 
         return WholeSound(hear)
+
+    def live_listener(self, avatar: VisemeAvatar, fps: Fraction, run: RunContext) -> LiveRows:  # noqa: ARG002
+        """The mouth of every frame 0.2 s after its time."""
+        return LiveRows(fps)
 
     def live_face(self, avatar: VisemeAvatar, fps: Fraction, run: RunContext) -> LiveVisemeFace:  # noqa: ARG002
         """See `Head.live_face`; a live session restores no faces."""
