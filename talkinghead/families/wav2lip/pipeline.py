@@ -50,7 +50,7 @@ from talkinghead.families.wav2lip.listening import (
     gated,
     published_num_frames,
 )
-from talkinghead.families.wav2lip.live import LiveDrawing, LiveWav2LipFace
+from talkinghead.families.wav2lip.live_faces import LiveDrawing, LiveWav2LipFace
 from talkinghead.families.wav2lip.livetalking import LIVE_FPS, LiveTalkingWindows
 from talkinghead.families.wav2lip.manifest import MANIFEST
 from talkinghead.families.wav2lip.postprocess import Finish
