@@ -192,6 +192,9 @@ class FrameSource(Protocol):
     def read(self, start: int = 0, stop: int | None = None, step: int = 1) -> Iterator[Frame]:
         """Frames start, start + step, ... before stop; a negative step reads backwards."""
 
+    def close(self) -> None:
+        """Let go of open files and of frames that are kept; reading again opens and decodes anew."""
+
 
 @dataclass(frozen=True, eq=False)
 class Detection:

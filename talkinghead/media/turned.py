@@ -46,3 +46,6 @@ class TurnedSource:
 
     def read(self, start: int = 0, stop: int | None = None, step: int = 1) -> Iterator[Frame]:
         return (self._turn.apply(frame) for frame in self._source.read(start, stop, step))
+
+    def close(self) -> None:
+        self._source.close()

@@ -60,6 +60,7 @@ class Batch:
         self._coming = Counter(self._faces)
         """How often each face is still to be shown."""
         self._prepared: dict[tuple[Any, ...], Avatar | Exception] = {}
+        self._latest: Avatar | None = None
         self._spoken: dict[SpokenText, Speech] = {}
 
     def outcome(
@@ -89,6 +90,7 @@ class Batch:
             times.extend(loaded)
             plain = self._with_speech(plain, times, progress, cancel)
             avatar = self._avatar(plain, head, times, progress, cancel)
+            self._hold(avatar)
             result = run(plain, head=head, avatar=avatar, progress=progress, cancel=cancel)
         return told(request, with_stages(result, times, time.perf_counter() - started))
 
@@ -130,6 +132,12 @@ class Batch:
         if isinstance(found, Exception):
             raise found
         return found
+
+    def _hold(self, avatar: Avatar | None) -> None:
+        """Decoded frames take memory: of faces that will be shown again, only the latest keeps its own."""
+        before, self._latest = self._latest, avatar
+        if before is not None and before is not avatar and before.source is not None:
+            before.source.close()
 
     def _let_go(self, key: tuple[Any, ...]) -> None:
         """Forget a face that was shown for the last time."""

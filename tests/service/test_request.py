@@ -381,6 +381,29 @@ def test_a_batch_goes_on_whatever_one_job_raises(
     assert "odd" in outcomes[0].to_dict()["error"]
 
 
+def test_a_batch_holds_the_frames_of_one_face(wanted: Request, tmp_path: Path, monkeypatch: Any) -> None:
+    """Faces that come again stay prepared, but their decoded frames do not fill the memory."""
+    avatars: list[Any] = []
+    plain = StripesHead.prepare
+    monkeypatch.setattr(StripesHead, "prepare", lambda *a, **k: (avatars.append(plain(*a, **k)), avatars[-1])[1])
+    faces = [make_video(tmp_path / f"{name}.mp4", 6) for name in "ab"]
+    sounds = [SoundFile(make_sound(tmp_path / f"{name}.wav", 0.2)) for name in "cd"]
+    requests = [
+        replace(wanted, source=face, speech=sound, output=tmp_path / f"{face.stem}{sound.path.stem}.mp4")
+        for sound in sounds
+        for face in faces
+    ]
+    batch = Batch(requests)
+    closed: list[tuple[int, str]] = []
+    for number, request in enumerate(requests):
+        assert batch.outcome(request).error is None
+        if number < 2:
+            name = request.output.stem
+            monkeypatch.setattr(avatars[-1].source, "close", lambda n=name: closed.append((len(closed), n)))
+    assert len(avatars) == 2
+    assert [name for _, name in closed] == ["ac", "bc", "ac"]
+
+
 def test_a_batch_speaks_a_text_once_for_all_its_faces(wanted: Request, tmp_path: Path, monkeypatch: Any) -> None:
     import talkinghead.service.batch as module
 
