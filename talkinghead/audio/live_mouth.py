@@ -56,6 +56,8 @@ class LiveMouth:
         self._fps = fps
         self._parts = math.ceil(SHORTEST_RATE / fps)
         self._rate = fps * self._parts
+        self._frame_s, self._part_s = float(1 / fps), float(1 / self._rate)
+        self._reach = math.ceil(SMOOTHED_S * self._rate)
         self._config = config or MouthConfig()
         self._phones = LivePhones()
         self._samples = np.zeros(WINDOW_SAMPLES // 2, np.float32)  # before the sound there is silence
@@ -107,7 +109,7 @@ class LiveMouth:
         row = self._moved(index, phones)
         self._seal(index, row, phones)
         pausing = phones[-1].label == SILENCE and phones[-1].end_s - phones[-1].start_s >= LONG_PAUSE_S
-        step = float(1 / self._fps) / SPEAKING_S
+        step = self._frame_s / SPEAKING_S
         self._speaking = max(self._speaking - step, 0.0) if pausing else min(self._speaking + step, 1.0)
         row[SPEAKING] = self._speaking
         return row
@@ -118,30 +120,27 @@ class LiveMouth:
             return
         self._samples = np.concatenate((self._samples, *self._pieces))
         self._pieces = []
-        first = self._heard * HOP_SAMPLES - WINDOW_SAMPLES // 2 - self._begin
-        last = (count - 1) * HOP_SAMPLES + WINDOW_SAMPLES // 2 - self._begin
-        windows = np.lib.stride_tricks.sliding_window_view(self._samples[first:last], WINDOW_SAMPLES)[::HOP_SAMPLES]
-        self._phones.push(windows)
+        starts = np.arange(self._heard, count) * HOP_SAMPLES - WINDOW_SAMPLES // 2 - self._begin
+        self._phones.push(self._samples[starts[:, None] + np.arange(WINDOW_SAMPLES)])
         self._heard = count
         keep = count * HOP_SAMPLES - WINDOW_SAMPLES // 2 - self._begin
         self._samples, self._begin = self._samples[keep:].copy(), self._begin + keep
 
     def _moved(self, index: int, phones: list[Phone]) -> FloatArray:
-        config = self._config
-        rate = self._rate
-        reach, at = math.ceil(SMOOTHED_S * rate), index * self._parts
-        earliest_s = float((at - reach) / rate) - config.reach_s
+        config, reach = self._config, self._reach
+        at = index * self._parts
+        earliest_s = (at - reach) * self._part_s - config.reach_s
         near = [phone for phone in phones if phone.end_s >= earliest_s] or phones[-1:]
-        motion = motion_near(
+        columns = motion_near(
             near,
             self._phones.gains(near, config),
-            rate,
+            self._rate,
             range(at - reach, at + reach + 1),
             config,
             at_start=near[0].start_s <= 0.0,
             at_end=False,
         )
-        return np.array([getattr(motion, name)[reach] for name in MOUTH_COLUMNS], np.float32)
+        return columns[:, reach].copy()
 
     def _seal(self, index: int, row: FloatArray, phones: list[Phone]) -> None:
         """Let one frame of every p, b, m show sealed lips.

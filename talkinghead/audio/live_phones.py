@@ -33,7 +33,7 @@ from talkinghead.contracts import FloatArray, Phone
 LOOKAHEAD_FRAMES = REACH_FRAMES - LIVE_AHEAD
 """How many windows after a hundredth of a second are heard before its phone is known."""
 LIVE_LISTENING = ListeningConfig(bilabial_bonus=1.0)
-"""The network alone: it sees p, b, m better than all witnesses together, so they need less of a bonus."""
+"""Without all-phone recognition, which misses p, b, m, these need less of a bonus."""
 SHORTEST_PAUSE = 10
 """Hundredths of a second below the level of voice from which on they are a pause, not the closure of a stop."""
 REMEMBERED = 60

@@ -19,6 +19,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,8 +35,9 @@ from talkinghead.audio.visemes import (
     TARGETS,
     is_vowel,
 )
-from talkinghead.contracts import AudioClip, FloatArray, MouthCue, MouthMotion, Phone
+from talkinghead.contracts import MOUTH_COLUMNS, AudioClip, FloatArray, MouthCue, MouthMotion, Phone
 
+LIPS, WIDTH, TONGUE = (MOUTH_COLUMNS.index(name) for name in ("lips", "width", "tongue"))
 SAMPLES_PER_FRAME = 4
 """Moments within a frame's interval whose mean is the frame's pose."""
 HOP_S = 0.01
@@ -190,8 +192,8 @@ class MotionInParts:
         end = bisect_right(phones, end_s, key=lambda phone: phone.start_s)
         near, at_start, at_end = phones[begin:end], begin == 0, end == len(phones)
         gains = [self._loudness.gain(phone, config) for phone in near]
-        motion = motion_near(near, gains, self._fps, range(low, high), config, at_start=at_start, at_end=at_end)
-        return motion.part(first - low, last - low)
+        columns = motion_near(near, gains, self._fps, range(low, high), config, at_start=at_start, at_end=at_end)
+        return _as_motion(self._fps, columns[:, first - low : last - low])
 
 
 def motion_near(
@@ -203,12 +205,14 @@ def motion_near(
     *,
     at_start: bool,
     at_end: bool,
-) -> MouthMotion:
+) -> FloatArray:
     """The motion of a few frames from the phones around them.
 
     Args:
         phones: all within `config.reach_s` of the frames. gains: of each, as `loudness_gain`.
         at_start, at_end: whether these are the first, and the last phones of all.
+    Returns:
+        [6, n] float32, a row for each of MOUTH_COLUMNS.
     """
     depths = _pause_depths(phones, config, at_start=at_start, at_end=at_end)
     segments = []
@@ -246,7 +250,12 @@ def motion_from_cues(
     tucks = [_Contact(cue.start_s, cue.end_s, 0.08, 0.09) for cue in cues if cue.shape == "G"]
     tongues = [(_Contact(cue.start_s, cue.end_s, 0.05, 0.05), 0.8) for cue in cues if cue.shape == "H"]
     pauses = _pauses(phones, _pause_depths(phones, config), config)
-    return _motion(segments, closures, pauses, tucks, tongues, fps, range(num_frames), config)
+    columns = _motion(segments, closures, pauses, tucks, tongues, fps, range(num_frames), config)
+    return _as_motion(fps, columns)
+
+
+def _as_motion(fps: Fraction, columns: FloatArray) -> MouthMotion:
+    return MouthMotion(fps, *(np.ascontiguousarray(column) for column in columns))
 
 
 def _motion(
@@ -258,12 +267,9 @@ def _motion(
     fps: Fraction,
     frames: range,
     config: MouthConfig,
-) -> MouthMotion:
-    """Put targets and contacts together, frame by frame."""
+) -> FloatArray:
+    """Put targets and contacts together, frame by frame; [6, n] float32."""
     times = frame_moments(fps, frames, SAMPLES_PER_FRAME) + config.lead_s  # [n * 4]
-
-    def per_frame(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(values.reshape(len(frames), SAMPLES_PER_FRAME).mean(axis=1), dtype=np.float64)
 
     sigma = config.inertia_s * SAMPLES_PER_FRAME * float(fps)
     jaw, lips, width = dominance(segments, times, config)
@@ -281,20 +287,15 @@ def _motion(
     lips = np.where(tuck > 0, np.minimum(lips, 1.0 - 0.85 * tuck), lips)
     width = _smooth(width * (1.0 - resting), 1.2 * sigma)
     jaw = jaw * (1.0 - config.seal_lift * _smooth(sealed, 1.5 * sigma))
-    frame_jaw, frame_lips = per_frame(jaw), per_frame(lips)
+    awake = 1.0 - _contact_curve(_long_pauses(pauses), times)
+    moments = np.stack((jaw, lips, width, tuck, tongue, awake, np.maximum(sealed, resting)))
+    out, shut = np.vsplit(moments.reshape(7, len(frames), SAMPLES_PER_FRAME).mean(axis=2), [6])
     # Seals are judged at each frame, not averaged over it: the mean of a short closure would leave a gap.
-    frame_lips = frame_lips * (1.0 - _seal_frames(closures, sealed, fps, frames, config.lead_s))
-    speaking = 1.0 - _contact_curve(_long_pauses(pauses), times)
-    frame_tongue = per_frame(tongue) * (1.0 - per_frame(np.maximum(sealed, resting)))
-    return MouthMotion(
-        fps=fps,
-        jaw=_float32(frame_jaw, 0.0, 1.0),
-        lips=_float32(frame_lips, 0.0, 1.0),
-        width=_float32(per_frame(width), -1.0, 1.0),
-        tuck=_float32(per_frame(tuck), 0.0, 1.0),
-        tongue=_float32(frame_tongue, 0.0, 1.0),
-        speaking=_float32(per_frame(speaking), 0.0, 1.0),
-    )
+    out[LIPS] *= 1.0 - _seal_frames(closures, sealed, fps, frames, config.lead_s)
+    out[TONGUE] *= 1.0 - shut[0]
+    lowest = np.where(np.arange(6) == WIDTH, -1.0, 0.0)[:, None]
+    columns: FloatArray = np.clip(out, lowest, 1.0).astype(np.float32)
+    return columns
 
 
 def frame_moments(fps: Fraction, frames: range, per_frame: int) -> NDArray[np.float64]:
@@ -307,19 +308,20 @@ def frame_moments(fps: Fraction, frames: range, per_frame: int) -> NDArray[np.fl
     return moments
 
 
+@lru_cache(maxsize=16)
+def _gaussian(radius: int, sigma: float) -> NDArray[np.float64]:
+    kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+    return np.asarray(kernel / kernel.sum())
+
+
 def _smooth(values: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
     """Gaussian smoothing; the ends are held."""
     radius = math.ceil(3 * sigma)
     if radius < 1 or len(values) == 0:
         return values
-    kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     held = np.concatenate((np.full(radius, values[0]), values, np.full(radius, values[-1])))
-    smoothed: NDArray[np.float64] = np.convolve(held, kernel / kernel.sum(), mode="valid")
+    smoothed: NDArray[np.float64] = np.convolve(held, _gaussian(radius, sigma), mode="valid")
     return smoothed
-
-
-def _float32(values: NDArray[np.float64], low: float, high: float) -> FloatArray:
-    return np.ascontiguousarray(np.clip(values, low, high), dtype=np.float32)
 
 
 def _contact_curve(contacts: Sequence[_Contact], times: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -360,7 +362,7 @@ def _closure(phone: Phone, config: MouthConfig) -> _Contact:
 
 
 def sealed_between(phone: Phone, config: MouthConfig) -> tuple[float, float]:
-    """When the lips touch at p, b, m, in seconds: a stop opens before its end (burst, breath), a nasal at its end.
+    """When the lips touch at p, b, m, in seconds: a stop opens before its end (burst and breath), a nasal at its end.
 
     Lips that part sooner would miss a frame of the closure that is heard where the phone was recognised early.
     """

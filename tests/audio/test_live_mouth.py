@@ -98,6 +98,7 @@ def test_steady_noise_keeps_the_mouth_closed(level_db: float, steepness: float) 
     assert np.mean(rows[:, LIPS] > 0.05) < 0.1
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("gain_db", "alike"), [(-30, 0.7), (-15, 0.7), (12, 0.5)], ids=["-30", "-15", "clipped"])
 def test_levels_hardly_matter(speech: FloatArray, gain_db: float, alike: float) -> None:
     usual = rows_of(speech)
@@ -133,6 +134,7 @@ def test_a_tune_keeps_the_mouth_closed_after_its_first_notes() -> None:
     assert np.mean(rows[25:, LIPS] > 0.05) < 0.1
 
 
+@pytest.mark.thorough
 def test_speech_over_noise_is_followed(speech: FloatArray) -> None:
     noise = np.random.default_rng(0).normal(0, np.std(speech) / 3, len(speech)).astype(np.float32)
     usual, noisy = rows_of(speech)[:, LIPS], rows_of(speech + noise)[:, LIPS]

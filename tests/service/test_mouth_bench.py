@@ -30,6 +30,16 @@ def test_the_command_prints_a_table_or_json(capsys: pytest.CaptureFixture[str]) 
     assert data["all"]["closed_at_bilabials"] == 1.0
 
 
+def test_sound_that_arrives_is_measured_by_the_same_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(CORPUS), "--live", "--every", "10", "--json"]) == 0
+    scores = json.loads(capsys.readouterr().out)["all"]
+    assert scores["methods"] == {"live": 2}
+    assert scores["closed_at_bilabials"] > 0.8
+    with pytest.raises(SystemExit):
+        main([str(CORPUS), "--live", "--phones", "exact"])
+    assert "leave out" in capsys.readouterr().err
+
+
 def test_what_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["/nowhere/at/all"]) == 2
     assert main([str(CORPUS), "--pixels", "--every", "20"]) == 1
