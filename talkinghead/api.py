@@ -13,18 +13,20 @@ import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from talkinghead.contracts import AudioClip, Frame, Phone, Result, Speech
 from talkinghead.engine import speech_input
 from talkinghead.engine.context import CancelToken, Progress
 from talkinghead.engine.head import AnyHead, Avatar, LoadOptions, PrepareOptions, RenderOptions
-from talkinghead.engine.live import LiveOptions, LiveSession
 from talkinghead.engine.manifest import Manifest
 from talkinghead.registry import DEFAULT_FAMILY, FAMILIES
 from talkinghead.service.request import Request, SoundFile
 from talkinghead.service.run import load as load_head
 from talkinghead.service.run import run
+
+if TYPE_CHECKING:
+    from talkinghead.engine.live import LiveOptions, LiveSession
 
 
 def models() -> Mapping[str, Manifest]:
