@@ -354,7 +354,8 @@ class LiveSession(Generic[WindowT]):
     def _settle(self) -> None:
         now = self._clock.now()
         due = self._ticks.at(now - self._started) if self._started is not None else -1
-        self._timeline.settle(max(due, self._timeline.next_out), lambda index: self._face_at(index))
+        # Nothing is settled for a clock that nobody keeps up with: pictures that are not taken would fill the memory.
+        self._timeline.settle(min(due, self._timeline.next_out), self._face_at)
         abandoned, self._timeline.abandoned = self._timeline.abandoned, None
         if abandoned is not None and not abandoned.is_closed:
             self._end(abandoned)

@@ -208,6 +208,22 @@ def test_whoever_takes_late_loses_no_sound() -> None:
     assert [moment.index for moment in moments] == list(range(63))
 
 
+def test_moments_that_nobody_takes_fill_no_memory() -> None:
+    clock = HandClock()
+    with plain_session(clock, plain_avatar(5)) as session:
+        session.push(tone(20), RATE)
+        session.end_turn()
+        taken(session, 3)
+        for _ in range(40):
+            clock.work()
+            clock.seconds += 1
+        assert len(session.settled()) <= 8
+        moments = taken(session, 1100)
+    spoken = [moment for moment in moments if moment.utterance is not None]
+    assert sum(len(moment.sound) for moment in spoken) >= 19.8 * RATE
+    assert moments[-1].picture is not None
+
+
 @pytest.mark.thorough
 def test_flash_and_beep_stay_together_for_hours() -> None:
     """A tone of 80 ms every minute, for eight hours: the bright pictures are those with the tone, and time is exact."""
