@@ -295,8 +295,10 @@ class _Page:
             )
             # Carries the name of the chosen face. The style sheet hides it: `visible="hidden"` shows a text box, and
             # without a column of its own a frame would be drawn around it.
-            with gr.Column(elem_id="gallery-face"):
-                named["gallery"] = gr.Textbox(self.studio.faces[0].title if self.studio.faces else "")
+            with gr.Column(elem_id="chosen-face"):
+                named["gallery"] = gr.Textbox(
+                    self.studio.faces[0].title if self.studio.faces else "", elem_id="gallery-face"
+                )
         sources = self.studio.sources(found)
         named["source"] = gr.Dropdown(
             list(sources),

@@ -53,6 +53,9 @@ class MemorySource:
             self.reads += 1
             yield frame
 
+    def close(self) -> None:
+        """Nothing to let go."""
+
 
 def numbered_frames(
     count: int, size: tuple[int, int] = (160, 120), shots: Mapping[int, int] | None = None
