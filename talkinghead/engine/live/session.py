@@ -355,7 +355,8 @@ class LiveSession(Generic[WindowT]):
         now = self._clock.now()
         due = self._ticks.at(now - self._started) if self._started is not None else -1
         # Nothing is settled for a clock that nobody keeps up with: pictures that are not taken would fill the memory.
-        self._timeline.settle(min(due, self._timeline.next_out), self._face_at)
+        next_out = self._timeline.next_out
+        self._timeline.settle(max(next_out - 1, min(due, next_out)), self._face_at)
         abandoned, self._timeline.abandoned = self._timeline.abandoned, None
         if abandoned is not None and not abandoned.is_closed:
             self._end(abandoned)
