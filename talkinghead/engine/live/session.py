@@ -14,6 +14,7 @@ import numpy as np
 
 from talkinghead.contracts import FloatArray, Phone
 from talkinghead.engine.listener import Listener, WindowT
+from talkinghead.engine.live.face import Order
 from talkinghead.engine.live.host import Host
 from talkinghead.engine.live.moments import Interrupted, LiveOptions, LiveStats, Moment, Ticks
 from talkinghead.engine.live.pictures import Shown
@@ -23,7 +24,6 @@ from talkinghead.errors import InputError, OptionError
 
 if TYPE_CHECKING:
     from talkinghead.engine.head import Avatar
-    from talkinghead.engine.live.face import Order
     from talkinghead.speech import SpeechOptions
 
 MOST_WAITING_S = 600.0
@@ -322,8 +322,6 @@ class LiveSession(Generic[WindowT]):
 
     def order(self, slot: Slot[WindowT]) -> Order:
         """What is to be drawn."""
-        from talkinghead.engine.live.face import Order
-
         shown = slot.shown
         return Order(shown.avatar, shown.source_index(slot.index), shown.frame(slot.index), slot.pose)
 
