@@ -193,7 +193,7 @@ class MotionInParts:
         near, at_start, at_end = phones[begin:end], begin == 0, end == len(phones)
         gains = [self._loudness.gain(phone, config) for phone in near]
         columns = motion_near(near, gains, self._fps, range(low, high), config, at_start=at_start, at_end=at_end)
-        return _as_motion(self._fps, columns[:, first - low : last - low])
+        return as_motion(self._fps, columns[:, first - low : last - low])
 
 
 def motion_near(
@@ -251,10 +251,11 @@ def motion_from_cues(
     tongues = [(_Contact(cue.start_s, cue.end_s, 0.05, 0.05), 0.8) for cue in cues if cue.shape == "H"]
     pauses = _pauses(phones, _pause_depths(phones, config), config)
     columns = _motion(segments, closures, pauses, tucks, tongues, fps, range(num_frames), config)
-    return _as_motion(fps, columns)
+    return as_motion(fps, columns)
 
 
-def _as_motion(fps: Fraction, columns: FloatArray) -> MouthMotion:
+def as_motion(fps: Fraction, columns: FloatArray) -> MouthMotion:
+    """Rows of MOUTH_COLUMNS, [6, n] float32, as a motion."""
     return MouthMotion(fps, *(np.ascontiguousarray(column) for column in columns))
 
 

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from talkinghead.audio.energy import frame_level_db
 from talkinghead.audio.live_mouth import LiveMouth
-from talkinghead.audio.mouth import MouthConfig, mouth_motion
+from talkinghead.audio.mouth import MouthConfig, as_motion, mouth_motion
 from talkinghead.audio.phones import PhoneResult, recognise_phones
 from talkinghead.audio.visemes import BILABIAL, SILENCE, is_vowel, vowel_height
 from talkinghead.contracts import MOUTH_COLUMNS, SPEECH_RATE_HZ, AudioClip, MouthMotion, Phone
@@ -239,7 +239,7 @@ def live_motion(clip: AudioClip, fps: Fraction, config: MouthConfig | None = Non
     piece = SPEECH_RATE_HZ // 50
     rows = [row for at in range(0, len(clip.samples), piece) for row in mouth.push(clip.samples[at : at + piece])]
     columns = np.array([*rows, *mouth.flush()], np.float32).reshape(-1, len(MOUTH_COLUMNS)).T
-    return MouthMotion(fps, *(np.ascontiguousarray(column) for column in columns))
+    return as_motion(fps, columns)
 
 
 def score_utterance(

@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from talkinghead.audio.mouth import as_motion
 from talkinghead.contracts import MOUTH_COLUMNS, FaceStatus, FloatArray, Frame, FrameSource, MouthMotion
 from talkinghead.engine.head import Avatar
 from talkinghead.families.viseme.analyse import FacePath
@@ -160,7 +161,7 @@ def poses(avatar: VisemeAvatar, rows: Sequence[FloatArray], fps: Fraction, confi
 def motion_of(rows: Sequence[FloatArray], fps: Fraction) -> MouthMotion:
     """Rows of MOUTH_COLUMNS as a motion."""
     columns = np.asarray(rows, np.float32).reshape(-1, len(MOUTH_COLUMNS)).T
-    return MouthMotion(fps, **dict(zip(MOUTH_COLUMNS, np.ascontiguousarray(columns), strict=True)))
+    return as_motion(fps, columns)
 
 
 def head_pose(idle: IdleMotion, index: int) -> HeadPose:
