@@ -1,0 +1,1 @@
+"""Where live sessions are seen and heard: transports, each of which knows only the session."""
