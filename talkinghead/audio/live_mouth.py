@@ -20,10 +20,7 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
-import numpy as np
-
-from talkinghead.audio.articulation import HOP_SAMPLES, WINDOW_SAMPLES
-from talkinghead.audio.live_phones import LivePhones
+from talkinghead.audio.live_phones import SoundOfPhones
 from talkinghead.audio.mouth import LONG_PAUSE_S, MouthConfig, motion_near, sealed_between
 from talkinghead.audio.visemes import BILABIAL, SILENCE
 from talkinghead.contracts import MOUTH_COLUMNS, SPEECH_RATE_HZ, FloatArray, Phone
@@ -59,12 +56,8 @@ class LiveMouth:
         self._frame_s, self._part_s = float(1 / fps), float(1 / self._rate)
         self._reach = math.ceil(SMOOTHED_S * self._rate)
         self._config = config or MouthConfig()
-        self._phones = LivePhones()
-        self._samples = np.zeros(WINDOW_SAMPLES // 2, np.float32)  # before the sound there is silence
-        self._begin = -len(self._samples)  # where they begin, in samples of the sound
-        self._pieces: list[FloatArray] = []
-        self._received = 0
-        self._heard = 0  # hundredths of a second
+        self._sound = SoundOfPhones()
+        self._phones = self._sound.phones
         self._rows = 0
         self._speaking = 0.0
         self._sealed_until_s = 0.0
@@ -82,19 +75,17 @@ class LiveMouth:
         Returns:
             Rows of MOUTH_COLUMNS, [6] float32 each.
         """
-        if len(samples):
-            self._pieces.append(np.array(samples, np.float32))
-            self._received += len(samples)
+        self._sound.push(samples)
         out = []
-        while self._needed(self._rows) <= self._received:
+        while self._needed(self._rows) <= self._sound.num_samples:
             out.append(self._row())
         return out
 
     def flush(self) -> list[FloatArray]:
         """The sound has ended, and silence follows: give the rest, so that there are as many rows as frames."""
-        num_frames = math.ceil(Fraction(self._received, SPEECH_RATE_HZ) * self._fps)
+        num_frames = math.ceil(Fraction(self._sound.num_samples, SPEECH_RATE_HZ) * self._fps)
         if num_frames > self._rows:
-            self._pieces.append(np.zeros(self._needed(num_frames - 1) - self._received, np.float32))
+            self._sound.pad(self._needed(num_frames - 1))
         return [self._row() for _ in range(self._rows, num_frames)]
 
     def _needed(self, index: int) -> int:
@@ -104,7 +95,7 @@ class LiveMouth:
     def _row(self) -> FloatArray:
         """The next row. What is heard for it at a time follows from its number, whatever was pushed at a time."""
         index, self._rows = self._rows, self._rows + 1
-        self._hear((self._needed(index) - WINDOW_SAMPLES // 2) // HOP_SAMPLES + 1)
+        self._sound.hear(self._needed(index))
         phones = self._phones.phones()
         row = self._moved(index, phones)
         self._seal(index, row, phones)
@@ -113,18 +104,6 @@ class LiveMouth:
         self._speaking = max(self._speaking - step, 0.0) if pausing else min(self._speaking + step, 1.0)
         row[SPEAKING] = self._speaking
         return row
-
-    def _hear(self, count: int) -> None:
-        """Hear the hundredths of a second until `count`."""
-        if count <= self._heard:
-            return
-        self._samples = np.concatenate((self._samples, *self._pieces))
-        self._pieces = []
-        starts = np.arange(self._heard, count) * HOP_SAMPLES - WINDOW_SAMPLES // 2 - self._begin
-        self._phones.push(self._samples[starts[:, None] + np.arange(WINDOW_SAMPLES)])
-        self._heard = count
-        keep = count * HOP_SAMPLES - WINDOW_SAMPLES // 2 - self._begin
-        self._samples, self._begin = self._samples[keep:].copy(), self._begin + keep
 
     def _moved(self, index: int, phones: list[Phone]) -> FloatArray:
         config, reach = self._config, self._reach

@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 
 from talkinghead.audio.articulation import (
     HOP_S,
+    HOP_SAMPLES,
     LABELS,
     LIVE_AHEAD,
     NUM_FEATURES,
     REACH_FRAMES,
     REACHES,
+    WINDOW_SAMPLES,
     Tables,
     hidden_layer,
     live_tables,
@@ -196,6 +198,43 @@ class LivePhones:
             out[key] = gain
         self._gains = out
         return list(out.values())
+
+
+class SoundOfPhones:
+    """Sound that arrives bit by bit, cut into the windows that `LivePhones` hears; before it there is silence."""
+
+    def __init__(self) -> None:
+        self.phones = LivePhones()
+        self.num_samples = 0
+        """That have come."""
+        self._samples = np.zeros(WINDOW_SAMPLES // 2, np.float32)
+        self._begin = -len(self._samples)  # where they begin, in samples of the sound
+        self._pieces: list[FloatArray] = []
+        self._heard = 0
+
+    def push(self, samples: FloatArray) -> None:
+        """Take sound, [n] float32 at 16 kHz, any n."""
+        if len(samples):
+            self._pieces.append(np.array(samples, np.float32))
+            self.num_samples += len(samples)
+
+    def pad(self, num_samples: int) -> None:
+        """Silence follows what has come, until there are so many samples."""
+        if num_samples > self.num_samples:
+            self.push(np.zeros(num_samples - self.num_samples, np.float32))
+
+    def hear(self, num_samples: int) -> None:
+        """Hear the windows that lie within so many samples, which must have come."""
+        count = (num_samples - WINDOW_SAMPLES // 2) // HOP_SAMPLES + 1
+        if count <= self._heard:
+            return
+        self._samples = np.concatenate((self._samples, *self._pieces))
+        self._pieces = []
+        starts = np.arange(self._heard, count) * HOP_SAMPLES - WINDOW_SAMPLES // 2 - self._begin
+        self.phones.push(self._samples[starts[:, None] + np.arange(WINDOW_SAMPLES)])
+        self._heard = count
+        keep = count * HOP_SAMPLES - WINDOW_SAMPLES // 2 - self._begin
+        self._samples, self._begin = self._samples[keep:].copy(), self._begin + keep
 
 
 def _length_of_false(values: NDArray[np.bool_]) -> int:

@@ -437,6 +437,10 @@ class Head(ABC, Generic[AvatarT, WindowT]):
 
     # Live -------------------------------------------------------------------------------------------------------------
 
+    def follows_phones(self, avatar: AvatarT) -> bool:  # noqa: ARG002 - families may differ by it
+        """Whether `listener`, told the phones of a text that is said, shows them exactly."""
+        return self.hears_phones
+
     @property
     def drawn_at_once(self) -> int:
         """Pictures of all its live sessions that `draw` had best be given at the same time."""

@@ -95,6 +95,10 @@ class SourceIndices(Sequence[int]):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.concatenate([np.zeros(0, np.int64), *self.blocks()]).astype(dtype or np.int64, copy=False)
 
+    def tolist(self) -> list[int]:
+        """As of an array."""
+        return [index for block in self.blocks() for index in block.tolist()]
+
     def later(self, num_frames: int) -> SourceIndices:
         """These after so many output frames that show the first of them."""
         return SourceIndices(len(self) + num_frames, lambda index: self._at(np.maximum(index - num_frames, 0)))

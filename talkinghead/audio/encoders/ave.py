@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from talkinghead.audio.mel import DEFAULT_MEL, mel_spectrogram, mel_windows
+from talkinghead.audio.mel import DEFAULT_MEL, MelStream, mel_spectrogram, mel_windows
 from talkinghead.backends import Graph, GraphBuilder
 from talkinghead.backends.layers import Conv, fold_batch_norm
 from talkinghead.contracts import Backend, FloatArray
@@ -27,6 +27,10 @@ FPS = 25.0
 FEATURE_WIDTH = 512
 BATCH = 32
 """Windows per call; values do not depend on it beyond rounding."""
+LIVE_BATCH = 2
+"""Windows per call where they come one by one: the values are those of larger batches, which those of 1 are not."""
+LOOKAHEAD_SAMPLES = (WINDOW_COLUMNS - 1) * DEFAULT_MEL.hop_samples + DEFAULT_MEL.fft_samples // 2
+"""From the time of a window's first column to the end of what its last one hears."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +75,12 @@ def num_windows(columns: int) -> int:
 
 def window_starts(columns: int) -> NDArray[np.int64]:
     """First mel column of each window, [num_windows] int64; the last one or two repeat the final columns."""
-    starts = [int(MEL_COLUMNS_PER_S * (j / FPS)) for j in range(num_windows(columns))]
+    starts = [_window_start(j) for j in range(num_windows(columns))]
     return np.minimum(np.array(starts, np.int64), columns - WINDOW_COLUMNS)
+
+
+def _window_start(index: int) -> int:
+    return int(MEL_COLUMNS_PER_S * (index / FPS))
 
 
 def num_rows(num_samples: int) -> int:
@@ -176,23 +184,25 @@ class AveEncoder:
         threads: int = 0,
         sha256: str | None = None,
         cache_folder: Path | None = None,
+        batch: int = BATCH,
     ) -> None:
         from talkinghead.backends import Placement, network_of, open_session
 
+        self._batch = batch
         self.sha256 = sha256
         self.source = str(source)
         convs = fold_encoder(encoder_tensors(tensors, source))
         place = Placement("cpu", backend, "float32")
         self._session = open_session(
-            network_of(encoder_graph(convs)), place, batch=BATCH, threads=threads or None, cache_folder=cache_folder
+            network_of(encoder_graph(convs)), place, batch=batch, threads=threads or None, cache_folder=cache_folder
         )
 
     def encode(self, windows: FloatArray) -> FloatArray:
         """[n, 1, 80, 16] to [n, 512] float32."""
         rows = np.empty((len(windows), FEATURE_WIDTH), np.float32)
-        for start in range(0, len(windows), BATCH):
-            part = windows[start : start + BATCH]
-            full = np.concatenate([part, np.zeros((BATCH - len(part), *part.shape[1:]), np.float32)])
+        for start in range(0, len(windows), self._batch):
+            part = windows[start : start + self._batch]
+            full = np.concatenate([part, np.zeros((self._batch - len(part), *part.shape[1:]), np.float32)])
             rows[start : start + len(part)] = self._session.run({"mel": full})["features"][: len(part)]
         return rows
 
@@ -236,6 +246,66 @@ class AveRows:
         if wanted == count:
             self.rows[-1] = encoded[-1]
         self._done = wanted
+
+
+class AveStream:
+    """`AveEncoder.features` of a sound that arrives in pieces: each row as soon as it can no longer change, with the
+    same bits however the sound is cut. Row k needs `LOOKAHEAD_SAMPLES` of sound after the time of row k - 1.
+
+    Args:
+        encoder: with a batch of `LIVE_BATCH`, where rows are wanted one by one.
+    """
+
+    def __init__(self, encoder: AveEncoder) -> None:
+        self._encoder = encoder
+        self._mel = MelStream()
+        self._columns: FloatArray = np.empty((DEFAULT_MEL.bands, 0), np.float32)
+        """Columns from `_first` on."""
+        self._first = 0
+        self._encoded = 0
+        """Windows."""
+
+    def push(self, samples: FloatArray) -> FloatArray:
+        """Take sound, [n] float32 at 16 kHz; give the rows that are known now, [k, 512]."""
+        return self._take(self._mel.push(samples))
+
+    def flush(self, min_rows: int | None = None) -> FloatArray:
+        """The sound has ended: give the rest.
+
+        Args:
+            min_rows: silence follows the sound until it gives so many rows in all.
+        """
+        samples = max(self._mel.num_samples, MIN_SAMPLES)
+        if min_rows is not None and num_rows(samples) < min_rows:
+            samples = max(samples, samples_for_rows(min_rows))
+        rows = [self._take(self._mel.push(np.zeros(samples - self._mel.num_samples, np.float32)))]
+        rows.append(self._take(self._mel.flush(), ended=True))
+        return np.concatenate(rows)
+
+    def silent_row(self) -> FloatArray:
+        """What is heard in silence, [512]."""
+        windows = np.full((1, 1, DEFAULT_MEL.bands, WINDOW_COLUMNS), -DEFAULT_MEL.limit, np.float32)
+        row: FloatArray = self._encoder.encode(windows)[0]
+        return row
+
+    def _take(self, columns: FloatArray, *, ended: bool = False) -> FloatArray:
+        self._columns = np.concatenate([self._columns, columns], axis=1)
+        known = self._first + self._columns.shape[1]
+        if ended:
+            starts = window_starts(known)[self._encoded :]
+        else:
+            found: list[int] = []
+            while (start := _window_start(self._encoded + len(found))) + WINDOW_COLUMNS <= known:
+                found.append(start)
+            starts = np.array(found, np.int64)
+        if not len(starts):
+            return np.empty((0, FEATURE_WIDTH), np.float32)
+        rows = self._encoder.encode(mel_windows(self._columns, starts - self._first, WINDOW_COLUMNS)[:, None])
+        before = rows[:1] if self._encoded == 0 else rows[:0]
+        self._encoded += len(starts)
+        kept = max(0, min(_window_start(self._encoded), known - WINDOW_COLUMNS) - self._first)
+        self._columns, self._first = self._columns[:, kept:].copy(), self._first + kept
+        return np.concatenate([before, rows, rows[-1:] if ended else rows[:0]])
 
 
 def encoder_graph(convs: Sequence[Conv]) -> Graph:

@@ -28,6 +28,8 @@ LOG_FLOOR = 1.1920928955078125e-07
 WINDOW_FRAMES, WINDOW_STEP = 67, 5
 """Filter-bank frames per window and between windows: 50 ms, hence 20 rows per second."""
 SILENCE_BEFORE, SILENCE_AFTER = 32 * SHIFT_SAMPLES, 35 * SHIFT_SAMPLES
+LOOKAHEAD_SAMPLES = (WINDOW_FRAMES - 1) * SHIFT_SAMPLES + FRAME_SAMPLES - SILENCE_BEFORE
+"""From the time of a row to the end of what it hears."""
 ROW_SHAPE = (16, 512)
 
 
@@ -54,7 +56,27 @@ def _mel_bank() -> Float64:
     return bank
 
 
-def filter_bank(samples_int16: NDArray[Any], *, snip_edges: bool = True) -> FloatArray:
+_TILE_FRAMES = 64
+"""Frames per product with the filter bank."""
+
+
+def _energies(power: Float64, first: int) -> Float64:
+    """[F, FFT / 2] to [F, NUM_BINS]: products in tiles of one shape that begin at fixed frames, so that a frame's bits
+    do not depend on which others are computed with it.
+
+    Args:
+        first: number of the first frame.
+    """
+    before = first % _TILE_FRAMES
+    tiles = -(-(before + len(power)) // _TILE_FRAMES)
+    padded = np.zeros((tiles * _TILE_FRAMES, power.shape[1]))
+    padded[before : before + len(power)] = power
+    energies = padded.reshape(tiles, _TILE_FRAMES, -1) @ _mel_bank().T
+    found: Float64 = energies.reshape(-1, NUM_BINS)[before : before + len(power)]
+    return found
+
+
+def filter_bank(samples_int16: NDArray[Any], *, snip_edges: bool = True, first: int = 0) -> FloatArray:
     """Kaldi's log mel filter bank without dither.
 
     Args:
@@ -62,6 +84,7 @@ def filter_bank(samples_int16: NDArray[Any], *, snip_edges: bool = True) -> Floa
         snip_edges: only frames that lie inside the sound (1 + (n - 400) // 160). Otherwise frame k is centred on
             sample 160 k + 80, the sound is mirrored before its start, and frames that need sound behind its end are
             left out, as a streaming front end does.
+        first: number of the first frame in its sound; a frame's bits do not depend on which others are computed.
     Returns:
         [F, 80] float32, natural logarithm of the power.
     """
@@ -76,15 +99,18 @@ def filter_bank(samples_int16: NDArray[Any], *, snip_edges: bool = True) -> Floa
     previous = np.concatenate([frames[:, :1], frames[:, :-1]], axis=1)
     emphasised = (frames - PRE_EMPHASIS * previous) * _povey_window()
     power = np.abs(np.fft.rfft(emphasised, FFT_SAMPLES, axis=1)[:, : FFT_SAMPLES // 2]) ** 2
-    energies = power @ _mel_bank().T
+    energies = _energies(power, first)
     logarithms: FloatArray = np.log(np.maximum(energies, LOG_FLOOR)).astype(np.float32)
     return logarithms
 
 
 def padded_int16(samples: FloatArray) -> NDArray[np.int16]:
     """The sound with silence around it, as 16-bit integers: times 32767, truncated."""
-    scaled = (np.clip(samples.astype(np.float64), -1.0, 1.0) * 32767).astype(np.int16)
-    return np.concatenate([np.zeros(SILENCE_BEFORE, np.int16), scaled, np.zeros(SILENCE_AFTER, np.int16)])
+    return np.concatenate([np.zeros(SILENCE_BEFORE, np.int16), _int16(samples), np.zeros(SILENCE_AFTER, np.int16)])
+
+
+def _int16(samples: FloatArray) -> NDArray[np.int16]:
+    return (np.clip(samples.astype(np.float64), -1.0, 1.0) * 32767).astype(np.int16)
 
 
 def window_starts(num_frames: int) -> NDArray[np.int64]:
@@ -160,7 +186,10 @@ class WenetEncoder:
         Raises:
             BackendError: the encoder fails or gives another shape.
         """
-        windows = encoder_windows(filter_bank(padded_int16(samples)))
+        return self.encode(encoder_windows(filter_bank(padded_int16(samples))))
+
+    def encode(self, windows: FloatArray) -> FloatArray:
+        """[n, 67, 80] to [n, 16, 512] float32; see `features`."""
         rows = np.empty((len(windows), *ROW_SHAPE), np.float32)
         for k, window in enumerate(windows):
             try:
@@ -171,3 +200,58 @@ class WenetEncoder:
                 raise BackendError(f"The WeNet encoder gave {list(row.shape)}.", accepted="[1, 16, 512]")
             rows[k] = row.reshape(ROW_SHAPE)
         return rows
+
+
+class WenetStream:
+    """`WenetEncoder.features` of a sound that arrives in pieces: each row as soon as it can no longer change, with the
+    same bits however the sound is cut."""
+
+    def __init__(self, encoder: WenetEncoder) -> None:
+        self._encoder = encoder
+        self._samples = np.zeros(SILENCE_BEFORE, np.int16)
+        """What further frames need, from frame `_next_frame` on."""
+        self._num_samples = 0
+        self._frames: FloatArray = np.empty((0, NUM_BINS), np.float32)
+        """What further windows need."""
+        self._next_frame = self._made = 0
+
+    def push(self, samples: FloatArray) -> FloatArray:
+        """Take sound, [n] float32 at 16 kHz; give the rows that are known now, [k, 16, 512]."""
+        self._num_samples += len(samples)
+        return self._take(_int16(samples))
+
+    def flush(self, min_rows: int | None = None) -> FloatArray:
+        """The sound has ended: give the rest.
+
+        Args:
+            min_rows: silence follows the sound until it gives so many rows in all.
+        """
+        silent = 0
+        if min_rows is not None and num_rows(self._num_samples) < min_rows:
+            silent = max(0, samples_for_rows(min_rows) - self._num_samples)
+        rows = [self._take(np.zeros(silent + SILENCE_AFTER, np.int16))]
+        missing = len(window_starts(self._next_frame)) - self._made
+        windows = np.zeros((missing, WINDOW_FRAMES, NUM_BINS), np.float32)
+        for k in range(missing):
+            left = self._frames[k * WINDOW_STEP : k * WINDOW_STEP + WINDOW_FRAMES]
+            windows[k, : len(left)] = left
+        rows.append(self._encoder.encode(windows))
+        return np.concatenate(rows)
+
+    def silent_row(self) -> FloatArray:
+        """What is heard in silence, [16, 512]."""
+        frames = filter_bank(np.zeros((WINDOW_FRAMES - 1) * SHIFT_SAMPLES + FRAME_SAMPLES, np.int16))
+        row: FloatArray = self._encoder.encode(frames[None])[0]
+        return row
+
+    def _take(self, samples: NDArray[np.int16]) -> FloatArray:
+        self._samples = np.concatenate([self._samples, samples])
+        new = filter_bank(self._samples, first=self._next_frame)
+        self._samples = self._samples[len(new) * SHIFT_SAMPLES :].copy()
+        self._next_frame += len(new)
+        self._frames = np.concatenate([self._frames, new])
+        count = max(0, (len(self._frames) - WINDOW_FRAMES) // WINDOW_STEP + 1)
+        windows = np.stack([self._frames[k * WINDOW_STEP :][:WINDOW_FRAMES] for k in range(count)]) if count else None
+        self._frames = self._frames[count * WINDOW_STEP :].copy()
+        self._made += count
+        return np.empty((0, *ROW_SHAPE), np.float32) if windows is None else self._encoder.encode(windows)

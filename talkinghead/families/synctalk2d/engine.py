@@ -199,7 +199,11 @@ class TorchEngine(Engine):
 
 
 class SessionEngine(Engine):
-    """A runtime for CPUs; everything passes between its sessions as arrays."""
+    """A runtime for CPUs; everything passes between its sessions as arrays.
+
+    Args:
+        speech_batch: windows that the audio branch takes at once.
+    """
 
     device = "cpu"
     batch = 1
@@ -213,8 +217,10 @@ class SessionEngine(Engine):
         form: Form,
         threads: int = 0,
         cache_folder: Path | None = None,
+        speech_batch: int = SPEECH_BATCH,
     ) -> None:
         super().__init__(net)
+        self._speech_batch = speech_batch
         self.backend = backend
         self.precision = precision
         self.form = form
@@ -237,7 +243,7 @@ class SessionEngine(Engine):
 
         shared = [] if backend == "onnx" else names[self._num_deep :] if self._num_deep else [*names, "heard"]
         self._picture = session(picture_network(net, form, 1), precision, 1, shared)
-        self._speech = session(speech_network(net, form, SPEECH_BATCH), precision, SPEECH_BATCH, shared)
+        self._speech = session(speech_network(net, form, speech_batch), precision, speech_batch, shared)
         if self._num_deep:
             deep, shallow = render_parts(net, form, self._num_deep, 1)
             self._deep = session(deep, "float32", 1)
@@ -250,11 +256,11 @@ class SessionEngine(Engine):
 
     def speech(self, windows: FloatArray) -> list[Any]:
         heard: list[Any] = []
-        for start in range(0, len(windows), SPEECH_BATCH):
-            part = np.ascontiguousarray(windows[start : start + SPEECH_BATCH])
+        for start in range(0, len(windows), self._speech_batch):
+            part = np.ascontiguousarray(windows[start : start + self._speech_batch])
             count = len(part)
-            if count < SPEECH_BATCH:
-                part = np.concatenate([part, np.repeat(part[-1:], SPEECH_BATCH - count, axis=0)])
+            if count < self._speech_batch:
+                part = np.concatenate([part, np.repeat(part[-1:], self._speech_batch - count, axis=0)])
             found = self._speech.run({"windows": part})["heard"]
             heard.extend(found[i : i + 1] for i in range(count))
         return heard
@@ -278,12 +284,8 @@ class SessionEngine(Engine):
 class OnnxEngine(SessionEngine):
     """ONNX Runtime on the CPU, float32."""
 
-    def __init__(
-        self, net: FoldedUNet, *, form: Form = "split", threads: int = 0, cache_folder: Path | None = None
-    ) -> None:
-        super().__init__(
-            net, backend="onnx", precision="float32", form=form, threads=threads, cache_folder=cache_folder
-        )
+    def __init__(self, net: FoldedUNet, *, form: Form = "split", **options: Any) -> None:
+        super().__init__(net, backend="onnx", precision="float32", form=form, **options)
 
 
 class OpenVinoEngine(SessionEngine):
@@ -298,10 +300,7 @@ class OpenVinoEngine(SessionEngine):
         *,
         precision: Precision = "float32",
         form: Form | None = None,
-        threads: int = 0,
-        cache_folder: Path | None = None,
+        **options: Any,
     ) -> None:
         form = form or ("split" if precision == "float32" else "joined")
-        super().__init__(
-            net, backend="openvino", precision=precision, form=form, threads=threads, cache_folder=cache_folder
-        )
+        super().__init__(net, backend="openvino", precision=precision, form=form, **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -9,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, cast, overload
 
@@ -24,15 +25,16 @@ from talkinghead.engine.cache import Cache
 from talkinghead.engine.context import RunContext
 from talkinghead.engine.head import Avatar, Description, Head, LoadOptions, PrepareOptions, RenderOptions
 from talkinghead.engine.listener import Heard, Listener, Told, WholeSound
+from talkinghead.engine.live.face import Order
 from talkinghead.engine.lru import Lru
 from talkinghead.engine.options import build_config
 from talkinghead.engine.runner import Stage
-from talkinghead.engine.timeline import FramePlan, source_frames_at, source_indices
+from talkinghead.engine.timeline import FramePlan, SourceIndices, looped, source_frames_at
 from talkinghead.enhance.faces import MadeFace
 from talkinghead.enhance.stage import Enhancement
-from talkinghead.errors import InputError, UnreadableMedia
+from talkinghead.errors import InputError, OptionError, UnreadableMedia
 from talkinghead.face.landmarks.layout import key_points_of
-from talkinghead.families.synctalk2d.choose import build_engine
+from talkinghead.families.synctalk2d.choose import GPU_BATCH, build_engine
 from talkinghead.families.synctalk2d.config import SyncTalk2DConfig
 from talkinghead.families.synctalk2d.crop import (
     CropBox,
@@ -46,13 +48,20 @@ from talkinghead.families.synctalk2d.crop import (
     resize_crop,
     resize_filters,
 )
-from talkinghead.families.synctalk2d.engine import SPEECH_BATCH, Engine, StateCache
+from talkinghead.families.synctalk2d.engine import SPEECH_BATCH, STREAMS, Engine, StateCache
 from talkinghead.families.synctalk2d.features import Features, features_of, load_array, smoothed_features
 from talkinghead.families.synctalk2d.folded import fold
+from talkinghead.families.synctalk2d.live import LiveDrawing, LiveHearing, LiveTemplateFace
 from talkinghead.families.synctalk2d.manifest import MANIFEST
 from talkinghead.families.synctalk2d.phone_features import PhoneFeatures, phone_features
 from talkinghead.families.synctalk2d.speech import SpeechListener
-from talkinghead.families.synctalk2d.template import TemplateFolder, open_template, read_image, template_order
+from talkinghead.families.synctalk2d.template import (
+    TemplateFolder,
+    open_template,
+    read_image,
+    template_at,
+    template_order,
+)
 from talkinghead.families.synctalk2d.variants import AUDIO_VARIANTS, AudioVariant, Variant
 from talkinghead.families.synctalk2d.weights import PHONES, GeneratorWeights, read_generator
 
@@ -231,6 +240,9 @@ class SyncTalk2DHead(Head[TemplateAvatar, FloatArray]):
         other = copy(self)
         other.config = replace(self.config, **changes)
         other._given, other._encoders = {}, {}
+        other.host = None
+        for name in ("_drawing", "_hearing"):
+            other.__dict__.pop(name, None)
         return other
 
     # prepare --------------------------------------------------------------------------------------------------------
@@ -309,14 +321,18 @@ class SyncTalk2DHead(Head[TemplateAvatar, FloatArray]):
 
         At another frame rate than the network's, its frames are repeated or left out.
         """
-        own = source_frames_at(np.arange(num_frames, dtype=np.int64), fps, avatar.variant.audio.fps)
-        num_own = int(own[-1]) + 1 if num_frames else 0
         num_templates, start = avatar.template.num_frames, self.config.start_frame
-        if options.loop == "pingpong":
-            order = template_order(num_templates, num_own, start)
-        else:
-            order = source_indices(num_templates - start, num_own, options.loop) + start
-        return FramePlan(fps=fps, indices=order[own[own < len(order)]])
+        own_fps, loop = avatar.variant.audio.fps, options.loop
+        if loop == "trim":
+            num_frames = min(num_frames, math.ceil((num_templates - start) * fps / own_fps))
+
+        def shown(frames: NDArray[np.int64]) -> NDArray[np.int64]:
+            own = source_frames_at(frames, fps, own_fps)
+            if loop == "pingpong":
+                return template_at(own, num_templates, start)
+            return looped(own, num_templates - start, loop) + start
+
+        return FramePlan(fps=fps, indices=SourceIndices(num_frames, shown))
 
     def _num_frames(self, variant: Variant, clip: AudioClip, fps: Fraction) -> int:
         return int(-(-self._num_own_frames(variant, clip) * fps // variant.audio.fps))
@@ -394,6 +410,57 @@ class SyncTalk2DHead(Head[TemplateAvatar, FloatArray]):
         if audio.mode not in self._given:
             self._given[audio.mode] = features_of(load_array(path), audio, str(path))
         return self._given[audio.mode]
+
+    # live -----------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _hearing(self) -> LiveHearing:
+        return LiveHearing(self.config, self.encoder, published=self.compat)
+
+    @cached_property
+    def _drawing(self) -> LiveDrawing:
+        """With engines of its own: jobs on this head may run beside its sessions."""
+        return LiveDrawing(
+            self._live_engine,
+            lambda avatar: TemplateReader(avatar.template, avatar.variant, self.config),
+            cache_bytes=self.config.cache_mb * 1_000_000,
+        )
+
+    def follows_phones(self, avatar: TemplateAvatar) -> bool:
+        return self._hears_phones(avatar.variant)
+
+    @property
+    def drawn_at_once(self) -> int:
+        return GPU_BATCH if self._places[0].device != "cpu" else STREAMS
+
+    def live_listener(self, avatar: TemplateAvatar, fps: Fraction, run: RunContext) -> Listener[FloatArray]:  # noqa: ARG002
+        """See `live.LiveHearing`.
+
+        Raises:
+            OptionError: features that are made of the whole sound.
+        """
+        return self._hearing.listener(avatar.variant.audio, fps, phones=self._hears_phones(avatar.variant))
+
+    def live_face(self, avatar: TemplateAvatar, fps: Fraction, run: RunContext) -> LiveTemplateFace:  # noqa: ARG002
+        """See `Head.live_face`; a live session restores no faces."""
+        if self.enhancement.works:
+            raise OptionError("Faces are to be restored, which a live session cannot do.", remedy="leave enhance out")
+        rest = self._hearing.rest(avatar.variant.audio, phones=self._hears_phones(avatar.variant))
+        self._drawing.expect(avatar, rest, run)
+        return LiveTemplateFace(rest)
+
+    def draw(self, orders: Sequence[Order]) -> Sequence[Frame]:
+        return self._drawing.draw(orders)
+
+    def _live_engine(self, avatar: TemplateAvatar, window: FloatArray, run: RunContext) -> Engine:
+        """A second generator, where and as precise as was decided."""
+        picture = _bgr(inner_picture(avatar.reader.get(self.config.start_frame).canvas))
+        verdict = self.engine(avatar.variant, picture, window, run.cache).verdict
+        for text in verdict.refused:
+            run.fall_back(text)
+        net = fold(self.weights.tensors, avatar.variant)
+        folder = run.cache.compiled_folder
+        return build_engine(verdict.placement, net, threads=self.config.threads, cache_folder=folder, speech_batch=1)
 
     # render ---------------------------------------------------------------------------------------------------------
 

@@ -20,6 +20,9 @@ USUAL_FOLDERS = ("", "model/checkpoints", "data_utils/ave/checkpoints", "data_ut
 """Where the published repositories keep these files, below the folders around the checkpoint."""
 
 
+_Encoder = ave.AveEncoder | hubert.HubertEncoder | wenet.WenetEncoder
+
+
 class SpeechListener:
     """The encoder of one mode, loaded when it is first needed."""
 
@@ -31,7 +34,8 @@ class SpeechListener:
         self._checkpoint = checkpoint
         self._backend = backend
         self._device = device
-        self._encoder: ave.AveEncoder | hubert.HubertEncoder | wenet.WenetEncoder | None = None
+        self._encoder: _Encoder | None = None
+        self._live_encoder: _Encoder | None = None
         self.encoder_name = ""
 
     def num_rows(self, num_samples: int) -> int:
@@ -82,7 +86,20 @@ class SpeechListener:
             rows = self._encoder.features(samples)
         return features_of(rows, self.audio, self.encoder_name)
 
-    def _load(self, cache_folder: Path | None) -> ave.AveEncoder | hubert.HubertEncoder | wenet.WenetEncoder:
+    def stream(self) -> ave.AveStream | wenet.WenetStream:
+        """Listens to a sound that arrives in pieces, with an encoder of its own; not for the mode hubert.
+
+        Raises:
+            MissingWeights: the encoder is not found. CheckpointError: it is another file.
+        """
+        if self._live_encoder is None:
+            self._live_encoder = self._load(None, live=True)
+        if isinstance(self._live_encoder, ave.AveEncoder):
+            return ave.AveStream(self._live_encoder)
+        assert isinstance(self._live_encoder, wenet.WenetEncoder)
+        return wenet.WenetStream(self._live_encoder)
+
+    def _load(self, cache_folder: Path | None, *, live: bool = False) -> _Encoder:
         if self.audio.mode == "ave":
             path = self._config.ave_encoder or find_beside(self._checkpoint, AVE_NAMES)
             if path is None:
@@ -93,7 +110,13 @@ class SpeechListener:
                 )
             self.encoder_name = str(path)
             backend: Backend = "onnx" if self._backend == "torch" else self._backend
-            return ave.read_ave_encoder(path, backend=backend, threads=self._config.threads, cache_folder=cache_folder)
+            return ave.read_ave_encoder(
+                path,
+                backend=backend,
+                threads=self._config.threads,
+                cache_folder=cache_folder,
+                batch=ave.LIVE_BATCH if live else ave.BATCH,
+            )
         if self.audio.mode == "wenet":
             path = self._config.wenet_encoder or find_beside(self._checkpoint, WENET_NAMES)
             if path is None:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.contracts import Frame, IntArray
+from talkinghead.engine.timeline import looped
 from talkinghead.errors import InputError, MediaNotFound, OptionError
 from talkinghead.families.synctalk2d.crop import NUM_LANDMARKS
 from talkinghead.reading import read_text, reading
@@ -211,9 +212,9 @@ def template_order(num_templates: int, num_frames: int, start_frame: int = 0) ->
             f"start_frame {start_frame} is out of range: the template folder has {num_templates} frames.",
             accepted=f"0 to {num_templates - 1}",
         )
-    used = num_templates - start_frame
-    if used == 1:
-        return np.full(num_frames, start_frame, np.int64)
-    period = 2 * (used - 1)
-    phase = np.arange(1, num_frames + 1, dtype=np.int64) % period
-    return np.minimum(phase, period - phase) + start_frame
+    return template_at(np.arange(num_frames, dtype=np.int64), num_templates, start_frame)
+
+
+def template_at(frames: NDArray[np.int64], num_templates: int, start_frame: int) -> NDArray[np.int64]:
+    """As `template_order`, of some output frames: [n] int64 each."""
+    return looped(frames + 1, num_templates - start_frame, "pingpong") + start_frame

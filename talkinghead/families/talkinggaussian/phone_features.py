@@ -8,7 +8,7 @@ own quirks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -16,11 +16,12 @@ from talkinghead.audio.encoders.deepspeech import (
     BLOCK,
     CHARACTERS,
     ROW_FPS,
+    Float64Array,
     logit_windows,
     num_logit_rows,
     num_windows,
 )
-from talkinghead.contracts import FloatArray, Speech
+from talkinghead.contracts import FloatArray, Phone, Speech
 
 ALPHABET = " abcdefghijklmnopqrstuvwxyz'"
 """Characters of the logits in order; the last logit is the blank of the alignment."""
@@ -29,6 +30,8 @@ PEAK = 10.0
 """Size of a logit that is certain."""
 EASE_S = 0.03
 """Standard deviation in time of the transitions."""
+RADIUS = round(3 * EASE_S * ROW_FPS)
+"""Rows over which they reach."""
 
 SPELLING = {
     "AA": "a", "AE": "a", "AH": "u", "AO": "o", "AW": "ao", "AY": "ai", "B": "b", "CH": "c", "D": "d", "DH": "t",
@@ -45,18 +48,30 @@ def phone_logits(speech: Speech, watch: Callable[[float, float], None] | None = 
 
     phones = speech.phones if speech.phones is not None else recognise_phones(speech.clip, progress=watch).phones
     num_rows = num_logit_rows(len(speech.clip.samples))
-    active = np.zeros((num_rows, CHARACTERS))
+    active = spelled_rows(phones, 0, num_rows)
+    padded = np.pad(active, ((RADIUS, RADIUS), (0, 0)), mode="edge") if num_rows else active
+    return eased_rows(padded).reshape(num_rows, CHARACTERS)
+
+
+def spelled_rows(phones: Sequence[Phone], first: int, stop: int) -> Float64Array:
+    """Which characters are spoken in rows [first, stop), [n, CHARACTERS]: 1, or 0."""
+    active = np.zeros((stop - first, CHARACTERS))
     for phone in phones:
         spelled = SPELLING.get(phone.label)
         columns = [ALPHABET.index(character) for character in spelled] if spelled else [BLANK]
         bounds = np.linspace(phone.start_s, phone.end_s, len(columns) + 1)
-        for column, start, stop in zip(columns, bounds[:-1], bounds[1:], strict=True):
-            active[round(start * ROW_FPS) : max(round(start * ROW_FPS) + 1, round(stop * ROW_FPS)), column] = 1
-    radius = round(3 * EASE_S * ROW_FPS)
-    weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / (EASE_S * ROW_FPS)) ** 2)
-    padded = np.pad(active, ((radius, radius), (0, 0)), mode="edge") if num_rows else active
-    eased = sum(weight * padded[k : k + num_rows] for k, weight in enumerate(weights / weights.sum()))
-    return (PEAK * np.asarray(eased)).astype(np.float32).reshape(num_rows, CHARACTERS)
+        for column, start, end in zip(columns, bounds[:-1], bounds[1:], strict=True):
+            begin = round(start * ROW_FPS)
+            active[max(0, begin - first) : max(0, max(begin + 1, round(end * ROW_FPS)) - first), column] = 1
+    return active
+
+
+def eased_rows(active: Float64Array) -> FloatArray:
+    """[n + 2 RADIUS, CHARACTERS] to the logits of the n rows in the middle, float32."""
+    weights = np.exp(-0.5 * (np.arange(-RADIUS, RADIUS + 1) / (EASE_S * ROW_FPS)) ** 2)
+    count = max(0, len(active) - 2 * RADIUS)
+    eased = sum(weight * active[k : k + count] for k, weight in enumerate(weights / weights.sum()))
+    return (PEAK * np.asarray(eased)).astype(np.float32)
 
 
 def phone_rows(speech: Speech, watch: Callable[[float, float], None] | None = None) -> Iterator[FloatArray]:

@@ -19,6 +19,7 @@ from talkinghead.engine.live import LiveOptions, LiveSession
 from talkinghead.engine.live.clock import Clock
 from talkinghead.engine.live.face import LiveFace, Order
 from talkinghead.engine.live.host import Host
+from talkinghead.engine.live.opening import open_session
 from talkinghead.engine.live.pictures import Shown
 from talkinghead.engine.timeline import frame_plan
 from talkinghead.media.arrays import ArraySource
@@ -47,7 +48,7 @@ class HandClock:
     def work(self) -> None:
         assert self.session is not None
         assert self.host is not None
-        while self.session.listen_now():
+        while any(session.listen_now() for session in {self.session, *self.host.sessions}):
             pass
         while self.host.step() or self._reads():
             pass
@@ -169,4 +170,11 @@ def plain_session(
     )
     if isinstance(clock, HandClock):
         clock.session, clock.host = session, host
+    return session
+
+
+def live_session(head: Any, avatar: Any, clock: HandClock, options: LiveOptions | None = None) -> LiveSession[Any]:
+    """A session of a real head on a clock that is moved by hand; of several the first is listened to."""
+    session = open_session(head, avatar, options, clock=clock)
+    clock.session, clock.host = clock.session or session, head.host
     return session
