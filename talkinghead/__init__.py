@@ -22,7 +22,6 @@ _LAZY = {
     "render": "talkinghead.api",
     "frames": "talkinghead.api",
     "generate": "talkinghead.api",
-    "live": "talkinghead.api",
     "models": "talkinghead.api",
     "say": "talkinghead.api",
     "AudioClip": "talkinghead.contracts",
@@ -58,7 +57,6 @@ __all__ = [
     "frames",
     "generate",
     "listen",
-    "live",
     "load",
     "models",
     "prepare",
@@ -67,7 +65,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from talkinghead.api import frames, generate, listen, live, load, models, prepare, render, say
+    from talkinghead.api import frames, generate, listen, load, models, prepare, render, say
     from talkinghead.contracts import AudioClip, Report, Result, Speech
     from talkinghead.engine.context import CancelToken, Progress
     from talkinghead.engine.head import Avatar, Head, RenderOptions

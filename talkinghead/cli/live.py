@@ -1,0 +1,102 @@
+"""`talkinghead live`: a face that speaks while somebody talks, in a browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from talkinghead.cli.groups import FACES, FRAMES, LOAD, SPEECH, model_groups, request_groups
+from talkinghead.engine.head import LoadOptions, PrepareOptions
+from talkinghead.engine.live.moments import LiveOptions
+from talkinghead.engine.options import build_config, option_fields
+from talkinghead.live.options import ServerOptions
+from talkinghead.registry import DEFAULT_FAMILY, FAMILIES, family
+from talkinghead.terminal import console
+from talkinghead.terminal.flags import Given, Group, declared_flags, make_flags, with_flags
+
+if TYPE_CHECKING:
+    from talkinghead.live import RunningServer
+
+SERVER, CLOCK = "server", "clock"
+_HELP = {field.name: field.help for field in option_fields(ServerOptions)}
+
+
+def live(
+    given: Given,
+    face: Annotated[
+        Path | None,
+        typer.Option("--face", "-f", help="Picture or video of a face; default: an astronaut's portrait."),
+    ] = None,
+    template: Annotated[
+        Path | None, typer.Option("--template", help="Folder of a person's frames, for models made for one person.")
+    ] = None,
+    scene: Annotated[
+        Path | None, typer.Option("--scene", help="Folder of a scene, for models that render one.")
+    ] = None,
+    avatar: Annotated[Path | None, typer.Option("--avatar", help="Avatar, for models that render one.")] = None,
+    model: Annotated[
+        str, typer.Option("--model", "-m", help=f"Model: {', '.join(FAMILIES)}. See: talkinghead models list")
+    ] = DEFAULT_FAMILY,
+    token: Annotated[
+        str | None, typer.Option(metavar="TOKEN", envvar="TALKINGHEAD_LIVE_TOKEN", help=_HELP["token"])
+    ] = None,
+    browser: Annotated[bool, typer.Option("--browser", help="Open the page in the browser.")] = False,
+) -> None:
+    """Serve a face that speaks live: a page to talk to it, WHEP to watch it, a WebSocket for agents.
+
+    Stop it with Ctrl-C. Only this machine is served unless --host says otherwise, and nothing is kept. Needs the extra
+    `live`.
+    """
+    from talkinghead.face.detectors.options import FaceOptions
+    from talkinghead.live import serve
+    from talkinghead.live.heads import Cast
+    from talkinghead.media.options import FrameOptions
+    from talkinghead.service.planning import given_sources
+    from talkinghead.speech.options import SpeechOptions
+
+    facts = family(model)
+    given.refuse_all_but(model, list(FAMILIES))
+    source: Any
+    paths = {"--face": face, "--template": template, "--scene": scene, "--avatar": avatar}
+    if facts.source_option == "--face" and not any(paths.values()):
+        from talkinghead.assets.portrait import astronaut_close
+
+        source = astronaut_close()
+    else:
+        source = given_sources(facts, {flag: [path] if path is not None else None for flag, path in paths.items()})[0]
+    cast = Cast(
+        model,
+        source,
+        build_config(LoadOptions, {**given.of(LOAD), "family": given.of(model)}, owner="Loading"),
+        PrepareOptions(
+            frames=build_config(FrameOptions, given.of(FRAMES), owner="Reading the face"),
+            faces=build_config(FaceOptions, given.of(FACES), owner="Finding the face"),
+        ),
+        build_config(LiveOptions, given.of(CLOCK), owner="A live session"),
+    )
+    options = build_config(ServerOptions, {"token": token, **given.of(SERVER)}, owner="The live server")
+    speech = build_config(SpeechOptions, given.of(SPEECH), owner="Speech")
+
+    def ready(running: RunningServer) -> None:
+        console.say(f"The page is at {running.url} (stop it with Ctrl-C)")
+        if browser:
+            import webbrowser
+
+            webbrowser.open(running.url)
+
+    serve(cast, options, speech, on_ready=ready)
+
+
+def _build() -> Any:
+    kept = (SPEECH, LOAD, FRAMES, FACES)
+    own = (
+        Group(SERVER, ServerOptions, "Server", leave_out=frozenset({"token"})),
+        Group(CLOCK, LiveOptions, "Clock", leave_out=frozenset({"sample_rate_hz"})),
+        *(group for group in request_groups() if group.owner in kept),
+    )
+    return with_flags(live, make_flags(own, model_groups(), declared_flags(live)))
+
+
+command = _build()
