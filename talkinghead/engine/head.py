@@ -437,18 +437,20 @@ class Head(ABC, Generic[AvatarT, WindowT]):
 
     # Live -------------------------------------------------------------------------------------------------------------
 
-    def follows_phones(self, avatar: AvatarT) -> bool:  # noqa: ARG002 - families may differ by it
-        """Whether `listener`, told the phones of a text that is said, shows them exactly."""
-        return self.hears_phones
-
     @property
     def drawn_at_once(self) -> int:
         """Pictures of all its live sessions that `draw` had best be given at the same time."""
         return 1
 
-    def live_listener(self, avatar: AvatarT, fps: Fraction, run: RunContext) -> Listener[WindowT]:
-        """What listens to an utterance that is still being spoken: by default `listener`."""
-        return self.listener(avatar, fps, run)
+    def live_listener(
+        self, avatar: AvatarT, fps: Fraction, run: RunContext, *, phones: tuple[Phone, ...] | None = None
+    ) -> Listener[WindowT]:
+        """What listens to an utterance that is still being spoken: by default `listener`.
+
+        Args:
+            phones: those of a sentence that is said, where the voice knows them: then its whole sound comes at once.
+        """
+        return self.listener(avatar, fps, run, phones=phones)
 
     def live_face(
         self,

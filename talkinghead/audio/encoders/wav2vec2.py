@@ -246,6 +246,44 @@ def esperanto_rows(
     yield _windows(np.concatenate([pending, np.zeros((WINDOW_PAD, width), np.float32)]))[0]
 
 
+class EsperantoStream:
+    """`esperanto_rows` of a sound that arrives in pieces: the rows of each second as soon as 0.2 s behind it are there,
+    with the same bits however the sound is cut."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._known = np.zeros(STRIDE * HOP, np.float32)
+        """What further blocks see; STRIDE chunks of silence come before the sound."""
+        self._num_samples = self._blocks = 0
+        self._pending = np.zeros((WINDOW_PAD, model.config.vocab_size), np.float32)
+
+    def push(self, samples: FloatArray) -> FloatArray:
+        """Take sound, [n] float32 at 16 kHz; give the rows that are known now, [k, 16, 44]."""
+        self._num_samples += len(samples)
+        self._known = np.concatenate([self._known, samples])
+        windows = [_windows(self._pending[:0])[0]]
+        size = (CONTEXT + 2 * STRIDE) * HOP
+        while len(self._known) >= size:
+            rows = num_rows(size)
+            windows.append(self._take(size, STRIDE, min(rows, rows - STRIDE + 1)))
+        return np.concatenate(windows)
+
+    def flush(self) -> FloatArray:
+        """The sound has ended: give the rest."""
+        windows = []
+        for first, last, low, high in esperanto_plan(self._num_samples)[self._blocks :]:
+            windows.append(self._take(last - first, low, high))
+        self._pending = np.concatenate([self._pending, np.zeros((WINDOW_PAD, self._pending.shape[1]), np.float32)])
+        return np.concatenate([*windows, _windows(self._pending)[0]])
+
+    def _take(self, size: int, low: int, high: int) -> FloatArray:
+        """Hear the next block; complete windows."""
+        rows = _run(self._model, normalized(self._known[:size]))[low:high]
+        self._known, self._blocks = self._known[CONTEXT * HOP :].copy(), self._blocks + 1
+        windows, self._pending = _windows(np.concatenate([self._pending, rows]))
+        return windows
+
+
 def _windows(rows: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Cut complete windows off the front: [R, WINDOW, width], and the rows that later windows still need."""
     count = max(0, (len(rows) - WINDOW) // WINDOW_STEP + 1)

@@ -56,9 +56,7 @@ def open_session(
         host = head.host
 
     def hear(shown: Avatar, phones: tuple[Phone, ...] | None) -> Listener[Any]:
-        if phones is not None and head.follows_phones(shown):
-            return head.listener(shown, fps, host.run, phones=phones)
-        return head.live_listener(shown, fps, host.run)
+        return head.live_listener(shown, fps, host.run, phones=phones)
 
     def show(shown: Avatar, first: int) -> Shown:
         plan = head.plan_frames(shown, int(LONGEST_S * fps), fps, render)

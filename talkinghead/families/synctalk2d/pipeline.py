@@ -426,19 +426,20 @@ class SyncTalk2DHead(Head[TemplateAvatar, FloatArray]):
             cache_bytes=self.config.cache_mb * 1_000_000,
         )
 
-    def follows_phones(self, avatar: TemplateAvatar) -> bool:
-        return self._hears_phones(avatar.variant)
-
     @property
     def drawn_at_once(self) -> int:
         return GPU_BATCH if self._places[0].device != "cpu" else STREAMS
 
-    def live_listener(self, avatar: TemplateAvatar, fps: Fraction, run: RunContext) -> Listener[FloatArray]:  # noqa: ARG002
-        """See `live.LiveHearing`.
+    def live_listener(
+        self, avatar: TemplateAvatar, fps: Fraction, run: RunContext, *, phones: tuple[Phone, ...] | None = None
+    ) -> Listener[FloatArray]:
+        """See `live.LiveHearing`; where phones are given that the network understands, as `listener`.
 
         Raises:
             OptionError: features that are made of the whole sound.
         """
+        if phones is not None and self._hears_phones(avatar.variant):
+            return self.listener(avatar, fps, run, phones=phones)
         return self._hearing.listener(avatar.variant.audio, fps, phones=self._hears_phones(avatar.variant))
 
     def live_face(self, avatar: TemplateAvatar, fps: Fraction, run: RunContext) -> LiveTemplateFace:  # noqa: ARG002

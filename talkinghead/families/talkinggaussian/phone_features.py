@@ -16,12 +16,16 @@ from talkinghead.audio.encoders.deepspeech import (
     BLOCK,
     CHARACTERS,
     ROW_FPS,
+    WINDOW,
+    WINDOW_PAD,
+    WINDOW_STEP,
     Float64Array,
     logit_windows,
     num_logit_rows,
     num_windows,
 )
-from talkinghead.contracts import FloatArray, Phone, Speech
+from talkinghead.audio.live_phones import SoundOfPhones
+from talkinghead.contracts import SPEECH_RATE_HZ, FloatArray, Phone, Speech
 
 ALPHABET = " abcdefghijklmnopqrstuvwxyz'"
 """Characters of the logits in order; the last logit is the blank of the alignment."""
@@ -30,6 +34,9 @@ PEAK = 10.0
 """Size of a logit that is certain."""
 EASE_S = 0.03
 """Standard deviation in time of the transitions."""
+SETTLED_SAMPLES = 1800
+"""Sound after a row of logits that is heard before its phone is told live: 40 ms of look-ahead of the network, half a
+window, and 60 ms in which the search may change its mind."""
 RADIUS = round(3 * EASE_S * ROW_FPS)
 """Rows over which they reach."""
 
@@ -80,3 +87,71 @@ def phone_rows(speech: Speech, watch: Callable[[float, float], None] | None = No
     total = num_windows(len(speech.clip.samples))
     for start in range(0, total, BLOCK):
         yield logit_windows(logits, start, start + BLOCK)
+
+
+class LivePhoneRows:
+    """Features of a sound that arrives in pieces, by the phones that are known SETTLED_SAMPLES after each row of
+    logits; the same however the sound is cut."""
+
+    def __init__(self) -> None:
+        self._sound = SoundOfPhones()
+        self._active: Float64Array = np.zeros((0, CHARACTERS))
+        """Rows from the first on that easing still needs; before the first row, itself."""
+        self._spelled = 0
+        """Rows of logits whose characters are known."""
+        self._logits: FloatArray = np.zeros((WINDOW_PAD, CHARACTERS), np.float32)
+        """What further windows need."""
+        self._made = 0
+
+    def push(self, samples: FloatArray) -> FloatArray:
+        """Take sound, [n] float32 at 16 kHz; give the rows that are known now, [k, 16, 29]."""
+        self._sound.push(samples)
+        while self._needed(self._spelled) <= self._sound.num_samples:
+            self._spell()
+        return self._windows()
+
+    def flush(self) -> FloatArray:
+        """The sound has ended: give the rest."""
+        samples = self._sound.num_samples
+        total, windows = num_logit_rows(samples), num_windows(samples)
+        if total:
+            self._sound.pad(self._needed(total - 1))
+            while self._spelled < total:
+                self._spell()
+            self._active = np.concatenate([self._active, np.repeat(self._active[-1:], RADIUS, axis=0)])
+        self._logits = np.concatenate([self._logits, self._eased()])
+        missing = WINDOW_STEP * (windows - self._made - 1) + WINDOW - len(self._logits)
+        self._logits = np.concatenate([self._logits, np.zeros((max(0, missing), CHARACTERS), np.float32)])
+        return self._cut(windows - self._made)
+
+    def _needed(self, row: int) -> int:
+        return (row + 1) * SPEECH_RATE_HZ // ROW_FPS + SETTLED_SAMPLES
+
+    def _spell(self) -> None:
+        row = self._spelled
+        self._sound.hear(self._needed(row))
+        spoken = spelled_rows(self._sound.phones.phones(), row, row + 1)
+        self._active = np.concatenate([self._active, np.repeat(spoken, 1 if row else 1 + RADIUS, axis=0)])
+        self._spelled += 1
+
+    def _eased(self) -> FloatArray:
+        logits = eased_rows(self._active).reshape(-1, CHARACTERS)
+        self._active = self._active[len(logits) :]
+        return logits
+
+    def _windows(self) -> FloatArray:
+        self._logits = np.concatenate([self._logits, self._eased()])
+        return self._cut(max(0, (len(self._logits) - WINDOW) // WINDOW_STEP + 1))
+
+    def _cut(self, count: int) -> FloatArray:
+        index = WINDOW_STEP * np.arange(max(0, count))[:, None] + np.arange(WINDOW)
+        windows: FloatArray = self._logits[index]
+        self._logits, self._made = self._logits[WINDOW_STEP * len(windows) :], self._made + len(windows)
+        return windows
+
+
+def silent_row() -> FloatArray:
+    """What is heard in silence, [16, 29]."""
+    row = np.zeros((WINDOW, CHARACTERS), np.float32)
+    row[:, BLANK] = PEAK
+    return row

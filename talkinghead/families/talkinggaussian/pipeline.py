@@ -7,7 +7,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,9 +23,10 @@ from talkinghead.contracts import AudioClip, FloatArray, Frame, NetworkRun, Phon
 from talkinghead.engine.context import RunContext
 from talkinghead.engine.head import Avatar, Description, Head, LoadOptions, PrepareOptions, RenderOptions
 from talkinghead.engine.listener import Heard, Listener, Told, WholeSound
+from talkinghead.engine.live.face import Order
 from talkinghead.engine.options import build_config
 from talkinghead.engine.runner import Stage
-from talkinghead.engine.timeline import FramePlan, source_indices
+from talkinghead.engine.timeline import FramePlan, looped, source_indices
 from talkinghead.enhance.faces import MadeFace
 from talkinghead.enhance.stage import Enhancement
 from talkinghead.errors import InputError, MissingDependency, OptionError
@@ -31,6 +34,7 @@ from talkinghead.families.talkinggaussian.checkpoint import TrainedHead, read_tr
 from talkinghead.families.talkinggaussian.config import TalkingGaussianConfig
 from talkinghead.families.talkinggaussian.frames import (
     BLACK,
+    MOTION_BATCH,
     Shot,
     compose_stage,
     deform_stage,
@@ -38,6 +42,7 @@ from talkinghead.families.talkinggaussian.frames import (
     shots_stage,
 )
 from talkinghead.families.talkinggaussian.listen import check_rows, feature_source, speech_rows
+from talkinghead.families.talkinggaussian.live import LiveCodes, LiveHearing, LiveSceneFace
 from talkinghead.families.talkinggaussian.manifest import MANIFEST
 from talkinghead.families.talkinggaussian.network import ACTION_UNITS
 from talkinghead.families.talkinggaussian.renderer import HeadRenderer, SpeechCode
@@ -222,6 +227,69 @@ class TalkingGaussianHead(Head[SceneAvatar, SpeechCode]):
             notes.append("Speech features are approximated from recognised phones.")
         told = Told(source.method, notes=tuple(notes))
         return Heard(codes, lambda: told)
+
+    # Live
+
+    @cached_property
+    def _hearing(self) -> LiveHearing:
+        return LiveHearing(self.config, self.trained.extractor, self._load_encoder)
+
+    def _load_encoder(self) -> Any:
+        from talkinghead.audio.encoders.wav2vec2 import load_encoder
+
+        return load_encoder(self.trained.extractor, self.config.audio_model, self.device)
+
+    @property
+    def drawn_at_once(self) -> int:
+        return MOTION_BATCH
+
+    def live_listener(
+        self,
+        avatar: SceneAvatar,  # noqa: ARG002 - the interface
+        fps: Fraction,  # noqa: ARG002
+        run: RunContext,  # noqa: ARG002
+        *,
+        phones: tuple[Phone, ...] | None = None,
+    ) -> LiveCodes:
+        """See `live.LiveHearing`.
+
+        Raises:
+            OptionError: features that are made of the whole sound.
+        """
+        return self._hearing.listener(self.renderer, phones)
+
+    def live_face(self, avatar: SceneAvatar, fps: Fraction, run: RunContext) -> LiveSceneFace:  # noqa: ARG002
+        """See `Head.live_face`; a live session restores no faces."""
+        if self.enhancement.works:
+            raise OptionError("Faces are to be restored, which a live session cannot do.", remedy="leave enhance out")
+        if self.compat:
+            raise OptionError(
+                "Under compat a video ends with the poses, and a live session goes on.", remedy="leave compat out"
+            )
+        rest = self._hearing.rest(self.renderer)
+        self.settle(self._live_shot(Order(avatar, 0, None, (0, rest))), avatar.backdrop, run)
+        return LiveSceneFace(rest)
+
+    def draw(self, orders: Sequence[Order]) -> Sequence[Frame]:
+        """The clouds of all orders are moved together."""
+        shots = [self._live_shot(order) for order in orders]
+        heads = self.renderer.deform([shot.code for shot in shots], np.stack([shot.au_exp for shot in shots]))
+        frames = []
+        for order, shot, head in zip(orders, shots, heads, strict=True):
+            behind = order.avatar.backdrop.frame(shot.img_id)
+            drawn = self.renderer.draw(head, shot.camera, BLACK)
+            frames.append(self.renderer.compose(drawn, behind, dilate_mouth=self.config.dilate))
+        return frames
+
+    def _live_shot(self, order: Order) -> Shot:
+        avatar: SceneAvatar = order.avatar
+        index, code = order.pose
+        source, units = order.source_index, avatar.action_units
+        row = int(looped(np.array([index]), len(units), "pingpong")[0]) if avatar.own_expression else source
+        camera = SceneCameras(avatar, self.config, self.pivot)(source)
+        return Shot(index, code, avatar.poses.frames[source].img_id, camera, units[row])
+
+    # Render
 
     def stages(
         self,

@@ -157,9 +157,11 @@ class VisemeHead(Head[VisemeAvatar, MouthRow]):
 
         return WholeSound(hear)
 
-    def live_listener(self, avatar: VisemeAvatar, fps: Fraction, run: RunContext) -> LiveRows:  # noqa: ARG002
-        """The mouth of every frame 0.2 s after its time."""
-        return LiveRows(fps)
+    def live_listener(
+        self, avatar: VisemeAvatar, fps: Fraction, run: RunContext, *, phones: tuple[Phone, ...] | None = None
+    ) -> Listener[MouthRow]:
+        """The mouth of every frame 0.2 s after its time; where phones are given, as `listener`."""
+        return LiveRows(fps) if phones is None else self.listener(avatar, fps, run, phones=phones)
 
     def live_face(self, avatar: VisemeAvatar, fps: Fraction, run: RunContext) -> LiveVisemeFace:  # noqa: ARG002
         """See `Head.live_face`; a live session restores no faces."""

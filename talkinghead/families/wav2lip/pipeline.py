@@ -323,7 +323,14 @@ class Wav2LipHead(Head[Wav2LipAvatar, Windows]):
     def drawn_at_once(self) -> int:
         return self._drawing.at_once
 
-    def live_listener(self, avatar: Wav2LipAvatar, fps: Fraction, run: RunContext) -> Listener[Windows]:
+    def live_listener(
+        self,
+        avatar: Wav2LipAvatar,
+        fps: Fraction,
+        run: RunContext,
+        *,
+        phones: tuple[Phone, ...] | None = None,  # noqa: ARG002 - the interface
+    ) -> Listener[Windows]:
         """As `listener`, without the gate that silence shuts, which is judged by the whole sound."""
         if self._live or self.config.sounds() or self.compat:
             return self.listener(avatar, fps, run)

@@ -74,3 +74,29 @@ def test_only_what_is_named_may_be_downloaded() -> None:
     assert wav2vec2.encoder_source("hubert", None) == ("facebook/hubert-large-ls960-ft", False)
     assert wav2vec2.encoder_source("hubert", "me/model") == ("me/model", True)
     assert wav2vec2.hub_revision("not a / name") is None
+
+
+@FAST
+@given(st.integers(0, 60_000), st.integers(1, 30_000))
+def test_esperanto_of_a_sound_in_pieces(samples: int, piece: int) -> None:
+    """The same rows to the bit; each second's as soon as 0.2 s behind it are there."""
+    sound = np.random.default_rng(samples).normal(0, 0.1, samples).astype(np.float32)
+    model = SimpleNamespace(config=SimpleNamespace(vocab_size=2))
+
+    def rows(_: object, heard: np.ndarray) -> np.ndarray:
+        count = wav2vec2.num_rows(len(heard))
+        return np.stack([heard[: count * 320 : 320], np.full(count, heard.std())], axis=1).astype(np.float32)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wav2vec2, "_run", rows)
+        stream = wav2vec2.EsperantoStream(model)
+        found, given = [], 0
+        for start in range(0, samples, piece):
+            part = sound[start : start + piece]
+            found.append(stream.push(part))
+            given += len(found[-1])
+            known = max(0, (start + len(part) - 3_200) // 16_000 * 50)  # rows of whole blocks
+            assert given == max(0, (known + 8 - 16) // 2 + 1)
+        found.append(stream.flush())
+        expected = list(wav2vec2.esperanto_rows(model, sound))
+        np.testing.assert_array_equal(np.concatenate(found), np.concatenate(expected))

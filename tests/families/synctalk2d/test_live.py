@@ -130,7 +130,6 @@ def test_the_constructed_network_hears_phones_and_rests(tmp_path: Path) -> None:
     template = write_template(tmp_path / "template", num_frames=2, width=320, height=240)
     head: SyncTalk2DHead = th.load("synctalk2d", checkpoint=write_models(tmp_path / "model", "160"))
     avatar = head.prepare(template)
-    assert head.follows_phones(avatar)
     assert head.live_listener(avatar, Fraction(25), RunContext()).lookahead_s == 0.2
     audio = AUDIO_VARIANTS["ave"]
     face = head.live_face(avatar, Fraction(25), RunContext())
