@@ -56,7 +56,8 @@ def stand_in_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def load(checkpoint: Path, **family: Any) -> Wav2LipHead:
     compat = family.pop("compat", False)
-    return Wav2LipHead(LoadOptions(checkpoint=checkpoint, device="cpu", compat=compat, family=family))
+    options = LoadOptions(checkpoint=checkpoint, device="cpu", precision="parity", compat=compat, family=family)
+    return Wav2LipHead(options)
 
 
 def test_golden_frames() -> None:
