@@ -60,7 +60,8 @@ class Moment:
     utterance: int | None
     """What is being said, as `LiveSession.push` and `say` number it; None in silence."""
     is_last: bool
-    """Whether the utterance ends with this moment."""
+    """Whether the utterance ends with this moment. Each one that is not interrupted has exactly one such moment, the
+    empty one too."""
 
 
 @dataclass(frozen=True)

@@ -85,14 +85,17 @@ class Timeline(Generic[WindowT]):
                 return
 
     def _current(self) -> Utterance[WindowT] | None:
-        while self.utterances and self.utterances[0].is_over:
+        while self.utterances and self.utterances[0].is_told:
             self.utterances.popleft()
         return self.utterances[0] if self.utterances else None
 
     def _speak(self, utterance: Utterance[WindowT], num_samples: int, shown: Shown) -> None:
         sound, num_spoken, window = utterance.take(num_samples)
         self._window = window if window is not None else self._window
-        self._share = min(1.0, self._share + self._fade_in)
+        if window is None and not num_spoken:  # all was given out before its end was known: now that is told
+            self._share = max(0.0, self._share - self._fade_out)
+        else:
+            self._share = min(1.0, self._share + self._fade_in)
         self._add(shown, sound, num_spoken, utterance)
 
     def _rest(self, utterance: Utterance[WindowT] | None, num_samples: int, shown: Shown) -> None:
@@ -111,6 +114,8 @@ class Timeline(Generic[WindowT]):
         else:
             heard = window if self._share >= 1 else face.eased(window, self._share)
         is_last = utterance is not None and utterance.is_over
+        if utterance is not None:
+            utterance.is_told = is_last
         pose = face.pose(self._next, heard)
         self.slots[self._next] = Slot(
             self._next, shown, pose, sound, num_spoken, utterance, is_last, self._share, self._window

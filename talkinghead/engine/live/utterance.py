@@ -118,6 +118,8 @@ class Utterance(Generic[WindowT]):
         """Its first frame was given out."""
         self.has_ended = False
         """All that was pushed has been listened to."""
+        self.is_told = False
+        """A frame is settled with which it ends."""
         self.shown = 0
         """Frames that are settled."""
         self._flows = False

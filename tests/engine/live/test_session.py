@@ -225,6 +225,25 @@ def test_moments_that_nobody_takes_fill_no_memory() -> None:
 
 
 @pytest.mark.thorough
+@pytest.mark.parametrize("sent", [[], [0], [1600], [1920 * 3], [1920 * 3, 0]])
+@pytest.mark.parametrize("waits", [False, True])
+def test_every_utterance_ends_once(sent: Sequence[int], waits: bool) -> None:
+    """Also one of which all was given out before its end was known, and one without a sample; its silence too moves the
+    mouth no further."""
+    clock = HandClock()
+    with plain_session(clock) as session:
+        taken(session, 2)
+        for count in sent:
+            session.push(tone(1)[:count], RATE)
+        moments = taken(session, 20 if waits else 0)
+        session.end_turn()
+        moments += taken(session, 20)
+        said = [moment for moment in moments if moment.utterance is not None]
+        assert [moment.is_last for moment in said] == [False] * (len(said) - 1) + [True] * bool(sent)
+        assert sum(np.count_nonzero(moment.sound) for moment in said) == sum(sent)
+        assert moments[-1].picture[0, 1, 0] == 0
+
+
 def test_flash_and_beep_stay_together_for_hours() -> None:
     """A tone of 80 ms every minute, for eight hours: the bright pictures are those with the tone, and time is exact."""
     clock = HandClock()
