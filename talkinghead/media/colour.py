@@ -95,7 +95,7 @@ class ToRgb:
 
     def _packed_on_white(self, frame: av.VideoFrame) -> Frame:
         rgba = self._packed(frame, "rgba")
-        return _on_white(np.ascontiguousarray(rgba[:, :, :3]), rgba[:, :, 3:])
+        return on_white(np.ascontiguousarray(rgba[:, :, :3]), rgba[:, :, 3:])
 
     def _packed(self, frame: av.VideoFrame, name: str) -> Frame:
         return np.asarray(self._reformat(frame, name).to_ndarray(), np.uint8)
@@ -307,7 +307,7 @@ def _from_packed(frame: av.VideoFrame) -> Frame:
     """RGB of a frame whose channels lie side by side, or in a palette: without another copy of all of it."""
     if frame.format.has_palette:
         indices, palette = cast("tuple[Frame, Frame]", frame.to_ndarray())  # alpha, red, green and blue of 256 colours
-        colours = _on_white(palette[np.newaxis, :, 1:].copy(), palette[np.newaxis, :, :1])[0]
+        colours = on_white(palette[np.newaxis, :, 1:].copy(), palette[np.newaxis, :, :1])[0]
         out: Frame = np.empty((frame.height, frame.width, 3), np.uint8)
         rows = max(1, BAND_PIXELS // frame.width)
         for top in range(0, frame.height, rows):
@@ -321,11 +321,11 @@ def _from_packed(frame: av.VideoFrame) -> Frame:
         out[:, :, channel] = pixels[:, :, order.index(name)]
     if "a" in order:
         place = order.index("a")
-        _on_white(out, pixels[:, :, place : place + 1])
+        on_white(out, pixels[:, :, place : place + 1])
     return out
 
 
-def _on_white(rgb: Frame, alpha: Frame) -> Frame:
+def on_white(rgb: Frame, alpha: Frame) -> Frame:
     """Lay an RGB picture [H, W, 3] on white, in its own memory, by its alpha [H, W, 1]."""
     rows = max(1, BAND_PIXELS // rgb.shape[1])
     for top in range(0, len(rgb), rows):
