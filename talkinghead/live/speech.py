@@ -1,0 +1,174 @@
+"""Speech that somebody pipes or reads into a live session."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO
+
+import numpy as np
+
+from talkinghead.bounds import Between, check_fields
+from talkinghead.engine.live import LiveSession
+from talkinghead.errors import InputError
+from talkinghead.live.feed import interleaved
+
+STDIN = "-"
+AHEAD_S = 30.0
+"""Speech that is read before it is said; a pipe that is faster waits."""
+_BLOCK = 16_384
+_PAUSE_S = 0.05
+_FILES = (b"RIFF", b"RF64", b"OggS", b"fLaC", b"ID3", b"\xff\xfb", b"\xff\xf3", b"\x1aE\xdf\xa3")
+"""How sounds begin that are more than samples."""
+
+
+@dataclass(frozen=True)
+class SpeechSource:
+    """Where speech comes from."""
+
+    name: str
+    """A sound file, a named pipe, or "-" for standard input. A file is read by FFmpeg; what comes through a pipe is too
+    where it begins as WAV, FLAC, Ogg, MP3 or WebM do, and else is 16-bit little-endian samples."""
+    sample_rate_hz: Annotated[int, Between(1_000, 768_000)] = 24_000
+    """Of such samples."""
+    num_channels: Annotated[int, Between(1, 64)] = 1
+    """Of such samples, interleaved."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    def read_into(self, session: LiveSession[Any]) -> Reading:
+        """What pushes it into a session, once it is started.
+
+        Raises:
+            MediaNotFound: no such file.
+        """
+        if self.name != STDIN:
+            from talkinghead.files import existing_file
+
+            if not _is_pipe(self.name):
+                existing_file(self.name)
+        return Reading(self, session)
+
+
+class Reading:
+    """Pushes speech in a thread of its own."""
+
+    def __init__(self, source: SpeechSource, session: LiveSession[Any]) -> None:
+        self._source, self._session = source, session
+        self._stopped = threading.Event()
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="live-input", daemon=True)
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._thread.start()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all was pushed."""
+        return not self._thread.is_alive()
+
+    def check(self) -> None:
+        """Raise what stopped the reading."""
+        if self._error is not None:
+            raise self._error
+
+    def stop(self) -> None:
+        """Read no more; a thread that waits for a silent pipe ends with the program."""
+        self._stopped.set()
+        if self._thread.ident is not None:
+            self._thread.join(2 * _PAUSE_S)
+
+    def _run(self) -> None:
+        try:
+            if self._source.name == STDIN:
+                self._pipe(sys.stdin.buffer)
+            elif _is_pipe(self._source.name):
+                with Path(self._source.name).open("rb", buffering=0) as pipe:
+                    self._pipe(pipe)
+            else:
+                self._file(self._source.name)
+            if not self._stopped.is_set():
+                self._session.end_turn()
+        except BaseException as error:  # noqa: BLE001 (raised again where the session is sent)
+            if not self._stopped.is_set():
+                self._error = error
+
+    def _pipe(self, pipe: BinaryIO) -> None:
+        """As it comes: a read gives what is there."""
+        descriptor = pipe.fileno()
+        head = b""
+        while len(head) < 4 and (more := os.read(descriptor, 4 - len(head))):
+            head += more
+        if head.startswith(_FILES):
+            self._decode(_After(head, descriptor))
+            return
+        size = 2 * self._source.num_channels
+        rest = head
+        while not self._stopped.is_set() and (more := os.read(descriptor, _BLOCK)):
+            rest += more
+            whole = len(rest) - len(rest) % size
+            self._push(interleaved(rest[:whole], self._source.num_channels), self._source.sample_rate_hz)
+            rest = rest[whole:]
+        if rest and not self._stopped.is_set():
+            raise InputError(
+                f"The speech ended within a sample ({len(rest)} bytes of {size}).",
+                accepted=f"16-bit little-endian samples in {self._source.num_channels} channels",
+            )
+
+    def _file(self, name: str) -> None:
+        from talkinghead.media.sound import open_sound
+
+        sound = open_sound(name)
+        for block in sound.blocks():
+            if self._stopped.is_set():
+                return
+            self._push(block, sound.sample_rate_hz)
+
+    def _decode(self, stream: _After) -> None:
+        """Sound in a container, through a pipe."""
+        import av
+
+        from talkinghead.media.sound import float_samples
+
+        try:
+            with av.open(stream, "r") as container:
+                for frame in container.decode(audio=0):
+                    if self._stopped.is_set():
+                        return
+                    self._push(float_samples(frame), frame.sample_rate)
+        except (av.FFmpegError, IndexError) as error:
+            raise InputError(f"The sound that came through the pipe cannot be read: {error}") from error
+
+    def _push(self, samples: Any, sample_rate_hz: int) -> None:
+        for start in range(0, len(samples), sample_rate_hz):
+            while self._session.stats().waiting_s > AHEAD_S:
+                if self._stopped.wait(_PAUSE_S):
+                    return
+            self._session.push(np.ascontiguousarray(samples[start : start + sample_rate_hz]), sample_rate_hz)
+
+
+class _After:
+    """A pipe of which the beginning was read."""
+
+    def __init__(self, head: bytes, descriptor: int) -> None:
+        self._head, self._descriptor = head, descriptor
+
+    def read(self, size: int) -> bytes:
+        """What is there, at most `size` bytes."""
+        if self._head:
+            part, self._head = self._head[:size], self._head[size:]
+            return part
+        return os.read(self._descriptor, size)
+
+
+def _is_pipe(name: str) -> bool:
+    try:
+        return stat.S_ISFIFO(Path(name).stat().st_mode)
+    except OSError:
+        return False

@@ -1,0 +1,187 @@
+"""A live session as a stream: what a receiver sees and hears of a face that is white while a tone sounds."""
+
+from __future__ import annotations
+
+import io
+import os
+import socket
+import sys
+import threading
+import types
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from talkinghead.contracts import AudioClip, Frame
+from talkinghead.engine.live import LiveOptions, LiveSession
+from talkinghead.engine.live.face import Order
+from talkinghead.errors import InputError, MediaNotFound, OptionError, OutputExists, UnwritableOutput
+from talkinghead.live.output import StreamOptions, stream
+from talkinghead.live.speech import SpeechSource
+from talkinghead.media.sound import wav_bytes, write_wav
+from tests.engine.live.stage import plain_avatar, plain_session
+
+RATE = 48_000
+
+
+def clapper(orders: Sequence[Order]) -> list[Frame]:
+    return [np.full((65, 65, 3), 235 if order.pose[1] > 0.2 else 16, np.uint8) for order in orders]
+
+
+def opened() -> LiveSession[Any]:
+    options = LiveOptions(sample_rate_hz=RATE, lead_s=0.04)
+    return plain_session(None, plain_avatar(size=65), options, drawing=clapper)
+
+
+def beep(rate: int = RATE) -> np.ndarray:
+    """0.12 s of silence, 0.2 s of tone, 0.08 s of silence."""
+    times = np.arange(round(0.4 * rate)) / rate
+    return (0.5 * np.sin(2 * np.pi * 1000 * times) * ((times >= 0.12) & (times < 0.32))).astype(np.float32)
+
+
+def received(data: Any) -> tuple[list[tuple[float, float]], np.ndarray, float]:
+    """(time, brightness) of every picture, the sound, and when it begins."""
+    pictures, sound, begins = [], [], None
+    with av.open(data) as container:
+        for frame in container.decode():
+            if isinstance(frame, av.VideoFrame):
+                assert (frame.width, frame.height) == (64, 64)
+                pictures.append((frame.time, float(frame.to_ndarray(format="gray").mean())))
+            else:
+                begins = frame.time if begins is None else begins
+                sound.append(frame.to_ndarray()[0])
+    assert begins is not None
+    return pictures, np.concatenate(sound), begins
+
+
+def check_together(data: Any) -> None:
+    """The face is white while the tone sounds, to a picture."""
+    pictures, sound, begins = received(data)
+    times = [time for time, _ in pictures]
+    assert np.diff(times).max() < 0.0801
+    white = [time for time, brightness in pictures if brightness > 60]
+    loud = np.flatnonzero(np.abs(sound) > 0.05)
+    tone = begins + loud[[0, -1]] / RATE
+    assert tone[1] - tone[0] == pytest.approx(0.2, abs=0.01)
+    assert white[0] == pytest.approx(tone[0], abs=0.04)
+    assert white[-1] + 1 / 25 == pytest.approx(tone[1], abs=0.05)
+
+
+@pytest.mark.parametrize("suffix", [".ts", ".flv", ".mp4"])
+def test_flash_and_beep_arrive_together(tmp_path: Path, suffix: str) -> None:
+    write_wav(tmp_path / "beep.wav", AudioClip(beep(), RATE))
+    target = tmp_path / f"out{suffix}"
+    with opened() as session:
+        report = stream(session, str(target), speech=str(tmp_path / "beep.wav"))
+        assert report.samples == report.moments * RATE // 25
+        assert report.pictures + report.left_out == report.moments
+        assert session.stats().played_s == pytest.approx(0.4)
+    check_together(str(target))
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("live-")]
+
+
+def test_from_a_pipe_to_a_receiver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Samples come as they come, a byte too many in a piece too; who listens by TCP has all of it."""
+    ours, theirs = os.pipe()
+    data = (beep(16_000).repeat(2) * 32767).astype("<i2").tobytes()
+
+    def send() -> None:
+        with os.fdopen(theirs, "wb", buffering=0) as pipe:
+            for start in range(0, len(data), 3001):
+                pipe.write(data[start : start + 3001])
+
+    got = io.BytesIO()
+
+    def receive() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            while part := connection.recv(65_536):
+                got.write(part)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, os.fdopen(ours, "rb") as stdin, opened() as session:
+        monkeypatch.setattr(sys, "stdin", types.SimpleNamespace(buffer=stdin))
+        threads = [threading.Thread(target=send), threading.Thread(target=receive)]
+        for thread in threads:
+            thread.start()
+        source = SpeechSource("-", 16_000, num_channels=2)
+        stream(session, f"tcp://127.0.0.1:{listener.getsockname()[1]}", speech=source)
+        for thread in threads:
+            thread.join(10)
+    got.seek(0)
+    check_together(got)
+
+
+def test_from_a_named_pipe_into_one(tmp_path: Path) -> None:
+    """A WAV file comes, MPEG-TS goes; the receiver goes first."""
+    speech, target = tmp_path / "speech", tmp_path / "target"
+    os.mkfifo(speech)
+    os.mkfifo(target)
+    parts: list[bytes] = []
+
+    def receive() -> None:
+        with target.open("rb") as pipe:
+            parts.extend(pipe.read(188) for _ in range(20))
+
+    threads = [
+        threading.Thread(target=lambda: speech.write_bytes(wav_bytes(np.tile(beep(), 20)[:, np.newaxis], RATE))),
+        threading.Thread(target=receive),
+    ]
+    for thread in threads:
+        thread.start()
+    with opened() as session:
+        with pytest.raises(UnwritableOutput, match="target takes nothing more: Broken pipe"):
+            stream(session, str(target), speech=str(speech))
+        assert session.stats().waiting_s > 4
+    for thread in threads:
+        thread.join(10)
+    assert {part[0] for part in parts} == {0x47}
+
+
+def test_for_some_time_or_until_it_is_stopped(tmp_path: Path) -> None:
+    with opened() as session:
+        report = stream(session, str(tmp_path / "a.mkv"), seconds=0.2)
+        assert report.moments == 5
+        asked = iter([False, False, True])
+        options = StreamOptions(overwrite=True, video_bitrate_k=500)
+        again = stream(session, str(tmp_path / "a.mkv"), stopped=lambda: next(asked), options=options)
+        assert again.moments == 3
+    with av.open(str(tmp_path / "a.mkv")) as container:
+        assert sum(1 for _ in container.decode(video=0)) == again.pictures
+
+
+@pytest.mark.parametrize(
+    ("url", "kind", "message"),
+    [
+        ("gopher://x/y?key=secret", OptionError, "is not written to 'gopher://x/y'"),
+        ("head.avi", OptionError, "a file ending in .ts"),
+        ("there.mkv", OutputExists, "exists"),
+        ("nowhere/head.mkv", UnwritableOutput, "no folder"),
+        ("rtmp://127.0.0.1:1/live/secret", UnwritableOutput, "rtmp://127.0.0.1:1 cannot be opened: Connection refused"),
+    ],
+)
+def test_outputs_that_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, kind: type, message: str):
+    monkeypatch.chdir(tmp_path)
+    Path("there.mkv").write_bytes(b"x")
+    with opened() as session, pytest.raises(kind, match=message) as caught:
+        stream(session, url)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"), [(b"\1\2\3", "within a sample"), (b"RIFF" + bytes(400), "through the pipe cannot be read")]
+)
+def test_speech_that_cannot_be(tmp_path: Path, data: bytes, message: str) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    thread = threading.Thread(target=lambda: pipe.write_bytes(data))
+    thread.start()
+    with opened() as session:
+        with pytest.raises(InputError, match=message):
+            stream(session, str(tmp_path / "a.mkv"), speech=str(pipe))
+        with pytest.raises(MediaNotFound):
+            stream(session, str(tmp_path / "b.mkv"), speech="no.wav")
+    thread.join(10)
