@@ -36,7 +36,11 @@ async function watch() {
   leave();
   const peer = state.peer = new RTCPeerConnection();
   const stream = new MediaStream();
-  peer.ontrack = (event) => { stream.addTrack(event.track); video.srcObject = stream; play(); };
+  peer.ontrack = (event) => {
+    stream.addTrack(event.track);
+    if (video.srcObject !== stream) video.srcObject = stream;
+    play();
+  };
   peer.addTransceiver("audio", { direction: "recvonly" });
   peer.addTransceiver("video", { direction: "recvonly" });
   peer.onconnectionstatechange = () => {
@@ -69,13 +73,15 @@ let waiting = 0;
 function again() {
   if (state.leaving || waiting) return;
   state.lost = true;
+  state.resource = null; // it went with the connection
   show();
   waiting = setTimeout(() => { waiting = 0; if (!state.socket || state.socket.readyState > 1) speak(); watch(); }, state.wait);
   state.wait = Math.min(MOST_WAIT_MS, state.wait * 2);
 }
 
 async function play() {
-  try { await video.play(); } catch {
+  try { await video.play(); } catch (error) {
+    if (error.name !== "NotAllowedError") return; // such as a new stream before the old one played
     video.muted = true;
     $("unmute").hidden = false;
     await video.play().catch(() => {});

@@ -273,6 +273,8 @@ class Rooms:
             return room
         await self.leave(name)
         if name not in self._opening:
+            await self._make_room()
+        if name not in self._opening:
             if len(self._rooms) + len(self._opening) >= self._options.max_sessions:
                 raise Full(
                     f"There are {self._options.max_sessions} sessions already.",
@@ -280,6 +282,13 @@ class Rooms:
                 )
             self._opening[name] = asyncio.create_task(self._open(name))
         return await asyncio.shield(self._opening[name])
+
+    async def _make_room(self) -> None:
+        """Where there are as many sessions as may be, end the one that was left by everybody first."""
+        if len(self._rooms) + len(self._opening) >= self._options.max_sessions:
+            empty = [room for room in self._rooms.values() if room.is_empty]
+            if empty:
+                await self.leave(min(empty, key=lambda room: room.left_at).name)
 
     async def _open(self, name: str) -> Room:
         try:

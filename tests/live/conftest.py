@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.webui.conftest import browser, browser_program, devices, face, limited, voice
+
+__all__ = ["browser", "browser_program", "devices", "face", "limited", "voice"]
 OTHERS = ("aiortc", "aioice", "fastapi", "starlette", "uvicorn", "websockets", "httpx", "anyio", "pyee", "OpenSSL")
 
 

@@ -86,7 +86,7 @@ class ClapperStage:
             del self.faces[name]
 
     def models(self) -> list[dict[str, str]]:
-        return [{"name": "clapper", "title": "Clapper"}]
+        return [{"name": name, "title": name} for name in ("clapper", "other", "broken")]
 
 
 def beep(seconds: float, rate: int = RATE) -> FloatArray:

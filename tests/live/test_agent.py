@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -145,32 +146,29 @@ def test_a_text_is_said(client: Any) -> None:
         assert 0.1 < socket.told("finished")["played_s"] < 2
 
 
-@pytest.mark.parametrize(
-    ("message", "words"),
-    [
-        ("{", "not JSON"),
-        ("[]", "object"),
-        ('{"type": "dance"}', "say, end_turn"),
-        ('{"type": "say"}', "no text"),
-        ('{"type": "say", "text": "x", "voice": "/etc/passwd"}', "no voice"),
-        ('{"type": "say", "text": "x", "speed": 900}', "0.3 to 3"),
-        ('{"type": "say", "text": "' + "x" * 30_000 + '"}', "at most 20,000"),
-        ('{"type": "show", "face": "../../etc/passwd"}', "not sent"),
-        ('{"type": "show", "model": "nobody"}', "no model"),
-        ('{"type": "hello", "sample_rate": 1}', "1000 to 768000"),
-        ('{"type": "hello", "format": "mp3"}', "int16 or float32"),
-        (b"\0\0\0", "multiple of 2 bytes"),
-    ],
-)
-def test_garbage_is_answered_and_changes_nothing(client: Any, message: str | bytes, words: str) -> None:
+GARBAGE = [
+    ("{", "not JSON"),
+    ("[]", "object"),
+    ('{"type": "dance"}', "say, end_turn"),
+    ('{"type": "say"}', "no text"),
+    ('{"type": "say", "text": "x", "voice": "/etc/passwd"}', "no voice"),
+    ('{"type": "say", "text": "x", "speed": 900}', "0.3 to 3"),
+    ('{"type": "say", "text": "' + "x" * 30_000 + '"}', "at most 20,000"),
+    ('{"type": "show", "face": "../../etc/passwd"}', "not sent"),
+    ('{"type": "show", "model": "nobody"}', "no model"),
+    ('{"type": "hello", "sample_rate": 1}', "1000 to 768000"),
+    ('{"type": "hello", "format": "mp3"}', "int16 or float32"),
+    (b"\0\0\0", "multiple of 2 bytes"),
+]
+
+
+def test_garbage_is_answered_and_changes_nothing(client: Any) -> None:
     with client.speak() as socket:
-        if isinstance(message, bytes):
+        for message, words in GARBAGE:
             socket.send(message)
-        else:
-            socket.send(message)
-        error = socket.told("error")
-        assert words in " ".join(str(text) for text in error.values())
-        assert "fatal" not in error
+            error = socket.told("error")
+            assert words in " ".join(str(text) for text in error.values())
+            assert "fatal" not in error
         socket.send(pcm(beep(0.04)))
         socket.tell({"type": "end_turn"})
         socket.told("started")
@@ -199,15 +197,13 @@ def test_who_sends_only_garbage_is_sent_away(client: Any) -> None:
         assert other.told("stats")["agents"] == 1
 
 
-@pytest.mark.parametrize("first", ["{}", "nonsense", '{"type": "say", "text": "x"}', b"\0\0"])
-def test_a_connection_begins_with_hello(client: Any, first: str | bytes) -> None:
-    with client.connect() as socket:
-        if isinstance(first, bytes):
+def test_a_connection_begins_with_hello(client: Any) -> None:
+    for first in ("{}", "nonsense", '{"type": "say", "text": "x"}', b"\0\0"):
+        with client.connect() as socket:
             socket.send(first)
-        else:
-            socket.send(first)
-            socket.told("error")
-        assert socket.closed() == 1008
+            if isinstance(first, str):
+                socket.told("error")
+            assert socket.closed() == 1008
 
 
 def test_there_is_no_room_for_more(client: Any) -> None:
@@ -280,6 +276,38 @@ def test_who_is_gone_leaves_nothing(client: Any) -> None:
     with client.speak() as other:
         other.tell({"type": "stats"})
         assert other.told("stats")["agents"] == 1
+
+
+def test_a_session_that_nobody_uses_ends(stage: ClapperStage) -> None:
+    with played(stage, idle_s=0.1) as running:
+        client = Client(running.port)
+        with client.speak() as socket:
+            socket.tell({"type": "stats"})
+            socket.told("stats")
+            (host,) = stage.hosts.values()
+            assert len(host.sessions) == 1
+        waited = threading.Event()
+        for _ in range(200):
+            if not host.sessions:
+                break
+            waited.wait(0.05)
+        assert not host.sessions
+        client.http.close()
+
+
+def test_one_that_everybody_left_makes_room(client: Any, stage: ClapperStage) -> None:
+    with client.speak("first"):
+        pass
+    with client.speak("second"):
+        waited = threading.Event()
+        for _ in range(100):  # the server hears a moment later that the first has left
+            with client.connect("third") as socket:
+                socket.tell({"type": "hello"})
+                event = json.loads(socket.connection.recv(LIMIT_S))
+            if event["type"] == "ready":
+                break
+            waited.wait(0.02)
+        assert event["type"] == "ready"
 
 
 def test_the_client_of_the_page_works(tmp_path: Any) -> None:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -12,6 +16,7 @@ pytest.importorskip("aiortc")
 httpx = pytest.importorskip("httpx")
 websockets = pytest.importorskip("websockets")
 
+from tests.conftest import ROOT  # noqa: E402
 from tests.live.stage import ClapperStage, beep, pcm, played, quiet, until, watching  # noqa: E402
 
 MOST_SKEW_S = 0.04
@@ -47,3 +52,77 @@ def test_flash_and_beep_arrive_together(codec: str) -> None:
     with played(stage) as running:
         asyncio.run(run(running.port))
     assert all(not host.sessions for host in stage.hosts.values())
+
+
+@pytest.mark.thorough
+def test_several_watch_one_session() -> None:
+    """Whoever joins later begins with a moment of their own; who leaves is not noticed by the others."""
+
+    async def run(port: int) -> None:
+        async with (
+            httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client,
+            websockets.connect(f"ws://127.0.0.1:{port}/agent/test") as agent,
+        ):
+            await agent.send(json.dumps({"type": "hello", "sample_rate": 48_000}))
+            async with watching(client) as first:
+                await until(lambda: len(first.pictures) > 5)
+                async with watching(client) as second:
+                    await until(lambda: second.pictures and second.sounds)
+                    await agent.send(pcm(np.concatenate([beep(0.12), quiet(0.2)])))
+                    await agent.send('{"type": "end_turn"}')
+                    await until(lambda: len(second.flashes()) == len(second.beeps()) == 1)
+                await agent.send(pcm(np.concatenate([beep(0.12), quiet(0.2)])))
+                await agent.send('{"type": "end_turn"}')
+                await until(lambda: len(first.flashes()) == len(first.beeps()) == 2)
+        for received in (first, second):
+            assert np.abs(np.subtract(received.flashes(), received.beeps())).max() <= MOST_SKEW_S
+            times = np.array([time for time, _ in received.sounds])
+            assert np.allclose(np.diff(times), 0.02)  # no hole in the sound
+
+    with played(ClapperStage()) as running:
+        asyncio.run(run(running.port))
+
+
+WATCHER = """
+import asyncio, sys
+import httpx
+from tests.live.stage import until, watching
+
+async def run(port):
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client, watching(client) as received:
+        await until(lambda: received.pictures)
+        print("watching", flush=True)
+        await asyncio.sleep(600)
+
+asyncio.run(run(int(sys.argv[1])))
+"""
+
+
+@pytest.mark.thorough
+def test_a_viewer_that_disappears_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a word: its process is killed. Who speaks goes on, and the connection is gone soon (here sooner)."""
+    monkeypatch.setattr("aioice.ice.CONSENT_INTERVAL", 0.1)
+
+    async def run(port: int, watcher: subprocess.Popen[str]) -> None:
+        assert watcher.stdout is not None
+        async with websockets.connect(f"ws://127.0.0.1:{port}/agent/test") as agent:
+            await agent.send(json.dumps({"type": "hello"}))
+            await asyncio.to_thread(watcher.stdout.readline)
+            os.kill(watcher.pid, signal.SIGKILL)
+            viewers = 1
+            async with asyncio.timeout(30):
+                while viewers:
+                    await agent.send('{"type": "stats"}')
+                    event = json.loads(await agent.recv())
+                    viewers = event.get("viewers", viewers)
+            await agent.send(pcm(beep(0.1)))
+            await agent.send('{"type": "end_turn"}')
+            async with asyncio.timeout(30):
+                while event["type"] != "finished":
+                    event = json.loads(await agent.recv())
+
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with played(ClapperStage()) as running:
+        command = [sys.executable, "-c", WATCHER, str(running.port)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as watcher:
+            asyncio.run(run(running.port, watcher))
