@@ -6,7 +6,9 @@ import contextlib
 import json
 import tempfile
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,7 @@ class OnnxSession:
         placement: Placement,
         *,
         threads: int | None = None,
+        streams: int = 1,
         cache_folder: Path | None = None,
         profile: bool = False,
         int8_samples: list[dict[str, Array]] | None = None,
@@ -53,12 +56,13 @@ class OnnxSession:
         self._network = network
         self._profile_folder: tempfile.TemporaryDirectory[str] | None = None
         threads = threads or available_cores()
+        self._streams = max(1, min(streams, threads))
         prefix = None
         if profile:
             self._profile_folder = tempfile.TemporaryDirectory(prefix="talkinghead-")
             prefix = Path(self._profile_folder.name) / "trace"
         facts = (*optimised_for(), placement.precision, samples_digest(int8_samples or []))
-        options: dict[str, Any] = {"threads": threads, "profile_prefix": prefix}
+        options: dict[str, Any] = {"threads": threads // self._streams, "profile_prefix": prefix}
         self._session, from_cache = self._open(
             Compiled(cache_folder, "onnx", network, facts), placement.precision, int8_samples or [], options
         )
@@ -95,8 +99,22 @@ class OnnxSession:
         return dict(zip(self._network.outputs, values, strict=True))
 
     def run_many(self, batches: Iterable[Arrays]) -> Iterator[dict[str, Array]]:
-        for inputs in batches:
-            yield self.run(inputs)
+        if self._streams == 1:
+            for inputs in batches:
+                yield self.run(inputs)
+            return
+        pending: deque[Future[dict[str, Array]]] = deque()
+        with ThreadPoolExecutor(self._streams, thread_name_prefix="onnx") as pool:
+            try:
+                for inputs in batches:
+                    if len(pending) == self._streams:
+                        yield pending.popleft().result()
+                    pending.append(pool.submit(self.run, inputs))
+                while pending:
+                    yield pending.popleft().result()
+            finally:
+                for each in pending:
+                    each.cancel()
 
     def profile(self) -> list[OperatorTime]:
         if self._profile_folder is None:

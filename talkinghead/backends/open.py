@@ -64,7 +64,13 @@ def open_session(
         from talkinghead.backends.onnx_backend import OnnxSession
 
         return OnnxSession(
-            network, placement, threads=threads, cache_folder=cache_folder, profile=profile, int8_samples=int8_samples
+            network,
+            placement,
+            threads=threads,
+            streams=streams,
+            cache_folder=cache_folder,
+            profile=profile,
+            int8_samples=int8_samples,
         )
     if placement.backend == "numpy":
         from talkinghead.backends.numpy_backend import NumpySession
