@@ -5,15 +5,26 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from talkinghead.contracts import FloatArray, NetworkRun
+from talkinghead.contracts import FloatArray, Frame, NetworkRun, Picture
 from talkinghead.engine.head import Avatar
 from talkinghead.engine.runner import Stage
 from talkinghead.families.artalk.motion.config import MotionRow
 
 MESH = "mesh"
 """Name of the avatar that needs no files."""
+
+
+@dataclass(frozen=True, eq=False)
+class LivePose:
+    """A head in one frame of a live session."""
+
+    index: int
+    """Frame of the session's clock."""
+    row: MotionRow
+    memory: Any
+    """From `Drawer.begin`, of this session."""
 
 
 class Drawer(Protocol):
@@ -36,6 +47,16 @@ class Drawer(Protocol):
         Args:
             motion: of each output frame; may grow.
         """
+
+    @property
+    def at_once(self) -> int:
+        """Pictures that `draw` had best be given together."""
+
+    def begin(self) -> Any:
+        """What drawing a live session remembers from frame to frame."""
+
+    def draw(self, poses: Sequence[LivePose]) -> Sequence[Frame | Picture]:
+        """Pictures of live sessions, those of each in its order."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

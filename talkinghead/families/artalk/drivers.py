@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from talkinghead.audio.mouth import MouthConfig, mouth_motion
 from talkinghead.backends.gate import Verdict, first_faithful, spread_psnr_db
 from talkinghead.backends.placement import PRODUCTS, Order, Placement, Way, asked_by_name, candidates
 from talkinghead.contracts import SPEECH_RATE_HZ, AudioClip, FloatArray, NetworkRun, Phone, Precision
@@ -24,6 +26,7 @@ from talkinghead.files import file_sha256
 if TYPE_CHECKING:
     from talkinghead.audio.phones import PhoneResult
     from talkinghead.engine.head import LoadOptions
+    from talkinghead.families.artalk.live import LiveHead
     from talkinghead.families.artalk.motion.engine import MotionModel
     from talkinghead.families.artalk.motion.stream import MotionStream
 
@@ -58,6 +61,18 @@ class Driver(Protocol):
     def listener(self, length: VideoLength, run: RunContext, phones: tuple[Phone, ...] | None) -> Listener[MotionRow]:
         """What listens to one sound; see `Head.listener`."""
 
+    def live_listener(
+        self, length: VideoLength, run: RunContext, phones: tuple[Phone, ...] | None
+    ) -> Listener[FloatArray]:
+        """What listens to an utterance of a live session; see `Head.live_listener`."""
+
+    def live_face(self, fps: Fraction, shapes: MouthShapes | None) -> LiveHead:
+        """What a live session shows of it.
+
+        Args:
+            shapes: what the drawn head's expressions can do.
+        """
+
     def motion(self, clip: AudioClip, style: FloatArray | None = None) -> FloatArray:
         """Motion of a whole sound at 25 frames a second, not cut: [T, 106] float32.
 
@@ -91,6 +106,8 @@ class NetworkDriver:
     """Refuse a sound that is too short to be smoothed, as published."""
     expressive: bool
     """The head that is drawn knows ARTalk's expressions."""
+    lively: Liveliness
+    """Of a live session where nothing is said."""
     _model: MotionModel = field(init=False)
     _verdict: Verdict | None = field(default=None, init=False)
 
@@ -159,6 +176,17 @@ class NetworkDriver:
 
         return MotionListener(self._stream(self.style, run), length, run, expressive=self.expressive)
 
+    def live_listener(
+        self, length: VideoLength, run: RunContext, phones: tuple[Phone, ...] | None
+    ) -> Listener[FloatArray]:
+        """The motion of the whole sound: a chunk of 4 s is heard before its first frame is known."""
+        return self.listener(length, run, phones)
+
+    def live_face(self, fps: Fraction, shapes: MouthShapes | None) -> LiveHead:
+        from talkinghead.families.artalk.live import MovedHead
+
+        return MovedHead(fps, shapes, self.lively)
+
     def motion(self, clip: AudioClip, style: FloatArray | None = None) -> FloatArray:
         stream = self._stream(style, RunContext())
         return np.concatenate((stream.feed(clip.samples), stream.finish()))
@@ -199,14 +227,28 @@ class PhoneDriver:
 
         return WholeSound(hear)
 
+    def live_listener(
+        self,
+        length: VideoLength,
+        run: RunContext,  # noqa: ARG002 - the interface
+        phones: tuple[Phone, ...] | None,
+    ) -> Listener[FloatArray]:
+        from talkinghead.families.artalk.live import LiveRows, known_rows
+
+        config = MouthConfig(openness=self.strength)
+        return LiveRows(length.fps, config) if phones is None else known_rows(phones, length, config)
+
+    def live_face(self, fps: Fraction, shapes: MouthShapes | None) -> LiveHead:
+        from talkinghead.families.artalk.live import SpokenHead
+
+        return SpokenHead(fps, shapes, self.lively)
+
     def motion(self, clip: AudioClip, style: FloatArray | None = None) -> FloatArray:  # noqa: ARG002 (has no styles)
         from talkinghead.audio.phones import recognise_phones
 
         return np.stack(self._moved(clip, VideoLength(), recognise_phones(clip)).windows)
 
     def _moved(self, clip: AudioClip, length: VideoLength, found: PhoneResult) -> Heard[MotionRow]:
-        from talkinghead.audio.mouth import MouthConfig, mouth_motion
-
         count = length.frames(len(clip.samples))
         mouth = mouth_motion(found.phones, clip, length.fps, count, MouthConfig(openness=self.strength))
         shapes = self.shapes()
@@ -226,6 +268,7 @@ def load_network_driver(
     *,
     style: FloatArray | None,
     expressive: bool,
+    lively: Liveliness,
 ) -> NetworkDriver:
     """Read ARTalk's networks and put them where they run.
 
@@ -253,4 +296,5 @@ def load_network_driver(
         fix_pose=config.fix_pose,
         published=options.compat,
         expressive=expressive,
+        lively=lively,
     )

@@ -17,7 +17,7 @@ from talkinghead.engine.head import LoadOptions
 from talkinghead.engine.runner import Stage
 from talkinghead.errors import MissingDependency, OptionError, WrongCheckpoint
 from talkinghead.families.artalk.assets import AssetFolder
-from talkinghead.families.artalk.avatar import HeadAvatar, batches, moments
+from talkinghead.families.artalk.avatar import HeadAvatar, LivePose, batches, moments
 from talkinghead.families.artalk.config import ARTalkConfig
 from talkinghead.families.artalk.flame import FlameModel
 from talkinghead.families.artalk.gagavatar.avatar import IMAGE_SIZE
@@ -110,6 +110,21 @@ class GaussianDrawer:
                 yield from renderer.pictures(splat.channels, splat.first)
 
         return [Stage("pose", pose), Stage("draw", draw, queue_size=2), Stage("upsample", upsample)]
+
+    @property
+    def at_once(self) -> int:
+        return self.renderer.batch_size()
+
+    def begin(self) -> HeadPoints:
+        return HeadPoints(self.flame, self.shape)
+
+    def draw(self, poses: Sequence[LivePose]) -> list[Frame]:
+        shots = [
+            Shot(pose.memory.step(pose.row), head_transform(pose.row[GLOBAL_ROTATION], self.translation))
+            for pose in poses
+        ]
+        channels = torch.stack([self.renderer.splat(shot) for shot in shots])
+        return list(self.renderer.pictures(channels, poses[0].index))
 
 
 def open_gaussian_avatar(

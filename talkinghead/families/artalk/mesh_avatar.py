@@ -9,7 +9,7 @@ import numpy as np
 
 from talkinghead.contracts import FloatArray, Frame, NetworkRun, Picture
 from talkinghead.engine.runner import Stage
-from talkinghead.families.artalk.avatar import batches, bursts, moments
+from talkinghead.families.artalk.avatar import LivePose, batches, bursts, moments
 from talkinghead.families.artalk.config import ARTalkConfig
 from talkinghead.families.artalk.flame import FlameModel
 from talkinghead.families.artalk.look import TRANSPARENT, backdrop, read_shape, read_texture, region_colours
@@ -76,6 +76,23 @@ class MeshDrawer:
                     yield _with_alpha(picture) if self.transparent else picture
 
         return [Stage("pose", pose), Stage("draw", draw)]
+
+    @property
+    def at_once(self) -> int:
+        from talkinghead.rendering.jit import available_threads
+
+        return self.renderer.threads or available_threads()
+
+    def begin(self) -> None:
+        """A mesh remembers nothing."""
+
+    def draw(self, poses: Sequence[LivePose]) -> list[Frame | Picture]:
+        meshes = self.vertices(np.stack([pose.row for pose in poses]))
+        if len(meshes) == 1:
+            pictures = [self.renderer.frame(meshes[0], transparent=self.transparent)]
+        else:
+            pictures = list(self.renderer.frames(meshes, transparent=self.transparent))
+        return [_with_alpha(picture) if self.transparent else picture for picture in pictures]
 
 
 def mesh_drawer(config: ARTalkConfig, flame: FlameModel, *, procedural: bool, compat: bool) -> MeshDrawer:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from talkinghead.contracts import FloatArray, Frame, Phone, Speech, StageTime
+from talkinghead.contracts import FloatArray, Frame, Phone, Picture, Speech, StageTime
 from talkinghead.engine.context import RunContext
 from talkinghead.engine.head import Description, Head, LoadOptions, PrepareOptions, RenderOptions
 from talkinghead.engine.listener import Heard, Listener
+from talkinghead.engine.live.face import Order
 from talkinghead.engine.options import build_config
 from talkinghead.engine.runner import Stage
 from talkinghead.engine.timeline import FramePlan
@@ -22,6 +24,7 @@ from talkinghead.families.artalk.avatar import MESH, HeadAvatar
 from talkinghead.families.artalk.config import ARTalkConfig
 from talkinghead.families.artalk.drivers import Driver, PhoneDriver, load_network_driver
 from talkinghead.families.artalk.flame import FlameModel, load_flame
+from talkinghead.families.artalk.live import LiveHead
 from talkinghead.families.artalk.manifest import MANIFEST
 from talkinghead.families.artalk.mesh_avatar import MeshDrawer, mesh_drawer
 from talkinghead.families.artalk.motion.config import MOTION_DIM, MOTION_FPS, MotionRow
@@ -30,6 +33,8 @@ from talkinghead.families.artalk.procedural.head import EXPRESSIONS, procedural_
 from talkinghead.families.artalk.viseme_driver import Liveliness, MouthShapes, fitted_shapes, procedural_shapes
 from talkinghead.files import file_sha256
 
+MOST_AT_ONCE = 8
+"""Pictures of live sessions that are drawn together, where they are due."""
 PRECISIONS = ("auto", "parity", "fast", "float32", "bfloat16")
 
 
@@ -88,9 +93,9 @@ class ARTalkHead(Head[HeadAvatar, MotionRow]):
 
     def _driver(self) -> Driver:
         style = self._style()
+        head_motion = 0.0 if self.config.fix_pose else self.config.head_motion
+        lively = Liveliness(head_motion, self.config.blinks_per_minute, self.config.seed)
         if self.weights is None:
-            head_motion = 0.0 if self.config.fix_pose else self.config.head_motion
-            lively = Liveliness(head_motion, self.config.blinks_per_minute, self.config.seed)
             return PhoneDriver(self._mouth_shapes, lively, self.config.strength)
         beside = self.weights.with_name("config.json")
         return load_network_driver(
@@ -100,6 +105,7 @@ class ARTalkHead(Head[HeadAvatar, MotionRow]):
             self.options,
             style=style,
             expressive=not self.is_procedural,
+            lively=lively,
         )
 
     def _style(self) -> FloatArray | None:
@@ -201,6 +207,42 @@ class ARTalkHead(Head[HeadAvatar, MotionRow]):
     def motion_arrays(self, heard: Heard[MotionRow]) -> dict[str, FloatArray]:
         """ "motion": [n, 106], as the published program writes it."""
         return {"motion": np.asarray(heard.windows, np.float32).reshape(-1, MOTION_DIM)}
+
+    # Live
+
+    @cached_property
+    def _live_shapes(self) -> MouthShapes | None:
+        return self._mouth_shapes()
+
+    @property
+    def drawn_at_once(self) -> int:
+        return MOST_AT_ONCE
+
+    def live_listener(
+        self,
+        avatar: HeadAvatar,  # noqa: ARG002 - the interface
+        fps: Fraction,
+        run: RunContext,
+        *,
+        phones: tuple[Phone, ...] | None = None,
+    ) -> Listener[FloatArray]:
+        """With ARTalk's networks as `listener`, 4 s behind the sound; the driver viseme hears as the animator does."""
+        return self.driver.live_listener(self._length(fps), run, phones)
+
+    def live_face(self, avatar: HeadAvatar, fps: Fraction, run: RunContext) -> LiveHead:  # noqa: ARG002
+        face = self.driver.live_face(fps, self._live_shapes)
+        face.memory = avatar.drawer.begin()
+        return face
+
+    def draw(self, orders: Sequence[Order]) -> Sequence[Frame | Picture]:
+        """The pictures of each avatar together, as many as its drawer likes at once."""
+        pictures: dict[int, Frame | Picture] = {}
+        for drawer in dict.fromkeys(order.avatar.drawer for order in orders):
+            own = [place for place, order in enumerate(orders) if order.avatar.drawer is drawer]
+            for start in range(0, len(own), drawer.at_once):
+                places = own[start : start + drawer.at_once]
+                pictures.update(zip(places, drawer.draw([orders[place].pose for place in places]), strict=True))
+        return [pictures[place] for place in range(len(orders))]
 
     # Drawing
 

@@ -29,6 +29,8 @@ PART_M = 0.0064
 PLAIN_JAW = 0.20
 """Widest jaw of a head whose expressions cannot be told (a FLAME file without landmarks)."""
 
+LIVELY_S, STRESS_S, QUICK_NOD_S, SLOW_NOD_S = 0.5, 0.2, 0.16, 0.9
+"""Widths of smoothing: of what makes the head livelier, raises the brows, and nods."""
 CLOSE_S, SHUT_S, OPEN_S = 0.08, 0.04, 0.15
 MIN_INTERVAL_S = 1.3
 SQUEEZE_M = 0.0007
@@ -164,6 +166,20 @@ def fitted_shapes(model: FlameModel) -> MouthShapes | None:
     return MouthShapes(expressions, lever, seal, max(gap_of("part"), 1e-3), widest_press=1.5)
 
 
+@dataclass(frozen=True, eq=False)
+class Life:
+    """What moves besides the mouth, frame by frame."""
+
+    head: Values
+    """[n, 3] radians around x (nod), y (turn) and z (tilt)."""
+    blink: Values
+    """[n] in [0, 1]."""
+    brows: Values
+    """[n], raised."""
+    gaze: Values
+    """[2, n] units of "look aside" and "look up"."""
+
+
 def motion_from_mouth(mouth: MouthMotion, shapes: MouthShapes | None, lively: Liveliness | None = None) -> FloatArray:
     """FLAME-format motion of a mouth's movement.
 
@@ -173,15 +189,30 @@ def motion_from_mouth(mouth: MouthMotion, shapes: MouthShapes | None, lively: Li
     Returns:
         [n, 106] float32: expression, head rotation, jaw rotation.
     """
-    lively = lively or Liveliness()
+    return moved(mouth, shapes, life_of(mouth, lively or Liveliness()))
+
+
+def life_of(mouth: MouthMotion, lively: Liveliness) -> Life:
+    """The life of a head that says a whole sound."""
     count, fps = len(mouth), float(mouth.fps)
-    motion = np.zeros((count, MOTION_DIM))
-    jaw = mouth.jaw.astype(np.float64)
     rng_blinks, rng_head, rng_gaze = (
         np.random.default_rng(seed) for seed in np.random.SeedSequence(lively.seed).spawn(3)
     )
     times: Values = (np.arange(count, dtype=np.float64) + 0.5) / np.float64(fps)
-    motion[:, 100:103] = lively.head_motion * _head_rotation(times, mouth, rng_head)
+    jaw, speaking = mouth.jaw.astype(np.float64), mouth.speaking.astype(np.float64)
+    drifts = head_drifts(rng_head)
+    nod = smooth(jaw, QUICK_NOD_S * fps) - smooth(jaw, SLOW_NOD_S * fps)
+    head = lively.head_motion * head_rotation(times, drifts, smooth(speaking, LIVELY_S * fps), nod)
+    blink = blinks(times, lively.blinks_per_minute, rng_blinks)
+    brows = raised_brows(times, drifts, smooth(jaw, STRESS_S * fps) * mouth.speaking)
+    return Life(head, blink, brows, gaze(times, rng_gaze))
+
+
+def moved(mouth: MouthMotion, shapes: MouthShapes | None, life: Life) -> FloatArray:
+    """FLAME-format motion, [n, 106] float32; see `motion_from_mouth`."""
+    motion = np.zeros((len(mouth), MOTION_DIM))
+    jaw = mouth.jaw.astype(np.float64)
+    motion[:, 100:103] = life.head
     if shapes is None:
         motion[:, 103] = PLAIN_JAW * np.minimum(jaw, 1.6 * mouth.lips)
         return motion.astype(np.float32)
@@ -190,10 +221,9 @@ def motion_from_mouth(mouth: MouthMotion, shapes: MouthShapes | None, lively: Li
     reach = (wanted + shapes.widest_press * shapes.seal_m) / shapes.lever_m
     motion[:, 103] = np.minimum(WIDEST_JAW * scale * jaw, reach)
     by_jaw = motion[:, 103] * shapes.lever_m
-    blink = blinks(times, lively.blinks_per_minute, rng_blinks)
     rounded = np.clip(-mouth.width, 0.0, 1.0).astype(np.float64)
     lowered = PROTRUSION_M * rounded * np.sin(motion[:, 103])
-    aside, up = _gaze(times, rng_gaze) - motion[:, [101, 100]].T * GAZE_PER_RADIAN
+    aside, up = life.gaze - motion[:, [101, 100]].T * GAZE_PER_RADIAN
     values: dict[str, Values | FloatArray] = {
         "press": (np.clip(by_jaw - wanted, 0.0, None) + _squeeze(wanted) + lowered) / shapes.seal_m,
         "part": np.clip(wanted - by_jaw, 0.0, None) / shapes.part_m,
@@ -202,8 +232,8 @@ def motion_from_mouth(mouth: MouthMotion, shapes: MouthShapes | None, lively: Li
         "tuck": mouth.tuck,
         "tongue up": mouth.tongue * (0.35 + jaw),
         "smile": 0.22 + 0.10 * (1.0 - mouth.speaking),
-        "blink": blink,
-        "brows up": _brows(times, mouth, rng_head) * (1.0 - 0.6 * blink),
+        "blink": life.blink,
+        "brows up": life.brows * (1.0 - 0.6 * life.blink),
         "cheeks": 0.25 * np.clip(mouth.width, 0.0, 1.0),
         "look aside": aside,
         "look up": up,
@@ -214,37 +244,52 @@ def motion_from_mouth(mouth: MouthMotion, shapes: MouthShapes | None, lively: Li
     return motion.astype(np.float32)
 
 
-def _head_rotation(times: Values, mouth: MouthMotion, rng: np.random.Generator) -> Values:
-    """[n, 3] radians around x (nod), y (turn) and z (tilt); more in speech, and a nod with the jaw."""
-    fps = float(mouth.fps)
-    lively = 0.55 + 0.45 * smooth(mouth.speaking.astype(np.float64), 0.5 * fps)
-    jaw = mouth.jaw.astype(np.float64)
-    nod = smooth(jaw, 0.16 * fps) - smooth(jaw, 0.9 * fps)
-    drifts = [_drift(times, slowest, rng) for slowest in (5.0, 6.5, 8.0)]
+@dataclass(frozen=True)
+class Drift:
+    """A sum of slow waves with random phases, about 1 large."""
+
+    waves: tuple[tuple[float, float], ...]
+    """Period in seconds and phase of each."""
+
+    @classmethod
+    def drawn(cls, slowest_s: float, rng: np.random.Generator) -> Drift:
+        """Waves of random phases; the slowest takes about so many seconds."""
+        return cls(tuple((slowest_s / 1.9**octave * rng.uniform(0.85, 1.15), rng.random()) for octave in range(3)))
+
+    def at(self, times: Values) -> Values:
+        """Its values, [n]."""
+        total = np.zeros(len(times))
+        for octave, (period, phase) in enumerate(self.waves):
+            total += np.sin(2 * np.pi * (times / period + phase)) * 0.6**octave
+        return total / 1.4
+
+
+def head_drifts(rng: np.random.Generator) -> tuple[Drift, ...]:
+    """Those of nod, turn and tilt, and of the brows."""
+    return tuple(Drift.drawn(slowest_s, rng) for slowest_s in (5.0, 6.5, 8.0, 4.0))
+
+
+def head_rotation(times: Values, drifts: Sequence[Drift], speaking: Values, nod: Values) -> Values:
+    """[n, 3] radians around x (nod), y (turn) and z (tilt); more in speech, and a nod with the jaw.
+
+    Args:
+        speaking: [n] in [0, 1], smooth.
+        nod: [n], how much further than usual the jaw is open.
+    """
+    lively = 0.55 + 0.45 * speaking
     return np.stack(
         [
-            lively * (0.022 * drifts[0] + 0.05 * nod),
-            lively * 0.040 * drifts[1],
-            lively * 0.020 * drifts[2],
+            lively * (0.022 * drifts[0].at(times) + 0.05 * nod),
+            lively * 0.040 * drifts[1].at(times),
+            lively * 0.020 * drifts[2].at(times),
         ],
         axis=1,
     )
 
 
-def _drift(times: Values, slowest_s: float, rng: np.random.Generator) -> Values:
-    """A sum of slow waves with random phases, about 1 large."""
-    total = np.zeros(len(times))
-    for octave in range(3):
-        period = slowest_s / 1.9**octave * rng.uniform(0.85, 1.15)
-        total += np.sin(2 * np.pi * (times / period + rng.random())) * 0.6**octave
-    return total / 1.4
-
-
-def _brows(times: Values, mouth: MouthMotion, rng: np.random.Generator) -> Values:
-    """Brows rise a little with stress."""
-    fps = float(mouth.fps)
-    stress = smooth(mouth.jaw.astype(np.float64), 0.2 * fps) * mouth.speaking
-    raised: Values = np.clip(0.5 * stress + 0.18 * _drift(times, 4.0, rng), -0.1, 0.8)
+def raised_brows(times: Values, drifts: Sequence[Drift], stress: Values) -> Values:
+    """Brows rise a little with stress, [n]."""
+    raised: Values = np.clip(0.5 * stress + 0.18 * drifts[3].at(times), -0.1, 0.8)
     return raised
 
 
@@ -268,7 +313,7 @@ def _squeeze(wanted_m: Values) -> Values:
     return pressed
 
 
-def _gaze(times_s: Values, rng: np.random.Generator) -> Values:
+def gaze(times_s: Values, rng: np.random.Generator) -> Values:
     """Where the eyes look, [2, n] in units of "look aside" and "look up": they rest, and jump every second or so."""
     looked = np.zeros((2, len(times_s)))
     at, place = 0.4, np.zeros(2)

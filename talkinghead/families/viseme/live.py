@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -12,6 +11,7 @@ from talkinghead.audio.live_mouth import LiveMouth
 from talkinghead.contracts import MOUTH_COLUMNS, FloatArray
 from talkinghead.engine.listener import Listener, Told
 from talkinghead.engine.live.face import LiveFace
+from talkinghead.engine.live.trailing import Trailing
 from talkinghead.families.viseme.animator import VisemeAvatar, head_pose, motion_of, mouth_poses
 from talkinghead.families.viseme.compose import Pose
 from talkinghead.families.viseme.config import VisemeConfig
@@ -51,8 +51,8 @@ class LiveVisemeFace(LiveFace[FloatArray]):
         self._fps, self._config = fps, config
         self._rest = np.zeros(len(MOUTH_COLUMNS), np.float32)
         self._life = IdleLife(fps, config) if avatar.is_still and config.idle_motion else None
-        self._speech = _Trailing(LIVELY_S * fps)
-        self._quick, self._slow = _Trailing(QUICK_NOD_S * fps), _Trailing(SLOW_NOD_S * fps)
+        self._speech = Trailing(LIVELY_S * fps)
+        self._quick, self._slow = Trailing(QUICK_NOD_S * fps), Trailing(SLOW_NOD_S * fps)
 
     @property
     def rest(self) -> FloatArray:
@@ -69,22 +69,3 @@ class LiveVisemeFace(LiveFace[FloatArray]):
         nod = self._quick.add(float(window[JAW])) - self._slow.add(float(window[JAW]))
         idle = self._life.moved(range(index, index + 1), np.array([speech]), np.array([nod]))
         return Pose(mouth, float(idle.lids[0]), head_pose(idle, 0))
-
-
-class _Trailing:
-    """A mean of the values so far, the latest ones most: two exponential means, one of the other, so that it sets out
-    softly. It stands for a Gaussian of the same width about each value, which would have to know what follows.
-
-    Args:
-        width: standard deviation, frames.
-    """
-
-    def __init__(self, width: Fraction | float) -> None:
-        self._weight = 1.0 - math.exp(-math.sqrt(2) / max(float(width), 1e-3))
-        self._first = self._second = 0.0
-
-    def add(self, value: float) -> float:
-        """The mean with one more value."""
-        self._first += self._weight * (value - self._first)
-        self._second += self._weight * (self._first - self._second)
-        return self._second
