@@ -11,15 +11,19 @@ from talkinghead.cli.groups import FACES, FRAMES, LOAD, SPEECH, model_groups, re
 from talkinghead.engine.head import LoadOptions, PrepareOptions
 from talkinghead.engine.live.moments import LiveOptions
 from talkinghead.engine.options import build_config, option_fields
-from talkinghead.live.options import ServerOptions
+from talkinghead.errors import OptionError
+from talkinghead.live.options import ServerOptions, StreamOptions
+from talkinghead.places import check_apart
 from talkinghead.registry import DEFAULT_FAMILY, FAMILIES, family
 from talkinghead.terminal import console
 from talkinghead.terminal.flags import Given, Group, declared_flags, make_flags, with_flags
 
 if TYPE_CHECKING:
     from talkinghead.live import RunningServer
+    from talkinghead.live.heads import Cast
 
-SERVER, CLOCK = "server", "clock"
+SERVER, CLOCK, STREAM = "server", "clock", "stream"
+RATE = 24_000
 _HELP = {field.name: field.help for field in option_fields(ServerOptions)}
 
 
@@ -43,14 +47,33 @@ def live(
         str | None, typer.Option(metavar="TOKEN", envvar="TALKINGHEAD_LIVE_TOKEN", help=_HELP["token"])
     ] = None,
     browser: Annotated[bool, typer.Option("--browser", help="Open the page in the browser.")] = False,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Send the face there instead of serving it: rtmp://, srt://, tcp://, udp://, a file ending in "
+            ".ts, .mkv, .flv, .mp4 or .mov, a named pipe, or - for standard output (MPEG-TS).",
+        ),
+    ] = None,
+    input_: Annotated[
+        str | None,
+        typer.Option(
+            "--input",
+            metavar="FILE",
+            help="What it says, with --output: a sound file, a named pipe, or - for standard input. It ends with it.",
+        ),
+    ] = None,
+    input_rate: Annotated[
+        int | None, typer.Option(help=f"Sample rate of 16-bit samples that come through a pipe, Hz; default: {RATE}.")
+    ] = None,
+    input_channels: Annotated[int | None, typer.Option(help="Their channels, interleaved; default: 1.")] = None,
 ) -> None:
     """Serve a face that speaks live: a page to talk to it, WHEP to watch it, a WebSocket for agents.
 
     Stop it with Ctrl-C. Only this machine is served unless --host says otherwise, and nothing is kept. Needs the extra
-    `live`.
+    `live`. With --output, the face is sent as a stream instead, and the extra is not needed.
     """
     from talkinghead.face.detectors.options import FaceOptions
-    from talkinghead.live import serve
     from talkinghead.live.heads import Cast
     from talkinghead.media.options import FrameOptions
     from talkinghead.service.planning import given_sources
@@ -76,8 +99,22 @@ def live(
         ),
         build_config(LiveOptions, given.of(CLOCK), owner="A live session"),
     )
+    speech = {"--input": input_, "--input-rate": input_rate, "--input-channels": input_channels}
+    given_for = given.flags_of([STREAM]) + [flag for flag, value in speech.items() if value is not None]
+    if output is not None:
+        others = given.flags_of([SERVER, SPEECH]) + ["--browser"] * browser
+        if others:
+            raise OptionError(f"{others[0]} is for a face that is served; --output sends it.", remedy="leave one out")
+        check_apart([output if output != "-" else None], [*paths.values(), input_])
+        _send(cast, output, speech, build_config(StreamOptions, given.of(STREAM), owner="The stream"))
+        return
+    if given_for:
+        raise OptionError(f"{given_for[0]} is given without --output.", remedy="say where the face is to be sent")
+
+    from talkinghead.live import serve
+
     options = build_config(ServerOptions, {"token": token, **given.of(SERVER)}, owner="The live server")
-    speech = build_config(SpeechOptions, given.of(SPEECH), owner="Speech")
+    voice = build_config(SpeechOptions, given.of(SPEECH), owner="Speech")
 
     def ready(running: RunningServer) -> None:
         console.say(f"The page is at {running.url} (stop it with Ctrl-C)")
@@ -86,7 +123,26 @@ def live(
 
             webbrowser.open(running.url)
 
-    serve(cast, options, speech, on_ready=ready)
+    serve(cast, options, voice, on_ready=ready)
+
+
+def _send(cast: Cast, url: str, speech: dict[str, Any], options: StreamOptions) -> None:
+    from talkinghead.live.output import shown_address, stream
+    from talkinghead.live.speech import SpeechSource
+    from talkinghead.service.run import load
+
+    source = None
+    if speech["--input"] is not None:
+        rate, channels = speech["--input-rate"] or RATE, speech["--input-channels"] or 1
+        source = SpeechSource(speech["--input"], rate, channels)
+    elif speech["--input-rate"] or speech["--input-channels"]:
+        raise OptionError("--input-rate and --input-channels say what --input is.", remedy="--input -")
+    head = load(cast.model, cast.load)
+    with head.live(head.prepare(cast.source, cast.prepare), cast.live) as session:
+        console.note(f"Sending to {shown_address(url)} (Ctrl-C stops it)")
+        report = stream(session, url, speech=source, options=options)
+    late = f", {report.left_out} pictures left out" if report.left_out else ""
+    console.note(f"Sent {report.seconds:.1f} s{late}")
 
 
 def _build() -> Any:
@@ -94,6 +150,7 @@ def _build() -> Any:
     own = (
         Group(SERVER, ServerOptions, "Server", leave_out=frozenset({"token"})),
         Group(CLOCK, LiveOptions, "Clock", leave_out=frozenset({"sample_rate_hz"})),
+        Group(STREAM, StreamOptions, "Stream"),
         *(group for group in request_groups() if group.owner in kept),
     )
     return with_flags(live, make_flags(own, model_groups(), declared_flags(live)))

@@ -89,3 +89,20 @@ class ServerOptions:
         if split is None or ":" in split[0]:
             raise OptionError(f"{self.stun[:60]!r} is no STUN server.", accepted="HOST or HOST:PORT")
         return f"stun:{split[0]}:{split[1] or 3478}"
+
+
+@dataclass(frozen=True)
+class StreamOptions:
+    """How a live session is sent."""
+
+    video_bitrate_k: Annotated[int, Between(100, 100_000)] = 2500
+    """Of the pictures, in kbit/s."""
+    audio_bitrate_k: Annotated[int, Between(16, 512)] = 128
+    """Of the sound, in kbit/s."""
+    keyframe_s: Annotated[float, Between(0.1, 60)] = 2.0
+    """Seconds between pictures at which a receiver can begin."""
+    overwrite: bool = False
+    """Replace a file that is there."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)

@@ -18,17 +18,17 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated, Any, Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import av
 import numpy as np
 
-from talkinghead.bounds import Between, check_fields
 from talkinghead.engine.live import LiveSession, Moment
 from talkinghead.errors import OptionError, UnwritableOutput, choices
 from talkinghead.files import check_target
 from talkinghead.live.feed import opaque
+from talkinghead.live.options import StreamOptions
 from talkinghead.live.speech import SpeechSource
 from talkinghead.media.colour import FromRgb
 from talkinghead.media.encoders import EncoderFacts, candidates, encoder_status, set_up
@@ -48,23 +48,6 @@ BEHIND_S = 0.5
 """So late, pictures are left out until the stream has caught up; sound never is."""
 TAIL_S = 0.4
 """How long the face is shown after the last speech."""
-
-
-@dataclass(frozen=True)
-class StreamOptions:
-    """How a live session is sent."""
-
-    video_bitrate_k: Annotated[int, Between(100, 100_000)] = 2500
-    """Of the pictures, in kbit/s."""
-    audio_bitrate_k: Annotated[int, Between(16, 512)] = 128
-    """Of the sound, in kbit/s."""
-    keyframe_s: Annotated[float, Between(0.1, 60)] = 2.0
-    """Seconds between pictures at which a receiver can begin."""
-    overwrite: bool = False
-    """Replace a file that is there."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 @dataclass
@@ -244,13 +227,19 @@ class LiveWriter:
                 self._container.close()
 
 
+def shown_address(url: str) -> str:
+    """An address without what in it may be secret: names, passwords and keys of streams."""
+    parts = urlsplit(url)
+    return f"{parts.scheme.lower()}://{parts.netloc.rpartition('@')[2]}" if parts.scheme else url
+
+
 def _target(url: str, overwrite: bool) -> tuple[str, str, Any]:
     """How an output is called in messages (addresses may hold keys), its format, and what to open."""
     if url == PIPE:
         return "Standard output", "mpegts", sys.stdout.buffer
     scheme = urlsplit(url).scheme.lower() if "://" in url else ""
     if scheme in ADDRESSES:
-        return f"{scheme}://{urlsplit(url).netloc.rpartition('@')[2]}", ADDRESSES[scheme], url
+        return shown_address(url), ADDRESSES[scheme], url
     path = Path(url)
     suffix = path.suffix.lower()
     if scheme or (suffix not in FILES and not _is_pipe(path)):

@@ -37,8 +37,9 @@ def to_run(text: str) -> list[str]:
 
 
 def to_read(text: str) -> list[str]:
-    """Commands that need a network or somebody's weights."""
-    return [line[2:] for block in blocks(text, "console") for line in lines(block) if line.startswith("$ ")]
+    """Commands that need a network or somebody's weights, one by one where they are joined by pipes."""
+    shown = [line[2:] for block in blocks(text, "console") for line in lines(block) if line.startswith("$ ")]
+    return [command for line in shown for command in line.split(" | ")]
 
 
 def words_of(line: str) -> list[str] | None:

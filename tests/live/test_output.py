@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import socket
 import sys
 import threading
@@ -20,7 +21,8 @@ from talkinghead.contracts import AudioClip, Frame
 from talkinghead.engine.live import LiveOptions, LiveSession
 from talkinghead.engine.live.face import Order
 from talkinghead.errors import InputError, MediaNotFound, OptionError, OutputExists, UnwritableOutput
-from talkinghead.live.output import StreamOptions, stream
+from talkinghead.live.options import StreamOptions
+from talkinghead.live.output import stream
 from talkinghead.live.speech import SpeechSource
 from talkinghead.media.sound import wav_bytes, write_wav
 from tests.engine.live.stage import plain_avatar, plain_session
@@ -185,3 +187,46 @@ def test_speech_that_cannot_be(tmp_path: Path, data: bytes, message: str) -> Non
         with pytest.raises(MediaNotFound):
             stream(session, str(tmp_path / "b.mkv"), speech="no.wav")
     thread.join(10)
+
+
+def test_the_command_sends_what_comes_through_a_pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    """`... | talkinghead live --input - --output -`, with the clapper for a head."""
+    from talkinghead.cli.main import main
+
+    class Clapper:
+        def prepare(self, source: Any, options: Any) -> str:
+            return f"{source} {options.frames.resize_factor}"
+
+        def live(self, avatar: str, options: LiveOptions) -> LiveSession[Any]:
+            assert avatar == "me.jpg 2"
+            return opened()
+
+    monkeypatch.setattr("talkinghead.service.run.load", lambda model, options: Clapper())
+    ours, theirs = os.pipe()
+    os.write(theirs, (beep(16_000) * 32767).astype("<i2").tobytes())
+    os.close(theirs)
+    arguments = ["live", "--face", "me.jpg", "--resize-factor", "2", "--input", "-", "--input-rate", "16000"]
+    with os.fdopen(ours, "rb") as stdin, (tmp_path / "out.ts").open("wb") as stdout:
+        monkeypatch.setattr(sys, "stdin", types.SimpleNamespace(buffer=stdin))
+        monkeypatch.setattr(sys, "stdout", types.SimpleNamespace(buffer=stdout))
+        assert main([*arguments, "--output", "-", "--video-bitrate-k", "900"]) == 0
+    check_together(str(tmp_path / "out.ts"))
+    assert re.search(r"Sending to - .*\nSent \d\.\d s", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--input", "a.wav"], "--input is given without --output"),
+        (["--video-bitrate-k", "900"], "--video-bitrate-k is given without --output"),
+        (["--output", "a.mkv", "--port", "1"], "--port is for a face that is served"),
+        (["--output", "a.mkv", "--browser"], "--browser is for a face that is served"),
+        (["--output", "a.mkv", "--input-rate", "8000"], "say what --input is"),
+        (["--output", "a.mkv", "--input", "a.mkv"], "a.mkv"),
+    ],
+)
+def test_options_of_the_command_that_do_not_go_together(arguments: list[str], message: str, capsys) -> None:
+    from talkinghead.cli.main import main
+
+    assert main(["live", "--face", "me.jpg", *arguments]) == 2
+    assert message in capsys.readouterr().err
