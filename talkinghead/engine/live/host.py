@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import statistics
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,8 +20,9 @@ if TYPE_CHECKING:
 
 WAIT_S = 0.02
 """How long the host sleeps at most where nothing is to be drawn and nobody tells it anything."""
-RECENT = 0.1
-"""Weight of the latest picture in the mean of what one takes."""
+RECENT = 15
+"""Pictures by which is judged what one takes: by the one in the middle, since the first opens networks and any may
+wait for other programs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +57,9 @@ class Host:
         """Held while something is drawn: the thread of sessions that are all closed may still be at it."""
         self._sessions: list[LiveSession[Any]] = []
         self._thread: threading.Thread | None = None
+        self._taken_s: deque[float] = deque(maxlen=RECENT)
         self.draw_s = 0.0
-        """Per picture, a running mean."""
+        """Per picture, the median of the latest."""
 
     @property
     def sessions(self) -> tuple[LiveSession[Any], ...]:
@@ -91,8 +95,8 @@ class Host:
                 return False
             started = self.clock.now()
             self._deliver(jobs)
-            taken_s = (self.clock.now() - started) / len(jobs)
-        self.draw_s += (taken_s - self.draw_s) * (RECENT if self.draw_s else 1.0)
+            self._taken_s.append((self.clock.now() - started) / len(jobs))
+            self.draw_s = statistics.median_low(self._taken_s)
         return True
 
     def _run(self) -> None:

@@ -100,7 +100,7 @@ class LiveStats:
     latency_s: float | None
     """From the first sound of the latest utterance that has begun until its first moment was due; None before any."""
     draw_s: float
-    """Seconds of work per picture, a running mean."""
+    """Seconds of work per picture, the median of the latest."""
     sessions: int
     """Open ones of the same head."""
     fallbacks: tuple[str, ...]

@@ -286,7 +286,8 @@ class LiveDrawing:
                 return
             name = avatar.variant.name
             if name not in self._engines:
-                self._engines[name] = self._open_engine(avatar, rest, run)
+                engine = self._engines[name] = self._open_engine(avatar, rest, run)
+                engine(_picture(avatar.reader.get(0).canvas), rest)  # the first picture takes longer
             engine = self._engines[name]
             states = StateCache(engine, self._cache_bytes - self._cache_bytes // 2)
             self._opened[avatar] = _Opened(engine, self._open_reader(avatar), states, rest)

@@ -113,7 +113,7 @@ class SpeechListener:
             return ave.read_ave_encoder(
                 path,
                 backend=backend,
-                threads=self._config.threads,
+                threads=1 if live else self._config.threads,  # else it would wait for the cores of the generator
                 cache_folder=cache_folder,
                 batch=ave.LIVE_BATCH if live else ave.BATCH,
             )
@@ -126,7 +126,7 @@ class SpeechListener:
                     remedy="take it from Ultralight-Digital-Human, or give --features FILE.npy",
                 )
             self.encoder_name = str(path)
-            return wenet.WenetEncoder(path, threads=self._config.threads)
+            return wenet.WenetEncoder(path, threads=1 if live else self._config.threads)
         from talkinghead.weights.store import part_folder
 
         source = self._config.hubert_model or part_folder("hubert", "hubert-config") or hubert.MODEL_NAME

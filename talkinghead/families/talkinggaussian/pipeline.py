@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -113,6 +114,9 @@ class TalkingGaussianHead(Head[SceneAvatar, SpeechCode]):
         face = self.trained.face
         self.pivot = np.median(face.xyz, axis=0).astype(np.float64) if len(face) else np.zeros(3)
         """[3] float64, the middle of the head."""
+        self._settling = threading.Lock()
+        self._has_drawn = False
+        """For a live session."""
 
     def _check_cuda(self, device: str, *, required: bool) -> str:
         from talkinghead.rendering.rasterize_cuda import available
@@ -267,7 +271,12 @@ class TalkingGaussianHead(Head[SceneAvatar, SpeechCode]):
                 "Under compat a video ends with the poses, and a live session goes on.", remedy="leave compat out"
             )
         rest = self._hearing.rest(self.renderer)
-        self.settle(self._live_shot(Order(avatar, 0, None, (0, rest))), avatar.backdrop, run)
+        order = Order(avatar, 0, None, (0, rest))
+        with self._settling:
+            if not self._has_drawn:
+                self.settle(self._live_shot(order), avatar.backdrop, run)
+                self.draw([order])  # the first picture takes longer
+                self._has_drawn = True
         return LiveSceneFace(rest)
 
     def draw(self, orders: Sequence[Order]) -> Sequence[Frame]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
-from talkinghead.audio.mel import MelSettings
-from talkinghead.contracts import FaceStatus, Frame
+from talkinghead.audio.mel import MelSettings, mel_spectrogram
+from talkinghead.contracts import SPEECH_RATE_HZ, FaceStatus, Frame
 from talkinghead.engine.context import RunContext
 from talkinghead.engine.live.face import LiveFace, Order
 from talkinghead.families.wav2lip.architecture import MEL_COLUMNS
@@ -19,6 +21,17 @@ from talkinghead.families.wav2lip.precision import GeneratorPlace
 
 NOTHING = Window(np.full((MelSettings().bands, MEL_COLUMNS), -4.0, np.float32), 0, 0.0)
 """What is heard in silence: it shows the source."""
+
+
+@lru_cache(maxsize=1)
+def spoken_window() -> Window:
+    """What a face hears in the middle of the package's own sentence."""
+    from talkinghead.assets import demo_speech_path
+    from talkinghead.media import read_audio
+
+    samples = read_audio(demo_speech_path(), SPEECH_RATE_HZ).samples[: 2 * SPEECH_RATE_HZ]
+    mel = mel_spectrogram(samples)
+    return Window(mel, mel.shape[1] // 2)
 
 
 class LiveWav2LipFace(LiveFace[Windows]):
@@ -60,6 +73,7 @@ class LiveDrawing:
     def __init__(self, engine: Engine, place: GeneratorPlace, *, reuse: bool) -> None:
         self.engine, self._place, self._reuse = engine, place, reuse
         self._settled = False
+        self._opening = threading.Lock()
         self._run = RunContext()
 
     @property
@@ -68,17 +82,35 @@ class LiveDrawing:
         return self.engine.batch
 
     def expect(self, avatar: Wav2LipAvatar, run: RunContext) -> None:
-        """Open the networks for a face, in threads, before it is drawn.
+        """Open the networks, decide how precisely they run, and make a face, in the thread of who opens a session:
+        speech that begins later waits for nothing.
 
         Args:
             run: what is drawn from now on counts there.
         """
-        self._run = run
-        self._place.recall(run.cache)
-        self.engine.move(self._place.placement)
-        if not self._place.is_decided:
-            self.engine.expect_comparison()
-        self.engine.open_ahead(self._task([avatar]))
+        with self._opening:
+            self._run = run
+            seen = np.flatnonzero(avatar.tracks[0].status != FaceStatus.MISSING)
+            if self._settled or not len(seen):
+                return
+            self._place.recall(run.cache)
+            self.engine.move(self._place.placement)
+            if not self._place.is_decided:
+                self.engine.expect_comparison()
+            task = self._task([avatar])
+            self.engine.open_ahead(task)
+            index = int(seen[0])
+            frame = next(iter(avatar.frames.read(index, index + 1)))
+            crop = self.engine.crop(frame, avatar.tracks[0].boxes_xyxy[index])
+            self._settle(crop, spoken_window(), task)
+            (embedding,) = self.engine.hear(stack_windows([spoken_window()]), task)
+            list(self.engine.run([Request(embedding, crop, (avatar.number, 0, index), 1.0), None], task))
+
+    def _settle(self, crop: Face, window: Window, task: Task) -> None:
+        if not self._settled:
+            self._place.settle(self.engine, crop, stack_windows([window])[0], task)
+            self.engine.end_comparison()
+            self._settled = True
 
     def _task(self, avatars: Sequence[Wav2LipAvatar]) -> Task:
         """Features of source frames are kept where those of all faces fit."""
@@ -92,10 +124,7 @@ class LiveDrawing:
         if not wanted:
             return frames
         task = self._task([order.avatar for order in orders])
-        if not self._settled:
-            self._place.settle(self.engine, wanted[0].crop, stack_windows([wanted[0].window])[0], task)
-            self.engine.end_comparison()
-            self._settled = True
+        self._settle(wanted[0].crop, wanted[0].window, task)
         embeddings = self.engine.hear(stack_windows([each.window for each in wanted]), task)
         requests = [
             Request(embedding, each.crop, each.key, each.window.gate, owner=each)
