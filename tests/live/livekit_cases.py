@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from livekit import rtc
-from livekit.agents import Agent, AgentSession
+from livekit.agents import Agent, AgentServer, AgentSession
 from livekit.agents.voice.avatar import AudioSegmentEnd, AvatarRunner, QueueAudioOutput, VideoGenerator
 
-from talkinghead.contracts import Frame
+from talkinghead.contracts import AudioClip, Frame
 from talkinghead.engine.live import LiveOptions, LiveSession
 from talkinghead.engine.live.face import Order
 from talkinghead.errors import InputError
@@ -302,3 +305,18 @@ async def test_an_agent_session_speaks_through_the_head_and_is_interrupted() -> 
         await stage.pictures(4)
         assert len(stage.sound) == played
         await session.aclose()
+
+
+def test_the_example_offers_a_session_and_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = Path(__file__).parents[2] / "examples" / "livekit_agent.py"
+    spec = importlib.util.spec_from_file_location("livekit_agent", path)
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    clip = AudioClip(speech(0.5).astype(np.float32) / np.float32(32768), RATE)
+    monkeypatch.setattr(example.th, "say", lambda text: SimpleNamespace(clip=clip))
+
+    async def said() -> int:
+        return sum([frame.samples_per_channel async for frame in example.spoken("Good morning.")])
+
+    assert asyncio.run(said()) == pytest.approx(0.5 * example.RATE, abs=example.RATE // 100)
+    assert isinstance(example.server, AgentServer)
