@@ -137,13 +137,21 @@ class Timeline(Generic[WindowT]):
         return self._next
 
     def interrupt(self) -> Interrupted:
-        """Throw away all speech that was not given out."""
+        """Throw away all speech that was not given out. The next frame keeps its picture where that is drawn already:
+        the mouth comes to rest from there, and nothing is waited for."""
         speaking = next((each for each in self._waiting() if each.played_s > 0), None)
         thrown_s = self.waiting_s
         self.utterances.clear()
+        drawn = self.slots.get(self.next_out)
         self.slots.clear()
         self._next = self.next_out
         self._share, self._window = self._left
+        if drawn is not None and drawn.picture is not None:
+            self._share, self._window = drawn.share, drawn.window
+            drawn.sound, drawn.num_spoken = np.zeros_like(drawn.sound), 0
+            drawn.utterance, drawn.is_last = None, False
+            self.slots[self._next] = drawn
+            self._next += 1
         return Interrupted(
             None if speaking is None else speaking.number,
             0.0 if speaking is None else speaking.played_s,
