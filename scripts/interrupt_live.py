@@ -54,7 +54,7 @@ class Figures:
     old_sound_ms: tuple[float, float, float]
     """How long it went on: median, 99 % and longest."""
     after_return: int
-    """Moments with old sound that were given after `interrupt` had returned."""
+    """Interruptions after whose return more old sound was given than the moment that was on its way."""
     lost_s: float
     """Speech that was pushed and counts neither as played nor as thrown away, seconds."""
     late_ms: tuple[float, float]
@@ -118,7 +118,6 @@ def interrupt_often(session: LiveSession[Any], count: int, seed: int, longest_s:
         done.set()
         taker.join()
     ends = {said: at + samples / rate for at, _, samples, said in taken if said is not None}
-    latest = {said: at for at, _, _, said in taken if said is not None}
     old = [max(0.0, ends.get(utterance, 0.0) - called) * 1000 for called, _, utterance in calls]
     zero = min(at - clock for at, clock, _, _ in taken)
     late = [(at - clock - zero) * 1000 for at, clock, _, _ in taken]
@@ -128,7 +127,9 @@ def interrupt_often(session: LiveSession[Any], count: int, seed: int, longest_s:
         in_speech=in_speech,
         moments=len(taken),
         old_sound_ms=(float(np.median(old)), float(np.percentile(old, 99)), max(old)),
-        after_return=sum(latest.get(utterance, 0.0) > returned + 0.001 for _, returned, utterance in calls),
+        after_return=sum(
+            sum(said == utterance and at > returned for at, _, _, said in taken) > 1 for _, returned, utterance in calls
+        ),
         lost_s=abs(count * PUSHED_S - told_s),
         late_ms=(float(np.percentile(late, 99)), max(late)),
         late_pictures=stats.late_pictures,
