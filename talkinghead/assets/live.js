@@ -21,7 +21,7 @@ function show() {
   const there = video.videoWidth > 0 && !state.lost;
   $("stage").dataset.state = !there ? "waiting" : state.speaking.size ? "speaking" : "idle";
   if (state.leaving) return;
-  if (state.lost || !state.ready) say(state.lost ? "The connection is lost; trying again" : "Connecting");
+  if (state.lost || !state.ready || !there) say(state.lost ? "The connection is lost; trying again" : "Connecting");
   else if (state.changing) say(state.changing);
   else if (state.speaking.size) say("Speaking");
   else if (state.mic) say("Listening: talk, and it says the same");

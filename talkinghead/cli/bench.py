@@ -10,21 +10,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from talkinghead.cli.groups import LOAD, LOADING, OPTIONS, model_groups
+from talkinghead.engine.options import build_config
 from talkinghead.errors import OptionError
+from talkinghead.live.settings import LiveBenchSettings
 from talkinghead.measure.cases import BenchSettings
-from talkinghead.registry import FAMILIES, family
+from talkinghead.registry import DEFAULT_FAMILY, FAMILIES, family
 from talkinghead.terminal import console
 from talkinghead.terminal.flags import Given, Group, declared_flags, make_flags, with_flags
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from talkinghead.live.bench import LiveBench
     from talkinghead.service.bench import BenchResult
 
-SETTINGS = "settings"
+SETTINGS, LIVE = "settings", "live"
 
 
 def bench(
     given: Given,
-    model: Annotated[str, typer.Argument(help=f"Model: {', '.join(FAMILIES)}.")],
+    model: Annotated[str, typer.Argument(help=f"Model: {', '.join(FAMILIES)}; or live: sessions through a real loop.")],
     size: Annotated[str, typer.Option(metavar="WIDTHxHEIGHT", help="Size of the made picture and video.")] = "1280x720",
     source: Annotated[
         Path | None,
@@ -34,15 +39,25 @@ def bench(
 ) -> None:
     """Measure where the time of a model goes, encoding included.
 
-    Cold is the first run: loading, preparing the face and rendering. Warm is rendering with the face prepared.
+    Cold is the first run: loading, preparing the face and rendering. Warm is rendering with the face prepared. `live`
+    measures what arrives by WebRTC, and when (extra `live`).
     """
     from talkinghead.service.bench import bench_model
 
+    is_live = model == LIVE
+    if unused := given.flags_of([SETTINGS if is_live else LIVE]):
+        raise OptionError(f"{unused[0]} has no effect with {model}.", remedy=f"leave {unused[0]} out")
+    live = build_config(LiveBenchSettings, given.of(LIVE), owner="The benchmark")
+    model = (live.model or DEFAULT_FAMILY) if is_live else model
     family(model)
     given.refuse_all_but(model, list(FAMILIES))
     measures = re.fullmatch(r"(\d{1,5})x(\d{1,5})", size)
     if measures is None:
         raise OptionError(f"--size is {size!r}.", accepted="WIDTHxHEIGHT in pixels, such as 1280x720")
+    if is_live:
+        loading = {**given.of(LOAD), **given.of(model)}
+        _bench_live(live, model, (int(measures[1]), int(measures[2])), source, loading, as_json=json_output)
+        return
     settings = BenchSettings(
         width=int(measures[1]),
         height=int(measures[2]),
@@ -55,6 +70,64 @@ def bench(
         console.print_json(result.to_dict())
     else:
         console.say(as_text(result))
+
+
+def _bench_live(
+    settings: LiveBenchSettings,
+    model: str,
+    size: tuple[int, int],
+    source: Path | None,
+    loading: Mapping[str, Any],
+    *,
+    as_json: bool,
+) -> None:
+    from talkinghead.live.server import check_packages
+
+    check_packages()
+    from talkinghead.live.bench import measure_live, still_cast
+
+    result = measure_live(
+        settings, still_cast(model, size, source, loading), progress=None if as_json else console.note
+    )
+    if as_json:
+        console.print_json(result.to_dict())
+    else:
+        console.say(live_text(result))
+
+
+def live_text(result: LiveBench) -> str:
+    """Two tables: the loop, and several sessions."""
+
+    def ms(seconds: float) -> str:
+        return f"{1000 * seconds:.0f} ms"
+
+    rows: list[list[object]] = [
+        ["flash after beep, first and most", f"{ms(result.skew_first_s)}, {ms(result.skew_most_s)}"],
+        [f"drift of that in {result.minutes:g} min, {result.claps} claps", f"{1000 * result.skew_drift_s:.1f} ms"],
+        ["flash and beep arrive apart by, median and p99", ", ".join(map(ms, result.arrival_skew_s))],
+        [
+            f"old sound after an interruption ({result.interruptions}), median, p99, most",
+            ", ".join(map(ms, result.silence_s)),
+        ],
+        [f"first moving mouth ({result.utterances}), median and p99", ", ".join(map(ms, result.mouth_s))],
+    ]
+    if result.before is not None and result.after is not None:
+        for name, old, new in (
+            ("memory", *(console.size_text(each.memory_bytes) for each in (result.before, result.after))),
+            ("threads", result.before.threads, result.after.threads),
+            ("handles", result.before.handles, result.after.handles),
+        ):
+            rows.append([f"{name} of the server before and after the interruptions", f"{old}, {new}"])
+    several = [
+        [row["sessions"], row["moments"], row["late_pictures"], row["left_out"], ms(row["gap_s"]), ms(row["gap_p99_s"]),
+         ms(row["latency_s"])]
+        for row in result.sessions
+    ]  # fmt: skip
+    columns = ["sessions", "moments", "late pictures", "left out in sending", "gap", "gap p99", "speech later by"]
+    (width, height), processor = result.size, result.processor or "unknown"
+    title = f"{result.model} {width}x{height} on {result.cores} cores ({processor})"
+    loop = console.table(["through ICE, DTLS and SRTP", ""], rows)
+    return "\n".join([title, "", loop, "", console.table(columns, several)])
 
 
 def as_text(result: BenchResult) -> str:
@@ -98,6 +171,7 @@ def _build() -> Any:
     own = (
         Group(SETTINGS, BenchSettings, OPTIONS, leave_out=frozenset({"width", "height", "source"})),
         replace(LOADING, leave_out=frozenset({"compat"})),
+        Group(LIVE, LiveBenchSettings, "Live", names={"model": "--live-model"}),
     )
     return with_flags(bench, make_flags(own, model_groups(), declared_flags(bench)))
 

@@ -117,6 +117,8 @@ class Room:
 
     def interrupt(self) -> dict[str, Any]:
         """Throw away what was not played, and tell everybody."""
+        for viewer in self.viewers:
+            viewer.hush()
         return self._tell_interrupted(self._session.interrupt())
 
     def _tell_interrupted(self, told_by: Interrupted) -> dict[str, Any]:

@@ -40,7 +40,12 @@ class RunningServer:
     """What everybody must give; None where nothing is asked for."""
 
 
-def _check_packages() -> None:
+def check_packages() -> None:
+    """Look whether the extra `live` is installed.
+
+    Raises:
+        MissingDependency: it is not.
+    """
     from importlib.util import find_spec
 
     for package in PACKAGES:
@@ -57,7 +62,7 @@ def open_stage(
     Raises:
         MissingDependency: a package of the extra `live` is not installed. OptionError: the port is taken.
     """
-    _check_packages()
+    check_packages()
     import uvicorn
 
     from talkinghead.live.app import build_app
@@ -128,7 +133,7 @@ def open_server(
     Raises:
         As `open_stage`, and whatever the model or the face cannot be used for.
     """
-    _check_packages()
+    check_packages()
     from talkinghead.live.heads import Heads
 
     sweep()

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from talkinghead.contracts import FloatArray, Frame, Picture
 from talkinghead.engine.live import Moment
+from talkinghead.live.feed import opaque
 
 RATE_HZ = 48_000
 """Of Opus, and the time base of everything here."""
@@ -86,14 +87,23 @@ class SoundTrack(_Track):
         self._rest = samples[whole:]
         self._news.set()
 
+    def hush(self) -> None:
+        """Fade out what was given and not sent."""
+        fade = np.linspace(1, 0, PIECE, dtype=np.float32)
+        for number, (time, samples, due) in enumerate(self._pieces):
+            faded = np.rint(samples * fade).astype(np.int16) if number == 0 else np.zeros_like(samples)
+            self._pieces[number] = (time, faded, due)
+        self._rest = np.zeros_like(self._rest)
+
     async def recv(self) -> AudioFrame:
         """The next piece, when it is due."""
-        while not self._pieces:
-            await self._something()
-        time, samples, due = self._pieces.popleft()
-        early = due - asyncio.get_running_loop().time()
-        if early > 0:
-            await asyncio.sleep(early)
+        loop = asyncio.get_running_loop()
+        while not self._pieces or self._pieces[0][2] > loop.time():
+            if self._pieces:
+                await asyncio.sleep(self._pieces[0][2] - loop.time())
+            else:
+                await self._something()
+        time, samples, _ = self._pieces.popleft()
         frame = AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
         frame.sample_rate, frame.pts, frame.time_base = RATE_HZ, time, _TIME_BASE
         return frame
@@ -162,18 +172,15 @@ class Viewer:
         if self.picture is not None and moment.picture is not None:
             self.picture.give(moment.picture, time - self._first)
 
+    def hush(self) -> None:
+        """What is said was interrupted."""
+        if self.sound is not None:
+            self.sound.hush()
+
     def stop(self) -> None:
         """End both tracks."""
         for track in self.tracks:
             track.stop()
-
-
-def opaque(picture: Frame | Picture) -> Frame:
-    """A picture before black where it is transparent: WebRTC knows no alpha."""
-    if not isinstance(picture, Picture):
-        return picture
-    shown = picture.frame.astype(np.uint16) * picture.alpha[..., None]
-    return ((shown + 127) // 255).astype(np.uint8)
 
 
 def _even(frame: Frame) -> Frame:

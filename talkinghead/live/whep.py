@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCConfiguration, RTCIceCandidate, RTCIceServer, RTCPeerConnection, RTCSessionDescription
 from aiortc.sdp import SessionDescription, candidate_from_sdp
 
 from talkinghead.errors import InputError
@@ -21,6 +22,7 @@ MOST_SDP = 64 * 1024
 """Bytes of an offer."""
 CONNECT_S = 20.0
 """Seconds within which a viewer must be connected."""
+_END_OF_CANDIDATES = re.compile(r"^a=end-of-candidates\s*$\n?", re.MULTILINE)
 _WANTED = ("recvonly", "sendrecv")
 
 
@@ -69,7 +71,9 @@ class Watchers:
 
         connection.on("connectionstatechange", changed)
         try:
-            await connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+            patient = _END_OF_CANDIDATES.sub("", offer)
+            await connection.setRemoteDescription(RTCSessionDescription(patient, "offer"))
+            await _wait_for_checks(connection)
             if self._options.is_local:
                 _gather_loopback(connection)
             for track in viewer.tracks:
@@ -143,6 +147,17 @@ class Watchers:
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+async def _wait_for_checks(connection: RTCPeerConnection) -> None:
+    """Wait for a viewer who names no address that can be reached from here, and reaches this one by itself.
+
+    aioice gives up at once where it has nothing to check, such as candidates that come later, names of mDNS of another
+    network, or a browser without a network. So there is one more address to check: that of nobody.
+    """
+    nobody = RTCIceCandidate(1, "nobody", "127.0.0.1", 9, 1, "udp", "host")
+    for transceiver in connection.getTransceivers():
+        await transceiver.sender.transport.transport.addRemoteCandidate(nobody)
 
 
 def _gather_loopback(connection: RTCPeerConnection) -> None:

@@ -86,6 +86,18 @@ def test_what_cannot_be_measured(run, options):
     assert run("bench", "wav3lip").status == 2
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [(("live", "--repeats", "2"), "--repeats has no effect with live"),
+     (("stripes", "--minutes", "2"), "--minutes has no effect with stripes"),
+     (("live", "--live-model", "nobody"), "nobody")],
+)  # fmt: skip
+def test_options_of_the_loop_and_of_models_are_apart(run, options, words):
+    ran = run("bench", *options)
+    assert ran.status == 2
+    assert words in ran.err
+
+
 def test_a_model_that_takes_no_face_needs_an_input(monkeypatch):
     from dataclasses import replace
 

@@ -131,9 +131,18 @@ class Received:
 
 @asynccontextmanager
 async def watching(
-    client: Any, name: str = "test", *, headers: dict[str, str] | None = None, codec: str | None = None
+    client: Any,
+    name: str = "test",
+    *,
+    headers: dict[str, str] | None = None,
+    codec: str | None = None,
+    hides_addresses: bool = False,
 ) -> AsyncIterator[Received]:
-    """Watch by WHEP, with aiortc as the player."""
+    """Watch by WHEP, with aiortc as the player.
+
+    Args:
+        hides_addresses: the offer names no address, as of a player that would send them later, or does not know them.
+    """
     from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpReceiver, RTCSessionDescription
     from aiortc.mediastreams import MediaStreamError
 
@@ -161,9 +170,12 @@ async def watching(
         video.setCodecPreferences(found)
     try:
         await connection.setLocalDescription(await connection.createOffer())
+        offer = connection.localDescription.sdp
+        if hides_addresses:
+            offer = "".join(line for line in offer.splitlines(keepends=True) if not line.startswith("a=candidate"))
         reply = await client.post(
             f"/whep/{name}",
-            content=connection.localDescription.sdp,
+            content=offer,
             headers={"content-type": "application/sdp", **(headers or {})},
         )
         assert reply.status_code == 201, reply.text

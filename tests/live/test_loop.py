@@ -55,6 +55,19 @@ def test_flash_and_beep_arrive_together(codec: str) -> None:
 
 
 @pytest.mark.thorough
+def test_a_player_whose_addresses_are_not_known_is_waited_for() -> None:
+    async def run(port: int) -> None:
+        async with (
+            httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client,
+            watching(client, hides_addresses=True) as received,
+        ):
+            await until(lambda: received.pictures and received.sounds)
+
+    with played(ClapperStage()) as running:
+        asyncio.run(run(running.port))
+
+
+@pytest.mark.thorough
 def test_several_watch_one_session() -> None:
     """Whoever joins later begins with a moment of their own; who leaves is not noticed by the others."""
 
@@ -126,3 +139,22 @@ def test_a_viewer_that_disappears_is_let_go(monkeypatch: pytest.MonkeyPatch) -> 
         command = [sys.executable, "-c", WATCHER, str(running.port)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as watcher:
             asyncio.run(run(running.port, watcher))
+
+
+@pytest.mark.thorough
+def test_the_benchmark_measures_the_loop(capfd: pytest.CaptureFixture[str]) -> None:
+    """Every figure of `talkinghead bench live`, with as little as it takes."""
+    from talkinghead.cli.main import main
+
+    less = ["--minutes", "0.05", "--interruptions", "2", "--utterances", "1", "--sessions", "1", "--session-s", "1"]
+    assert main(["bench", "live", "--size", "256x256", "--json", *less]) == 0
+    found = json.loads(capfd.readouterr().out)
+    assert found["claps"] == 3
+    assert abs(found["skew_first_s"]) <= found["skew_most_s"] <= MOST_SKEW_S
+    assert abs(found["skew_drift_s"]) <= 0.02
+    assert found["interruptions"] == 2
+    assert found["utterances"] == 1
+    assert found["mouth_s"][0] > 0.2  # it hears 0.2 s ahead
+    (row,) = found["sessions"]
+    assert row["moments"] > 25
+    assert (found["model"], found["size"]) == ("viseme", [256, 256])

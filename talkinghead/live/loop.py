@@ -1,0 +1,172 @@
+"""A real loop for measuring: a server in a process of its own, and viewers and agents that talk to it from here."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import multiprocessing
+import os
+import threading
+import time
+import urllib.request
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import websockets
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc.mediastreams import MediaStreamError
+
+from talkinghead.errors import BackendError
+from talkinghead.live.clapper import Clapper
+from talkinghead.live.heads import Cast
+from talkinghead.live.options import ServerOptions
+
+START_S = 120.0
+Take = Callable[[str, Any, float], None]
+"""Takes "audio" or "video", a frame, and when it came, seconds of `time.perf_counter`."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a process holds."""
+
+    memory_bytes: int
+    threads: int
+    handles: int
+
+
+class Server:
+    """A server in a process of its own."""
+
+    def __init__(self, port: int, ask: Any) -> None:
+        self.port, self._ask = port, ask
+
+    def usage(self) -> Usage:
+        """What it holds now (Linux)."""
+        self._ask.send("usage")
+        found: Usage = self._ask.recv()
+        return found
+
+
+@contextmanager
+def serving(cast: Cast | None, options: ServerOptions) -> Iterator[Server]:
+    """Serve while the block runs.
+
+    Args:
+        cast: None: the clapper.
+    Raises:
+        BackendError: it did not start; its own words stand on stderr.
+    """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, cast, options), name="live-bench", daemon=True)
+    process.start()
+    try:
+        theirs.close()
+        if not ours.poll(START_S):
+            raise BackendError("The server that is to be measured did not start.")
+        try:
+            port = ours.recv()
+        except EOFError as error:
+            raise BackendError("The server that is to be measured did not start.") from error
+        yield Server(port, ours)
+        ours.send("end")
+        process.join(30)
+    finally:
+        if process.is_alive():
+            process.terminate()
+        process.join()
+        ours.close()
+
+
+def _serve(ask: Any, cast: Cast | None, options: ServerOptions) -> None:
+    from talkinghead.live.server import open_server, open_stage
+
+    with open_stage(Clapper(), options) if cast is None else open_server(cast, options) as running:
+        ask.send(running.port)
+        while ask.recv() == "usage":
+            ask.send(usage())
+
+
+def usage() -> Usage:
+    """What this process holds."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return Usage(pages * os.sysconf("SC_PAGE_SIZE"), threading.active_count(), len(os.listdir("/proc/self/fd")))  # noqa: PTH208
+
+
+@asynccontextmanager
+async def watching(port: int, name: str, take: Take) -> AsyncIterator[None]:
+    """Watch a session by WHEP; what comes is given to `take`."""
+    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    tasks: list[asyncio.Task[None]] = []
+
+    async def receive(track: Any) -> None:
+        try:
+            while True:
+                frame = await track.recv()
+                take(track.kind, frame, time.perf_counter())
+        except MediaStreamError:
+            pass
+
+    connection.on("track", lambda track: tasks.append(asyncio.ensure_future(receive(track))))
+    connection.addTransceiver("audio", direction="recvonly")
+    connection.addTransceiver("video", direction="recvonly")
+    try:
+        await connection.setLocalDescription(await connection.createOffer())
+        offer = connection.localDescription.sdp.encode()
+        place, answer = await asyncio.to_thread(_ask, f"http://127.0.0.1:{port}/whep/{name}", "POST", offer)
+        await connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+        yield
+        await asyncio.to_thread(_ask, f"http://127.0.0.1:{port}{place}", "DELETE")
+    finally:
+        await connection.close()
+        await asyncio.gather(*tasks)
+
+
+def _ask(address: str, method: str, body: bytes | None = None) -> tuple[str, str]:
+    """Location and body of an answer of our own server."""
+    request = urllib.request.Request(address, body, {"Content-Type": "application/sdp"}, method=method)  # noqa: S310
+    with urllib.request.urlopen(request, timeout=60) as reply:  # noqa: S310
+        return reply.headers.get("Location", ""), reply.read().decode()
+
+
+class Speaker:
+    """An agent."""
+
+    def __init__(self, socket: Any) -> None:
+        self._socket = socket
+        self.ready: dict[str, Any] = {}
+
+    async def push(self, pcm: bytes) -> None:
+        """Sound, int16."""
+        await self._socket.send(pcm)
+
+    async def tell(self, kind: str, **more: Any) -> None:
+        """A message."""
+        await self._socket.send(json.dumps({"type": kind, **more}))
+
+    async def told(self, *kinds: str) -> dict[str, Any]:
+        """The next event of these kinds.
+
+        Raises:
+            BackendError: an error came.
+        """
+        while True:
+            event: dict[str, Any] = json.loads(await self._socket.recv())
+            if event["type"] == "error":
+                raise BackendError(f"The session says: {event['what']}")
+            if event["type"] in kinds:
+                return event
+
+
+@asynccontextmanager
+async def speaking(port: int, name: str, sample_rate_hz: int) -> AsyncIterator[Speaker]:
+    """Speak through a session."""
+    async with websockets.connect(f"ws://127.0.0.1:{port}/agent/{name}", max_queue=None) as socket:
+        speaker = Speaker(socket)
+        await speaker.tell("hello", sample_rate=sample_rate_hz)
+        speaker.ready = await speaker.told("ready")
+        yield speaker
