@@ -14,11 +14,12 @@ from fractions import Fraction
 import numpy as np
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
-from av import AudioFrame, VideoFrame
+from av import AudioFrame, Packet, VideoStream
 from numpy.typing import NDArray
 
 from talkinghead.contracts import FloatArray, Frame, Picture
 from talkinghead.engine.live import Moment
+from talkinghead.live.encoding import TIME_BASE, PictureEncoder
 from talkinghead.live.feed import opaque
 
 RATE_HZ = 48_000
@@ -116,6 +117,8 @@ class PictureTrack(_Track):
 
     def __init__(self) -> None:
         super().__init__()
+        self.encoder: PictureEncoder | None = None
+        """Made when the codec is known, before the sender asks."""
         self._latest: tuple[int, Frame | Picture] | None = None
         self.left_out = 0
         """Pictures that came before the sender had taken the one before."""
@@ -126,14 +129,21 @@ class PictureTrack(_Track):
         self._latest = (time, picture)
         self._news.set()
 
-    async def recv(self) -> VideoFrame:
-        """The latest picture that was not given yet."""
-        while self._latest is None:
-            await self._something()
-        (time, picture), self._latest = self._latest, None
-        frame = VideoFrame.from_ndarray(_even(opaque(picture)), format="rgb24")
-        frame.pts, frame.time_base = time, _TIME_BASE
-        return frame
+    async def recv(self) -> Packet[VideoStream]:
+        """The latest picture that was not given yet, encoded."""
+        assert self.encoder is not None
+        while True:
+            while self._latest is None:
+                await self._something()
+            (time, picture), self._latest = self._latest, None
+            rtp_time = round(Fraction(time, RATE_HZ) / TIME_BASE)
+            packets = await asyncio.get_running_loop().run_in_executor(None, self._encoded, picture, rtp_time)
+            if packets:  # an encoder may leave a picture out to keep its bit rate
+                return packets[0]
+
+    def _encoded(self, picture: Frame | Picture, time: int) -> list[Packet[VideoStream]]:
+        assert self.encoder is not None
+        return self.encoder.encode(_even(opaque(picture)), time)
 
 
 class Viewer:

@@ -14,6 +14,7 @@ from aiortc import RTCConfiguration, RTCIceCandidate, RTCIceServer, RTCPeerConne
 from aiortc.sdp import SessionDescription, candidate_from_sdp
 
 from talkinghead.errors import InputError
+from talkinghead.live.encoding import PictureEncoder, codec_of
 from talkinghead.live.options import ServerOptions
 from talkinghead.live.rooms import Full, Room
 from talkinghead.live.tracks import Viewer
@@ -76,9 +77,12 @@ class Watchers:
             await _wait_for_checks(connection)
             if self._options.is_local:
                 _gather_loopback(connection)
-            for track in viewer.tracks:
-                connection.addTrack(track)
-            await connection.setLocalDescription(await connection.createAnswer())
+            senders = {track.kind: connection.addTrack(track) for track in viewer.tracks}
+            answer = await connection.createAnswer()
+            if viewer.picture is not None:
+                viewer.picture.encoder = PictureEncoder(codec_of(answer.sdp))
+                viewer.picture.encoder.follow(senders["video"])
+            await connection.setLocalDescription(answer)
         except Exception as error:
             await self.stop(number)
             raise InputError(
