@@ -120,10 +120,19 @@ def live_text(result: LiveBench) -> str:
             rows.append([f"{name} of the server before and after the interruptions", f"{old}, {new}"])
     several = [
         [row["sessions"], row["moments"], row["late_pictures"], row["left_out"], ms(row["gap_s"]), ms(row["gap_p99_s"]),
-         ms(row["latency_s"])]
+         ms(row["latency_s"]), f"{row['cores']:.1f}"]
         for row in result.sessions
     ]  # fmt: skip
-    columns = ["sessions", "moments", "late pictures", "left out in sending", "gap", "gap p99", "speech later by"]
+    columns = [
+        "sessions",
+        "moments",
+        "late pictures",
+        "left out in sending",
+        "gap",
+        "gap p99",
+        "speech later by",
+        "cores",
+    ]
     (width, height), processor = result.size, result.processor or "unknown"
     title = f"{result.model} {width}x{height} on {result.cores} cores ({processor})"
     loop = console.table(["through ICE, DTLS and SRTP", ""], rows)

@@ -17,7 +17,7 @@ from talkinghead.engine.head import LoadOptions, PrepareOptions
 from talkinghead.engine.options import config_class, option_fields
 from talkinghead.errors import BackendError
 from talkinghead.live.heads import Cast
-from talkinghead.live.loop import Speaker, Usage, serving, speaking, watching
+from talkinghead.live.loop import Speaker, Usage, only_counted, serving, speaking, watching
 from talkinghead.live.options import ServerOptions
 from talkinghead.live.settings import LiveBenchSettings
 from talkinghead.registry import family
@@ -60,7 +60,8 @@ class LiveBench:
     """From the first sample that was pushed until the first picture that moves: median, 99th percentile."""
     utterances: int
     sessions: tuple[dict[str, float], ...]
-    """For each number of sessions: pictures, late ones, gaps between pictures."""
+    """For each number of sessions: pictures, late ones, gaps between pictures, and how many cores the server used; the
+    receivers count what comes and decode no pictures."""
     cores: int
     processor: str | None
 
@@ -203,7 +204,11 @@ def measure_live(settings: LiveBenchSettings, cast: Cast, progress: Callable[[st
         rows = []
         for count in range(1, settings.sessions + 1):
             say(f"{count} session(s) for {settings.session_s:g} s")
-            rows.append(asyncio.run(_several(server.port, count, settings.session_s)))
+            begun, worked = time.perf_counter(), server.usage().processor_s
+            with only_counted():
+                row = asyncio.run(_several(server.port, count, settings.session_s))
+            worked = server.usage().processor_s - worked
+            rows.append({**row, "cores": worked / (time.perf_counter() - begun)})
         size = asyncio.run(_size(server.port))
     pairs = claps.pairs()
     skews = np.array([flash[0] - beep[0] for flash, beep in pairs])

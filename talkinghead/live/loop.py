@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import av
 import websockets
-from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
-from aiortc.mediastreams import MediaStreamError
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription, rtcrtpreceiver
+from aiortc.codecs.base import Decoder
+from aiortc.mediastreams import VIDEO_TIME_BASE, MediaStreamError
 
 from talkinghead.errors import BackendError
 from talkinghead.live.clapper import Clapper
@@ -36,6 +38,8 @@ class Usage:
     memory_bytes: int
     threads: int
     handles: int
+    processor_s: float
+    """Seconds of work so far, on all cores."""
 
 
 class Server:
@@ -94,7 +98,32 @@ def _serve(ask: Any, cast: Cast | None, options: ServerOptions) -> None:
 def usage() -> Usage:
     """What this process holds."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return Usage(pages * os.sysconf("SC_PAGE_SIZE"), threading.active_count(), len(os.listdir("/proc/self/fd")))  # noqa: PTH208
+    handles = sum(1 for _ in Path("/proc/self/fd").iterdir())
+    return Usage(pages * os.sysconf("SC_PAGE_SIZE"), threading.active_count(), handles, time.process_time())
+
+
+class _Counted(Decoder):
+    """Gives a small picture for each that comes."""
+
+    def decode(self, encoded_frame: Any) -> list[Any]:
+        frame = av.VideoFrame(64, 64, "yuv420p")
+        frame.pts, frame.time_base = encoded_frame.timestamp, VIDEO_TIME_BASE
+        return [frame]
+
+
+@contextmanager
+def only_counted() -> Iterator[None]:
+    """Count the pictures that come, and decode none: who watches is usually another machine."""
+    before = vars(rtcrtpreceiver)["get_decoder"]
+
+    def decoder(codec: Any) -> Any:
+        return _Counted() if codec.mimeType.lower().startswith("video/") else before(codec)
+
+    vars(rtcrtpreceiver)["get_decoder"] = decoder
+    try:
+        yield
+    finally:
+        vars(rtcrtpreceiver)["get_decoder"] = before
 
 
 @asynccontextmanager

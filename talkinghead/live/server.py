@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 START_S = 30.0
 STOP_S = 20.0
+SWITCH_S = 0.0005
+"""How long a thread waits for Python's lock: with Python's own 5 ms, those who draw and those who send would often wait
+for each other."""
 PACKAGES = ("fastapi", "uvicorn", "aiortc", "websockets")
 MOST_MESSAGE = 1_000_000
 """Bytes of one message of a WebSocket."""
@@ -90,6 +94,8 @@ def open_stage(
             proxy_headers=False,
         )
     )
+    switching = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_S)
     thread = threading.Thread(target=server.run, args=([listening],), name="live-server", daemon=True)
     thread.start()
     try:
@@ -104,6 +110,7 @@ def open_stage(
     finally:
         server.should_exit = True
         thread.join(STOP_S)
+        sys.setswitchinterval(switching)
         listening.close()
 
 
