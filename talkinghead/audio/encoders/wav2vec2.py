@@ -92,6 +92,8 @@ def hubert_plan(samples: int) -> HubertPlan:
 def esperanto_plan(samples: int) -> list[tuple[int, int, int, int]]:
     """Blocks of the published script: (first, last) sample of the sound after STRIDE zero chunks were put before it,
     and (first, last) row of the block's output that is kept.
+
+    As published, a row is lost where a piece of a chunk ends the block before the last one.
     """
     chunks = STRIDE + -(-samples // HOP)
     padded = STRIDE * HOP + samples
