@@ -115,7 +115,19 @@ def phone_posteriors(samples: FloatArray) -> NDArray[np.float16]:
         [1 + n // 160, 40] float16, columns as LABELS; frame k is centred on sample 160 k.
     """
     fitted = tables()
+    return _posteriors(features(samples, fitted.typical), fitted)
+
+
+def both_posteriors(samples: FloatArray) -> tuple[NDArray[np.float16], NDArray[np.float16]]:
+    """`phone_posteriors`, and by the live network, which errs in other places; both [1 + n // 160, 40] float16."""
+    fitted = tables()
     seen = features(samples, fitted.typical)
+    before = np.concatenate((np.repeat(seen[:1], LIVE_AHEAD, axis=0), seen))
+    return _posteriors(seen, fitted), _posteriors(before, live_tables())[: len(seen)]
+
+
+def _posteriors(seen: FloatArray, fitted: Tables) -> NDArray[np.float16]:
+    """[n, 40] log probabilities of [n, 29] features."""
     out = np.empty((len(seen), len(LABELS)), dtype=np.float16)
     for first in range(0, len(seen), BLOCK_FRAMES):
         last = min(first + BLOCK_FRAMES, len(seen))

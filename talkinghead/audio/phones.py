@@ -2,8 +2,8 @@
 
 Three witnesses are heard, each for what it is good at, and one search finds the row of phones that suits them best:
 
-- the spectrum (`articulation`): which sound every hundredth of a second looks like, in any language. It is the one
-  that sees closed lips;
+- the spectrum (`articulation`): which sound every hundredth of a second looks like, in any language, to two networks.
+  It is the one that sees closed lips;
 - all-phone recognition with pocketsphinx: sounds as a large model of real English voices knows them;
 - word recognition with pocketsphinx, believed only where its words agree with the sounds: in English.
 
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from talkinghead.audio.articulation import HOP_S, LABELS, Tables, phone_posteriors, tables
+from talkinghead.audio.articulation import HOP_S, LABELS, Tables, both_posteriors, tables
 from talkinghead.audio.energy import frame_level_db, runs, voice_activity
 from talkinghead.audio.phone_search import PhoneSearch
 from talkinghead.contracts import SPEECH_RATE_HZ, AudioClip, FloatArray, Phone
@@ -47,13 +47,17 @@ class ListeningConfig:
 
     words: bool = True
     """Listen for English words too: better in English, at two thirds of the time."""
+    spectrum_weight: float = 1.75
+    """Of the mean of both networks, which knows more than either."""
     phones_weight: float = 0.8
-    """Of all-phone recognition."""
+    """Of all-phone recognition, where words are believed."""
+    unknown_phones: float = 0.5
+    """Share of that weight where they are not: in another language it hears English sounds."""
     words_weight: float = 1.6
     """Of words that agree with the sounds."""
     prior_weight: float = 0.6
     """How far what is frequent is discounted for each further witness."""
-    bilabial_bonus: float = 2.0
+    bilabial_bonus: float = 1.5
     """Added for p, b, m: missing one is seen by everyone, one too many hardly."""
     bilabial_doubt: float = 2.0
     """Most that all-phone recognition, which misses one p, b, m in three, counts against them."""
@@ -152,7 +156,7 @@ def recognise_phones(
     blocks = cut_blocks(level, active, len(clip.samples))
     done_s = 0.0
     with Witnesses(clip, blocks, words=config.words, check=lambda: tell(done_s, end_s)) as witnesses:
-        posteriors = phone_posteriors(clip.samples)
+        posteriors, others = both_posteriors(clip.samples)
         for number, block in enumerate(blocks):
             witnesses.begin(number, words=skip == 0)
             first = block.start * 100 // SPEECH_RATE_HZ
@@ -170,13 +174,15 @@ def recognise_phones(
             heard += int(np.sum((phone_labels > SILENT) & here))
             spoken += int(np.sum(here))
             doubt -= float(np.sum(seen.max(axis=1)[here]))
-            evidence = combine_phones(seen, phone_labels, fitted, config)
             trust = np.zeros(len(seen), dtype=np.float32)
             said = witnesses.words()
+            if said is not None:
+                trust = word_trust(combine_phones(seen, phone_labels, fitted, config), said)
+            spectrum = log_normalised(0.5 * config.spectrum_weight * (seen + others[rows][: len(seen)]))
+            evidence = combine_phones(spectrum, phone_labels, fitted, config, trust)
             if said is None:
                 skip = max(0, skip - 1)
             else:
-                trust = word_trust(evidence, said)
                 evidence = add_words(evidence, said.labels[: len(seen)], trust, fitted, config)
                 believed = int(np.sum((trust > 0.5) & active[rows][: len(trust)]))
                 understood += believed
@@ -213,17 +219,24 @@ def _nothing_said(end_s: float) -> PhoneResult:
 
 
 def combine_phones(
-    seen: FloatArray, phone_labels: NDArray[np.int16], fitted: Tables, config: ListeningConfig
+    seen: FloatArray,
+    phone_labels: NDArray[np.int16],
+    fitted: Tables,
+    config: ListeningConfig,
+    trust: FloatArray | None = None,
 ) -> FloatArray:
     """Spectrum and all-phone recognition together.
 
     Args:
         seen: [n, 40] float32 log probabilities by the spectrum.
         phone_labels: [n] recognised phones, negative where none.
+        trust: [n] float32 in [0, 1], how far words are believed, and with them recognised phones; None is fully.
     Returns:
         [n, 40] float32 log probabilities.
     """
     told = config.phones_weight * (fitted.log_recognised.T[phone_labels] - config.prior_weight * fitted.log_prior)
+    if trust is not None:
+        told *= (config.unknown_phones + (1.0 - config.unknown_phones) * trust)[:, None]
     least = told.max(axis=1, keepdims=True) - config.bilabial_doubt
     told[:, BILABIALS] = np.maximum(told[:, BILABIALS], least)
     return log_normalised(seen + np.where(phone_labels[:, None] >= 0, told, 0.0))
