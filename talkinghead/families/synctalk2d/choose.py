@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from talkinghead.backends import Placement
 from talkinghead.errors import BackendError
-from talkinghead.families.synctalk2d.engine import SPEECH_BATCH, Engine, OnnxEngine, OpenVinoEngine, TorchEngine
+from talkinghead.families.synctalk2d.engine import Engine, OnnxEngine, OpenVinoEngine, TorchEngine
 from talkinghead.families.synctalk2d.folded import FoldedUNet
 
 GPU_BATCH = 16
@@ -18,23 +19,24 @@ def build_engine(
     *,
     threads: int = 0,
     cache_folder: Path | None = None,
-    speech_batch: int = SPEECH_BATCH,
+    live: bool = False,
 ) -> Engine:
     """Make the generator ready.
 
     Args:
         cache_folder: where compiled networks are kept; None keeps none.
-        speech_batch: windows that the audio branch takes at once.
+        live: frames come one by one: all cores work on the same.
     Raises:
         BackendError: the runtime refuses.
     """
     try:
+        options: dict[str, Any] = {"threads": threads, "cache_folder": cache_folder}
+        if live:
+            options |= {"speech_batch": 1, "streams": 1}
         if place.backend == "openvino":
-            return OpenVinoEngine(
-                net, precision=place.precision, threads=threads, cache_folder=cache_folder, speech_batch=speech_batch
-            )
+            return OpenVinoEngine(net, precision=place.precision, **options)
         if place.backend == "onnx":
-            return OnnxEngine(net, threads=threads, cache_folder=cache_folder, speech_batch=speech_batch)
+            return OnnxEngine(net, **options)
         batch = GPU_BATCH if place.device.startswith("cuda") else 1
         return TorchEngine(net, device=place.device, precision=place.precision, batch=batch)
     except RuntimeError as error:

@@ -203,6 +203,7 @@ class SessionEngine(Engine):
 
     Args:
         speech_batch: windows that the audio branch takes at once.
+        streams: frames that are worked on at once.
     """
 
     device = "cpu"
@@ -218,6 +219,7 @@ class SessionEngine(Engine):
         threads: int = 0,
         cache_folder: Path | None = None,
         speech_batch: int = SPEECH_BATCH,
+        streams: int = STREAMS,
     ) -> None:
         super().__init__(net)
         self._speech_batch = speech_batch
@@ -247,9 +249,9 @@ class SessionEngine(Engine):
         if self._num_deep:
             deep, shallow = render_parts(net, form, self._num_deep, 1)
             self._deep = session(deep, "float32", 1)
-            self._last = session(shallow, precision, 1, shared, STREAMS)
+            self._last = session(shallow, precision, 1, shared, streams)
         else:
-            self._last = session(render_network(net, form, 1), precision, 1, shared, STREAMS)
+            self._last = session(render_network(net, form, 1), precision, 1, shared, streams)
 
     def picture(self, picture_bgr: Picture) -> Any:
         return self._picture.run({"picture": np.ascontiguousarray(picture_bgr)[None]})

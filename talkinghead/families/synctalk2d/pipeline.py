@@ -48,7 +48,7 @@ from talkinghead.families.synctalk2d.crop import (
     resize_crop,
     resize_filters,
 )
-from talkinghead.families.synctalk2d.engine import SPEECH_BATCH, STREAMS, Engine, StateCache
+from talkinghead.families.synctalk2d.engine import SPEECH_BATCH, Engine, StateCache
 from talkinghead.families.synctalk2d.features import Features, features_of, load_array, smoothed_features
 from talkinghead.families.synctalk2d.folded import fold
 from talkinghead.families.synctalk2d.live import LiveDrawing, LiveHearing, LiveTemplateFace
@@ -428,7 +428,7 @@ class SyncTalk2DHead(Head[TemplateAvatar, FloatArray]):
 
     @property
     def drawn_at_once(self) -> int:
-        return GPU_BATCH if self._places[0].device != "cpu" else STREAMS
+        return GPU_BATCH if self._places[0].device != "cpu" else 1
 
     def live_listener(
         self, avatar: TemplateAvatar, fps: Fraction, run: RunContext, *, phones: tuple[Phone, ...] | None = None
@@ -461,7 +461,7 @@ class SyncTalk2DHead(Head[TemplateAvatar, FloatArray]):
             run.fall_back(text)
         net = fold(self.weights.tensors, avatar.variant)
         folder = run.cache.compiled_folder
-        return build_engine(verdict.placement, net, threads=self.config.threads, cache_folder=folder, speech_batch=1)
+        return build_engine(verdict.placement, net, threads=self.config.threads, cache_folder=folder, live=True)
 
     # render ---------------------------------------------------------------------------------------------------------
 
