@@ -171,6 +171,25 @@ def test_a_slow_head_leaves_pictures_out_and_no_sound() -> None:
     assert np.array_equal(heard(spoken)[: len(sound)], sound)
 
 
+def test_one_slow_picture_delays_no_later_one() -> None:
+    """What a picture takes is judged by most of the latest ones."""
+    clock = HandClock()
+    drawn = 0
+
+    def mostly_quick(orders: Sequence[Order]) -> list[Frame]:
+        nonlocal drawn
+        drawn += 1
+        clock.seconds += 1.2 if drawn == 9 else 0.01
+        return draw(orders)
+
+    with plain_session(clock, drawing=mostly_quick) as session:
+        moments = taken(session, 80)
+        assert session.stats().draw_s == pytest.approx(0.01)
+    late = [moment.index for moment in moments if moment.picture is None]
+    assert late
+    assert late[-1] - late[0] < 1.3 * 25
+
+
 def test_a_sender_that_stalls_is_waited_for() -> None:
     """The face waits in mid-speech and goes on where it was."""
     clock = HandClock()
