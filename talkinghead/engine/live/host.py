@@ -34,6 +34,8 @@ class _Job:
     order: Order
 
 
+_Waiting = tuple[float, "LiveSession[Any]", Slot[Any]]
+"""When a frame is due, whose it is, and the frame."""
 Draw = Callable[[Sequence[Order]], Sequence[Frame | Picture]]
 
 
@@ -111,22 +113,36 @@ class Host:
                         self.news.wait(WAIT_S)
 
     def _claimed(self) -> list[_Job]:
-        """The next frames to be drawn: those that are due first of all that can still be ready in time."""
-        waiting = []
+        """The next frames to be drawn: those that are due first of all that can still be ready in time; where there is
+        too much to draw, the next one of the session whose face has stood still the longest."""
+        waiting: list[_Waiting] = []
         for session in self._sessions:
             waiting += [(session.due(slot.index), session, slot) for slot in session.undrawn()]
         waiting.sort(key=lambda each: each[0])
         now = self.clock.now()
         in_time = [each for each in waiting if each[0] >= now + self.draw_s or not each[1].is_running]
         # A picture that comes too late helps nobody; the latest one at least brings a slow head near the clock.
-        chosen = in_time[:1] or waiting[-1:]
-        for each in in_time[1 : self._at_once]:
-            if now + (len(chosen) + 1) * self.draw_s > chosen[0][0]:
+        if in_time and self._fits(in_time, now):
+            first = in_time[0]
+        elif waiting:
+            latest = list({each[1]: each for each in waiting}.values())
+            first = min(in_time or latest, key=lambda each: (each[1].drawn_until, each[0]))
+        else:
+            return []
+        chosen = [first]
+        for each in in_time:
+            if len(chosen) == self._at_once or now + (len(chosen) + 1) * self.draw_s > first[0]:
                 break  # the first one would wait for the others
-            chosen.append(each)
-        for _, _, slot in chosen:
+            if each is not first:
+                chosen.append(each)
+        for due, session, slot in chosen:
             slot.is_claimed = True
+            session.drawn_until = max(session.drawn_until, due)
         return [_Job(session, slot, session.order(slot)) for _, session, slot in chosen]
+
+    def _fits(self, waiting: Sequence[_Waiting], now: float) -> bool:
+        """Whether all of these can be drawn in time, one after the other."""
+        return all(now + (number + 1) * self.draw_s <= due for number, (due, _, _) in enumerate(waiting))
 
     def _deliver(self, jobs: Sequence[_Job]) -> None:
         """Draw together; where that fails, session by session, so that one cannot spoil another."""

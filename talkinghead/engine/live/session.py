@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import queue
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -89,6 +90,8 @@ class LiveSession(Generic[WindowT]):
         threaded: bool = True,
     ) -> None:
         self.options, self.fps, self.size = options, fps, avatar.size
+        self.drawn_until = -math.inf
+        """When the latest frame is due that the host has begun to draw; its own."""
         self.lookahead_s = lookahead_s
         """Sound after a frame's time that the model needs: speech that comes exactly in time is shown so much later,
         and `LiveOptions.lead_s`."""

@@ -7,6 +7,7 @@ import itertools
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from fractions import Fraction
 
 import numpy as np
@@ -188,6 +189,35 @@ def test_one_slow_picture_delays_no_later_one() -> None:
     late = [moment.index for moment in moments if moment.picture is None]
     assert late
     assert late[-1] - late[0] < 1.3 * 25
+
+
+def test_too_many_sessions_share_what_there_is() -> None:
+    """Four that want twice what can be drawn, and take their moments meanwhile: none stands still."""
+    clock = HandClock()
+
+    def slow(orders: Sequence[Order]) -> list[Frame]:
+        clock.seconds += 0.02 * len(orders)
+        return draw(orders)
+
+    host = Host(slow, 1, clock, RunContext(cache=NullCache()), threaded=False)
+    with ExitStack() as stack:
+        sessions = [stack.enter_context(plain_session(clock, host=host)) for _ in range(4)]
+        shown = [[next(session).picture is not None] for session in sessions]
+        for session in sessions:
+            session.push(tone(9), RATE)
+            session.end_turn()
+            while session.listen_now():
+                pass
+        while len(shown[0]) < 200:
+            if not host.step():
+                clock.seconds += 0.005
+            for session, pictures in zip(sessions, shown, strict=True):
+                while session.due(len(pictures)) <= clock.now():
+                    pictures.append(next(session).picture is not None)
+    for pictures in shown:
+        assert sum(pictures) > 0.8 * len(pictures) / 2
+        longest = max((len(list(run)) for there, run in itertools.groupby(pictures[30:]) if not there), default=0)
+        assert longest <= 4
 
 
 def test_a_sender_that_stalls_is_waited_for() -> None:
