@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -235,7 +236,8 @@ class Agent:
     async def _show(self, message: dict[str, Any]) -> None:
         model, face = message.get("model", self._room.role.model), message.get("face", self._room.role.face)
         if not isinstance(model, str) or not (face is None or isinstance(face, str)):
-            raise OptionError("What to show is not named by texts.", accepted='{"type": "show", "model": "viseme"}')
+            accepted = json.dumps({"type": "show", "model": self._room.role.model})
+            raise OptionError("What to show is not named by texts.", accepted=accepted)
         if face is not None and face not in self._room.faces:
             raise OptionError("That face was not sent to this session.", remedy=f"POST it to /faces/{self._room.name}")
         await self._room.change(Role(model, face))
