@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from talkinghead.bounds import Between
 from talkinghead.cli.groups import FACES, FRAMES, LOAD, SPEECH, model_groups, request_groups
 from talkinghead.engine.head import LoadOptions, PrepareOptions
 from talkinghead.engine.live.moments import LiveOptions
@@ -64,9 +65,13 @@ def live(
         ),
     ] = None,
     input_rate: Annotated[
-        int | None, typer.Option(help=f"Sample rate of 16-bit samples that come through a pipe, Hz; default: {RATE}.")
+        int | None,
+        Between(1_000, 768_000),
+        typer.Option(help=f"Sample rate of 16-bit samples that come through a pipe, Hz; default: {RATE}."),
     ] = None,
-    input_channels: Annotated[int | None, typer.Option(help="Their channels, interleaved; default: 1.")] = None,
+    input_channels: Annotated[
+        int | None, Between(1, 64), typer.Option(help="Their channels, interleaved; default: 1.")
+    ] = None,
 ) -> None:
     """Serve a face that speaks live: a page to talk to it, WHEP to watch it, a WebSocket for agents.
 

@@ -25,6 +25,7 @@ from talkinghead.errors import BackendError
 from talkinghead.live.clapper import Clapper
 from talkinghead.live.heads import Cast
 from talkinghead.live.options import ServerOptions
+from talkinghead.reading.text import parse_json
 
 START_S = 120.0
 Take = Callable[[str, Any, float], None]
@@ -184,7 +185,7 @@ class Speaker:
             BackendError: an error came.
         """
         while True:
-            event: dict[str, Any] = json.loads(await self._socket.recv())
+            event: dict[str, Any] = parse_json(await self._socket.recv(), "The event", error=BackendError)
             if event["type"] == "error":
                 raise BackendError(f"The session says: {event['what']}")
             if event["type"] in kinds:

@@ -291,7 +291,7 @@ def test_out_of_memory_halves_and_says_so(checkpoint: Path, monkeypatch: pytest.
         return original(self, inputs)
 
     monkeypatch.setattr(TorchSession, "run", run)
-    head = load(checkpoint, backend="torch", batch_size=8, reuse=False, silence_gate=False)
+    head = load(checkpoint, backend="torch", precision="parity", batch_size=8, reuse=False, silence_gate=False)
     frames, run = rendered(head, prepare(head), speech(0.24))
     assert len(frames) == 6
     assert sizes == [6, 4, 2, 2, 2]
