@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import sys
@@ -14,7 +15,7 @@ import numpy as np
 
 from talkinghead.bounds import Between, check_fields
 from talkinghead.engine.live import LiveSession
-from talkinghead.errors import InputError
+from talkinghead.errors import InputError, UnreadableMedia
 from talkinghead.live.feed import interleaved
 
 STDIN = "-"
@@ -22,8 +23,17 @@ AHEAD_S = 30.0
 """Speech that is read before it is said; a pipe that is faster waits."""
 _BLOCK = 16_384
 _PAUSE_S = 0.05
-_FILES = (b"RIFF", b"RF64", b"OggS", b"fLaC", b"ID3", b"\xff\xfb", b"\xff\xf3", b"\x1aE\xdf\xa3")
-"""How sounds begin that are more than samples."""
+_DEMUXERS = {
+    b"RIFF": "wav",
+    b"RF64": "wav",
+    b"OggS": "ogg",
+    b"fLaC": "flac",
+    b"ID3": "mp3",
+    b"\xff\xfb": "mp3",
+    b"\xff\xf3": "mp3",
+    b"\x1aE\xdf\xa3": "matroska,webm",
+}
+"""How sounds begin that are more than samples, and FFmpeg's names of these formats."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +115,8 @@ class Reading:
         head = b""
         while len(head) < 4 and (more := os.read(descriptor, 4 - len(head))):
             head += more
-        if head.startswith(_FILES):
-            self._decode(_After(head, descriptor))
+        if demuxer := next((name for mark, name in _DEMUXERS.items() if head.startswith(mark)), None):
+            self._decode(_After(head, descriptor), demuxer)
             return
         size = 2 * self._source.num_channels
         rest = head
@@ -130,19 +140,21 @@ class Reading:
                 return
             self._push(block, sound.sample_rate_hz)
 
-    def _decode(self, stream: _After) -> None:
+    def _decode(self, data: _After, demuxer: str) -> None:
         """Sound in a container, through a pipe."""
-        import av
-
+        from talkinghead.media.container import open_stream, sound_frames
         from talkinghead.media.sound import float_samples
 
         try:
-            with av.open(stream, "r") as container:
-                for frame in container.decode(audio=0):
+            with open_stream(data, demuxer) as container:
+                if not container.streams.audio:
+                    raise UnreadableMedia("There is no sound in it.")
+                for frame in sound_frames(container, container.streams.audio[0], Path(self._source.name)):
                     if self._stopped.is_set():
                         return
-                    self._push(float_samples(frame), frame.sample_rate)
-        except (av.FFmpegError, IndexError) as error:
+                    if frame is not None:
+                        self._push(float_samples(frame), frame.sample_rate)
+        except UnreadableMedia as error:
             raise InputError(f"The sound that came through the pipe cannot be read: {error}") from error
 
     def _push(self, samples: Any, sample_rate_hz: int) -> None:
@@ -153,13 +165,16 @@ class Reading:
             self._session.push(np.ascontiguousarray(samples[start : start + sample_rate_hz]), sample_rate_hz)
 
 
-class _After:
+class _After(io.RawIOBase):
     """A pipe of which the beginning was read."""
 
     def __init__(self, head: bytes, descriptor: int) -> None:
         self._head, self._descriptor = head, descriptor
 
-    def read(self, size: int) -> bytes:
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
         """What is there, at most `size` bytes."""
         if self._head:
             part, self._head = self._head[:size], self._head[size:]
