@@ -185,7 +185,7 @@ class Speaker:
             BackendError: an error came.
         """
         while True:
-            event: dict[str, Any] = parse_json(await self._socket.recv(), "The event", error=BackendError)
+            event: dict[str, Any] = parse_json(await self._socket.recv(), "The event")
             if event["type"] == "error":
                 raise BackendError(f"The session says: {event['what']}")
             if event["type"] in kinds:
