@@ -21,9 +21,10 @@ from talkinghead.errors import AudioTooShort
 
 Padding = Literal["zeros", "reflect"]
 
-_TILE_COLUMNS = 64
-"""Columns per product with the filter bank."""
-_BLOCK_COLUMNS = 64 * _TILE_COLUMNS
+_TILE_COLUMNS = 8
+"""Columns per product with the filter bank: so few that OpenBLAS makes it in one thread. Its others would keep a core
+busy by waiting, most of all while sound arrives in small pieces."""
+_BLOCK_COLUMNS = 512 * _TILE_COLUMNS
 """Columns per Fourier transform call: keeps memory flat for long sounds."""
 
 
