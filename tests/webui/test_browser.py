@@ -205,6 +205,7 @@ def test_narrow_windows_need_no_scrolling_sideways(open_page: Open, width: int) 
 
 def test_dark_mode_follows_the_system(open_page: Open) -> None:
     def brightness(page: Any) -> float:
+        page.locator(".th-head h1").wait_for()
         colours = page.evaluate(
             "() => [getComputedStyle(document.body).backgroundColor,"
             " getComputedStyle(document.querySelector('.th-head h1')).color]"
