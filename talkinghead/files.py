@@ -70,6 +70,14 @@ def existing_file(path: str | os.PathLike[str]) -> Path:
     return path
 
 
+def is_pipe(path: str | os.PathLike[str]) -> bool:
+    """Whether a path names a pipe that is there."""
+    try:
+        return stat.S_ISFIFO(Path(path).stat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
 def file_sha256(path: str | os.PathLike[str]) -> str:
     """Hex SHA-256 of a file's bytes; remembered in this process while size, times and inode stay the same."""
     path = Path(path).resolve()

@@ -11,18 +11,12 @@ import json
 import time
 import urllib.parse
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any
+from collections.abc import Callable, Mapping
 
 from talkinghead.live.options import ServerOptions
+from talkinghead.webui.asgi import App, Message, Receive, Scope, Send, by_name
 from talkinghead.webui.hosts import Hosts
 from talkinghead.webui.logins import REMEMBERED, TRIES, TRY_S, Bucket, place_of
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 OPEN = ("/", "/live.css", "/live.js", "/microphone.js", "/favicon.ico", "/robots.txt")
 """The page itself holds no secret and asks for the token."""
@@ -130,14 +124,6 @@ class Guard:
             while len(self._wrong) > REMEMBERED:
                 self._wrong.popitem(last=False)
         return 401, "Give the token that the server showed: Authorization: Bearer TOKEN, or ?token=TOKEN."
-
-
-def by_name(scope: Scope) -> dict[str, list[str]]:
-    """Headers by small name, all values."""
-    found: dict[str, list[str]] = {}
-    for name, value in scope["headers"]:
-        found.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
-    return found
 
 
 def _token(scope: Scope, headers: Mapping[str, list[str]]) -> str | None:

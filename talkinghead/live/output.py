@@ -9,7 +9,6 @@ is sent is H.264 and AAC: a camera and a microphone for OBS, FFmpeg or a streami
 
 from __future__ import annotations
 
-import stat
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -26,7 +25,7 @@ import numpy as np
 
 from talkinghead.engine.live import LiveSession, Moment
 from talkinghead.errors import OptionError, UnwritableOutput, choices
-from talkinghead.files import check_target
+from talkinghead.files import check_target, is_pipe
 from talkinghead.live.feed import opaque
 from talkinghead.live.options import StreamOptions
 from talkinghead.live.speech import SpeechSource
@@ -242,22 +241,15 @@ def _target(url: str, overwrite: bool) -> tuple[str, str, Any]:
         return shown_address(url), ADDRESSES[scheme], url
     path = Path(url)
     suffix = path.suffix.lower()
-    if scheme or (suffix not in FILES and not _is_pipe(path)):
+    if scheme or (suffix not in FILES and not is_pipe(path)):
         raise OptionError(
             f"A live session is not written to {url.partition('?')[0]!r}.",
             accepted=f"{choices([f'{name}://' for name in ADDRESSES])}, a file ending in {choices(list(FILES))}, "
             "a named pipe, or - for standard output",
         )
-    if not _is_pipe(path):
+    if not is_pipe(path):
         path = check_target(path, overwrite=overwrite)
     return str(path), FILES.get(suffix, "mpegts"), f"file:{path}"
-
-
-def _is_pipe(path: Path) -> bool:
-    try:
-        return stat.S_ISFIFO(path.stat().st_mode)
-    except OSError:
-        return False
 
 
 def _encoder(options: StreamOptions) -> EncoderFacts:

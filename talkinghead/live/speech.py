@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import stat
 import sys
 import threading
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 from talkinghead.bounds import Between, check_fields
 from talkinghead.engine.live import LiveSession
 from talkinghead.errors import InputError, UnreadableMedia
+from talkinghead.files import existing_file, is_pipe
 from talkinghead.live.feed import interleaved
 
 STDIN = "-"
@@ -57,11 +57,8 @@ class SpeechSource:
         Raises:
             MediaNotFound: no such file.
         """
-        if self.name != STDIN:
-            from talkinghead.files import existing_file
-
-            if not _is_pipe(self.name):
-                existing_file(self.name)
+        if self.name != STDIN and not is_pipe(self.name):
+            existing_file(self.name)
         return Reading(self, session)
 
 
@@ -98,7 +95,7 @@ class Reading:
         try:
             if self._source.name == STDIN:
                 self._pipe(sys.stdin.buffer)
-            elif _is_pipe(self._source.name):
+            elif is_pipe(self._source.name):
                 with Path(self._source.name).open("rb", buffering=0) as pipe:
                     self._pipe(pipe)
             else:
@@ -180,10 +177,3 @@ class _After(io.RawIOBase):
             part, self._head = self._head[:size], self._head[size:]
             return part
         return os.read(self._descriptor, size)
-
-
-def _is_pipe(name: str) -> bool:
-    try:
-        return stat.S_ISFIFO(Path(name).stat().st_mode)
-    except OSError:
-        return False

@@ -12,10 +12,11 @@ import json
 import logging
 import re
 import urllib.parse
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from talkinghead.errors import TalkingHeadError
+from talkinghead.webui.asgi import App, Message, Receive, Scope, Send, by_name
 from talkinghead.webui.calls import MAX_BYTES, SESSION, read_call, read_json
 from talkinghead.webui.hosts import Hosts
 from talkinghead.webui.logins import Logins, place_of
@@ -60,12 +61,6 @@ DRAIN_BYTES, DRAIN_S = 32_000_000, 5.0
 """How much of what is refused is taken all the same, and for how long, so that whoever sends it sees the answer."""
 DEVICE = "talkinghead-entered"
 """Cookie of a browser that entered before."""
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class Refused(Exception):
@@ -130,7 +125,7 @@ class Guard:
             await _say(with_headers, Refused(500, self._studio.sentence(error)))
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = _by_name(scope)
+        headers = by_name(scope)
         path, method = str(scope.get("path", "")), str(scope["method"])
         looks = method in _SHOWN and headers.get("sec-fetch-mode") == ["navigate"] and path in ("/", "/logout")
         if why := self._hosts.refusal(headers, looks=looks):
@@ -250,13 +245,6 @@ _HEADERS = (
     (b"referrer-policy", b"no-referrer"),
 )
 _REWRITTEN = (b"content-type", b"content-length", b"transfer-encoding")
-
-
-def _by_name(scope: Scope) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for name, value in scope["headers"]:
-        found.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
-    return found
 
 
 def _cookies(headers: Mapping[str, list[str]]) -> dict[str, str]:
