@@ -21,6 +21,7 @@ from talkinghead.contracts import FloatArray, Frame, Picture
 from talkinghead.engine.live import Moment
 from talkinghead.live.encoding import TIME_BASE, PictureEncoder
 from talkinghead.live.feed import opaque
+from talkinghead.media.sound import pcm16_from_float
 
 RATE_HZ = 48_000
 """Of Opus, and the time base of everything here."""
@@ -80,7 +81,7 @@ class SoundTrack(_Track):
             sound: [n] float32 in [-1, 1], 48 kHz.
             begun: when the track's first sample is due, seconds of the event loop.
         """
-        samples = np.concatenate([self._rest, np.rint(sound * 32767).astype(np.int16)])
+        samples = np.concatenate([self._rest, pcm16_from_float(sound)])
         whole = len(samples) // PIECE * PIECE
         for first in range(0, whole, PIECE):
             self._pieces.append((self._cut, samples[first : first + PIECE], begun + self._cut / RATE_HZ))

@@ -85,12 +85,18 @@ class Ears(Generic[WindowT]):
 
     def push(self, sound: FloatArray, sample_rate_hz: int) -> tuple[FloatArray, Sequence[WindowT]]:
         """What can no longer change: sound to be played, and windows."""
-        return self._played.push(sound, sample_rate_hz), self._listener.push(self._heard.push(sound, sample_rate_hz))
+        heard = self._heard.push(sound, sample_rate_hz)
+        return _within(self._played.push(sound, sample_rate_hz)), self._listener.push(heard)
 
     def finish(self) -> tuple[FloatArray, Sequence[WindowT]]:
         """The rest."""
         windows = [*self._listener.push(self._heard.finish()), *self._listener.flush()]
-        return self._played.finish(), windows
+        return _within(self._played.finish()), windows
+
+
+def _within(sound: FloatArray) -> FloatArray:
+    """Sound in [-1, 1]: at another rate, loud sound reaches beyond."""
+    return np.clip(sound, -1, 1)
 
 
 class Utterance(Generic[WindowT]):

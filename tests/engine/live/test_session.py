@@ -344,6 +344,15 @@ def test_any_rate_is_taken_and_may_change() -> None:
     assert np.abs(heard(spoken)[2_000:22_000] - tone(0.5, 8_000).repeat(6)[2_000:22_000]).max() < 0.02
 
 
+def test_loud_sound_of_another_rate_stays_within_bounds() -> None:
+    clock = HandClock()
+    with plain_session(clock) as session:
+        session.push(np.sign(tone(1, 24_000) - 0.5), 24_000)  # beyond them where it is resampled
+        session.end_turn()
+        sound = heard(taken(session, 30))
+    assert np.abs(sound).max() == 1
+
+
 def test_what_is_no_sound() -> None:
     clock = HandClock()
     with plain_session(clock) as session:
