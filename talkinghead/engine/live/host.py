@@ -117,7 +117,10 @@ class Host:
         too much to draw, the next one of the session whose face has stood still the longest."""
         waiting: list[_Waiting] = []
         for session in self._sessions:
-            waiting += [(session.due(slot.index), session, slot) for slot in session.undrawn()]
+            try:
+                waiting += [(session.due(slot.index), session, slot) for slot in session.undrawn()]
+            except BaseException as error:  # noqa: BLE001 (raised again where the session is iterated)
+                session.fail(error)
         waiting.sort(key=lambda each: each[0])
         now = self.clock.now()
         in_time = [each for each in waiting if each[0] >= now + self.draw_s or not each[1].is_running]

@@ -409,6 +409,24 @@ def test_a_head_that_fails_ends_its_own_session() -> None:
         assert all(moment.picture is not None for moment in taken(good, 10))
 
 
+def test_a_face_that_fails_ends_its_own_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where nothing is drawn yet: one thread asks the faces of all sessions."""
+
+    def fails(index: int, _window: float) -> None:
+        if index > 2:
+            raise ValueError("no such pose")
+
+    clock = HandClock()
+    host = Host(draw, 8, clock, RunContext(cache=NullCache()), threaded=False)
+    with plain_session(clock, host=host) as bad, plain_session(clock, host=host) as good:
+        monkeypatch.setattr(bad._faces[0].face, "pose", lambda *what: (fails(*what), what)[1])
+        bad.push(tone(1), RATE)  # is settled ahead of time
+        clock.work()
+        assert all(moment.picture is not None for moment in taken(good, 10))
+        with pytest.raises(ValueError, match="no such pose"):
+            taken(bad, 10)
+
+
 def test_in_real_time_and_then_nothing_is_left() -> None:
     before = set(threading.enumerate())
     with plain_session(None, plain_avatar(5)) as session:
