@@ -61,6 +61,11 @@ class Shown:
         self._needed = max(self._needed, index)
         self._wanted = max(self._wanted, index + AHEAD)
 
+    @property
+    def is_reading(self) -> bool:
+        """Whether its thread is still there."""
+        return self._thread is not None and self._thread.is_alive()
+
     def stop(self) -> None:
         """Read no more."""
         self._closed = True

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 MOST_WAITING_S = 600.0
 """Speech that may wait to be said."""
+MOST_UTTERANCES = 1_000
+"""That may wait, however short they are."""
+SPOKEN_AHEAD_S = 60.0
+"""Of a text, speech that is made before it is said."""
 _POLL_S = 0.05
 """How often who waits in asyncio looks for news."""
 
@@ -133,7 +137,8 @@ class LiveSession(Generic[WindowT]):
         Returns:
             The number of the utterance.
         Raises:
-            InputError: another shape or kind, or ten minutes of speech wait already. OptionError: no such sample rate.
+            InputError: another shape or kind, or ten minutes of speech, or 1,000 utterances, wait already. OptionError:
+                no such sample rate.
         """
         sound, cleaned = mono(samples, sample_rate_hz)
         with self._news:
@@ -167,7 +172,8 @@ class LiveSession(Generic[WindowT]):
         Returns:
             The number of the utterance.
         Raises:
-            InputError: nothing to say, or too long. Errors of the voice end the session.
+            InputError: nothing to say, or too long, or 1,000 utterances wait already. Errors of the voice end the
+                session.
         """
         from talkinghead.speech.sentences import split_sentences
 
@@ -341,6 +347,10 @@ class LiveSession(Generic[WindowT]):
             raise RuntimeError("the session is closed")
 
     def _begun(self) -> Utterance[WindowT]:
+        if len(self._timeline.utterances) >= MOST_UTTERANCES:
+            raise InputError(
+                f"{MOST_UTTERANCES:,} utterances wait to be said.", remedy="speak in longer ones, or interrupt first"
+            )
         self._numbers += 1
         utterance: Utterance[WindowT] = Utterance(self._numbers, self._clock.now())
         self._timeline.utterances.append(utterance)
@@ -388,7 +398,7 @@ class LiveSession(Generic[WindowT]):
             utterance.has_begun = True
             self._latency_s = self.due(slot.index) - utterance.begun
         while len(self._faces) > 1 and self._faces[1].first <= slot.index:
-            self._retired.append(self._faces.pop(0))
+            self._retired = [shown for shown in self._retired if shown.is_reading] + [self._faces.pop(0)]
             self._retired[-1].stop()
         self._faces[0].let_go(slot.index + 1)
         self._news.notify_all()
@@ -465,6 +475,10 @@ class LiveSession(Generic[WindowT]):
                 utterance.pushed_s += float(clip.duration_s)
                 utterance.add(np.pad(sound, (0, max(0, silence))), windows)
                 self._news.notify_all()
+                while self._thread is not None and utterance.pushed_s - utterance.played_s > SPOKEN_AHEAD_S:
+                    if utterance.is_dropped or self._closed or self._error is not None:
+                        return
+                    self._news.wait(1)
         with self._news:
             utterance.has_ended = True
             self._news.notify_all()

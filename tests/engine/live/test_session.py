@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import threading
 import time
-from collections.abc import Iterable, Sequence
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,6 +25,7 @@ from talkinghead.engine.live import LiveOptions, LiveSession, Moment
 from talkinghead.engine.live.face import Order
 from talkinghead.engine.live.host import Host
 from talkinghead.engine.live.moments import Ticks
+from talkinghead.engine.live.session import MOST_UTTERANCES
 from talkinghead.errors import InputError, OptionError
 from tests.engine.live.stage import FPS, HandClock, Loudness, draw, index_of, plain_avatar, plain_session
 
@@ -390,6 +394,51 @@ def test_another_face_takes_over() -> None:
     assert change <= 5 + 13
     spoken = [moment for moment in moments if moment.utterance is not None]
     assert np.array_equal(heard(spoken)[:RATE], tone(1)[: len(heard(spoken))])
+
+
+def test_a_face_that_was_replaced_is_let_go() -> None:
+    clock = HandClock()
+    replaced = plain_avatar(3)
+    still_there = weakref.ref(replaced)
+    with plain_session(clock) as session:
+        session.show(replaced)
+        del replaced
+        for _ in range(2):
+            taken(session, 20)
+            session.show(plain_avatar(3))
+        taken(session, 20)
+        gc.collect()
+        assert still_there() is None
+
+
+def test_utterances_that_wait_are_limited() -> None:
+    with plain_session(HandClock()) as session:
+        for _ in range(MOST_UTTERANCES):
+            session.push(np.zeros(1, np.float32), 8_000)
+            session.end_turn()
+        for more in (lambda: session.push(np.zeros(1, np.float32), 8_000), lambda: session.say("Good morning.")):
+            with pytest.raises(InputError, match="1,000 utterances"):
+                more()
+        session.interrupt()
+        session.push(np.zeros(1, np.float32), 8_000)
+
+
+def test_a_long_text_is_not_spoken_far_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = SimpleNamespace(samples=np.zeros(8_000 * 30, np.float32), sample_rate_hz=8_000, duration_s=30.0)
+    asked = [threading.Event() for _ in range(5)]
+
+    def speak(*_: object, **__: object) -> Iterator[SimpleNamespace]:
+        for each in asked:
+            each.set()
+            yield SimpleNamespace(phones=None, clip=clip)
+
+    monkeypatch.setattr("talkinghead.speech.engines.speak", speak)
+    monkeypatch.setattr("talkinghead.speech.engines.voice_for", lambda *_: (None, ()))
+    with plain_session(None) as session:
+        session.say("Good morning.")
+        assert asked[2].wait(20)  # 60 s were made, and a third half minute
+        assert not asked[3].wait(0.2)
+        assert session.interrupt().thrown_away_s >= 60
 
 
 def test_a_head_that_fails_ends_its_own_session() -> None:
