@@ -131,7 +131,10 @@ def _token(scope: Scope, headers: Mapping[str, list[str]]) -> str | None:
         kind, _, token = value.partition(" ")
         if kind.lower() == "bearer":
             return token.strip()
-    query = urllib.parse.parse_qs(scope.get("query_string", b"").decode("latin-1"), max_num_fields=20)
+    try:
+        query = urllib.parse.parse_qs(scope.get("query_string", b"").decode("latin-1"), max_num_fields=20)
+    except ValueError:  # more fields than that
+        return None
     found = query.get("token", [])
     return found[0] if found else None
 

@@ -21,6 +21,8 @@ from talkinghead.live.tracks import Viewer
 
 MOST_SDP = 64 * 1024
 """Bytes of an offer."""
+MOST_MEDIA = 8
+"""Parts of an offer: each may open ports of its own."""
 CONNECT_S = 20.0
 """Seconds within which a viewer must be connected."""
 _END_OF_CANDIDATES = re.compile(r"^a=end-of-candidates\s*$\n?", re.MULTILINE)
@@ -35,6 +37,8 @@ class Watching:
     viewer: Viewer
     connection: RTCPeerConnection
     patience: asyncio.TimerHandle | None = None
+    ending: asyncio.Task[None] | None = None
+    """Waits for the end of the session."""
 
 
 class Watchers:
@@ -92,9 +96,10 @@ class Watchers:
         loop = asyncio.get_running_loop()
         if connection.connectionState != "connected":
             watching.patience = loop.call_later(CONNECT_S, self._later_stop, number)
-        task = loop.create_task(self._stop_with(number))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        if number in self._watching:
+            ending = watching.ending = loop.create_task(self._stop_with(number))
+            self._tasks.add(ending)
+            ending.add_done_callback(self._tasks.discard)
         return number, str(connection.localDescription.sdp)
 
     async def add_candidates(self, number: str, fragment: str) -> bool:
@@ -126,6 +131,8 @@ class Watchers:
             return False
         if watching.patience is not None:
             watching.patience.cancel()
+        if watching.ending is not None and watching.ending is not asyncio.current_task():
+            watching.ending.cancel()  # it would hold all of this until the session ends
         watching.room.viewers.discard(watching.viewer)
         watching.viewer.stop()
         with suppress(Exception):  # it may be in any state
@@ -187,6 +194,8 @@ def _kinds(offer: str) -> set[str]:
         description = SessionDescription.parse(offer)
     except Exception as error:
         raise InputError("That is no SDP offer.", accepted=accepted) from error
+    if len(description.media) > MOST_MEDIA:
+        raise InputError(f"That offer has {len(description.media)} parts.", accepted=f"at most {MOST_MEDIA}")
     found = {media.kind for media in description.media if (media.direction or "sendrecv") in _WANTED}
     if not found & {"audio", "video"}:
         raise InputError("That offer wants neither sound nor pictures.", accepted=accepted)

@@ -93,6 +93,7 @@ def test_a_token_is_asked_for(guarded: Callable[..., Any]) -> None:
     right = {"authorization": f"Bearer {TOKEN}"}
     assert client.get("/models", headers=right).status_code == 200
     assert not refused(client, f"/agent/test?token={TOKEN}")
+    assert client.get(f"/models?{'a=1&' * 30}token={TOKEN}").status_code == 401
     for _ in range(5):
         assert client.get("/models?token=wrong").status_code == 401
     assert client.get("/models?token=wrong").status_code == 429
@@ -125,6 +126,8 @@ def test_what_is_no_offer_is_refused(guarded: Callable[..., Any]) -> None:
         reply = client.post("/whep/test", content=offer, headers=SDP)
         assert reply.status_code == 400, reply.text
         assert reply.json()["accepted"]
+    many = "v=0\r\n" + "m=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=recvonly\r\n" * 9
+    assert client.post("/whep/test", content=many, headers=SDP).json()["accepted"] == "at most 8"
     assert client.delete("/whep/test/nobody").status_code == 404
     trickle = {"content-type": "application/trickle-ice-sdpfrag"}
     assert client.patch("/whep/test/nobody", content="", headers=trickle).status_code == 404
