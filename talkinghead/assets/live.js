@@ -107,7 +107,7 @@ function speak() {
     if (socket !== state.socket) return;
     state.ready = false;
     state.speaking.clear();
-    state.own = null;
+    state.own = state.sound = state.changing = null;
     again();
   };
 }
