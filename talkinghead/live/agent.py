@@ -34,7 +34,8 @@ MOST_EVENTS = 1_000
 """Events that wait to be sent; who takes none is not waited for."""
 FORMATS: Mapping[str, np.dtype[Any]] = {"int16": np.dtype("<i2"), "float32": np.dtype("<f4")}
 BAD, FAILED, LEFT = 1008, 1011, 1001
-"""Codes of closing: unusable messages, an error in the session, the session or the server ends."""
+"""Codes of closing: unusable messages or events that are not taken, an error in the session, the session or the server
+ends."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ class Agent:
         self._code = LEFT
         self._faults = 0
         self._is_gone = False
+        self._sending: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     # As an ear
@@ -101,7 +103,9 @@ class Agent:
         try:
             self._events.put_nowait(event)
         except asyncio.QueueFull:
-            self._hang_up(BAD)
+            self._code = BAD
+            if self._sending is not None:  # it waits for somebody who takes nothing
+                self._sending.cancel()
 
     def close(self, why: dict[str, Any] | None) -> None:
         if why is not None:
@@ -116,7 +120,16 @@ class Agent:
     # The connection
 
     async def serve(self) -> None:
-        """Until either side ends it."""
+        """Until either side ends it. It counts as there from the beginning, before its first message."""
+        self._room.ears.add(self)
+        if self._room.ended.is_set():
+            self.close(None)
+        try:
+            await self._serve()
+        finally:
+            self._room.ears.discard(self)
+
+    async def _serve(self) -> None:
         try:
             async with asyncio.timeout(HELLO_S):
                 if not await self._hello():
@@ -124,10 +137,8 @@ class Agent:
         except TimeoutError:
             await self._close(BAD, f"No hello came within {HELLO_S:g} s.")
             return
-        self._room.ears.add(self)
-        if self._room.ended.is_set():
-            self.close(None)
         sending, taking = asyncio.create_task(self._send()), asyncio.create_task(self._take())
+        self._sending = sending
         try:
             await asyncio.wait((sending, taking), return_when=asyncio.FIRST_COMPLETED)
             self._room.ears.discard(self)
@@ -135,7 +146,6 @@ class Agent:
                 self._hang_up(self._code)
                 await asyncio.wait((sending,), timeout=GOODBYE_S)
         finally:
-            self._room.ears.discard(self)
             for task in (sending, taking, *self._tasks):
                 task.cancel()
             await asyncio.gather(sending, taking, *self._tasks, return_exceptions=True)
@@ -155,8 +165,8 @@ class Agent:
         except (KeyError, RuntimeError, WebSocketDisconnect):  # sound came first, or nothing any more
             await self._close(BAD, "no hello")
             return False
-        ready = {"type": "ready", **self._room.about(), "voices": self._voices.about()}
-        await self._socket.send_json(ready)
+        voices = await asyncio.to_thread(self._voices.about)
+        await self._socket.send_json({"type": "ready", **self._room.about(), "voices": voices})
         return True
 
     async def _close(self, code: int, reason: str = "") -> None:

@@ -109,12 +109,19 @@ class _Addresses:
         room = self._rooms.find(name)
         if room is None:
             raise OptionError("There is no such session.", accepted="one that somebody watches or speaks through")
-        if len(room.faces) >= MOST_FACES:
+        if len(room.faces) + room.faces_coming >= MOST_FACES:
             raise Full(f"{MOST_FACES} faces were sent to this session already.")
-        data = await _body(request, self._options.max_upload_mb * 1_000_000)
-        if not data:
-            raise OptionError("The face is empty.", accepted="a picture or a video as the body")
-        face = await asyncio.to_thread(self._stage.keep, data)
+        room.faces_coming += 1
+        try:
+            data = await _body(request, self._options.max_upload_mb * 1_000_000)
+            if not data:
+                raise OptionError("The face is empty.", accepted="a picture or a video as the body")
+            face = await asyncio.to_thread(self._stage.keep, data)
+        finally:
+            room.faces_coming -= 1
+        if room.ended.is_set():
+            await asyncio.to_thread(self._stage.forget, {face})
+            raise OptionError("The session has ended.")
         room.faces.add(face)
         return JSONResponse({"face": face}, 201)
 

@@ -91,6 +91,8 @@ class Heads:
         with self._lock:
             for role in [role for role in self._avatars if role.face in faces]:
                 del self._avatars[role]
+            for what in [what for what in self._locks if isinstance(what, Role) and what.face in faces]:
+                del self._locks[what]
 
     def models(self) -> tuple[Mapping[str, Any], ...]:
         """Models that can be chosen: they take any face, and what they need is here."""

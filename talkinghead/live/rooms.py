@@ -25,6 +25,8 @@ from talkinghead.live.tracks import RATE_HZ, Viewer
 T = TypeVar("T")
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 HOUSEKEEPING_S = 0.5
+MOST_CHANGES = 8
+"""Faces and models of one session that are being prepared."""
 
 
 class Full(InputError):
@@ -84,10 +86,13 @@ class Room:
         self.ears: set[Ear] = set()
         self.faces: set[str] = set()
         """Sent to this session; they go with it."""
+        self.faces_coming = 0
+        """That are being sent."""
         self.left_at = self._loop.time()
         """When the last viewer or agent left."""
         self.ended = asyncio.Event()
         self._changing = asyncio.Lock()
+        self._changes: set[asyncio.Task[None]] = set()
         self._next: tuple[LiveSession[Any], Moment] | None = None
         self._time = self._offset = 0
         """Of the next moment, and of the session's first one, in samples."""
@@ -95,6 +100,8 @@ class Room:
         """When time 0 was due, by the event loop."""
         self._numbers = self._latest = 0
         """Utterances of sessions before, and the highest number so far."""
+        self._done = 0
+        """The highest number of what was played or thrown away."""
         self._speaking: int | None = None
         self._played_before = 0.0
         self._task = asyncio.create_task(self._read())
@@ -128,7 +135,7 @@ class Room:
             "played_s": round(told_by.played_s, 3),
             "thrown_away_s": round(told_by.thrown_away_s, 3),
         }
-        self._speaking = None
+        self._speaking, self._done = None, self._latest
         self._played_before = self._session.stats().played_s
         self.tell(event)
         return event
@@ -159,12 +166,23 @@ class Room:
     # Showing
 
     async def change(self, role: Role) -> None:
-        """Show another face or model; what is shown goes on until the other is ready.
+        """Show another face or model; what is shown goes on until the other is ready. What has begun is brought to its
+        end even if whoever asked for it is gone.
 
         Raises:
             Whatever a face or a model cannot be used for; then nothing changes.
         """
+        if len(self._changes) >= MOST_CHANGES:
+            raise InputError("Too many faces are being prepared already.", remedy="wait for `shown`")
+        task = asyncio.create_task(self._change(role))
+        self._changes.add(task)
+        task.add_done_callback(self._changes.discard)
+        await asyncio.shield(task)
+
+    async def _change(self, role: Role) -> None:
         async with self._changing:
+            if self.ended.is_set():
+                raise OptionError("The session has ended.")
             if await self._work(self._stage.change, self._session, self.role, role):
                 self.role = role
             else:
@@ -204,7 +222,7 @@ class Room:
     async def _switch(self) -> None:
         assert self._next is not None
         before = self._session
-        if before.stats().waiting_s > 0:
+        if self._latest > self._done:  # also a text of which nothing was spoken yet
             self.interrupt()
         (self._session, first), self._next = self._next, None
         self._numbers, self._speaking, self._played_before = self._latest, None, 0.0
@@ -228,7 +246,7 @@ class Room:
                 self.tell({
                     "type": "finished", "utterance": number, "played_s": round(played - self._played_before, 3)
                 })  # fmt: skip
-                self._speaking, self._played_before = None, played
+                self._speaking, self._played_before, self._done = None, played, number
 
     def _end(self, error: BaseException | None) -> None:
         why = None if error is None else {**told(error), "fatal": True}
@@ -242,6 +260,8 @@ class Room:
         """End the session and everything that belongs to it."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
+        self.ended.set()
+        await asyncio.gather(*self._changes, return_exceptions=True)
         if self._next is not None:
             await self._work(self._next[0].close)
         await self._work(self._session.close)
@@ -270,27 +290,29 @@ class Rooms:
         Raises:
             Full: there are as many as may be. And whatever the model or the face cannot be opened for.
         """
-        room = self._rooms.get(name)
-        if room is not None and not room.ended.is_set():
-            return room
-        await self.leave(name)
-        if name not in self._opening:
-            await self._make_room()
-        if name not in self._opening:
-            if len(self._rooms) + len(self._opening) >= self._options.max_sessions:
-                raise Full(
-                    f"There are {self._options.max_sessions} sessions already.",
-                    remedy="wait for one to end, or serve with more (--max-sessions)",
-                )
-            self._opening[name] = asyncio.create_task(self._open(name))
+        while name not in self._opening:
+            room = self._rooms.get(name)
+            if room is not None and not room.ended.is_set():
+                return room
+            if room is None and len(self._rooms) + len(self._opening) < self._options.max_sessions:
+                self._opening[name] = asyncio.create_task(self._open(name))
+            else:  # and look again: meanwhile somebody else may have opened it
+                await self.leave(name if room is not None else self._left_first())
         return await asyncio.shield(self._opening[name])
 
-    async def _make_room(self) -> None:
-        """Where there are as many sessions as may be, end the one that was left by everybody first."""
-        if len(self._rooms) + len(self._opening) >= self._options.max_sessions:
-            empty = [room for room in self._rooms.values() if room.is_empty]
-            if empty:
-                await self.leave(min(empty, key=lambda room: room.left_at).name)
+    def _left_first(self) -> str:
+        """The session that was left by everybody first, to be ended where there are as many as may be.
+
+        Raises:
+            Full: all are in use.
+        """
+        empty = [room for room in self._rooms.values() if room.is_empty]
+        if not empty:
+            raise Full(
+                f"There are {self._options.max_sessions} sessions already.",
+                remedy="wait for one to end, or serve with more (--max-sessions)",
+            )
+        return min(empty, key=lambda room: room.left_at).name
 
     async def _open(self, name: str) -> Room:
         try:
@@ -317,8 +339,13 @@ class Rooms:
                 if not room.is_empty:
                     room.left_at = now
                 if room.ended.is_set() or now - room.left_at > self._options.idle_s:
+                    if self._rooms.get(room.name) is not room:
+                        continue  # it was ended while another one was
                     LOG.info("session %s ends", room.name)
-                    await self.leave(room.name)
+                    try:
+                        await self.leave(room.name)
+                    except Exception as error:  # noqa: BLE001 (the others are looked after all the same)
+                        told(error)
 
     async def close(self) -> None:
         """End all."""

@@ -236,6 +236,18 @@ def test_a_face_is_sent_and_shown(client: Any, stage: ClapperStage) -> None:
     assert stage.faces == {}
 
 
+def test_a_face_whose_session_ended_meanwhile_is_not_kept(client: Any, stage: ClapperStage) -> None:
+    def parts() -> Iterator[bytes]:
+        yield b"p"
+        assert httpx.delete(f"http://127.0.0.1:{client.port}/sessions/test").status_code == 200
+        yield b"ng"
+
+    with client.speak():
+        reply = client.http.post("/faces/test", content=parts())
+        assert (reply.status_code, reply.json()["what"]) == (400, "The session has ended.")
+    assert stage.faces == {}
+
+
 def test_changing_the_model_ends_what_is_said(client: Any) -> None:
     with client.speak() as socket:
         socket.send(pcm(beep(5)))
