@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import sys
 import threading
@@ -26,6 +25,7 @@ import numpy as np
 
 import talkinghead as th
 from talkinghead.engine.live import LiveSession, Moment
+from talkinghead.measure.memory import usage
 
 LONGEST_S = 0.5
 """Of a turn, until it is interrupted."""
@@ -66,9 +66,8 @@ class Figures:
 
 
 def held() -> Held:
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    handles = sum(1 for _ in Path("/proc/self/fd").iterdir())
-    return Held(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, threading.active_count(), handles)
+    now = usage()
+    return Held(now.memory_bytes / 2**20, now.threads, now.handles)
 
 
 def interrupt_often(session: LiveSession[Any], count: int, seed: int, longest_s: float = LONGEST_S) -> Figures:

@@ -16,15 +16,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from talkinghead.audio.tiles import tiled_product
 from talkinghead.contracts import SPEECH_RATE_HZ, FloatArray
 from talkinghead.errors import AudioTooShort
 
 Padding = Literal["zeros", "reflect"]
 
-_TILE_COLUMNS = 8
-"""Columns per product with the filter bank: so few that OpenBLAS makes it in one thread. Its others would keep a core
-busy by waiting, most of all while sound arrives in small pieces."""
-_BLOCK_COLUMNS = 512 * _TILE_COLUMNS
+_BLOCK_COLUMNS = 4096
 """Columns per Fourier transform call: keeps memory flat for long sounds."""
 
 
@@ -171,8 +169,7 @@ def _columns(
 ) -> FloatArray:
     """Columns first to stop of a sound's spectrogram, [bands, stop - first] float32.
 
-    A column's bits do not depend on which others are computed with it: products with the filter bank are made in tiles
-    of one shape that begin at fixed columns. (A matrix product sums in another order where it is narrow.)
+    A column's bits do not depend on which others are computed with it.
 
     Args:
         samples: the sound from sample `origin` on, up to its end or as far as the columns reach.
@@ -181,15 +178,11 @@ def _columns(
     bank = mel_filter_bank(settings).astype(np.float64)
     mel = np.empty((settings.bands, stop - first), np.float32)
     while first < stop:
-        begin = first - first % _TILE_COLUMNS
         end = min(stop, first + _BLOCK_COLUMNS)
         part = _padded_part(samples, settings, first * settings.hop_samples, end - first, origin)
         frames = np.lib.stride_tricks.sliding_window_view(part, settings.fft_samples)[:: settings.hop_samples]
-        tiles = -(-(end - begin) // _TILE_COLUMNS)
-        magnitude = np.zeros((tiles * _TILE_COLUMNS, bank.shape[1]))
-        magnitude[first - begin : end - begin] = np.abs(np.fft.rfft(frames * window, axis=1))
-        amplitude = bank @ magnitude.reshape(tiles, _TILE_COLUMNS, -1).transpose(0, 2, 1)  # [tiles, bands, columns]
-        amplitude = amplitude.transpose(1, 0, 2).reshape(settings.bands, -1)[:, first - begin : end - begin]
+        magnitude = np.abs(np.fft.rfft(frames * window, axis=1))
+        amplitude = tiled_product(magnitude, bank, first).T
         mel[:, mel.shape[1] - (stop - first) : mel.shape[1] - (stop - end)] = _scaled_decibels(amplitude, settings)
         first = end
     return mel

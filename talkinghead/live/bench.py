@@ -17,9 +17,10 @@ from talkinghead.engine.head import LoadOptions, PrepareOptions
 from talkinghead.engine.options import config_class, option_fields
 from talkinghead.errors import BackendError
 from talkinghead.live.heads import Cast
-from talkinghead.live.loop import Speaker, Usage, only_counted, serving, speaking, watching
+from talkinghead.live.loop import Speaker, only_counted, serving, speaking, watching
 from talkinghead.live.options import ServerOptions
 from talkinghead.live.settings import LiveBenchSettings
+from talkinghead.measure.memory import Usage
 from talkinghead.registry import family
 from talkinghead.service.planning import missing_source
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
@@ -17,10 +18,8 @@ from talkinghead.engine.live import LiveOptions, LiveSession
 from talkinghead.engine.live.clock import WallClock
 from talkinghead.engine.live.face import LiveFace, Order
 from talkinghead.engine.live.host import Host
-from talkinghead.engine.live.opening import LONGEST_S
-from talkinghead.engine.live.pictures import Shown
-from talkinghead.engine.timeline import frame_plan
 from talkinghead.live.rooms import Role
+from talkinghead.live.still import session_without_model
 
 LOUD = 0.2
 """Of the loudest sample of a frame."""
@@ -42,7 +41,7 @@ class _Loudness(Listener[float]):
         return self._until(int(Fraction(self._dropped + len(self._sound), SPEECH_RATE_HZ) * self._fps))
 
     def flush(self) -> Sequence[float]:
-        return self._until(-int(-Fraction(self._dropped + len(self._sound), SPEECH_RATE_HZ) * self._fps // 1))
+        return self._until(math.ceil(Fraction(self._dropped + len(self._sound), SPEECH_RATE_HZ) * self._fps))
 
     def _until(self, count: int) -> list[float]:
         found = []
@@ -85,20 +84,7 @@ class Clapper:
     def open(self, role: Role) -> LiveSession[Any]:
         """As `Stage`."""
         del role
-        fps, host = self._fps, self._host
-
-        def show(shown: Avatar, first: int) -> Shown:
-            return Shown(shown, _Slate(), frame_plan(1, None, int(LONGEST_S * fps), fps, "pingpong"), first, host.news)
-
-        return LiveSession(
-            host,
-            self._avatar,
-            LiveOptions(),
-            fps,
-            hear=lambda *_: _Loudness(fps),
-            show=show,
-            lookahead_s=_Loudness(fps).lookahead_s,
-        )
+        return session_without_model(self._host, self._avatar, LiveOptions(), self._fps, _Slate, _Loudness)
 
     def change(self, session: LiveSession[Any], before: Role, role: Role) -> bool:
         """As `Stage`: there is nothing else to show."""

@@ -28,17 +28,6 @@ def told(error: BaseException) -> dict[str, Any]:
     return {"type": "error", "what": f"Something went wrong inside; the log of the server has it under {number}."}
 
 
-def sentence(error: BaseException) -> str:
-    """The same as one text."""
-    message = told(error)
-    parts = [message["what"]]
-    if "accepted" in message:
-        parts.append(f"Accepted: {message['accepted']}")
-    if "remedy" in message:
-        parts.append(f"Try: {message['remedy']}")
-    return "\n".join(parts)
-
-
 def _line(text: str) -> str:
     bare = _FOLDERS.sub("", text)
     return bare if len(bare) <= MAX_LINE else f"{bare[:MAX_LINE]}..."

@@ -135,7 +135,7 @@ class Feed(Generic[ThingT]):
     async def beats(self) -> AsyncIterator[Beat[ThingT]]:
         """Every moment when it is due. Silent ones that nobody took in time are left out, so that a consumer that
         was held up is back in time when something is said. Ends when the session is closed."""
-        pace = _Pace()
+        pace = Pace()
         while True:
             try:
                 moment = await anext(self._session)
@@ -145,7 +145,7 @@ class Feed(Generic[ThingT]):
                 if self._still is not None:
                     raise
                 self._fail(error)
-                pace = _Pace()
+                pace = Pace()
                 yield Beat((), None, None, failure=error)
                 continue
             things = tuple(self._ledger.due())
@@ -179,13 +179,14 @@ class Feed(Generic[ThingT]):
             self._still.close()
 
 
-class _Pace:
+class Pace:
     """How late moments are taken, by the earliest one's measure."""
 
     def __init__(self) -> None:
         self._zero = float("inf")
 
     def is_late(self, time_s: float, tolerance_s: float) -> bool:
+        """Whether the moment of this time is taken now, later by more than the tolerance."""
         now = time.perf_counter()
         self._zero = min(self._zero, now - time_s)
         return now - time_s - self._zero > tolerance_s

@@ -5,14 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import multiprocessing
-import os
-import threading
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import av
@@ -25,22 +21,12 @@ from talkinghead.errors import BackendError
 from talkinghead.live.clapper import Clapper
 from talkinghead.live.heads import Cast
 from talkinghead.live.options import ServerOptions
+from talkinghead.measure.memory import Usage, usage
 from talkinghead.reading.text import parse_json
 
 START_S = 120.0
 Take = Callable[[str, Any, float], None]
 """Takes "audio" or "video", a frame, and when it came, seconds of `time.perf_counter`."""
-
-
-@dataclass(frozen=True)
-class Usage:
-    """What a process holds."""
-
-    memory_bytes: int
-    threads: int
-    handles: int
-    processor_s: float
-    """Seconds of work so far, on all cores."""
 
 
 class Server:
@@ -94,13 +80,6 @@ def _serve(ask: Any, cast: Cast | None, options: ServerOptions) -> None:
         ask.send(running.port)
         while ask.recv() == "usage":
             ask.send(usage())
-
-
-def usage() -> Usage:
-    """What this process holds."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    handles = sum(1 for _ in Path("/proc/self/fd").iterdir())
-    return Usage(pages * os.sysconf("SC_PAGE_SIZE"), threading.active_count(), handles, time.process_time())
 
 
 class _Counted(Decoder):

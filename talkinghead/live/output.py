@@ -26,7 +26,7 @@ import numpy as np
 from talkinghead.engine.live import LiveSession, Moment
 from talkinghead.errors import OptionError, UnwritableOutput, choices
 from talkinghead.files import check_target, is_pipe
-from talkinghead.live.feed import opaque
+from talkinghead.live.feed import Pace, opaque
 from talkinghead.live.options import StreamOptions
 from talkinghead.live.speech import SpeechSource
 from talkinghead.media.colour import FromRgb
@@ -136,7 +136,7 @@ class LiveWriter:
         self._fps, self._rate_hz = fps, sample_rate_hz
         self._size = (size[0] - size[0] % 2, size[1] - size[1] % 2)
         self._sound = np.zeros(0, np.float32)
-        self._earliest: float | None = None
+        self._pace = Pace()
         facts = _encoder(options)
         self.report.encoder = facts.name
         encode = EncodeOptions(codec="h264", gop_s=options.keyframe_s)
@@ -169,7 +169,7 @@ class LiveWriter:
         self.report.moments += 1
         self.report.seconds = float((moment.index + 1) / self._fps)
         try:
-            if moment.picture is None or self._is_behind(moment):
+            if moment.picture is None or self._pace.is_late(float(moment.time * moment.time_base), BEHIND_S):
                 self.report.left_out += 1
             else:
                 picture = opaque(moment.picture)[: self._size[1], : self._size[0]]
@@ -185,11 +185,6 @@ class LiveWriter:
             self.report.samples += len(moment.sound)
         except (av.FFmpegError, OSError) as error:
             raise self._refused(error, "takes nothing more") from error
-
-    def _is_behind(self, moment: Moment) -> bool:
-        zero = time.perf_counter() - float(moment.time * moment.time_base)
-        self._earliest = zero if self._earliest is None else min(self._earliest, zero)
-        return zero - self._earliest > BEHIND_S
 
     def _refused(self, error: Exception, what: str) -> UnwritableOutput:
         if isinstance(error, av.error.ProtocolNotFoundError):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -35,7 +36,7 @@ class _Deaf(Listener[None]):
         return self._until(int(Fraction(self._taken, SPEECH_RATE_HZ) * self._fps))
 
     def flush(self) -> Sequence[None]:
-        return self._until(-int(-Fraction(self._taken, SPEECH_RATE_HZ) * self._fps // 1))
+        return self._until(math.ceil(Fraction(self._taken, SPEECH_RATE_HZ) * self._fps))
 
     def _until(self, count: int) -> list[None]:
         made, self._made = self._made, max(self._made, count)
@@ -61,8 +62,27 @@ def still_session(picture: Frame | Picture, options: LiveOptions, fps: Fraction)
     frame = picture.frame if isinstance(picture, Picture) else picture
     host = Host(lambda orders: [picture] * len(orders), 8, WallClock(), RunContext(cache=NullCache()))
     avatar = Avatar(None, None, (frame.shape[1], frame.shape[0]), None, 1)
+    return session_without_model(host, avatar, options, fps, _StillFace, _Deaf)
+
+
+def session_without_model(
+    host: Host,
+    avatar: Avatar,
+    options: LiveOptions,
+    fps: Fraction,
+    face: Callable[[], LiveFace[Any]],
+    listener: Callable[[Fraction], Listener[Any]],
+) -> LiveSession[Any]:
+    """A session of pictures that are no model's.
+
+    Args:
+        host: draws them.
+        face: makes one for each avatar that is shown.
+        listener: makes one, of this rate, for each utterance.
+    """
 
     def show(shown: Avatar, first: int) -> Shown:
-        return Shown(shown, _StillFace(), frame_plan(1, None, int(LONGEST_S * fps), fps, "pingpong"), first, host.news)
+        return Shown(shown, face(), frame_plan(1, None, int(LONGEST_S * fps), fps, "pingpong"), first, host.news)
 
-    return LiveSession(host, avatar, options, fps, hear=lambda *_: _Deaf(fps), show=show, lookahead_s=0.0)
+    lookahead_s = listener(fps).lookahead_s
+    return LiveSession(host, avatar, options, fps, hear=lambda *_: listener(fps), show=show, lookahead_s=lookahead_s)

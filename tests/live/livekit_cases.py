@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,7 @@ from talkinghead.engine.live import LiveOptions, LiveSession
 from talkinghead.engine.live.face import Order
 from talkinghead.errors import InputError
 from talkinghead.live.livekit import HeadVideo
-from tests.engine.live.stage import draw, plain_avatar, plain_session
+from tests.engine.live.stage import case, draw, plain_avatar, plain_session
 
 RATE = 16_000
 
@@ -125,14 +125,6 @@ async def running(drawing: Any = draw) -> AsyncIterator[Stage]:
         finally:
             await runner.aclose()
             await stage.video.aclose()
-
-
-def case(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
-    def run() -> None:
-        asyncio.run(test())
-
-    run.__name__, run.__doc__ = test.__name__, test.__doc__
-    return run
 
 
 @case

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -36,7 +36,7 @@ from pipecat.workers.runner import WorkerRunner
 from talkinghead.engine.live import LiveOptions, LiveSession
 from talkinghead.engine.live.face import Order
 from talkinghead.live.pipecat import TalkingHead
-from tests.engine.live.stage import draw, plain_avatar, plain_session
+from tests.engine.live.stage import case, draw, plain_avatar, plain_session
 
 RATE = 16_000
 
@@ -145,14 +145,6 @@ async def running(drawing: Any = draw, last: Frame | None = None) -> AsyncIterat
         async with asyncio.timeout(20):
             await ends
         assert not [thread for thread in threading.enumerate() if thread.name.startswith("live-")]
-
-
-def case(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
-    def run() -> None:
-        asyncio.run(test())
-
-    run.__name__, run.__doc__ = test.__name__, test.__doc__
-    return run
 
 
 @case

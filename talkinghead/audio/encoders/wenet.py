@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from talkinghead.audio.tiles import tiled_product
 from talkinghead.contracts import SPEECH_RATE_HZ, FloatArray
 from talkinghead.errors import BackendError, MissingWeights, WrongCheckpoint
 
@@ -56,26 +57,6 @@ def _mel_bank() -> Float64:
     return bank
 
 
-_TILE_FRAMES = 64
-"""Frames per product with the filter bank."""
-
-
-def _energies(power: Float64, first: int) -> Float64:
-    """[F, FFT / 2] to [F, NUM_BINS]: products in tiles of one shape that begin at fixed frames, so that a frame's bits
-    do not depend on which others are computed with it.
-
-    Args:
-        first: number of the first frame.
-    """
-    before = first % _TILE_FRAMES
-    tiles = -(-(before + len(power)) // _TILE_FRAMES)
-    padded = np.zeros((tiles * _TILE_FRAMES, power.shape[1]))
-    padded[before : before + len(power)] = power
-    energies = padded.reshape(tiles, _TILE_FRAMES, -1) @ _mel_bank().T
-    found: Float64 = energies.reshape(-1, NUM_BINS)[before : before + len(power)]
-    return found
-
-
 def filter_bank(samples_int16: NDArray[Any], *, snip_edges: bool = True, first: int = 0) -> FloatArray:
     """Kaldi's log mel filter bank without dither.
 
@@ -99,7 +80,7 @@ def filter_bank(samples_int16: NDArray[Any], *, snip_edges: bool = True, first: 
     previous = np.concatenate([frames[:, :1], frames[:, :-1]], axis=1)
     emphasised = (frames - PRE_EMPHASIS * previous) * _povey_window()
     power = np.abs(np.fft.rfft(emphasised, FFT_SAMPLES, axis=1)[:, : FFT_SAMPLES // 2]) ** 2
-    energies = _energies(power, first)
+    energies = tiled_product(power, _mel_bank(), first)
     logarithms: FloatArray = np.log(np.maximum(energies, LOG_FLOOR)).astype(np.float32)
     return logarithms
 

@@ -233,10 +233,11 @@ class PhoneDriver:
         run: RunContext,  # noqa: ARG002 - the interface
         phones: tuple[Phone, ...] | None,
     ) -> Listener[FloatArray]:
-        from talkinghead.families.artalk.live import LiveRows, known_rows
+        from talkinghead.engine.live.rows import LiveRows
+        from talkinghead.families.artalk.live import known_rows
 
         config = MouthConfig(openness=self.strength)
-        return LiveRows(length.fps, config) if phones is None else known_rows(phones, length, config)
+        return LiveRows(length.fps, config, "viseme (live)") if phones is None else known_rows(phones, length, config)
 
     def live_face(self, fps: Fraction, shapes: MouthShapes | None) -> LiveHead:
         from talkinghead.families.artalk.live import SpokenHead

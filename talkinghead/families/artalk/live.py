@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
-from talkinghead.audio.live_mouth import LiveMouth
 from talkinghead.audio.mouth import MouthConfig, as_motion, mouth_motion
 from talkinghead.contracts import MOUTH_COLUMNS, AudioClip, FloatArray, MouthMotion, Phone
-from talkinghead.engine.listener import Heard, Listener, Told, WholeSound
+from talkinghead.engine.listener import Heard, Listener, WholeSound
 from talkinghead.engine.live.face import LiveFace
 from talkinghead.engine.live.trailing import Trailing
 from talkinghead.families.artalk.avatar import LivePose
@@ -37,26 +35,6 @@ REPEATED_S = 180
 """After which blinks and glances come again."""
 CALM_S = 0.5
 """In which a head that ARTalk's networks move takes up its own life where they are silent."""
-
-
-class LiveRows(Listener[FloatArray]):
-    """A row of MOUTH_COLUMNS for every frame, [6] float32, 0.2 s after its time."""
-
-    def __init__(self, fps: Fraction, config: MouthConfig) -> None:
-        self._mouth = LiveMouth(fps, config)
-
-    @property
-    def lookahead_s(self) -> float:
-        return self._mouth.lookahead_s
-
-    def push(self, samples: FloatArray) -> Sequence[FloatArray]:
-        return self._mouth.push(samples)
-
-    def flush(self) -> Sequence[FloatArray]:
-        return self._mouth.flush()
-
-    def told(self) -> Told:
-        return Told("viseme (live)")
 
 
 def known_rows(phones: tuple[Phone, ...], length: VideoLength, config: MouthConfig) -> Listener[FloatArray]:

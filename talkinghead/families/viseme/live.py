@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
 
-from talkinghead.audio.live_mouth import LiveMouth
 from talkinghead.contracts import MOUTH_COLUMNS, FloatArray
-from talkinghead.engine.listener import Listener, Told
 from talkinghead.engine.live.face import LiveFace
 from talkinghead.engine.live.trailing import Trailing
 from talkinghead.families.viseme.animator import VisemeAvatar, head_pose, motion_of, mouth_poses
@@ -18,30 +15,6 @@ from talkinghead.families.viseme.config import VisemeConfig
 from talkinghead.families.viseme.idle import LIVELY_S, QUICK_NOD_S, SLOW_NOD_S, IdleLife
 
 SPEAKING, JAW = MOUTH_COLUMNS.index("speaking"), MOUTH_COLUMNS.index("jaw")
-
-
-class LiveRows(Listener[FloatArray]):
-    """A row of MOUTH_COLUMNS for every frame, [6] float32, once `lookahead_s` of sound after its time are there.
-
-    Args:
-        fps: exact.
-    """
-
-    def __init__(self, fps: Fraction) -> None:
-        self._mouth = LiveMouth(fps)
-
-    @property
-    def lookahead_s(self) -> float:
-        return self._mouth.lookahead_s
-
-    def push(self, samples: FloatArray) -> Sequence[FloatArray]:
-        return self._mouth.push(samples)
-
-    def flush(self) -> Sequence[FloatArray]:
-        return self._mouth.flush()
-
-    def told(self) -> Told:
-        return Told(method="live")
 
 
 class LiveVisemeFace(LiveFace[FloatArray]):

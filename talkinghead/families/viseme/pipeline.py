@@ -28,6 +28,7 @@ from talkinghead.engine.context import RunContext
 from talkinghead.engine.head import Description, Head, LoadOptions, PrepareOptions
 from talkinghead.engine.listener import Heard, Listener, Told, WholeSound
 from talkinghead.engine.live.face import Order
+from talkinghead.engine.live.rows import LiveRows
 from talkinghead.engine.options import build_config
 from talkinghead.engine.runner import Stage
 from talkinghead.engine.timeline import FramePlan, PlannedFrame, planned_frames
@@ -51,7 +52,7 @@ from talkinghead.families.viseme.fine import fine_picture
 from talkinghead.families.viseme.geometry import COLUMNS
 from talkinghead.families.viseme.idle import head_region
 from talkinghead.families.viseme.inner_mouth import without_inside
-from talkinghead.families.viseme.live import LiveRows, LiveVisemeFace
+from talkinghead.families.viseme.live import LiveVisemeFace
 from talkinghead.families.viseme.manifest import MANIFEST
 from talkinghead.files import cache_key
 

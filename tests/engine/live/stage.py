@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -178,3 +179,13 @@ def live_session(head: Any, avatar: Any, clock: HandClock, options: LiveOptions 
     session = open_session(head, avatar, options, clock=clock)
     clock.session, clock.host = clock.session or session, head.host
     return session
+
+
+def case(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    """A test that runs in an event loop of its own."""
+
+    def run() -> None:
+        asyncio.run(test())
+
+    run.__name__, run.__doc__ = test.__name__, test.__doc__
+    return run

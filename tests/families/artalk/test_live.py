@@ -14,7 +14,8 @@ from talkinghead.audio.mouth import MouthConfig
 from talkinghead.contracts import FloatArray, Phone
 from talkinghead.engine.context import RunContext
 from talkinghead.engine.listener import hear_all
-from talkinghead.families.artalk.live import LiveLife, LiveRows, MovedHead, SpokenHead, known_rows
+from talkinghead.engine.live.rows import LiveRows
+from talkinghead.families.artalk.live import LiveLife, MovedHead, SpokenHead, known_rows
 from talkinghead.families.artalk.motion.config import MOTION_DIM
 from talkinghead.families.artalk.motion.counts import VideoLength
 from talkinghead.families.artalk.pipeline import ARTalkHead

@@ -13,12 +13,12 @@ from talkinghead.contracts import MOUTH_COLUMNS, AudioClip, FloatArray, Phone
 from talkinghead.engine.listener import hear_all
 from talkinghead.engine.live import LiveOptions, LiveSession, Moment
 from talkinghead.engine.live.opening import open_session
+from talkinghead.engine.live.rows import LiveRows
 from talkinghead.engine.speech_input import say
 from talkinghead.errors import InputError
 from talkinghead.families.viseme.animator import VisemeAvatar, animate_frame, motion_of, mouth_poses
 from talkinghead.families.viseme.compose import Pose
 from talkinghead.families.viseme.config import VisemeConfig
-from talkinghead.families.viseme.live import LiveRows
 from talkinghead.families.viseme.warp import MouthPose
 from talkinghead.media import read_audio
 from talkinghead.speech.espeak import find_library
