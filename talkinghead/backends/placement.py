@@ -115,7 +115,7 @@ DEPTHWISE = Offer(
     exact_source="measured with AMX: a whole job in 60 and 67 ms a frame, PyTorch 2.4 times slower alone",
     reduced={
         "amx": Order(_COMPACT, "measured: 14 and 25 ms a frame, float32 33"),
-        "avx512-bf16": Order(_COMPACT, "measured: a whole job in 45 ms a frame, float32 72"),
+        "avx512-bf16": Order(_COMPACT, "measured: a whole job in 51 ms a frame, float32 72"),
         "arm-bf16": Order(_COMPACT, "known, not measured: half the memory traffic, which limits these maps"),
         "plain": Order(_COMPACT, "known, not measured, where OpenVINO computes in them: half the memory traffic"),
     },

@@ -227,7 +227,7 @@ class SessionEngine(Engine):
         self.precision = precision
         self.form = form
         names = state_names(len(state_shapes(net, form, 1)))
-        self._num_deep = len(names) // 2 if precision == "bfloat16" else 0
+        self._num_deep = 1 + len(names) // 2 if precision == "bfloat16" else 0
 
         def session(
             network: Any, precision: Precision, batch: int, packed: Sequence[str] = (), streams: int = 1

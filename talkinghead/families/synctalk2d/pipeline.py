@@ -486,7 +486,7 @@ class SyncTalk2DHead(Head[TemplateAvatar, FloatArray]):
         verdict = first_faithful(
             self._places,
             measure,
-            network=f"{MANIFEST.name} {variant.name}/2",
+            network=f"{MANIFEST.name} {variant.name}/1",
             weights_sha256=self.weights.sha256,
             store=cache,
             trusted=asked_by_name(self.options.precision) or self.compat,
