@@ -112,7 +112,7 @@ class SoundTrack(_Track):
 
 
 class PictureTrack(_Track):
-    """Pictures; where a sender is slow, the latest."""
+    """Pictures; where a sender is slow, the latest. The first is never left out: receivers count from it."""
 
     kind = "video"
 
@@ -121,13 +121,15 @@ class PictureTrack(_Track):
         self.encoder: PictureEncoder | None = None
         """Made when the codec is known, before the sender asks."""
         self._latest: tuple[int, Frame | Picture] | None = None
+        self._has_begun = False
         self.left_out = 0
         """Pictures that came before the sender had taken the one before."""
 
     def give(self, picture: Frame | Picture, time: int) -> None:
         """Take the picture of a time, in samples since the first."""
         self.left_out += self._latest is not None
-        self._latest = (time, picture)
+        if self._latest is None or self._has_begun:
+            self._latest = (time, picture)
         self._news.set()
 
     async def recv(self) -> Packet[VideoStream]:
@@ -137,6 +139,7 @@ class PictureTrack(_Track):
             while self._latest is None:
                 await self._something()
             (time, picture), self._latest = self._latest, None
+            self._has_begun = True
             rtp_time = round(Fraction(time, RATE_HZ) / TIME_BASE)
             packets = await asyncio.get_running_loop().run_in_executor(None, self._encoded, picture, rtp_time)
             if packets:  # an encoder may leave a picture out to keep its bit rate
