@@ -23,7 +23,20 @@ PACKAGE = "talkinghead"
 NAMES = tuple(FAMILIES)
 TARGET = re.compile(rf"{PACKAGE}(\.\w+)+(:\w+)?")
 """How a module, or an object in one, is named by a string."""
-ABOVE_FAMILIES = {"registry", "service", "reference", "api", "live", "stages", "cli", "webui", "__main__", PACKAGE}
+ABOVE_FAMILIES = {
+    "registry",
+    "service",
+    "reference",
+    "api",
+    "live",
+    "fleet",
+    "serve",
+    "stages",
+    "cli",
+    "webui",
+    "__main__",
+    PACKAGE,
+}
 KNOWS_FAMILIES = {"registry"}
 """The rooms outside families/ that may name one."""
 

@@ -1,0 +1,1 @@
+"""Many videos on many machines, each made exactly once."""

@@ -1,0 +1,65 @@
+"""What moves jobs to workers. Three are there: this process, a pool of processes, Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from talkinghead.fleet.job import Job, Outcome
+
+
+@dataclass(frozen=True)
+class Progressed:
+    """A worker says how far its job is; also its sign of life."""
+
+    worker: str
+    key: str
+    share: float
+    """How much of the job is done, in [0, 1]."""
+    stage: str = ""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A worker has ended a job, and is free."""
+
+    worker: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class Died:
+    """A worker is gone, and with it the job that it had."""
+
+    worker: str
+    reason: str
+
+
+Event = Progressed | Ended | Died
+
+
+class Engine(Protocol):
+    """Workers that take one job at a time. Used from one thread."""
+
+    name: str
+    """As `--engine` names it."""
+
+    def start(self) -> str:
+        """Start one worker; it is free at once, or as soon as its machine has room.
+
+        Returns:
+            Its name, which no other worker of this or an earlier run has.
+        """
+
+    def submit(self, worker: str, job: Job) -> None:
+        """Hand a free worker its next job."""
+
+    def events(self, timeout_s: float) -> Sequence[Event]:
+        """What happened since the last call; waits for something to happen, but not longer than given."""
+
+    def stop(self, worker: str) -> None:
+        """End a worker at once, whatever it does. No event follows."""
+
+    def close(self) -> None:
+        """End all workers."""

@@ -1,0 +1,1 @@
+"""Files that may lie elsewhere: on this machine, in object storage, behind HTTP."""
