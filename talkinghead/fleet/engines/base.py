@@ -52,14 +52,21 @@ class Engine(Protocol):
             Its name, which no other worker of this or an earlier run has.
         """
 
-    def submit(self, worker: str, job: Job) -> None:
-        """Hand a free worker its next job."""
+    def submit(self, worker: str, job: Job, attempt: int) -> None:
+        """Hand a free worker its next job.
+
+        Args:
+            attempt: how often the job has been given so far, from 1, as the ledger tells it.
+        """
 
     def events(self, timeout_s: float) -> Sequence[Event]:
         """What happened since the last call; waits for something to happen, but not longer than given."""
 
     def stop(self, worker: str) -> None:
-        """End a worker at once, whatever it does. No event follows."""
+        """End a worker at once, whatever it does. No event of it follows.
+
+        When this returns it writes nothing any more, or nothing that counts.
+        """
 
     def close(self) -> None:
         """End all workers."""
