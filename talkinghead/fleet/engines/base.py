@@ -10,6 +10,17 @@ from talkinghead.fleet.job import Job, Outcome
 
 
 @dataclass(frozen=True)
+class Ready:
+    """A worker that was started has its place, and takes jobs from now on.
+
+    Between `start` and this a cluster may look for a machine for minutes; no job is given meanwhile, so that it goes to
+    a worker that is there, and its time does not run.
+    """
+
+    worker: str
+
+
+@dataclass(frozen=True)
 class Progressed:
     """A worker says how far its job is; also its sign of life."""
 
@@ -36,7 +47,7 @@ class Died:
     reason: str
 
 
-Event = Progressed | Ended | Died
+Event = Ready | Progressed | Ended | Died
 
 
 class Engine(Protocol):
@@ -46,7 +57,7 @@ class Engine(Protocol):
     """As `--engine` names it."""
 
     def start(self) -> str:
-        """Start one worker; it is free at once, or as soon as its machine has room.
+        """Start one worker; `Ready` follows as soon as a machine has room for it, or `Died` if it cannot start.
 
         Returns:
             Its name, which no other worker of this or an earlier run has.
