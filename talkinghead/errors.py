@@ -15,11 +15,14 @@
     │   ├── CheckpointError
     │   │   ├── UnsafeCheckpoint   the file would run code when loaded
     │   │   └── WrongCheckpoint    not a checkpoint of this model, truncated, or of another version
-    │   └── StaleStage             a stage's input files do not fit together
+    │   ├── StaleStage             a stage's input files do not fit together
+    │   └── BadAddress             neither a path nor an address of a known kind, or one with a password in it
     ├── OutputError                a result cannot be written
     │   ├── OutputExists           the file is there and overwriting was not asked for
     │   ├── UnwritableOutput       missing folder, no permission, disk full
     │   └── EncoderUnavailable     no usable encoder for what was asked
+    ├── StorageError               files elsewhere cannot be read or written; has `.retryable`
+    │   └── NothingThere           no such file there
     ├── MissingDependency          an optional package is not installed; names the extra
     ├── MissingWeights             a model file is needed and not found
     ├── BrokenFamily               a model that another package brings cannot be used
@@ -133,6 +136,10 @@ class StaleStage(InputError):
     pass
 
 
+class BadAddress(InputError):
+    pass
+
+
 class OutputError(TalkingHeadError):
     pass
 
@@ -146,6 +153,25 @@ class UnwritableOutput(OutputError):
 
 
 class EncoderUnavailable(OutputError):
+    pass
+
+
+class StorageError(TalkingHeadError):
+    """Files elsewhere cannot be read or written.
+
+    Attributes:
+        retryable: whether the same may succeed later: the other side was busy, slow or cut the connection. It was
+            tried several times before this is raised.
+    """
+
+    def __init__(
+        self, what: str, *, accepted: str | None = None, remedy: str | None = None, retryable: bool = False
+    ) -> None:
+        super().__init__(what, accepted=accepted, remedy=remedy)
+        self.retryable = retryable
+
+
+class NothingThere(StorageError):
     pass
 
 

@@ -333,18 +333,18 @@ class PendingOutput:
         try:
             if self.folder:
                 for item in self.temporary.iterdir() if flush else ():
-                    _sync(item)
+                    flush_file(item)
                 if self.final.is_dir():
                     _empty_sequence_folder(self.final)
                     self.final.rmdir()
             elif flush:
-                _sync(self.temporary)
+                flush_file(self.temporary)
             self.temporary.replace(self.final)
         except OSError as error:
             raise unwritable(self.named, error) from error
         self.committed = True
         if flush:
-            _sync_folder(self.final.parent)
+            flush_folder(self.final.parent)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -390,7 +390,12 @@ def _empty_sequence_folder(folder: Path) -> None:
             item.unlink()
 
 
-def _sync(path: Path) -> None:
+def flush_file(path: Path) -> None:
+    """Have a file's content on the disk.
+
+    Raises:
+        OSError
+    """
     descriptor = os.open(path, os.O_RDWR)
     try:
         os.fsync(descriptor)
@@ -398,7 +403,8 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _sync_folder(path: Path) -> None:
+def flush_folder(path: Path) -> None:
+    """Have the names in a folder on the disk, where the system can do that."""
     if os.name != "posix":
         return
     try:

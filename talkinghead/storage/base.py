@@ -1,0 +1,270 @@
+"""What every place for files can do, and how long it is tried."""
+
+from __future__ import annotations
+
+import random
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+
+from talkinghead import files
+from talkinghead.errors import NothingThere, OptionError, StorageError
+from talkinghead.places import partial_name
+from talkinghead.storage.address import Address
+
+PARTIAL = ".talkinghead/partial"
+"""Below the root of a store: what is not complete yet."""
+UNKNOWN_SIZE = -1
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Stat:
+    """What a place says of a file without giving it away."""
+
+    size: int
+    """Bytes; -1 where a server does not say before it is asked for the content."""
+    version: str
+    """Changes when the content does: an ETag, or time and size. Empty where the place says nothing that would."""
+
+
+@dataclass(frozen=True)
+class StoreOptions:
+    """How a place is reached, and how patiently."""
+
+    tries: int = 6
+    """How often something is tried that may pass: answers of 5xx, timeouts, connections that are cut."""
+    first_wait_s: float = 0.3
+    """Before the second try; twice as long before each further one, and up to half of it less, by chance."""
+    longest_wait_s: float = 20.0
+    timeout_s: float = 60.0
+    """For a connection, and for a sign of life on it."""
+    slowest_bytes_per_s: float = 50_000.0
+    """A transfer may take `timeout_s` and its size over this."""
+    max_bytes: int | None = None
+    """Larger files are not fetched."""
+    redirects: int = 5
+    """How often an address behind HTTP may lead to another one."""
+    allow: Callable[[Address], None] | None = None
+    """Called with an address behind HTTP, and with each that it leads to, before it is asked; raises to refuse it."""
+    settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """What the library of an object storage takes (`key`, `endpoint_url`, …). Empty: it looks where its tools do."""
+
+    def __post_init__(self) -> None:
+        if self.tries < 1 or min(self.first_wait_s, self.longest_wait_s, self.redirects) < 0:
+            raise OptionError("tries must be 1 or more; waits and redirects 0 or more.")
+        if self.timeout_s <= 0 or self.slowest_bytes_per_s <= 0:
+            raise OptionError("timeout_s and slowest_bytes_per_s must be more than 0.")
+
+    def transfer_s(self, size: int) -> float:
+        """How long a transfer of so many bytes may take."""
+        return self.timeout_s + max(0, size) / self.slowest_bytes_per_s
+
+
+class Store(ABC):
+    """One place for files: a folder of this machine, a bucket, a server. May be used from several threads.
+
+    Every call either does all that it says or leaves nothing that anybody takes for a file, and may be repeated.
+
+    Args:
+        root: folder that the store stands for. Other addresses of the same kind are taken too.
+        options: as above.
+        sleep: waits between tries.
+    """
+
+    def __init__(
+        self, root: Address, options: StoreOptions | None = None, *, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self.root = root
+        self.options = options or StoreOptions()
+        self._sleep = sleep
+
+    @abstractmethod
+    def stat(self, address: Address) -> Stat | None:
+        """Size and version of a file; None where there is none (or a folder).
+
+        Raises:
+            StorageError: it cannot be known.
+        """
+
+    @abstractmethod
+    def _download(self, address: Address, target: Path, check: Callable[[Stat], None]) -> Stat:
+        """One try to write a file's content to `target`; calls `check` before anything is moved."""
+
+    @abstractmethod
+    def write_bytes(self, address: Address, data: bytes, *, exclusive: bool = False) -> bool:
+        """Write a small file whole.
+
+        Args:
+            exclusive: only if there is none yet, also where several ask at once: exactly one of them is told True.
+                After a lost answer, what is there counts as written by this call if it has the same bytes; so let
+                `data` say who wrote it.
+        Returns:
+            False: it was there, and stays as it is.
+        Raises:
+            StorageError
+        """
+
+    @abstractmethod
+    def publish(self, source: Path, address: Address, *, mark: str) -> None:
+        """Give a finished file its place: complete under a temporary name first, then one commit.
+
+        A file that is there is replaced in that instant. If the call fails or its process dies, there is the old file
+        or the new one; what is left under the temporary name is for `sweep`.
+
+        Args:
+            source: stays as it is.
+            mark: a name that no other attempt has.
+        Raises:
+            StorageError, UnwritableOutput
+        """
+
+    @abstractmethod
+    def list(self, folder: Address, *, deep: bool = False) -> Iterator[tuple[Address, Stat]]:
+        """The files in a folder, in no order; none where there is no such folder.
+
+        Some object storages list what was written a moment ago only later: that a file is absent is known by `stat`.
+
+        Args:
+            deep: also those in folders below it.
+        Raises:
+            StorageError
+        """
+
+    @abstractmethod
+    def delete(self, address: Address) -> None:
+        """Remove a file; nothing happens where there is none.
+
+        Raises:
+            StorageError
+        """
+
+    @abstractmethod
+    def sweep(self, *, older_than_s: float = 24 * 3600.0) -> int:
+        """Remove what unfinished calls of `publish` left below the root, uploads in parts among it.
+
+        Args:
+            older_than_s: younger ones may still be in work.
+        Returns:
+            How many were removed.
+        Raises:
+            StorageError
+        """
+
+    def fetch(self, address: Address, target: Path, *, check: Callable[[Stat], None] | None = None) -> Stat:
+        """Copy a file to this machine, whole or not at all.
+
+        Args:
+            target: replaced in the instant when the copy is complete. Its folder must be there.
+            check: called before anything is moved, with what the place says of the file; raises to refuse it.
+        Returns:
+            What was copied; its size is known.
+        Raises:
+            NothingThere, StorageError
+            UnwritableOutput: the target.
+        """
+
+        def checked(stat: Stat) -> None:
+            self.check_size(address, stat.size)
+            if check is not None:
+                check(stat)
+
+        part = target.with_name(partial_name(target.name))
+        try:
+            stat = self._retried(lambda: self._download(address, part, checked))
+            try:
+                part.replace(target)
+            except OSError as error:
+                raise files.unwritable(target, error) from error
+        finally:
+            part.unlink(missing_ok=True)
+        return stat
+
+    def read_bytes(self, address: Address, limit: int) -> bytes:
+        """The content of a small file.
+
+        Args:
+            limit: bytes that it may have.
+        Raises:
+            NothingThere, StorageError
+        """
+
+        def check(stat: Stat) -> None:
+            if stat.size > limit:
+                raise StorageError(f"{address.shown!r} has {stat.size} bytes.", accepted=f"up to {limit} bytes")
+
+        with TemporaryDirectory(prefix="talkinghead-") as folder:
+            path = Path(folder) / "content"
+            self.fetch(address, path, check=check)
+            data = path.read_bytes()
+        check(Stat(len(data), ""))
+        return data
+
+    def identity(self, address: Address) -> str | None:
+        """A text that changes when a file's content does; None where there is no file.
+
+        The size and version that the place gives; where it gives no version, the content is fetched and hashed.
+
+        Raises:
+            StorageError
+        """
+        stat = self.stat(address)
+        if stat is None:
+            return None
+        if stat.version:
+            return f"{stat.size}-{stat.version}"
+        with TemporaryDirectory(prefix="talkinghead-") as folder:
+            path = Path(folder) / "content"
+            self.fetch(address, path)
+            return f"sha256-{files.file_sha256(path)}"
+
+    def check_size(self, address: Address, size: int) -> None:
+        """Refuse what is larger than the options allow.
+
+        Raises:
+            StorageError
+        """
+        if self.options.max_bytes is not None and size > self.options.max_bytes:
+            raise StorageError(
+                f"{address.shown!r} is larger than files may be here.", accepted=f"up to {self.options.max_bytes} bytes"
+            )
+
+    def partial(self, address: Address, mark: str) -> Address:
+        """The temporary name of what is on its way to `address`."""
+        if "/" in mark:
+            raise ValueError(f"a mark is one name, not {mark!r}")
+        folder = self.root if address.is_inside(self.root) else address.parent
+        return folder.join(f"{PARTIAL}/{mark}")
+
+    def _retried(self, attempt: Callable[[], T]) -> T:
+        """Do something again while it fails for a reason that may pass."""
+        wait_s = self.options.first_wait_s
+        for left in reversed(range(self.options.tries)):
+            try:
+                return attempt()
+            except StorageError as error:
+                if not error.retryable or not left:
+                    raise
+                asked_s = error.after_s or 0.0
+            self._sleep(max(min(asked_s, self.options.longest_wait_s), wait_s * random.uniform(0.5, 1.0)))
+            wait_s = min(2 * wait_s, self.options.longest_wait_s)
+        raise AssertionError("the last try returns or raises")
+
+
+def nothing_there(address: Address) -> NothingThere:
+    """The error for a file that is not there."""
+    return NothingThere(f"There is no file {address.shown!r}.", remedy="check the spelling")
+
+
+def cut(address: Address, given: int, expected: int) -> StorageError:
+    """The error for a transfer that ended early."""
+    return StorageError(f"{address.shown!r} was cut: {given} of {expected} bytes.", retryable=True)
+
+
+def changed(address: Address) -> StorageError:
+    """The error for a file that became another one while it was read."""
+    return StorageError(f"{address.shown!r} was changed while it was read.", retryable=True)

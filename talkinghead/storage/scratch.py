@@ -1,0 +1,263 @@
+"""A folder of this machine for copies of what lies elsewhere and for outputs on their way, of bounded size."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+import shutil
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from talkinghead import files
+from talkinghead.errors import StorageError
+from talkinghead.places import fitted_name
+from talkinghead.storage.address import Address
+from talkinghead.storage.base import UNKNOWN_SIZE, Stat, Store, StoreOptions, nothing_there
+from talkinghead.storage.store import open_store
+
+_LOCK = ".lock"
+_PREFIX = "scratch-"
+
+
+@dataclass
+class _Copy:
+    """A file that was fetched."""
+
+    path: Path
+    size: int
+    users: int = 0
+    ready: threading.Event = field(default_factory=threading.Event)
+    failed: bool = False
+
+
+class Scratch:
+    """Room on this machine's disk for one process. May be used from several threads.
+
+    Below `folder` it has a folder of its own, which goes when it is closed; those of processes that died are removed
+    when the next one is made.
+
+    Args:
+        folder: made where it is missing.
+        max_bytes: how much the copies and outputs of this process may have together.
+        options: how other places are reached.
+    Raises:
+        UnwritableOutput
+    """
+
+    def __init__(self, folder: Path, max_bytes: int, *, options: StoreOptions | None = None) -> None:
+        self.max_bytes = max_bytes
+        self._options = options
+        self._guard = threading.Lock()
+        self._copies: OrderedDict[tuple[Address, str], _Copy] = OrderedDict()
+        """Least recently used first."""
+        self._reserved = 0
+        self._stores: dict[str, Store] = {}
+        files.make_folder(folder)
+        _remove_dead(folder)
+        self.folder, self._lock = _own_folder(folder)
+
+    @property
+    def used_bytes(self) -> int:
+        """Of copies, and of what was asked for outputs."""
+        with self._guard:
+            return self._used()
+
+    @contextlib.contextmanager
+    def have(self, address: Address | str, *, store: Store | None = None) -> Iterator[Path]:
+        """A path of this machine with the content of an address, for a block that reads it.
+
+        What is local is given as it is. Anything else is fetched, and kept by address and version until its room is
+        needed; it is never removed in the block.
+
+        Raises:
+            NothingThere, StorageError: it cannot be fetched, or there is no room for it.
+            UnwritableOutput
+        """
+        address = Address.of(address)
+        if address.is_local:
+            if not address.path.exists():
+                raise nothing_there(address)
+            yield address.path
+            return
+        store = store or self._store(address)
+        stat = store.stat(address)
+        if stat is None:
+            raise nothing_there(address)
+        copy = self._copy(address, stat, store)
+        try:
+            yield copy.path
+        finally:
+            with self._guard:
+                copy.users -= 1
+            if not stat.version:  # nothing would tell that it is another one the next time
+                self._forget((address, stat.version), copy)
+
+    @contextlib.contextmanager
+    def room(self, expected_bytes: int) -> Iterator[Path]:
+        """An empty folder for a block that writes outputs; it is removed afterwards.
+
+        Args:
+            expected_bytes: counted as used during the block.
+        Raises:
+            StorageError: there is not so much room.
+        """
+        with self._guard:
+            self._make_room(expected_bytes, "an output")
+            self._reserved += expected_bytes
+        folder = self.folder / f"out-{secrets.token_hex(6)}"
+        try:
+            files.make_folder(folder)
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            with self._guard:
+                self._reserved -= expected_bytes
+
+    def close(self) -> None:
+        """Remove everything."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if self._lock >= 0:
+            with contextlib.suppress(OSError):
+                self.folder.with_suffix(_LOCK).unlink()
+            os.close(self._lock)
+            self._lock = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _store(self, address: Address) -> Store:
+        key = "/".join(address.text.split("/", 3)[:3])  # the bucket or the host
+        with self._guard:
+            if key not in self._stores:
+                self._stores[key] = open_store(Address(key), options=self._options)
+            return self._stores[key]
+
+    def _copy(self, address: Address, stat: Stat, store: Store) -> _Copy:
+        """A copy that counts as used; fetched by one thread, waited for by others."""
+        key = (address, stat.version)
+        while True:
+            with self._guard:
+                copy = self._copies.get(key)
+                mine = copy is None
+                if copy is None:
+                    copy = _Copy(self._place(address, stat), max(0, stat.size))
+                    self._make_room(copy.size, repr(address.shown))
+                    self._copies[key] = copy
+                copy.users += 1
+                self._copies.move_to_end(key)
+            if mine:
+                self._fetch(key, copy, stat, store)
+                return copy
+            copy.ready.wait()
+            if not copy.failed:
+                return copy
+            with self._guard:
+                copy.users -= 1
+
+    def _fetch(self, key: tuple[Address, str], copy: _Copy, stat: Stat, store: Store) -> None:
+        address, version = key
+
+        def check(found: Stat) -> None:
+            if found.version != version or (stat.size != UNKNOWN_SIZE and found.size != stat.size):
+                raise StorageError(f"{address.shown!r} was changed while it was read.", retryable=True)
+            if stat.size == UNKNOWN_SIZE and found.size > copy.size:
+                with self._guard:
+                    self._make_room(found.size - copy.size, repr(address.shown))
+                    copy.size = found.size
+
+        try:
+            files.make_folder(copy.path.parent)
+            store.fetch(address, copy.path, check=check)
+        except BaseException:
+            copy.failed = True
+            copy.users -= 1
+            self._forget(key, copy)
+            raise
+        finally:
+            copy.ready.set()
+
+    def _place(self, address: Address, stat: Stat) -> Path:
+        """A path with the name that the address has: its end tells readers what it is."""
+        mark = hashlib.sha256(f"{address.text}\n{stat.version}".encode(errors="surrogateescape")).hexdigest()[:16]
+        name = "".join(sign if sign.isprintable() and sign not in '/\\:*?"<>|' else "_" for sign in address.name)
+        suffix = Path(name).suffix[:20]
+        stem = name.removesuffix(suffix) or "file"
+        return self.folder / f"in-{mark}-{secrets.token_hex(4)}" / fitted_name(stem, suffix)
+
+    def _forget(self, key: tuple[Address, str], copy: _Copy) -> None:
+        with self._guard:
+            if self._copies.get(key) is copy and copy.users == 0:
+                del self._copies[key]
+                shutil.rmtree(copy.path.parent, ignore_errors=True)
+
+    def _used(self) -> int:
+        return self._reserved + sum(copy.size for copy in self._copies.values())
+
+    def _make_room(self, needed: int, what: str) -> None:
+        """Remove what was used longest ago and is not in use, until there is room. Called with the guard held."""
+        if needed > self.max_bytes:
+            raise StorageError(
+                f"The scratch folder may have {self.max_bytes} bytes; {what} needs {needed}.",
+                remedy="allow more (--scratch-gb), on a disk that has it",
+            )
+        free = self.max_bytes - self._used()
+        for key, copy in list(self._copies.items()):
+            if free >= needed:
+                break
+            if copy.users == 0:
+                del self._copies[key]
+                shutil.rmtree(copy.path.parent, ignore_errors=True)
+                free += copy.size
+        if free < needed:
+            raise StorageError(
+                f"The scratch folder may have {self.max_bytes} bytes, of which {self.max_bytes - free} are in use; "
+                f"{what} needs {needed}.",
+                remedy="allow more (--scratch-gb), on a disk that has it",
+            )
+
+
+def _own_folder(folder: Path) -> tuple[Path, int]:
+    """A new folder, and an open file beside it that stays locked as long as this process lives."""
+    while True:
+        own = folder / f"{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
+        path = own.with_suffix(_LOCK)
+        try:
+            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        except OSError as error:
+            raise files.unwritable(path, error) from error
+        # Another process may have taken it for one of a dead process between these lines.
+        if files.try_lock(lock) and path.exists() and os.path.samestat(os.fstat(lock), path.stat()):
+            try:
+                own.mkdir()
+            except OSError as error:
+                os.close(lock)
+                raise files.unwritable(own, error) from error
+            return own, lock
+        os.close(lock)
+
+
+def _remove_dead(folder: Path) -> None:
+    """Remove the folders of processes that are gone: nobody holds their locks."""
+    for path in folder.glob(f"{_PREFIX}*{_LOCK}"):
+        try:
+            lock = os.open(path, os.O_RDWR)
+        except OSError:
+            continue
+        try:
+            if files.try_lock(lock):
+                shutil.rmtree(path.with_suffix(""), ignore_errors=True)
+                path.unlink(missing_ok=True)
+        finally:
+            os.close(lock)

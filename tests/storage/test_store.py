@@ -1,0 +1,117 @@
+"""The same laws for every place: a folder and a bucket in memory here, S3 in its own file."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+import pytest
+
+from talkinghead.errors import BadAddress, NothingThere, StorageError
+from talkinghead.storage.store import PARTIAL, Stat, Store, open_store
+
+
+@pytest.fixture(params=["local", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    if request.param == "local":
+        return open_store(str(tmp_path / "out"))
+    pytest.importorskip("fsspec")
+    return open_store(f"memory://{secrets.token_hex(8)}/out")
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    path = tmp_path / "made.mp4"
+    path.write_bytes(b"frames" * 1000)
+    return path
+
+
+def names(store: Store) -> list[str]:
+    return sorted(address.relative_to(store.root) for address, _ in store.list(store.root, deep=True))
+
+
+def test_what_is_published_comes_back(store: Store, video: Path, tmp_path: Path) -> None:
+    there = store.root.join("part 1/x.mp4")
+    assert store.stat(there) is None
+    store.publish(video, there, mark="key-1-worker")
+    assert names(store) == ["part 1/x.mp4"]
+    stat = store.fetch(there, tmp_path / "back.mp4")
+    assert (tmp_path / "back.mp4").read_bytes() == video.read_bytes()
+    assert stat == store.stat(there)
+    assert stat.size == 6000
+    assert list(store.list(store.root.join("part 1"))) == [(there, stat)]
+    assert list(store.list(store.root)) == []
+    assert store.stat(there.parent) is None
+
+
+def test_the_version_changes_with_the_content(store: Store) -> None:
+    there = store.root.join("x")
+    store.write_bytes(there, b"a")
+    before, identity = store.stat(there), store.identity(there)
+    store.write_bytes(there, b"b")
+    assert store.stat(there) != before
+    assert store.identity(there) != identity
+    assert store.identity(store.root.join("y")) is None
+
+
+def test_only_one_of_those_who_want_to_be_first_is(store: Store) -> None:
+    there = store.root.join("owner")
+    assert store.write_bytes(there, b"me", exclusive=True)
+    assert not store.write_bytes(there, b"you", exclusive=True)
+    assert not store.write_bytes(there, b"me", exclusive=True)
+    assert store.read_bytes(there, 10) == b"me"
+    assert store.write_bytes(there, b"anybody")
+    assert store.read_bytes(there, 10) == b"anybody"
+    assert names(store) == ["owner"]
+
+
+def test_what_is_not_there(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(NothingThere, match="absent"):
+        store.fetch(store.root.join("absent"), tmp_path / "x")
+    with pytest.raises(NothingThere, match="absent"):
+        store.read_bytes(store.root.join("absent"), 10)
+    store.delete(store.root.join("absent"))
+    assert list(store.list(store.root.join("absent"))) == []
+    assert not (tmp_path / "x").exists()
+
+
+def test_what_is_refused_is_not_moved(store: Store, video: Path, tmp_path: Path) -> None:
+    there = store.root.join("x.mp4")
+    store.publish(video, there, mark="m")
+    target = tmp_path / "kept"
+    target.write_bytes(b"old")
+
+    def check(stat: Stat) -> None:
+        raise StorageError(f"no: {stat.size}")
+
+    with pytest.raises(StorageError, match="no: 6000"):
+        store.fetch(there, target, check=check)
+    with pytest.raises(StorageError, match="6000 bytes"):
+        store.read_bytes(there, 5999)
+    assert target.read_bytes() == b"old"
+    assert sorted(os.listdir(tmp_path)) in (["kept", "made.mp4"], ["kept", "made.mp4", "out"])
+
+
+def test_what_is_published_again_replaces(store: Store, video: Path) -> None:
+    there = store.root.join("x.mp4")
+    store.publish(video, there, mark="m-1")
+    video.write_bytes(b"new")
+    store.publish(video, there, mark="m-2")
+    assert store.read_bytes(there, 10) == b"new"
+    assert names(store) == ["x.mp4"]
+
+
+def test_what_is_left_of_unfinished_work_is_swept(store: Store) -> None:
+    store.write_bytes(store.root.join(f"{PARTIAL}/k-1-w"), b"half")
+    store.write_bytes(store.root.join("x.mp4"), b"whole")
+    assert store.sweep() == 0
+    assert store.sweep(older_than_s=0) == 1
+    assert names(store) == ["x.mp4"]
+    assert store.sweep(older_than_s=0) == 0
+
+
+@pytest.mark.parametrize("mark", ["a/b", "..", ""])
+def test_marks_are_single_names(store: Store, video: Path, mark: str) -> None:
+    with pytest.raises((ValueError, BadAddress), match="name"):
+        store.publish(video, store.root.join("x"), mark=mark)
