@@ -162,13 +162,21 @@ class StorageError(TalkingHeadError):
     Attributes:
         retryable: whether the same may succeed later: the other side was busy, slow or cut the connection. It was
             tried several times before this is raised.
+        after_s: seconds after which the other side asked to be tried again, or None.
     """
 
     def __init__(
-        self, what: str, *, accepted: str | None = None, remedy: str | None = None, retryable: bool = False
+        self,
+        what: str,
+        *,
+        accepted: str | None = None,
+        remedy: str | None = None,
+        retryable: bool = False,
+        after_s: float | None = None,
     ) -> None:
         super().__init__(what, accepted=accepted, remedy=remedy)
         self.retryable = retryable
+        self.after_s = after_s
 
 
 class NothingThere(StorageError):

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from talkinghead import files
 from talkinghead.errors import MissingDependency, NothingThere, StorageError
+from talkinghead.places import DISK_FULL
 from talkinghead.storage.address import Address
 from talkinghead.storage.base import PARTIAL, Stat, Store, StoreOptions, changed, cut, nothing_there
 from talkinghead.storage.masking import masked
@@ -236,7 +236,7 @@ def _problem(address: Address, doing: str, error: Exception) -> StorageError:
         return StorageError(shown, remedy="again later", retryable=True)
     if any(isinstance(one, FileNotFoundError) for one in chain) or status == 404:
         return NothingThere(shown, remedy="check the spelling of the bucket and the name")
-    local = next((one for one in chain if isinstance(one, OSError) and one.errno in files.DISK_FULL), None)
+    local = next((one for one in chain if isinstance(one, OSError) and one.errno in DISK_FULL), None)
     if local is not None:
         return StorageError(shown, remedy="free some space")
     return StorageError(shown, remedy=_CREDENTIALS)
