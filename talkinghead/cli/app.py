@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from talkinghead.engine.flags import Given, Group, make_flags
 from talkinghead.engine.options import build_config, option_fields
 from talkinghead.registry import DEFAULT_FAMILY
 from talkinghead.terminal import console
-from talkinghead.terminal.flags import Given, Group, declared_flags, make_flags, with_flags
+from talkinghead.terminal.flags import declared_flags, with_flags
 from talkinghead.webui.options import AppOptions
 
 if TYPE_CHECKING:

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from talkinghead.cli.groups import LOAD, LOADING, OPTIONS, model_groups
+from talkinghead.engine.flags import Given, Group, make_flags
 from talkinghead.engine.options import build_config
 from talkinghead.errors import OptionError
 from talkinghead.live.settings import LiveBenchSettings
 from talkinghead.measure.cases import BenchSettings
 from talkinghead.registry import DEFAULT_FAMILY, FAMILIES, family
+from talkinghead.service.groups import LOAD, LOADING, OPTIONS, model_groups
 from talkinghead.terminal import console
-from talkinghead.terminal.flags import Given, Group, declared_flags, make_flags, with_flags
+from talkinghead.terminal.flags import declared_flags, with_flags
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

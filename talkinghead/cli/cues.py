@@ -7,12 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from talkinghead.cli.groups import PART, PART_OF_SOUND
+from talkinghead.engine.flags import Given, make_flags
 from talkinghead.errors import OptionError, choices
+from talkinghead.service.groups import PART, PART_OF_SOUND
 from talkinghead.service.request import SoundFile
 from talkinghead.terminal import console
 from talkinghead.terminal.apart import WRITTEN
-from talkinghead.terminal.flags import Given, declared_flags, make_flags, with_flags
+from talkinghead.terminal.flags import declared_flags, with_flags
 
 
 def cues(

@@ -11,16 +11,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from talkinghead.cli.groups import ENCODE, FACES, FRAMES, LOAD, PART, RENDER, SPEECH, model_groups, request_groups
-from talkinghead.engine.head import LoadOptions, PrepareOptions, RenderOptions
-from talkinghead.engine.manifest import Manifest
-from talkinghead.engine.options import build_config
-from talkinghead.errors import OptionError
+from talkinghead.engine.flags import Flag, Given
 from talkinghead.registry import DEFAULT_FAMILY, FAMILIES, family
+from talkinghead.service.groups import (
+    FACES,
+    FRAMES,
+    PART,
+    SPEECH,
+    refuse_without_effect,
+    request_flags,
+    request_parts,
+)
 from talkinghead.service.request import Request
 from talkinghead.terminal import console
 from talkinghead.terminal.apart import WRITTEN
-from talkinghead.terminal.flags import Flag, Given, declared_flags, make_flags, with_flags
+from talkinghead.terminal.flags import with_flags
 
 if TYPE_CHECKING:
     from talkinghead.contracts import Result
@@ -146,15 +151,16 @@ def generate(
     said = given_speech(audio or (), text, text_file, part=given.of(PART), voice=given.of(SPEECH), stdin=stdin)
     given.refuse_all_but(model, list(FAMILIES))
     sources = given_sources(facts, {"--face": face, "--template": template, "--scene": scene, "--avatar": avatar})
-    _refuse_without_effect(facts, given)
+    refuse_without_effect(facts, given.flags_of([FRAMES, FACES]))
+    load, prepare, render = request_parts(facts, given.of, cache=cache)
     base = Request(
         source=sources[0],
         speech=said[0],
         output=Path(output),
         model=model,
-        load=build_config(LoadOptions, {**given.of(LOAD), "family": given.of(model)}, owner="Loading"),
-        prepare=_prepare(given, cache=cache),
-        render=_render(given),
+        load=load,
+        prepare=prepare,
+        render=render,
     )
     requests = plan_requests(base, sources, said, output)
     check_before(requests, report, [text_file] if text_file is not None else [])
@@ -168,33 +174,6 @@ def generate(
     else:
         show_outcomes(outcomes)
     return 1 if any(outcome.error is not None for outcome in outcomes) else 0
-
-
-def _refuse_without_effect(facts: Manifest, given: Given) -> None:
-    if facts.kind == "scene" and (unused := given.flags_of([FRAMES, FACES])):
-        raise OptionError(
-            f"{unused[0]} has no effect with {facts.name}, which renders whole frames.",
-            remedy=f"leave {unused[0]} out",
-        )
-
-
-def _prepare(given: Given, *, cache: bool) -> PrepareOptions:
-    from talkinghead.engine.cache import NullCache
-    from talkinghead.face.detectors.options import FaceOptions
-    from talkinghead.media.options import FrameOptions
-
-    return PrepareOptions(
-        frames=build_config(FrameOptions, given.of(FRAMES), owner="Reading the face"),
-        faces=build_config(FaceOptions, given.of(FACES), owner="Finding the face"),
-        cache=None if cache else NullCache(),
-    )
-
-
-def _render(given: Given) -> RenderOptions:
-    from talkinghead.media.options import EncodeOptions
-
-    encode = build_config(EncodeOptions, given.of(ENCODE), owner="Encoding")
-    return build_config(RenderOptions, {**given.of(RENDER), "encode": encode}, owner="Rendering")
 
 
 def _run(batch: Batch, *, quiet: bool) -> list[Outcome]:
@@ -287,7 +266,7 @@ def show_result(result: Result) -> None:
 
 
 def _build() -> Any:
-    flags: tuple[Flag, ...] = make_flags(request_groups(), model_groups(), declared_flags(generate))
+    flags = request_flags()
     built = with_flags(generate, flags)
     built.command_class = type("Command", (GenerateCommand,), {"flags": flags})  # type: ignore[attr-defined]
     return built

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from talkinghead.bounds import Between
-from talkinghead.cli.groups import FACES, FRAMES, LOAD, SPEECH, model_groups, request_groups
+from talkinghead.engine.flags import Given, Group, make_flags
 from talkinghead.engine.head import LoadOptions, PrepareOptions
 from talkinghead.engine.live.moments import LiveOptions
 from talkinghead.engine.options import build_config, option_fields
@@ -16,8 +16,9 @@ from talkinghead.errors import OptionError
 from talkinghead.live.options import ServerOptions, StreamOptions
 from talkinghead.places import check_apart
 from talkinghead.registry import DEFAULT_FAMILY, FAMILIES, family
+from talkinghead.service.groups import FACES, FRAMES, LOAD, SPEECH, model_groups, request_groups
 from talkinghead.terminal import console
-from talkinghead.terminal.flags import Given, Group, declared_flags, make_flags, with_flags
+from talkinghead.terminal.flags import declared_flags, with_flags
 
 if TYPE_CHECKING:
     from talkinghead.live import RunningServer

@@ -12,14 +12,15 @@ from typing import Annotated, Any
 
 import typer
 
-from talkinghead.cli.groups import OPTIONS, SPEECH, SPOKEN
+from talkinghead.engine.flags import Given, make_flags
 from talkinghead.engine.options import build_config
 from talkinghead.errors import OptionError
 from talkinghead.places import check_apart
+from talkinghead.service.groups import OPTIONS, SPEECH, SPOKEN
 from talkinghead.speech.options import SpeechOptions
 from talkinghead.terminal import console
 from talkinghead.terminal.apart import WRITTEN
-from talkinghead.terminal.flags import Given, declared_flags, make_flags, with_flags
+from talkinghead.terminal.flags import declared_flags, with_flags
 
 
 def say(

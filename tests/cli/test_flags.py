@@ -8,8 +8,11 @@ from typing import Annotated, Literal
 import pytest
 import typer
 
+from talkinghead.cli.generate import generate
+from talkinghead.engine.flags import Given, Group, make_flags
 from talkinghead.errors import OptionError
-from talkinghead.terminal.flags import Given, Group, declared_flags, make_flags, with_flags
+from talkinghead.service.groups import OWN
+from talkinghead.terminal.flags import declared_flags, with_flags
 from talkinghead.terminal.typers import build_command, paragraphs
 
 
@@ -127,3 +130,7 @@ def test_declared_flags():
 
 def test_paragraphs():
     assert paragraphs("One\n    two.\n\n    Three\n    four.\n    ") == "One two.\n\nThree four."
+
+
+def test_what_generate_declares_itself_is_known_where_columns_are_named():
+    assert set(declared_flags(generate)) == set(OWN)
