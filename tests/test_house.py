@@ -26,6 +26,7 @@ TARGET = re.compile(rf"{PACKAGE}(\.\w+)+(:\w+)?")
 ABOVE_FAMILIES = {
     "registry",
     "service",
+    "hosting",
     "reference",
     "api",
     "live",

@@ -13,10 +13,10 @@ import urllib.parse
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 
+from talkinghead.hosting.asgi import App, Message, Receive, Scope, Send, by_name
+from talkinghead.hosting.hosts import Hosts
+from talkinghead.hosting.logins import REMEMBERED, TRIES, TRY_S, Bucket, place_of
 from talkinghead.live.options import ServerOptions
-from talkinghead.webui.asgi import App, Message, Receive, Scope, Send, by_name
-from talkinghead.webui.hosts import Hosts
-from talkinghead.webui.logins import REMEMBERED, TRIES, TRY_S, Bucket, place_of
 
 OPEN = ("/", "/live.css", "/live.js", "/microphone.js", "/favicon.ico", "/robots.txt")
 """The page itself holds no secret and asks for the token."""

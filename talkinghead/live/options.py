@@ -8,7 +8,7 @@ from typing import Annotated
 
 from talkinghead.bounds import MAX_PATH, Between, Length, check_fields
 from talkinghead.errors import OptionError
-from talkinghead.webui.hosts import host_names, split_host
+from talkinghead.hosting.hosts import host_names, split_host
 
 DEFAULT_PORT = 8961
 MIN_TOKEN = 16

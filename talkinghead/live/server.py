@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from talkinghead.errors import MissingDependency, OptionError
+from talkinghead.hosting.folders import server_folder, sweep
+from talkinghead.hosting.hosts import Hosts, host_names
 from talkinghead.live.options import ServerOptions
 from talkinghead.speech.options import SpeechOptions
-from talkinghead.webui.folders import server_folder, sweep
-from talkinghead.webui.hosts import Hosts, host_names
 
 if TYPE_CHECKING:
     from talkinghead.live.heads import Cast

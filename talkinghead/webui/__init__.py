@@ -1,8 +1,8 @@
 """The web page and its HTTP API: thin, over the same functions as the command line. Importing this loads no gradio.
 
 options.py   how the page is served            studio.py    sessions, limits, jobs: what every handler calls
-fields.py    configuration fields as inputs     show.py      progress, reports and errors as HTML
-page.py      the page                           endpoints.py the HTTP API
+page.py      the page                           show.py      progress, reports and errors as HTML
+endpoints.py the HTTP API                       guard.py     what stands before gradio's own server
 server.py    serving it, and nothing else going out
 """
 

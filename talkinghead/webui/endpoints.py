@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 import gradio as gr
 
 from talkinghead.contracts import STAGES
+from talkinghead.hosting.workshop import Order, said
 from talkinghead.registry import DEFAULT_FAMILY
 from talkinghead.service.preview import LAYERS, SHAPES
-from talkinghead.webui.studio import Order, Studio, said
+from talkinghead.webui.studio import Studio
 
 T = TypeVar("T")
 
@@ -153,7 +154,7 @@ class _Endpoints:
 
     def _models(self) -> list[dict[str, Any]]:
         rows = []
-        for found in self.studio.models():
+        for found in self.studio.workshop.models():
             facts = found.facts
             rows.append(
                 {
@@ -165,8 +166,8 @@ class _Endpoints:
                     "why_not": found.why_not,
                     "remedy": found.remedy,
                     "checkpoints": list(found.checkpoints),
-                    "sources": list(self.studio.sources(found))
-                    or ([face.title for face in self.studio.faces] if not facts.source_marks else []),
+                    "sources": list(self.studio.workshop.sources(found))
+                    or ([face.title for face in self.studio.workshop.faces] if not facts.source_marks else []),
                     "options": {
                         group.key: {
                             offered.field.name: {
@@ -177,7 +178,7 @@ class _Endpoints:
                             }
                             for offered in group.offered
                         }
-                        for group in self.studio.groups(found)
+                        for group in self.studio.workshop.groups(found)
                     },
                 }
             )

@@ -16,11 +16,11 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from talkinghead.errors import TalkingHeadError
-from talkinghead.webui.asgi import App, Message, Receive, Scope, Send, by_name
+from talkinghead.hosting.asgi import App, Message, Receive, Scope, Send, by_name
+from talkinghead.hosting.hosts import Hosts
+from talkinghead.hosting.logins import Logins, place_of
+from talkinghead.hosting.uploads import TooMuch, receive_files
 from talkinghead.webui.calls import MAX_BYTES, SESSION, read_call, read_json
-from talkinghead.webui.hosts import Hosts
-from talkinghead.webui.logins import Logins, place_of
-from talkinghead.webui.uploads import TooMuch, receive_files
 
 if TYPE_CHECKING:
     from talkinghead.webui.studio import Studio

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from talkinghead.bounds import MAX_PATH, Between, Length, check_fields
 from talkinghead.errors import OptionError
-from talkinghead.webui.hosts import host_names
+from talkinghead.hosting.hosts import host_names
 
 DEFAULT_PORT = 8960
 

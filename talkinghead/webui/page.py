@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -11,14 +11,15 @@ from typing import Any
 import gradio as gr
 
 from talkinghead.errors import Cancelled, OptionError
+from talkinghead.hosting.fields import FieldGroup, Offered
+from talkinghead.hosting.workshop import PORTRAIT, Finished, Order, said
 from talkinghead.registry import DEFAULT_FAMILY, FAMILIES, family
 from talkinghead.service.availability import Availability
 from talkinghead.service.preview import LAYERS, SHAPES
 from talkinghead.service.request import SpokenText
 from talkinghead.webui import show
-from talkinghead.webui.fields import FieldGroup, Offered
 from talkinghead.webui.languages import language_choices
-from talkinghead.webui.studio import PORTRAIT, Finished, Order, Studio, said
+from talkinghead.webui.studio import Studio
 
 TITLE = "talkinghead"
 UPLOAD, MICROPHONE, TEXT = "Upload", "Microphone", "Text"
@@ -165,7 +166,7 @@ class _Page:
 
     def __init__(self, studio: Studio, model: str) -> None:
         self.studio = studio
-        self.found = {found.facts.name: found for found in studio.models()}
+        self.found = {found.facts.name: found for found in studio.workshop.models()}
         self.model = model
         self.inputs = Inputs()
         self.folds: list[tuple[str | None, str, Any]] = []
@@ -213,7 +214,7 @@ class _Page:
             elem_id="recording",
             buttons=[],
         )
-        engines = self.studio.engines()
+        engines = self.studio.workshop.engines()
         usable = [engine for engine in engines if engine.usable and engine.name != "piper"]
         with gr.Column(visible=False, elem_id="text-group") as self.text_group:
             named["text"] = gr.Textbox(
@@ -256,7 +257,7 @@ class _Page:
         with gr.Column(visible=any_face) as self.face_group:
             named["face_from"] = gr.Radio(
                 [PICTURE, VIDEO, GALLERY],
-                value=GALLERY if self.studio.faces else PICTURE,
+                value=GALLERY if self.studio.workshop.faces else PICTURE,
                 label="Where the face comes from",
                 elem_id="face-from",
             )
@@ -280,14 +281,14 @@ class _Page:
                 buttons=[],
             )
             self.gallery = gr.Gallery(
-                [(str(face.thumbnail), face.title) for face in self.studio.faces],
+                [(str(face.thumbnail), face.title) for face in self.studio.workshop.faces],
                 label="Gallery",
                 columns=3,
                 fit_columns=False,
                 object_fit="cover",
                 show_label=False,
                 allow_preview=False,
-                selected_index=0 if self.studio.faces else None,
+                selected_index=0 if self.studio.workshop.faces else None,
                 visible=first == GALLERY,
                 interactive=False,
                 elem_id="gallery",
@@ -297,9 +298,9 @@ class _Page:
             # without a column of its own a frame would be drawn around it.
             with gr.Column(elem_id="chosen-face"):
                 named["gallery"] = gr.Textbox(
-                    self.studio.faces[0].title if self.studio.faces else "", elem_id="gallery-face"
+                    self.studio.workshop.faces[0].title if self.studio.workshop.faces else "", elem_id="gallery-face"
                 )
-        sources = self.studio.sources(found)
+        sources = self.studio.workshop.sources(found)
         named["source"] = gr.Dropdown(
             list(sources),
             value=sources[0] if sources else None,
@@ -315,21 +316,21 @@ class _Page:
     def _promoted(self) -> None:
         """Options whose values are names that exist now, such as speaking styles: beside the face, not folded."""
         for name, found in self.found.items():
-            group = self.studio.groups(found)[0]
+            group = self.studio.workshop.groups(found)[0]
             for offered in group.offered:
                 if offered.field.name in found.choices:
                     self._slot(name, group.key, offered, visible=name == self.model)
 
     def _options(self) -> None:
         for name, found in self.found.items():
-            group = self.studio.groups(found)[0]
+            group = self.studio.workshop.groups(found)[0]
             rest = [offered for offered in group.offered if offered.field.name not in found.choices]
             if rest:
                 with gr.Column(visible=name == self.model) as column:
                     for offered in rest:
                         self._slot(name, group.key, offered)
                 self.folds.append((name, group.key, column))
-        shared = self.studio.groups(next(iter(self.found.values())))[1:]
+        shared = self.studio.workshop.groups(next(iter(self.found.values())))[1:]
         for group in shared:
             with gr.Accordion(group.title, open=False, visible=self._applies(group, self.model)) as fold:
                 for offered in group.offered:
@@ -511,9 +512,9 @@ class _Page:
 
     def refresh(self, model: str) -> list[Any]:
         """Look again what is installed, and show what belongs to the model."""
-        self.found = {found.facts.name: found for found in self.studio.models()}
+        self.found = {found.facts.name: found for found in self.studio.workshop.models()}
         found = self.found.get(model) or self.found[DEFAULT_FAMILY]
-        sources = self.studio.sources(found)
+        sources = self.studio.workshop.sources(found)
         any_face = _takes_any_face(found)
         updates = [
             gr.update(choices=self._model_choices()),
@@ -540,25 +541,26 @@ class _Page:
 
     def example(self, model: str, text: str | None) -> list[Any]:
         """Fill the page so that Generate gives a result at once."""
-        sound = gr.update() if text is not None else str(self.studio.example_sound)
-        gallery = self.studio.faces[0].title if self.studio.faces else ""
+        sound = gr.update() if text is not None else str(self.studio.workshop.example_sound)
+        gallery = self.studio.workshop.faces[0].title if self.studio.workshop.faces else ""
         return [model, TEXT if text is not None else UPLOAD, sound, text or gr.update(), GALLERY, gallery]
 
     def choose_face(self, event: gr.SelectData) -> str:
-        return str(self.studio.faces[event.index].title)
+        return str(self.studio.workshop.faces[event.index].title)
 
     def check_sound(self, value: Any, request: gr.Request) -> str:
         key, path = request.session_hash, _path(value)
-        return self._said(lambda: self.studio.check_sound(self.studio.own_file(key, path))) if path is not None else ""
+        return self._said(key, path, self.studio.workshop.check_sound)
 
     def check_face(self, value: Any, request: gr.Request) -> str:
         key, path = request.session_hash, _path(value)
-        return self._said(lambda: self.studio.check_face(self.studio.own_file(key, path))) if path is not None else ""
+        return self._said(key, path, self.studio.workshop.check_face)
 
-    def _said(self, check: Any) -> str:
-        """The error of a check as HTML; empty when all is well."""
+    def _said(self, key: str | None, path: Path | None, check: Callable[[Path], object]) -> str:
+        """The error of a check of a visitor's file as HTML; empty when all is well."""
         try:
-            check()
+            if path is not None:
+                check(self.studio.own_file(key, path))
         except Exception as error:  # noqa: BLE001 (see `_error`)
             return self._error(error)
         return ""

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from talkinghead.errors import MissingDependency, OptionError
+from talkinghead.hosting.folders import server_folder, sweep
+from talkinghead.hosting.hosts import Hosts, host_names
+from talkinghead.hosting.logins import Logins
 from talkinghead.registry import DEFAULT_FAMILY, family
-from talkinghead.webui.folders import server_folder, sweep
-from talkinghead.webui.hosts import Hosts, host_names
-from talkinghead.webui.logins import Logins
 from talkinghead.webui.options import AppOptions
 
 if TYPE_CHECKING:
+    from talkinghead.hosting.workshop import Workshop
     from talkinghead.webui.studio import Studio
 
 HOUSEKEEPING_S = 60.0
@@ -44,6 +45,7 @@ def open_app(
     model: str = DEFAULT_FAMILY,
     folders: Sequence[Path] = (),
     fixed: Mapping[str, Mapping[str, Any]] | None = None,
+    workshop: Workshop | None = None,
 ) -> Iterator[RunningApp]:
     """Serve the page while the `with` block runs; afterwards jobs are cancelled and every file is removed.
 
@@ -51,6 +53,7 @@ def open_app(
         model: the model that is chosen at first.
         folders: gallery folders: pictures and videos of faces, template folders, scenes.
         fixed: model name to fields of its configuration that are set for everyone.
+        workshop: one that another door of this process uses too; then `folders` and `fixed` are its own.
     Raises:
         MissingDependency: gradio is not installed. OptionError: no such model, the port is taken, or the page cannot
             be published though that was asked for.
@@ -64,7 +67,7 @@ def open_app(
         from talkinghead.webui.page import build_page
         from talkinghead.webui.studio import Studio
 
-        studio = Studio(temporary, options, folders=folders, fixed=fixed)
+        studio = Studio(temporary, options, folders=folders, fixed=fixed, workshop=workshop)
         stopped = threading.Event()
         hosts = Hosts(options.host, host_names(options.allow_host))
         try:
@@ -75,7 +78,7 @@ def open_app(
                     yield replace(running, share_url=share_url)
             finally:
                 stopped.set()
-                studio.jobs.close()
+                studio.stop()
                 blocks.close(verbose=False)
         finally:
             studio.close()

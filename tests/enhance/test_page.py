@@ -8,10 +8,10 @@ import pytest
 
 from talkinghead.enhance import model_files
 from talkinghead.errors import OptionError
+from talkinghead.hosting.fields import FieldGroup, model_group
 from talkinghead.registry import FAMILIES, family
 from talkinghead.service.availability import availability
 from talkinghead.service.models import model_store
-from talkinghead.webui.fields import FieldGroup, model_group
 
 
 def options_of(model: str) -> tuple[FieldGroup, set[str]]:

@@ -11,11 +11,11 @@ pytest.importorskip("aiortc")
 testclient = pytest.importorskip("starlette.testclient")
 
 from talkinghead.errors import OptionError  # noqa: E402
+from talkinghead.hosting.hosts import Hosts  # noqa: E402
 from talkinghead.live.app import build_app  # noqa: E402
 from talkinghead.live.guard import Guard  # noqa: E402
 from talkinghead.live.options import ServerOptions  # noqa: E402
 from talkinghead.speech.options import SpeechOptions  # noqa: E402
-from talkinghead.webui.hosts import Hosts  # noqa: E402
 from tests.live.stage import ClapperStage  # noqa: E402
 
 TOKEN = "a-secret-of-many-letters"

@@ -79,20 +79,6 @@ def at_home(home: Path) -> Iterator[None]:
         yield
 
 
-class Clock:
-    """Seconds that go on only when a test says so."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Data and cache folder of the served page."""

@@ -24,8 +24,8 @@ def test_every_name_is_shown(tmp_path: Path) -> None:
             (gallery / name / part / "0.jpg").write_bytes(b"")
     studio = Studio(tmp_path / "server", folders=[gallery])
     try:
-        shown = {face.path: face.title for face in studio.faces}
-        folders = studio.sources(replace(studio.availability("synctalk2d"), choices={}))
+        shown = {face.path: face.title for face in studio.workshop.faces}
+        folders = studio.workshop.sources(replace(studio.workshop.availability("synctalk2d"), choices={}))
         assert {*faces} <= {*shown}
         assert len(set(folders)) == len(NAMES)
         for name in (*shown.values(), *folders):

@@ -349,13 +349,14 @@ def test_names_of_uploads_lead_nowhere(served: Any) -> None:
 def test_unexpected_errors_are_a_sentence_with_a_number(
     served: Any, client: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    from talkinghead.hosting.workshop import Workshop
     from talkinghead.webui.studio import Studio
 
     def fail(*_: Any, **__: Any) -> Any:
         raise KeyError("/home/anna/secret")
 
     monkeypatch.setattr(Studio, "start_preview", fail)
-    monkeypatch.setattr(Studio, "models", fail)
+    monkeypatch.setattr(Workshop, "models", fail)
     for name, values in (("preview", {"source": "Portrait"}), ("models", {})):
         told = refused(client, name, **values)
         assert "secret" not in told
@@ -448,7 +449,7 @@ def test_a_server_sweeps_what_a_killed_one_left(tmp_path: Path, monkeypatch: pyt
     import tempfile
 
     from talkinghead.webui import AppOptions
-    from tests.webui.test_folders import ended, started
+    from tests.hosting.test_folders import ended, started
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     dead, left = started(tmp_path)

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from talkinghead.errors import Cancelled, InputError, MediaError, MissingWeights, OptionError, TalkingHeadError
+from talkinghead.hosting.workshop import Order, said
 from talkinghead.registry import FAMILIES
 from talkinghead.webui.options import AppOptions
-from talkinghead.webui.studio import Order, Studio, said
+from talkinghead.webui.studio import Studio
 from tests.stripes import FACTS
 from tests.synthetic_media import make_sound, make_video
 
@@ -136,15 +137,15 @@ def test_files_are_judged_by_content_size_and_length(studio: Studio, order: Orde
     text = tmp_path / "face.png"
     text.write_text("I am no picture.")
     with pytest.raises(MediaError):
-        studio.check_face(text)
+        studio.workshop.check_face(text)
     with pytest.raises(MediaError, match="sound"):
-        studio.check_sound(make_video(tmp_path / "mute.mp4", 5))
+        studio.workshop.check_sound(make_video(tmp_path / "mute.mp4", 5))
     large = tmp_path / "large.wav"
     large.write_bytes(b"\0" * 1_100_000)
     with pytest.raises(MediaError, match="at most 1 MB"):
-        studio.check_sound(large)
+        studio.workshop.check_sound(large)
     with pytest.raises(InputError, match="minutes"):
-        studio.check_sound(make_sound(tmp_path / "long.wav", 8.0))
+        studio.workshop.check_sound(make_sound(tmp_path / "long.wav", 8.0))
     with pytest.raises(InputError, match="minutes"):
         studio.start_speech("anna", said("word " * 3000))
 
@@ -172,7 +173,7 @@ def test_texts_that_cannot_be_spoken(values: tuple[Any, ...], message: str) -> N
 def test_sentences_name_no_folders_of_the_server(studio: Studio, caplog: pytest.LogCaptureFixture) -> None:
     path = studio.session("anna").folder / "deep" / "me.png"
     with pytest.raises(MediaError) as caught:
-        studio.check_face(path)
+        studio.workshop.check_face(path)
     assert "me.png" in studio.sentence(caught.value)
     assert str(studio.folder) not in studio.sentence(caught.value)
     told = studio.sentence(RuntimeError("secret"))
@@ -196,11 +197,11 @@ def test_a_gallery_offers_faces_and_folders(tmp_path: Path) -> None:
         (gallery / "May" / part).mkdir(parents=True)
     studio = Studio(tmp_path / "server", folders=[gallery])
     try:
-        assert [face.title for face in studio.faces][-1] == "anna"
-        assert studio.sources(studio.availability("synctalk2d")) in ((), ("May",))
-        assert studio._source(studio.availability("viseme"), "anna", "key") == gallery / "anna.mp4"
+        assert [face.title for face in studio.workshop.faces][-1] == "anna"
+        assert studio.workshop.sources(studio.workshop.availability("synctalk2d")) in ((), ("May",))
+        assert studio.workshop._source(studio.workshop.availability("viseme"), "anna") == gallery / "anna.mp4"
         with pytest.raises(OptionError, match="template"):
-            studio._source(studio.availability("synctalk2d"), "../May", "key")
+            studio.workshop._source(studio.workshop.availability("synctalk2d"), "../May")
     finally:
         studio.close()
     with pytest.raises(MediaError):
@@ -219,8 +220,8 @@ def test_options_of_the_server() -> None:
 
 
 def test_no_field_that_names_a_file_is_offered() -> None:
+    from talkinghead.hosting.fields import model_group
     from talkinghead.service.availability import all_models
-    from talkinghead.webui.fields import model_group
 
     for found in all_models():
         names = {offered.field.name for offered in model_group(found.facts, {}).offered}
@@ -429,18 +430,18 @@ def test_large_pictures_are_refused_before_they_are_decoded(
     path = tmp_path / "large.png"
     path.write_bytes(picture_that_claims(7990, 7990))
     with pytest.raises(MediaError, match="megapixels"):
-        studio.check_face(path)
+        studio.workshop.check_face(path)
     with pytest.raises(MediaError, match="no sound"):
-        studio.check_sound(path)
+        studio.workshop.check_sound(path)
 
 
 def test_a_look_at_a_file_lasts_seconds(studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import talkinghead.webui.studio as module
+    import talkinghead.hosting.workshop as module
 
     monkeypatch.setattr(module, "CHECK_S", -1.0)
     for check, path in (
-        (studio.check_face, make_video(tmp_path / "a.mp4", 30)),
-        (studio.check_sound, make_sound(tmp_path / "a.wav", 1.0)),
+        (studio.workshop.check_face, make_video(tmp_path / "a.mp4", 30)),
+        (studio.workshop.check_sound, make_sound(tmp_path / "a.wav", 1.0)),
     ):
         with pytest.raises(MediaError, match="takes too long"):
             check(path)

@@ -7,12 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from talkinghead.webui.folders import LOCK, PREFIX, server_folder, sweep
+from talkinghead.hosting.folders import LOCK, PREFIX, server_folder, sweep
 
 LIVE = """
 import sys, time
 from pathlib import Path
-from talkinghead.webui.folders import server_folder
+from talkinghead.hosting.folders import server_folder
 with server_folder(Path(sys.argv[1])) as folder:
     (folder / "upload.png").write_text("mine")
     print(folder, flush=True)
@@ -78,7 +78,7 @@ def test_what_is_not_a_servers_is_left_alone(tmp_path: Path) -> None:
 SWEEP = """
 import sys, time
 from pathlib import Path
-from talkinghead.webui.folders import sweep
+from talkinghead.hosting.folders import sweep
 print("ready", flush=True)
 end = time.monotonic() + 20
 while time.monotonic() < end:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from talkinghead.webui.logins import ALL_TRIES, TRIES, TRY_S, Logins, place_of
-from tests.webui.conftest import Clock
+from talkinghead.hosting.logins import ALL_TRIES, TRIES, TRY_S, Logins, place_of
+from tests.hosting.conftest import Clock
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from talkinghead.errors import OptionError, TalkingHeadError, UnreadableMedia
-from talkinghead.webui import uploads as module
+from talkinghead.hosting import uploads as module
+from talkinghead.hosting.uploads import TooMuch, Uploads, receive_files, safe_name
 from talkinghead.webui.options import AppOptions
-from talkinghead.webui.uploads import TooMuch, Uploads, receive_files, safe_name
-from tests.webui.conftest import Clock
+from tests.hosting.conftest import Clock
 
 pytest.importorskip("python_multipart")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from talkinghead.errors import OptionError
-from talkinghead.webui.hosts import Hosts, host_names, split_host
+from talkinghead.hosting.hosts import Hosts, host_names, split_host
 from talkinghead.webui.options import AppOptions
 
 

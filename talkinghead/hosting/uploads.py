@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from talkinghead.errors import InputError, OptionError, UnreadableMedia
-from talkinghead.webui.options import AppOptions
+from talkinghead.hosting.limits import SendingLimits
 
 MAX_FILES = 200
 """Files that one visitor has here at the same time."""
@@ -60,7 +60,7 @@ class Uploads:
         clock: seconds, for tests.
     """
 
-    def __init__(self, folder: Path, options: AppOptions, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, folder: Path, options: SendingLimits, clock: Callable[[], float] = time.monotonic) -> None:
         self.folder = folder
         self.options = options
         self._clock = clock
