@@ -65,6 +65,12 @@ class TalkingHeadError(Exception):
             parts.append(f"Try: {self.remedy}")
         return "\n".join(parts)
 
+    @property
+    def in_one_line(self) -> str:
+        """The message for a list or a table, without line breaks."""
+        first, *rest = str(self).splitlines() or [""]
+        return " ".join([first, *(line if line.endswith((".", "?")) else f"{line}." for line in rest)])
+
 
 class InputError(TalkingHeadError):
     exit_status = 2

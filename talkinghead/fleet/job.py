@@ -9,7 +9,7 @@ from typing import Any, Literal
 End = Literal["done", "failed"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Job:
     """One video to make. Nothing in it names a file of one machine unless the table did.
 

@@ -15,6 +15,7 @@ import typing
 from collections.abc import Mapping
 from difflib import get_close_matches
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,9 +25,15 @@ from talkinghead.errors import OptionError, choices
 C = TypeVar("C")
 
 
+@cache
+def _hints(kind: type[Any]) -> dict[str, Any]:
+    """Types of a dataclass's fields; to be read alone."""
+    return typing.get_type_hints(kind)
+
+
 def to_row(value: Any) -> dict[str, Any]:
     """The fields of a dataclass that differ from their defaults."""
-    hints = typing.get_type_hints(type(value))
+    hints = _hints(type(value))
     row = {}
     for item in dataclasses.fields(value):
         given = getattr(value, item.name)
@@ -41,7 +48,7 @@ def to_row(value: Any) -> dict[str, Any]:
 
 def as_declared(kind: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """Values by name, numbers as a dataclass declares them: True is as good as 1 in Python, not in JSON."""
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     return {name: _as_declared(hints.get(name), value) for name, value in values.items()}
 
 
@@ -121,7 +128,7 @@ def from_row(kind: type[C], row: Any, owner: str) -> C:
 
 def typed_values(kind: type[Any], row: Any, owner: str) -> dict[str, Any]:
     """The values of a row as the fields of a dataclass have them, by name."""
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     names = [item.name for item in dataclasses.fields(kind)]
     return {
         name: _read(hints[name], value, f"{owner}: {name}") for name, value in known_keys(row, names, owner).items()
