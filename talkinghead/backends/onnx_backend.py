@@ -19,7 +19,7 @@ from talkinghead.backends.base import Array, Arrays, Network, OperatorTime, Sess
 from talkinghead.backends.onnx_export import to_onnx
 from talkinghead.backends.onnx_runtime import open_onnx, optimised_for
 from talkinghead.backends.placement import Placement
-from talkinghead.backends.processor import available_cores
+from talkinghead.cores import available_cores
 from talkinghead.errors import BackendError, OutOfMemory, UnwritableOutput
 from talkinghead.places import temporary_folder
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from talkinghead.backends.processor import available_cores, this_processor
+from talkinghead.backends.processor import this_processor
 from talkinghead.backends.runtimes import onnxruntime
+from talkinghead.cores import available_cores
 from talkinghead.errors import BackendError, MissingDependency
 
 _BACKEND = "The backend 'onnx'"

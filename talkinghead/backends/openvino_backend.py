@@ -16,8 +16,8 @@ from talkinghead.backends.base import Array, Arrays, Network, OperatorTime, Sess
 from talkinghead.backends.onnx_backend import onnx_form
 from talkinghead.backends.openvino_model import to_openvino
 from talkinghead.backends.placement import Placement
-from talkinghead.backends.processor import available_cores
 from talkinghead.backends.runtimes import openvino
+from talkinghead.cores import available_cores
 from talkinghead.errors import BackendError, MissingDependency
 
 _HINTS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16", "int8": "bf16"}

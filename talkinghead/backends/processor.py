@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import re
 from dataclasses import dataclass
@@ -90,15 +89,3 @@ def _openvino_formats() -> frozenset[Precision]:
 def cpu_has_bfloat16() -> bool:
     """Whether this processor multiplies bfloat16 itself (AMX or AVX-512 BF16 on x86, BF16 on Arm)."""
     return this_processor().has_bfloat16
-
-
-def available_cores() -> int:
-    """Cores that this process may use, limits of a container included."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-        if quota != "max":
-            cores = min(cores, int(quota) // int(period))
-    except (OSError, ValueError):
-        pass
-    return max(1, cores)

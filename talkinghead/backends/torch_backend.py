@@ -14,7 +14,7 @@ from torch.nn import functional
 from talkinghead.backends.base import Array, Arrays, Network, OperatorTime, SessionFacts, check_inputs
 from talkinghead.backends.graph import Graph, Node
 from talkinghead.backends.placement import Placement
-from talkinghead.backends.processor import available_cores
+from talkinghead.cores import available_cores
 from talkinghead.errors import BackendError, OutOfMemory
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

@@ -8,7 +8,6 @@ chroma location that H.264 decoders set, its nearest neighbour moves the chroma 
 
 from __future__ import annotations
 
-import os
 import threading
 from functools import cache
 from typing import cast
@@ -20,6 +19,7 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoRef
 from numpy.typing import NDArray
 
 from talkinghead.contracts import Frame
+from talkinghead.cores import available_cores
 from talkinghead.media.srgb import HDR_TRANSFERS
 
 BAND_PIXELS = 1 << 22
@@ -54,7 +54,7 @@ _hdr_reformatter = VideoReformatter()
 
 def conversion_threads() -> int:
     """Threads for one colour conversion: it is limited by memory, more do not help."""
-    return min(2, os.cpu_count() or 1)
+    return min(2, available_cores())
 
 
 class ToRgb:

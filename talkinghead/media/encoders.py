@@ -12,6 +12,7 @@ from functools import cache
 import av
 import numpy as np
 
+from talkinghead.cores import allotted_cores
 from talkinghead.errors import EncoderUnavailable, choices
 from talkinghead.media.colour import FromRgb
 from talkinghead.media.options import EncodeOptions
@@ -263,8 +264,8 @@ def set_up(
     if facts.name == "libx264":
         # Frames as FFmpeg's own program does; PyAV's default, slices, compresses a little worse and holds less.
         context.thread_type = "SLICE" if large else "FRAME"
-    if options.threads:
-        context.thread_count = options.threads
+    if threads := options.threads or allotted_cores():
+        context.thread_count = threads
     with priorities_kept():
         context.open()
 

@@ -15,7 +15,6 @@ one single segment.
 
 from __future__ import annotations
 
-import os
 import threading
 from array import array
 from bisect import bisect_right
@@ -32,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.contracts import Frame, MediaInfo
+from talkinghead.cores import available_cores
 from talkinghead.errors import UnreadableMedia
 from talkinghead.media.colour import ToRgb
 from talkinghead.media.container import (
@@ -579,7 +579,7 @@ def _open(
 def _decoder_threads(width: int, height: int) -> int:
     """Threads for a decoder: fewer for large pictures, since each holds some."""
     room = DECODER_BYTES // max(1, 4 * width * height)
-    return max(1, min(MAX_DECODER_THREADS, os.cpu_count() or 1, room))
+    return max(1, min(MAX_DECODER_THREADS, available_cores(), room))
 
 
 def _claimed_seconds(container: InputContainer, stream: VideoStream) -> float | None:

@@ -16,6 +16,7 @@ from functools import cache
 from itertools import pairwise
 from typing import Any, TypeVar, overload
 
+from talkinghead.cores import available_cores
 from talkinghead.errors import MissingDependency
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -60,9 +61,7 @@ def kernel(function: Any = None, *, contract: bool = False, inline: bool = False
 
 def available_threads() -> int:
     """Processor cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return available_cores()
 
 
 @cache

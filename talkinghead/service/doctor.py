@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from talkinghead.backends.placement import RankedWays, available_backends, ranking
-from talkinghead.backends.processor import KINDS, available_cores, this_processor
+from talkinghead.backends.processor import KINDS, this_processor
+from talkinghead.cores import available_cores
 
 
 @dataclass(frozen=True)

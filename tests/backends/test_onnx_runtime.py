@@ -16,7 +16,7 @@ pytest.importorskip("onnxruntime")
 
 from talkinghead.backends.onnx_export import to_onnx
 from talkinghead.backends.onnx_runtime import open_onnx
-from talkinghead.backends.processor import available_cores
+from talkinghead.cores import available_cores
 
 
 def model() -> bytes:

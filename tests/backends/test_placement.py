@@ -8,7 +8,8 @@ import pytest
 
 from talkinghead.backends import DENSE, DEPTHWISE, PRODUCTS, Offer, Placement, candidates, placement
 from talkinghead.backends.placement import installed, ranking
-from talkinghead.backends.processor import KINDS, Processor, available_cores, cpu_has_bfloat16, this_processor
+from talkinghead.backends.processor import KINDS, Processor, cpu_has_bfloat16, this_processor
+from talkinghead.cores import available_cores
 from talkinghead.errors import BackendError, MissingDependency, OptionError
 
 AMX = Processor(frozenset({"avx512f", "avx512_bf16", "avx512_fp16", "amx_bf16"}), openvino=frozenset({"float32", "bfloat16", "float16"}))  # fmt: skip # noqa: E501

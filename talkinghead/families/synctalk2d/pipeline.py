@@ -586,7 +586,7 @@ def _saver(folder: Path) -> Callable[[Iterator[Frame]], Iterator[Frame]]:
     """A step that writes the frames it passes on, several at a time: compressing takes longer than all else."""
 
     def save(frames: Iterator[Frame]) -> Iterator[Frame]:
-        from talkinghead.backends.processor import available_cores
+        from talkinghead.cores import available_cores
         from talkinghead.media import write_png
 
         folder.mkdir(parents=True, exist_ok=True)

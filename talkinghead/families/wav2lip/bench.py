@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.backends import DENSE, Placement, Session, artefacts, candidates, choose_device, open_session
-from talkinghead.backends.processor import available_cores
+from talkinghead.cores import available_cores
 from talkinghead.errors import TalkingHeadError
 from talkinghead.families.wav2lip.architecture import GENERATOR_96, Architecture
 from talkinghead.families.wav2lip.engine import CPU_BATCH, GPU_BATCH

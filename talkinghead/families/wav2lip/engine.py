@@ -26,9 +26,9 @@ from talkinghead.backends import Graph, Network, Placement, Session, open_sessio
 from talkinghead.backends.base import OperatorTime
 from talkinghead.backends.gate import exact_place, psnr_db
 from talkinghead.backends.placement import HIGHEST_PSNR_DB
-from talkinghead.backends.processor import available_cores
 from talkinghead.bounds import THREADS, Between, check_fields
 from talkinghead.contracts import FloatArray, Frame
+from talkinghead.cores import available_cores
 from talkinghead.engine.context import RunContext
 from talkinghead.engine.lru import Lru
 from talkinghead.errors import OutOfMemory
