@@ -405,7 +405,7 @@ def test_a_batch_holds_the_frames_of_one_face(wanted: Request, tmp_path: Path, m
 
 
 def test_a_batch_speaks_a_text_once_for_all_its_faces(wanted: Request, tmp_path: Path, monkeypatch: Any) -> None:
-    import talkinghead.service.batch as module
+    import talkinghead.service.warm as module
 
     spoken = []
     speech = th.listen(AudioClip(tone(0.2, 16_000), 16_000))
