@@ -35,6 +35,9 @@ class Job:
     """Size of what it reads, as far as it is known."""
     after: tuple[str, ...] = ()
     """Keys of jobs that must be done before: the stretches of a video, for the job that joins them."""
+    replaces: str | None = None
+    """Version of what lies under the name of the output, and may be replaced; None: nothing does. Set by the ledger
+    when a run begins."""
 
     def to_dict(self) -> dict[str, Any]:
         """A row of JSON values; `from_dict` takes it."""
@@ -62,7 +65,9 @@ class Outcome:
     kind: str | None = None
     """Name of the class of the error."""
     report: Mapping[str, Any] = field(default_factory=dict)
-    """Figures of the run: model, num_frames, fps, audio_s, wall_s, realtime_factor, stages."""
+    """Figures of the run: model, num_frames, fps, audio_s, wall_s, realtime_factor, stages (busy seconds by name)."""
+    blames: Literal["row", "place"] = "row"
+    """What failed: the row, or the place (disk, storage, ledger) where any row would have."""
 
     def to_dict(self) -> dict[str, Any]:
         """A row of JSON values; `from_dict` takes it."""

@@ -60,7 +60,7 @@ class Scratch:
         self._reserved = 0
         self._stores: dict[str, Store] = {}
         files.make_folder(folder)
-        _remove_dead(folder)
+        remove_dead(folder)
         self.folder, self._lock = _own_folder(folder)
 
     @property
@@ -248,7 +248,7 @@ def _own_folder(folder: Path) -> tuple[Path, int]:
         os.close(lock)
 
 
-def _remove_dead(folder: Path) -> None:
+def remove_dead(folder: Path) -> None:
     """Remove the folders of processes that are gone: nobody holds their locks."""
     for path in folder.glob(f"{_PREFIX}*{_LOCK}"):
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -81,3 +83,8 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """End all workers."""
+
+
+def new_name(kind: str) -> str:
+    """A name for a worker that no other has, whatever run it belongs to: when it began, how it runs, and by chance."""
+    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{kind}-{secrets.token_hex(4)}"

@@ -1,0 +1,215 @@
+"""A run: the right to fill OUT, what the ledger told when it began, and what its driver adds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from talkinghead.fleet.job import Job, Outcome
+from talkinghead.fleet.lease import Lease, take
+from talkinghead.fleet.ledger import (
+    COMPLETED,
+    Entry,
+    EventName,
+    History,
+    Intent,
+    Journal,
+    driver_name,
+    entries_of,
+    now,
+    open_journal,
+    read_entries,
+    was_published,
+)
+from talkinghead.fleet.worker import WorkerOptions
+from talkinghead.storage.address import Address
+from talkinghead.storage.store import Store, StoreOptions, open_store
+
+FLUSH_S = 1.0
+"""How often what the driver says is made readable, where nothing can be appended."""
+
+
+@dataclass
+class Plan:
+    """What a run would do with a table."""
+
+    todo: list[Job] = field(default_factory=list)
+    """In the table's order."""
+    completed: list[Job] = field(default_factory=list)
+    """Done in an earlier run."""
+    found: list[tuple[Job, Intent]] = field(default_factory=list)
+    """Done in an earlier run that ended before it could say so."""
+    aside: list[tuple[Job, Entry]] = field(default_factory=list)
+    """Failed too often in an earlier run, and why."""
+    refused: list[Job] = field(default_factory=list)
+    """Something lies under the name of their output of which the ledger does not speak."""
+
+
+def plan_jobs(
+    jobs: Iterable[Job],
+    store: Store,
+    out: Address,
+    *,
+    history: History | None = None,
+    runs: Iterable[str] = (),
+    overwrite: bool = False,
+    retry: bool = False,
+) -> Plan:
+    """Find out what is to be done; reads only.
+
+    Args:
+        history: what the ledger comes to; default: it is read.
+        overwrite: what lies under the name of an output may be replaced, whosever it is.
+        retry: what was put aside is tried again.
+    Raises:
+        StorageError: the ledger or the outputs cannot be read.
+    """
+    history = history or History(read_entries(store, out, runs))
+    plan = Plan()
+    for job in jobs:
+        if history.is_completed(job.key, job.output):
+            plan.completed.append(job)
+        elif found := next((intent for intent in history.intents(job.key) if was_published(store, intent)), None):
+            plan.found.append((job, found))
+        elif (entry := history.aside(job.key)) is not None and not retry:
+            plan.aside.append((job, entry))
+        else:
+            plan.todo.append(job)
+    there = _versions(plan.todo, store)
+    spoken_of: set[str] = set()
+    if there and not overwrite:
+        for entry in read_entries(store, out, runs):
+            output = entry.more.get("output")
+            if output in there:
+                spoken_of.add(str(output))
+        plan.refused = [job for job in plan.todo if job.output in there.keys() - spoken_of]
+    refused = {job.key for job in plan.refused}
+    plan.todo = [replace(job, replaces=there.get(job.output)) for job in plan.todo if job.key not in refused]
+    return plan
+
+
+def _versions(jobs: Iterable[Job], store: Store) -> dict[str, str]:
+    """Versions of the outputs of jobs that are there already. By listing, which may be late: workers look again."""
+    wanted: dict[Address, dict[str, str]] = {}
+    for job in jobs:
+        address = Address.of(job.output)
+        wanted.setdefault(address.parent, {})[str(address)] = job.output
+    found = {}
+    for folder, outputs in wanted.items():
+        for address, stat in store.list(folder):
+            if (output := outputs.get(str(address))) is not None:
+                found[output] = stat.version
+    return found
+
+
+class Ledger:
+    """The ledger of OUT, in the hands of the one driver that fills it. Made by `open_ledger`."""
+
+    def __init__(self, store: Store, out: Address, lease: Lease, journal: Journal, history: History) -> None:
+        self.store, self.out, self.lease, self.history = store, out, lease, history
+        self._journal = journal
+        self._flushed_s = time.monotonic()
+
+    @property
+    def run(self) -> str:
+        """Name of the run."""
+        return self.lease.run
+
+    def plan(self, jobs: Iterable[Job], *, overwrite: bool = False, retry: bool = False) -> Plan:
+        """As `plan_jobs`; what is found done is noted."""
+        plan = plan_jobs(
+            jobs, self.store, self.out, history=self.history, runs=self.lease.runs, overwrite=overwrite, retry=retry
+        )
+        for job, intent in plan.found:
+            self.note("resumed", job, intent.worker, intent.attempt, **intent.facts)
+        return plan
+
+    def worker_options(self, **values: Any) -> WorkerOptions:
+        """Options for the workers of this run.
+
+        Args:
+            values: fields of `WorkerOptions` beside those that the run decides.
+        """
+        runs = (*self.lease.runs, self.run)
+        return WorkerOptions(out=str(self.out), lease=self.lease.token, runs=runs, **values)
+
+    def note(self, event: EventName, job: Job | None = None, worker: str = "", attempt: int = 0, **more: Any) -> None:
+        """Say something about a job, or about the run.
+
+        Raises:
+            UnwritableOutput, StorageError: it is not said.
+        """
+        key, row = (job.key, job.row) if job is not None else ("", 0)
+        entry = Entry(event, key, row, worker, attempt, more, now())
+        self._journal.add(entry, certain=event in ("run", "aside"))
+        self.history.add(entry)
+
+    def settle(self, job: Job, worker: str, attempt: int) -> Outcome | None:
+        """What a worker that is gone has made of a job; None where it has not done it."""
+        found = None
+        for entry in entries_of(self.store, self.out, worker):
+            if entry.key != job.key:
+                continue
+            if entry.event in COMPLETED:
+                more = entry.more
+                return Outcome(
+                    job.key, "done", size=more.get("size"), sha256=more.get("sha256"), report=more.get("report", {})
+                )
+            if entry.event == "intent":
+                found = Intent.of(entry)
+        if found is None or not was_published(self.store, found):
+            return None
+        self.note("resumed", job, worker, attempt, **found.facts)
+        return Outcome(job.key, "done", size=found.size, sha256=found.sha256, report=found.report)
+
+    def keep(self) -> None:
+        """Called again and again while the run lasts.
+
+        Raises:
+            Superseded: another run has taken over.
+        """
+        self.lease.keep()
+        if time.monotonic() - self._flushed_s > FLUSH_S:
+            self.flush()
+
+    def flush(self) -> None:
+        """Have all that was said readable for others."""
+        self._journal.flush()
+        self._flushed_s = time.monotonic()
+
+
+@contextmanager
+def open_ledger(
+    out: Address | str,
+    *,
+    store: Store | None = None,
+    options: StoreOptions | None = None,
+    facts: Mapping[str, Any] | None = None,
+    clock: Callable[[], float] = time.time,
+) -> Iterator[Ledger]:
+    """Begin a run that fills OUT, for a block that drives it.
+
+    Args:
+        store: of OUT; default: opened by its address, with `options`.
+        facts: of the run, for the ledger: versions, hash of the table, options.
+    Raises:
+        OutputError: another run fills it; says which. UnwritableOutput, StorageError: nothing can be written there.
+    """
+    out = Address.of(out)
+    store = store or open_store(out, options=options)
+    lease = take(store, out, clock=clock)
+    try:
+        history = History(read_entries(store, out, lease.runs))
+        store.sweep(older_than_s=0.0)  # whoever wrote them has ended, or finds its lease taken
+        journal = open_journal(store, out, driver_name(lease.run))
+        try:
+            ledger = Ledger(store, out, lease, journal, history)
+            ledger.note("run", **(facts or {}))
+            yield ledger
+        finally:
+            journal.close()
+    finally:
+        lease.release()

@@ -1,0 +1,350 @@
+"""What makes one row into one video, whoever calls it: this process, a child of it, a Ray actor.
+
+Models and faces stay warm from one job to the next. A video gets its name in one instant, after the ledger says what is
+about to get it; a worker that is killed at any moment leaves nothing that somebody takes for a result.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from tempfile import gettempdir
+from typing import Any
+
+from talkinghead.contracts import Report
+from talkinghead.engine.cache import Cache
+from talkinghead.engine.context import CancelToken, Progress
+from talkinghead.engine.lru import Lru
+from talkinghead.errors import Cancelled, OptionError, OutputExists, TalkingHeadError, UnwritableOutput
+from talkinghead.files import file_sha256, unwritable
+from talkinghead.fleet.inputs import addresses, with_paths
+from talkinghead.fleet.job import Job, Outcome
+from talkinghead.fleet.lease import Superseded, still_holds
+from talkinghead.fleet.ledger import Entry, EventName, Intent, Journal, now, open_journal, read_entries, was_published
+from talkinghead.service.request import Request
+from talkinghead.service.warm import Warm
+from talkinghead.storage.address import Address
+from talkinghead.storage.scratch import Scratch
+from talkinghead.storage.store import Stat, Store, StoreOptions, open_store
+
+SCRATCH_BYTES = 8 << 30
+"""Of a worker's copies of inputs and of its outputs on their way."""
+HEADS_KEPT = 2
+"""Loaded models of a worker."""
+FACES_KEPT = 16
+"""Prepared faces of a worker; the decoded frames of one."""
+FACES_REMEMBERED = 4096
+"""Of so many faces a worker knows that it has shown them."""
+OUTPUT_BYTES_PER_S = 250_000
+"""Room on the scratch disk that is asked for, per second of video."""
+OUTPUT_BYTES = 16 << 20
+"""And for any video."""
+
+
+@dataclass(frozen=True)
+class WorkerOptions:
+    """What all workers of a run have in common. All of it is JSON."""
+
+    out: str
+    """Path or address of the folder that the run fills."""
+    lease: str
+    """Token of the run's lease."""
+    runs: tuple[str, ...] = ()
+    """Names of earlier runs, as the lease knows them."""
+    overwrite: bool = False
+    """Replace what has the name of an output and is nobody's of whom the ledger speaks."""
+    scratch: str | None = None
+    """Folder for copies of inputs and for unfinished outputs; None: the system's for temporary files."""
+    scratch_bytes: int = SCRATCH_BYTES
+    """How much of it one worker may use."""
+    cache: str | None = None
+    """Folder of what was found out about faces, which workers may share; None: the user's."""
+    threads: int | None = None
+    """Cores that one worker uses; None: all."""
+    heads: int = HEADS_KEPT
+    faces: int = FACES_KEPT
+    storage: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of `storage.StoreOptions` that differ from their defaults."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """A row of JSON values; `from_dict` takes it."""
+        return {**asdict(self), "storage": dict(self.storage)}
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any]) -> WorkerOptions:
+        """Options from their row."""
+        return WorkerOptions(**{**data, "runs": tuple(data.get("runs", ()))})
+
+    @property
+    def store_options(self) -> StoreOptions:
+        return StoreOptions(**self.storage)
+
+
+Make = Callable[[Request, str, Progress | None, CancelToken], Mapping[str, Any]]
+"""Makes the video of a request whose files are all here, of the face with this name; gives figures of the run."""
+
+
+class Renderer:
+    """Makes videos with models and faces that are kept warm.
+
+    The first job with a face prepares what it shows; the second one prepares the whole face, which then is kept.
+    """
+
+    def __init__(self, options: WorkerOptions) -> None:
+        self._cache = Cache(Path(options.cache)) if options.cache is not None else None
+        self._warm = Warm(heads=options.heads, faces=options.faces)
+        self._shown: Lru[tuple[str, str], bool] = Lru(FACES_REMEMBERED)
+
+    def __call__(
+        self, request: Request, face: str, progress: Progress | None, cancel: CancelToken
+    ) -> Mapping[str, Any]:
+        if request.prepare.cache is None and self._cache is not None:
+            request = replace(request, prepare=replace(request.prepare, cache=self._cache))
+        known = (face, str(request.source))  # the path too: a copy that was fetched again has another one
+        again = self._shown.find(known) is not None
+        result = self._warm.run(request, face=known if again else None, progress=progress, cancel=cancel)
+        self._shown.keep(known, True)
+        return figures(result.report)
+
+
+def figures(report: Report) -> dict[str, Any]:
+    """What the ledger keeps of a report."""
+    return {
+        "model": report.model,
+        "num_frames": report.num_frames,
+        "fps": report.fps,
+        "audio_s": round(report.audio_s, 4),
+        "wall_s": round(report.wall_s, 4),
+        "realtime_factor": round(report.realtime_factor, 4),
+        "device": report.device,
+        "precision": report.precision,
+        "weights_sha256": report.weights_sha256,
+        "peak_memory_bytes": report.peak_memory_bytes,
+        "stages": {stage.name: round(stage.busy_s, 4) for stage in report.stages},
+        "warnings": list(report.warnings),
+    }
+
+
+class _Place(Exception):
+    """Wraps what would have failed for any row."""
+
+
+class Worker:
+    """Does one job at a time. A context manager; `close` ends it.
+
+    Args:
+        name: that no other worker of this or an earlier run has.
+        make: makes videos; default: a `Renderer`.
+        store: of OUT; default: opened by its address.
+    Raises:
+        UnwritableOutput, StorageError: the ledger or the scratch folder cannot be written.
+    """
+
+    def __init__(
+        self, name: str, options: WorkerOptions, *, make: Make | None = None, store: Store | None = None
+    ) -> None:
+        self.name, self.options = name, options
+        self.out = Address.of(options.out)
+        self._store = store or open_store(self.out, options=options.store_options)
+        self._make: Make = make or Renderer(options)
+        self._names: dict[str, str] = {}
+        """Of the job at hand: what copies on this machine are called in the table."""
+        with ExitStack() as stack:
+            folder = scratch_folder(options)
+            self._scratch = stack.enter_context(Scratch(folder, options.scratch_bytes, options=options.store_options))
+            self._journal: Journal = open_journal(self._store, self.out, name)
+            stack.callback(self._journal.close)
+            self._close = stack.pop_all()
+
+    def run(
+        self, job: Job, attempt: int, *, progress: Progress | None = None, cancel: CancelToken | None = None
+    ) -> Outcome:
+        """Make the video of a job, and give it its name.
+
+        Args:
+            attempt: how often the job has been given so far, from 1.
+        Returns:
+            What came of it; errors are part of it.
+        Raises:
+            Cancelled: the token was used. The video has its name then, or is as if it had never been begun.
+        """
+        token = cancel or CancelToken()
+        try:
+            with self._room(job) as (request, output):
+                return self._outcome(job, attempt, request, output, progress, token)
+        except Cancelled:
+            raise
+        except _Place as error:
+            return self._failed(job, attempt, error.__cause__ or error, "place")
+        except Exception as error:  # noqa: BLE001 (it is told with the row, and the worker goes on)
+            return self._failed(job, attempt, error, "row")
+
+    def close(self) -> None:
+        """Remove what is on the scratch disk; the ledger says nothing more."""
+        self._close.close()
+
+    def abandon(self) -> None:
+        """For a process that is about to end in the middle of a job: remove what is on the scratch disk."""
+        self._scratch.close()
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _outcome(
+        self,
+        job: Job,
+        attempt: int,
+        request: Request,
+        output: Path,
+        progress: Progress | None,
+        cancel: CancelToken,
+    ) -> Outcome:
+        with _place():
+            before = self._store.stat(Address.of(job.output))
+            found = self._published_before(job, before)
+            if found is not None:
+                return self._completed(job, attempt, "resumed", found)
+        report = self._make(request, job.face, progress, cancel)
+        if not output.is_file():
+            raise OptionError(f"{output.name!r} is no single file.", accepted="a codec that makes one file")
+        cancel.check()
+        intent = Intent(
+            job.key, job.row, self.name, attempt, job.output, output.stat().st_size, file_sha256(output),
+            before.version if before is not None else None, report,
+        )  # fmt: skip
+        with _place():
+            return self._published(job, attempt, request, output, intent, cancel)
+
+    def _published(
+        self, job: Job, attempt: int, request: Request, output: Path, intent: Intent, cancel: CancelToken
+    ) -> Outcome:
+        """Give a video that is there its name, as the only one."""
+        self._say("intent", job, attempt, intent.facts, certain=True)
+        if not still_holds(self._store, self.out, self.options.lease):
+            raise Superseded("Another run has taken over; this video is left out.")
+        address = Address.of(job.output)
+        there = self._store.stat(address)
+        if (there.version if there is not None else None) != intent.before:
+            found = self._published_before(job, there)
+            if found is not None:
+                return self._completed(job, attempt, "resumed", found)
+        cancel.check()
+        mark = f"{job.key[:16]}-{attempt}-{self.name}"
+        for path in request.outputs:
+            if path != output:  # motion and mouth shapes lie beside the video, and are there before it
+                self._store.publish(path, address.parent.join(path.name), mark=f"{mark}{path.suffix}")
+        self._store.publish(output, address, mark=mark)
+        return self._completed(job, attempt, "done", intent)
+
+    def _published_before(self, job: Job, there: Stat | None) -> Intent | None:
+        """The intent that led to what has the name of the output, where another worker has made this job meanwhile.
+
+        Raises:
+            OutputExists: it is somebody's own.
+        """
+        if there is None or there.version == job.replaces:
+            return None
+        ours = False
+        latest = None
+        for entry in read_entries(self._store, self.out, self.options.runs):
+            if entry.more.get("output") == job.output:
+                ours = True
+                if entry.event == "intent" and entry.key == job.key:
+                    intent = Intent.of(entry)
+                    latest = intent if was_published(self._store, intent) else latest
+        if latest is None and not ours and not self.options.overwrite:
+            raise OutputExists(
+                f"{Address.of(job.output).shown!r} is there, and no entry of the ledger speaks of it.",
+                remedy="move it away, or allow overwriting",
+            )
+        return latest
+
+    def _completed(self, job: Job, attempt: int, event: EventName, intent: Intent) -> Outcome:
+        self._say(event, job, attempt, intent.facts)
+        self._journal.flush()
+        return Outcome(job.key, "done", size=intent.size, sha256=intent.sha256, report=intent.report)
+
+    def _failed(self, job: Job, attempt: int, error: BaseException, blames: Any) -> Outcome:
+        text = self._told(str(error) or type(error).__name__)
+        kind = type(error).__name__
+        with contextlib.suppress(TalkingHeadError):  # the outcome says it as well
+            self._say("failed", job, attempt, {"error": text, "kind": kind, "blames": blames})
+            self._journal.flush()
+        return Outcome(job.key, "failed", error=text, kind=kind, blames=blames)
+
+    def _say(
+        self, event: EventName, job: Job, attempt: int, facts: Mapping[str, Any], *, certain: bool = False
+    ) -> None:
+        self._journal.add(Entry(event, job.key, job.row, self.name, attempt, facts, now()), certain=certain)
+
+    # Files ------------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _room(self, job: Job) -> Iterator[tuple[Request, Path]]:
+        """The request with all that it reads and writes on this machine, and where its video will be."""
+        paths: dict[str, Path] = {}
+        with ExitStack() as stack:
+            for text, address in addresses(job.request).items():
+                paths[text] = stack.enter_context(self._scratch.have(address))
+            self._names = {str(path): Address.of(text).shown for text, path in paths.items()}
+            with _place():
+                expected = OUTPUT_BYTES + round(job.seconds * OUTPUT_BYTES_PER_S)
+                folder = stack.enter_context(self._scratch.room(min(expected, self._scratch.max_bytes // 2)))
+            yield self._request(job, paths, folder)
+
+    def _request(self, job: Job, paths: Mapping[str, Path], folder: Path) -> tuple[Request, Path]:
+        request = Request.from_dict(with_paths(job.request, paths))
+        output = folder / request.output.name
+        render = request.render
+        beside = {
+            name: folder / path.name for name in ("motion", "cues") if (path := getattr(render, name)) is not None
+        }
+        if len({output.name, *(path.name for path in beside.values())}) <= len(beside):
+            raise OptionError("Two outputs of the row have one name.", remedy="another name for one")
+        render = replace(render, overwrite=True, **beside)
+        return replace(request, output=output, report=None, make_folder=False, render=render), output
+
+    def _told(self, text: str) -> str:
+        """A message with the names that the table has, where copies of this machine are named."""
+        for path, name in self._names.items():
+            text = text.replace(path, name)
+        return text
+
+
+@contextmanager
+def _place() -> Iterator[None]:
+    """For what fails for any row: errors in the block blame the place."""
+    try:
+        yield
+    except (OutputExists, Cancelled):
+        raise
+    except (TalkingHeadError, OSError) as error:
+        raise _Place from error
+
+
+def scratch_folder(options: WorkerOptions) -> Path:
+    """Where a worker keeps copies and unfinished outputs: the folder that was named, else the user's own among the
+    system's temporary files.
+
+    Raises:
+        UnwritableOutput: it cannot be made, or belongs to somebody else.
+    """
+    if options.scratch is not None:
+        return Path(options.scratch)
+    user = os.getuid() if sys.platform != "win32" else 0
+    folder = Path(gettempdir()) / f"talkinghead-{user}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if sys.platform != "win32" and folder.lstat().st_uid != user:
+            raise UnwritableOutput(f"The folder {str(folder)!r} belongs to somebody else.", remedy="--scratch FOLDER")
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    return folder
