@@ -47,6 +47,8 @@ class StoreOptions:
     """A transfer may take `timeout_s` and its size over this."""
     max_bytes: int | None = None
     """Larger files are not fetched."""
+    part_bytes: int = 50 * 2**20
+    """S3 takes files of twice this and more in parts of this size; its smallest is 5 MiB."""
     redirects: int = 5
     """How often an address behind HTTP may lead to another one."""
     allow: Callable[[Address], None] | None = None
@@ -100,11 +102,11 @@ class Store(ABC):
         """Write a small file whole.
 
         Args:
-            exclusive: only if there is none yet, also where several ask at once: exactly one of them is told True.
-                After a lost answer, what is there counts as written by this call if it has the same bytes; so let
-                `data` say who wrote it.
+            exclusive: only if there is none yet, also where several ask at once: only one content is ever there. An
+                answer may be lost and the call repeated, so that True is also said where the same bytes are there
+                already: let `data` say who wrote it.
         Returns:
-            False: it was there, and stays as it is.
+            False: another content was there, and stays as it is.
         Raises:
             StorageError
         """

@@ -47,9 +47,12 @@ class LocalStore(Store):
         try:
             with files.PendingOutput(address.path, overwrite=False) as pending, pending.writing():
                 pending.temporary.write_bytes(data)
-                return _link(pending.temporary, address.path, data)
+                if _link(pending.temporary, address.path, data):
+                    return True
         except OutputExists:
-            return False
+            pass
+        stat = self.stat(address)
+        return stat is not None and stat.size == len(data) and self.read_bytes(address, len(data)) == data
 
     def publish(self, source: Path, address: Address, *, mark: str) -> None:
         part = self.partial(address, mark).path

@@ -8,7 +8,8 @@ import re
 HIDDEN = "***"
 _USER = re.compile(r"(?<=://)[^\s/?#'\"]*@")
 """From a scheme to the last `@` of its host: a name, and maybe a password."""
-_QUERY = re.compile(r"(?<=[?&])([^\s=&#'\"]+)=[^\s&#'\"]*")
+_QUERY = re.compile(r"(?i)([?&]|%3F|%26)([^\s=&#'\"%]+)(=|%3D)((?!%26)[^\s&#'\"])*")
+"""One value of a query, also where the whole URL was encoded."""
 _ASSIGNED = re.compile(
     r"(?i)((?:secret|password|passwd|token|signature|credential|authorization|account_?key|access_?key)[\w-]*"
     r"['\"]?\s*[=:]\s*)(['\"]?)(?:(?:Bearer|Basic)\s+)?[^\s'\",;&]+\2"
@@ -27,7 +28,7 @@ def masked(text: str) -> str:
     values of this process's environment variables that are named so.
     """
     text = _USER.sub(f"{HIDDEN}@", text)
-    text = _QUERY.sub(lambda match: match[0] if match[1].lower() in _HARMLESS else f"{match[1]}={HIDDEN}", text)
+    text = _QUERY.sub(lambda m: m[0] if m[2].lower() in _HARMLESS else f"{m[1]}{m[2]}{m[3]}{HIDDEN}", text)
     text = _ASSIGNED.sub(rf"\1{HIDDEN}", text)
     text = _ACCESS_KEY.sub(HIDDEN, text)
     for name, value in os.environ.items():

@@ -1,4 +1,4 @@
-"""Object storage: S3, Google Cloud Storage, Azure, and memory for trying things out. All by way of fsspec."""
+"""Object storage by way of fsspec: Google Cloud Storage, memory for trying things out, and what all have in common."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from talkinghead.errors import MissingDependency, NothingThere, StorageError
+from talkinghead.errors import BadAddress, MissingDependency, NothingThere, StorageError
 from talkinghead.places import DISK_FULL
 from talkinghead.storage.address import Address
 from talkinghead.storage.base import PARTIAL, Stat, Store, StoreOptions, changed, cut, nothing_there
@@ -25,12 +25,19 @@ _TIMES = ("LastModified", "last_modified", "updated", "mtime", "created")
 _PASSING_STATUS = {408, 409, 425, 429}
 """Beside 5xx. 409: another writer is at the same object."""
 _PASSING_CODES = {"SlowDown", "RequestTimeout", "RequestTimeTooSkewed", "InternalError", "IncompleteBody", "BadDigest"}
-_PASSING_ERRNO = {errno.EBUSY, errno.EIO, errno.EREMOTEIO, errno.EAGAIN, errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT}
+_PASSING_ERRNO = {
+    errno.EBUSY,
+    errno.EIO,
+    getattr(errno, "EREMOTEIO", errno.EIO),
+    errno.EAGAIN,
+    errno.ECONNRESET,
+    errno.EPIPE,
+    errno.ETIMEDOUT,
+}
 _PASSING_NAMES = re.compile(
     r"(?i)timeout|timedout|connection|incompleteread|payload|disconnected|responseparser|transport|httpclienterror"
 )
 """Names of the exceptions of aiohttp, botocore, requests, Google and Azure for what the network did."""
-_CONNECT_S = 10.0
 
 
 class ObjectStore(Store):
@@ -40,7 +47,18 @@ class ObjectStore(Store):
         self, root: Address, options: StoreOptions | None = None, *, sleep: Callable[[float], None] = time.sleep
     ) -> None:
         super().__init__(root, options, sleep=sleep)
-        self._fs = _file_system(root, self.options)
+        kind = _library(root.scheme)
+        try:
+            self._fs = kind(**kind._get_kwargs_from_urls(root.text), **self._settings())
+        except Exception as error:  # noqa: BLE001 - each library has its own
+            problem = StorageError(f"{root.shown!r} cannot be opened: {_told(error)}.", remedy=_CREDENTIALS)
+        else:
+            return
+        raise problem from None
+
+    def _settings(self) -> dict[str, Any]:
+        """What the library is opened with: nothing that it read once is believed later."""
+        return {"use_listings_cache": False, "skip_instance_cache": True, **self.options.settings}
 
     def stat(self, address: Address) -> Stat | None:
         return self._retried(lambda: self._stat(address))
@@ -66,22 +84,17 @@ class ObjectStore(Store):
         return stat
 
     def write_bytes(self, address: Address, data: bytes, *, exclusive: bool = False) -> bool:
-        asked = 0
+        mode = {"mode": "create"} if exclusive else {}
 
         def attempt() -> bool:
-            nonlocal asked
-            asked += 1
             try:
-                mode = {"mode": "create"} if exclusive else {}
                 self._call(address, "write", "pipe_file", self._key(address), data, size=len(data), **mode)
             except _IsThere:
                 return False
             return True
 
-        if self._retried(attempt):
-            return True
-        # An answer that was lost is no answer: what is there may be what the first try wrote.
-        return asked > 1 and self._holds(address, data)
+        # Where an answer is lost the request is sent again, also unseen by the HTTP client: what is there may be ours.
+        return self._retried(attempt) or self._holds(address, data)
 
     def _holds(self, address: Address, data: bytes) -> bool:
         stat = self.stat(address)
@@ -91,48 +104,52 @@ class ObjectStore(Store):
         part = self.partial(address, mark)
         size = source.stat().st_size
         try:
-            self._retried(lambda: self._upload(source, part, size))
+            self._retried(lambda: self.upload(source, part, size))
             self._retried(lambda: self._commit(part, address, size))
         finally:
             with contextlib.suppress(StorageError):  # else it is for `sweep`; the file is in its place or it is not
                 self.delete(part)
 
-    def _upload(self, source: Path, part: Address, size: int) -> None:
-        try:
-            self._call(part, "write", "put_file", str(source), self._key(part), size=size)
-        except NothingThere as error:  # the bucket; or an upload in parts that was completed, and the answer lost
-            if "NoSuchUpload" in str(error) or "upload" in str(error).lower():
-                error.retryable = True
-            raise
-        stat = self._stat(part)
-        if stat is None or stat.size != size:
-            raise cut(part, stat.size if stat else 0, size)
+    def upload(self, source: Path, address: Address, size: int) -> None:
+        """One try to write a file; it is there whole or not at all."""
+        self._call(address, "write", "put_file", str(source), self._key(address), size=size)
+        self._check(address, size)
 
-    def _commit(self, part: Address, address: Address, size: int) -> None:
-        self._call(address, "write", "cp_file", self._key(part), self._key(address), size=size)
+    def _check(self, address: Address, size: int) -> None:
         stat = self._stat(address)
         if stat is None or stat.size != size:
             raise cut(address, stat.size if stat else 0, size)
+
+    def _commit(self, part: Address, address: Address, size: int) -> None:
+        try:
+            self._call(address, "write", "cp_file", self._key(part), self._key(address), size=size)
+        except NothingThere as error:
+            error.retryable = True  # it was there a moment ago
+            raise
+        self._check(address, size)
 
     def list(self, folder: Address, *, deep: bool = False) -> Iterator[tuple[Address, Stat]]:
         for address, info in self._infos(folder, deep=deep):
             yield address, _stat_of(info)
 
     def _infos(self, folder: Address, *, deep: bool) -> Iterator[tuple[Address, Mapping[str, Any]]]:
-        depth = None if deep else 1
+        """Files below a folder with all that the place says of them."""
+        key = self._key(folder)
+
+        def found() -> list[Mapping[str, Any]]:
+            if deep:
+                return list(self._call(folder, "read", "find", key, detail=True).values())
+            return list(self._call(folder, "read", "ls", key, detail=True))
+
         try:
-            found = self._retried(
-                lambda: self._call(
-                    folder, "read", "find", self._key(folder), maxdepth=depth, withdirs=False, detail=True
-                )
-            )
+            infos = self._retried(found)
         except NothingThere:
             return
-        place = f"{folder.scheme}://"
-        for key, info in found.items():
-            address = Address(place + key.lstrip("/"))
-            if info["type"] == "file" and address.is_inside(folder) and not key.endswith("/"):
-                yield address, info
+        for info in infos:
+            if info["type"] == "file":
+                address = below(folder, str(info["name"]).lstrip("/").removeprefix(key.lstrip("/")))
+                if address is not None:
+                    yield address, info
 
     def delete(self, address: Address) -> None:
         with contextlib.suppress(NothingThere):
@@ -168,6 +185,22 @@ class ObjectStore(Store):
         raise problem from None
 
 
+def below(folder: Address, rest: str) -> Address | None:
+    """The address of a key in a folder; None for what is no file: the mark of a folder, a key with empty steps."""
+    try:
+        return folder.join(rest.removeprefix("/")) if rest.startswith("/") else None
+    except BadAddress:
+        return None
+
+
+class AzureStore(ObjectStore):
+    """Azure. It copies an object when it finds the time, so that the commit is the end of the upload itself: until then
+    the blocks that were sent are nothing that can be read, and Azure forgets them after a week."""
+
+    def publish(self, source: Path, address: Address, *, mark: str) -> None:  # noqa: ARG002
+        self._retried(lambda: self.upload(source, address, source.stat().st_size))
+
+
 class _IsThere(StorageError):
     """A file that was to be new."""
 
@@ -178,40 +211,20 @@ def _sync(loop: asyncio.AbstractEventLoop, function: Callable[[], Any]) -> Any:
     return sync(loop, function)
 
 
-def _file_system(root: Address, options: StoreOptions) -> Any:
-    """The library's object for a bucket."""
+def _library(scheme: str) -> Any:
+    """The class of fsspec for a scheme."""
     try:
         import fsspec
     except ImportError as error:
         raise MissingDependency("fsspec", extra="fleet", purpose="Object storage") from error
     try:
-        kind = fsspec.get_filesystem_class(root.scheme)
+        return fsspec.get_filesystem_class(scheme)
     except ImportError as error:
-        package = _PACKAGES.get(root.scheme, "fsspec")
+        package = _PACKAGES.get(scheme, "fsspec")
         raise StorageError(
-            f"{root.shown!r} needs the package {package!r}, which is not installed.", remedy=f"pip install {package}"
+            f"Addresses with {scheme}:// need the package {package!r}, which is not installed.",
+            remedy=f"pip install {package}",
         ) from error
-    settings: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True, **options.settings}
-    if root.scheme == "memory":
-        return kind()
-    if root.scheme == "s3":
-        known = {**fsspec.config.conf.get("s3", {}), **options.settings}
-        settings["config_kwargs"] = {
-            "connect_timeout": min(_CONNECT_S, options.timeout_s),
-            "read_timeout": options.timeout_s,
-            "retries": {"total_max_attempts": 1},
-            **known.get("config_kwargs", {}),
-        }
-    settings = {**kind._get_kwargs_from_urls(root.text), **settings}
-    try:
-        system = kind(**settings)
-    except Exception as error:  # noqa: BLE001 - each library has its own
-        problem = StorageError(f"{root.shown!r} cannot be opened: {_told(error)}.", remedy=_CREDENTIALS)
-    else:
-        if root.scheme == "s3":
-            system.retries = 1  # it is this module that tries again
-        return system
-    raise problem from None
 
 
 _CREDENTIALS = "check the credentials and the region where the storage's own tools look for them"

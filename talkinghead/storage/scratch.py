@@ -26,6 +26,14 @@ _LOCK = ".lock"
 _PREFIX = "scratch-"
 
 
+_CHANGES = 4
+"""How often a file may become another one between the look at it and its copy."""
+
+
+class _Changed(StorageError):
+    pass
+
+
 @dataclass
 class _Copy:
     """A file that was fetched."""
@@ -86,18 +94,14 @@ class Scratch:
                 raise nothing_there(address)
             yield address.path
             return
-        store = store or self._store(address)
-        stat = store.stat(address)
-        if stat is None:
-            raise nothing_there(address)
-        copy = self._copy(address, stat, store)
+        key, copy = self._taken(address, store or self._store(address))
         try:
             yield copy.path
         finally:
             with self._guard:
                 copy.users -= 1
-            if not stat.version:  # nothing would tell that it is another one the next time
-                self._forget((address, stat.version), copy)
+            if not key[1]:  # without a version nothing would tell that it is another one the next time
+                self._forget(key, copy)
 
     @contextlib.contextmanager
     def room(self, expected_bytes: int) -> Iterator[Path]:
@@ -144,6 +148,19 @@ class Scratch:
                 self._stores[key] = open_store(Address(key), options=self._options)
             return self._stores[key]
 
+    def _taken(self, address: Address, store: Store) -> tuple[tuple[Address, str], _Copy]:
+        """A copy that counts as used, of the version that is there now."""
+        for left in reversed(range(_CHANGES)):
+            stat = store.stat(address)
+            if stat is None:
+                raise nothing_there(address)
+            try:
+                return (address, stat.version), self._copy(address, stat, store)
+            except _Changed:
+                if not left:
+                    raise
+        raise AssertionError("the last time returns or raises")
+
     def _copy(self, address: Address, stat: Stat, store: Store) -> _Copy:
         """A copy that counts as used; fetched by one thread, waited for by others."""
         key = (address, stat.version)
@@ -171,7 +188,7 @@ class Scratch:
 
         def check(found: Stat) -> None:
             if found.version != version or (stat.size != UNKNOWN_SIZE and found.size != stat.size):
-                raise StorageError(f"{address.shown!r} was changed while it was read.", retryable=True)
+                raise _Changed(f"{address.shown!r} is changed all the time.", remedy="again when it is complete")
             if stat.size == UNKNOWN_SIZE and found.size > copy.size:
                 with self._guard:
                     self._make_room(found.size - copy.size, repr(address.shown))

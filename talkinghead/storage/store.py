@@ -28,6 +28,10 @@ def open_store(address: Address | str, *, options: StoreOptions | None = None) -
         from talkinghead.storage.web import WebStore
 
         return WebStore(root, options)
-    from talkinghead.storage.objects import ObjectStore
+    if root.scheme == "s3":
+        from talkinghead.storage.s3 import S3Store
 
-    return ObjectStore(root, options)
+        return S3Store(root, options)
+    from talkinghead.storage.objects import AzureStore, ObjectStore
+
+    return (ObjectStore if root.scheme in ("gs", "memory") else AzureStore)(root, options)

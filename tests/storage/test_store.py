@@ -59,7 +59,8 @@ def test_only_one_of_those_who_want_to_be_first_is(store: Store) -> None:
     there = store.root.join("owner")
     assert store.write_bytes(there, b"me", exclusive=True)
     assert not store.write_bytes(there, b"you", exclusive=True)
-    assert not store.write_bytes(there, b"me", exclusive=True)
+    assert not store.write_bytes(there, b"me too", exclusive=True)
+    assert store.write_bytes(there, b"me", exclusive=True)
     assert store.read_bytes(there, 10) == b"me"
     assert store.write_bytes(there, b"anybody")
     assert store.read_bytes(there, 10) == b"anybody"
