@@ -16,10 +16,16 @@ TRIES = 3
 """A row that failed so often is put aside."""
 KILLS = 2
 """So is one that so many workers died of."""
+STILLBORN = 4
+"""So many workers in a row for each place may die before they have a job,"""
+FRUITLESS = 20
+"""and so many with their first one, before the run is given up."""
 TELL_S = 0.25
 """How often progress is told between two ends."""
 WAIT_S = 0.5
-"""How long the loop waits for something to happen."""
+"""How long the loop waits for something to happen,"""
+SHORT_WAIT_S = 0.1
+"""and while workers are free and what is left waits for another attempt."""
 FAILURES_TOLD = 1000
 """So many failures are told one by one; all of them stand in the ledger."""
 
@@ -143,10 +149,10 @@ class _Loop:
         self._free: list[str] = []
         self._busy: dict[str, tuple[Job, int]] = {}
         self._shares: dict[str, float] = {}
-        self._tried: dict[str, list[tuple[str, int]]] = {}
-        """Workers and attempts of jobs that came back."""
-        self._stillborn = 0
-        """Workers in a row that died before they had ended any job."""
+        self._named: set[str] = set()
+        """Workers of which the ledger knows for certain."""
+        self._stillborn = self._fruitless = 0
+        """Workers in a row that died before they had a job, and with their first one."""
         self._useful: set[str] = set()
         """Workers that have ended a job."""
         self._nowhere = 0
@@ -160,7 +166,7 @@ class _Loop:
             self._ledger.keep()
             self._start_workers()
             self._give()
-            for event in self._engine.events(WAIT_S):
+            for event in self._engine.events(SHORT_WAIT_S if self._free and self._scheduler.open else WAIT_S):
                 self._handle(event)
             for worker in self._scheduler.overdue(self._clock()):
                 self._engine.stop(worker)
@@ -183,13 +189,15 @@ class _Loop:
             if self._scheduler.is_spoiled(worker):
                 self._engine.stop(worker)
                 self._scheduler.died(worker, self._clock())
+                self._forget(worker)
                 continue
             job = self._scheduler.next(worker, self._clock())
             if job is None:
                 waiting.append(worker)
                 continue
             attempt = self._ledger.history.attempts(job.key) + 1
-            self._ledger.note("given", job, worker, attempt)
+            self._ledger.note("given", job, worker, attempt, certain=worker not in self._named)
+            self._named.add(worker)
             self._busy[worker] = job, attempt
             self._engine.submit(worker, job, attempt)
             self.summary.attempts += 1
@@ -209,7 +217,7 @@ class _Loop:
         elif isinstance(event, Ended):
             if event.worker in self._busy:
                 self._useful.add(event.worker)
-                self._stillborn = 0
+                self._stillborn = self._fruitless = 0
                 self._ended(event.worker, event.outcome)
                 self._free.append(event.worker)
         elif event.worker in self._starting or event.worker in self._free or event.worker in self._busy:
@@ -218,12 +226,13 @@ class _Loop:
     def _ended(self, worker: str, outcome: Outcome) -> None:
         job, attempt = self._busy.pop(worker)
         self._shares.pop(worker, None)
+        if outcome.end == "failed" and outcome.blames == "place":  # it may have its name in spite of that
+            outcome = self._ledger.settle(job, worker, attempt) or outcome
         fate = self._scheduler.ended(worker, outcome, self._clock())
         if outcome.end == "done":
             self._done(job)
         else:
             self._look_at_place(outcome)
-            self._tried.setdefault(job.key, []).append((worker, attempt))
             if fate.end == "aside":
                 self._aside(job, attempt, outcome, fate.also_aside)
         self._tell(self._progress(job, attempt, outcome, worker))
@@ -231,14 +240,15 @@ class _Loop:
     def _lost(self, worker: str, reason: str) -> None:
         """A worker is gone: find out what became of its job."""
         self.summary.lost += 1
-        self._stillborn += worker not in self._useful
-        self._useful.discard(worker)
-        self._starting.discard(worker)
+        given = self._busy.get(worker)
+        if worker not in self._useful:
+            self._fruitless += given is not None
+            self._stillborn += given is None
         if worker in self._free:
             self._free.remove(worker)
-        given = self._busy.get(worker)
         if given is None:
             self._scheduler.died(worker, self._clock())
+            self._forget(worker)
             self._check_births(reason)
             return
         job, attempt = given
@@ -246,10 +256,10 @@ class _Loop:
         if outcome is not None:
             self._ended(worker, outcome)
             self._scheduler.died(worker, self._clock())
+            self._forget(worker)
             return
         del self._busy[worker]
-        self._shares.pop(worker, None)
-        self._tried.setdefault(job.key, []).append((worker, attempt))
+        self._forget(worker)
         fate = self._scheduler.died(worker, self._clock())
         self._ledger.note("lost", job, worker, attempt, reason=reason)
         if fate is not None and fate.end == "aside":
@@ -258,16 +268,23 @@ class _Loop:
         self._tell(self._progress(job, attempt, None, worker))
         self._check_births(reason)
 
+    def _forget(self, worker: str) -> None:
+        """Nothing comes of a worker any more."""
+        self._starting.discard(worker)
+        self._useful.discard(worker)
+        self._named.discard(worker)
+        self._shares.pop(worker, None)
+
     def _check_births(self, reason: str) -> None:
         """Give up where workers die faster than any of them ends a job.
 
         Raises:
             BackendError
         """
-        if self._stillborn > 2 * self._workers + KILLS * self._workers:
+        if self._stillborn > STILLBORN * self._workers or self._fruitless > FRUITLESS * self._workers:
             raise BackendError(
                 f"Workers die before they have ended any job; the last one {reason}.",
-                remedy="one row by itself: talkinghead generate; fewer workers, for more memory for each",
+                remedy="one row by itself: talkinghead generate; fewer workers, with more memory for each",
             )
 
     def _look_at_place(self, outcome: Outcome) -> None:
@@ -285,13 +302,11 @@ class _Loop:
 
     def _done(self, job: Job) -> None:
         self._nowhere = 0
-        self._tried.pop(job.key, None)
         self.summary.done += 1
         self.summary.video_s += job.seconds
 
     def _aside(self, job: Job, attempt: int, outcome: Outcome, also: Iterable[Job]) -> None:
         """Note a row as failed, and those that need it."""
-        self._tried.pop(job.key, None)
         self._note_aside(job, attempt, outcome.error or "", outcome.kind or "", blames=outcome.blames)
         for other in also:
             self._note_aside(other, 0, f"It needs row {job.row}, which failed.", "NeedsOther", blames="place")

@@ -67,7 +67,7 @@ class Lease(ABC):
 
     @abstractmethod
     def release(self) -> None:
-        """Let others have it."""
+        """Let others have it; once is enough."""
 
 
 def take(store: Store, out: Address, *, clock: Callable[[], float] = time.time) -> Lease:
@@ -131,7 +131,9 @@ class _FileLease(Lease):
         """The system keeps it."""
 
     def release(self) -> None:
-        os.close(self._descriptor)
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
 
 class _StoredLease(Lease):

@@ -136,15 +136,27 @@ class Ledger:
         runs = (*self.lease.runs, self.run)
         return WorkerOptions(out=str(self.out), lease=self.lease.token, runs=runs, **values)
 
-    def note(self, event: EventName, job: Job | None = None, worker: str = "", attempt: int = 0, **more: Any) -> None:
+    def note(
+        self,
+        event: EventName,
+        job: Job | None = None,
+        worker: str = "",
+        attempt: int = 0,
+        *,
+        certain: bool = False,
+        **more: Any,
+    ) -> None:
         """Say something about a job, or about the run.
 
+        Args:
+            certain: as for `Journal.add`.
+            more: what belongs to the event.
         Raises:
             UnwritableOutput, StorageError: it is not said.
         """
         key, row = (job.key, job.row) if job is not None else ("", 0)
         entry = Entry(event, key, row, worker, attempt, more, now())
-        self._journal.add(entry, certain=event in ("run", "aside"))
+        self._journal.add(entry, certain=certain or event in ("run", "aside"))
         self.history.add(entry)
 
     def settle(self, job: Job, worker: str, attempt: int) -> Outcome | None:

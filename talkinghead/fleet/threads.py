@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from talkinghead.cores import CORES_VARIABLE
+from talkinghead.cores import CORES_VARIABLE, available_cores
 
 _LIBRARIES = (
     "OMP_NUM_THREADS",
@@ -22,3 +22,8 @@ def thread_environment(threads: int) -> dict[str, str]:
     decoders and encoders at any time.
     """
     return dict.fromkeys((*_LIBRARIES, CORES_VARIABLE), str(threads))
+
+
+def threads_each(workers: int) -> int:
+    """Cores for each of several workers on this machine, at least one."""
+    return max(1, available_cores() // max(1, workers))

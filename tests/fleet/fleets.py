@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -24,8 +25,10 @@ from tests.conftest import ROOT
 from tests.stripes import FACTS
 from tests.synthetic_media import make_picture, make_sound
 
-CHILD = (sys.executable, "-m", "tests.fleet.fleets")
+CHILD = (sys.executable, "-m", "tests.fleet.fleets", "child")
 """A child of the pool with the model of tests in it."""
+DRIVER = (sys.executable, "-m", "tests.fleet.fleets", "driver")
+"""A run with two children over `FOLDER/jobs.json`, where FOLDER is the argument."""
 
 
 def make_jobs(folder: Path, rows: int, *, faces: int = 2, seconds: float = 0.2, **options: Any) -> list[Job]:
@@ -70,6 +73,7 @@ def run_fleet(
     limits: TimeLimits | None = None,
     told: list[Progress] | None = None,
     retry: bool = False,
+    **settings: Any,
 ) -> Summary:
     """A run over jobs, as the command makes it."""
     with open_ledger(folder / "out") as ledger:
@@ -78,7 +82,7 @@ def run_fleet(
         engine = engine_of(ledger, folder, workers)
         tell = told.append if told is not None else (lambda _: None)
         limits = limits or TimeLimits(pause_s=0.01, elsewhere_s=0.01)
-        return drive(plan.todo, engine, ledger, workers, tell=tell, limits=limits)
+        return drive(plan.todo, engine, ledger, workers, tell=tell, limits=limits, **settings)
 
 
 def entries(folder: Path) -> list[Entry]:
@@ -95,6 +99,10 @@ def events(folder: Path, key: str) -> list[str]:
 
 if __name__ == "__main__":
     FAMILIES[FACTS.name] = FACTS  # type: ignore[index]
-    from talkinghead.fleet.engines.child import main
+    if sys.argv[1] == "driver":
+        where = Path(sys.argv[2])
+        run_fleet([Job.from_dict(row) for row in json.loads((where / "jobs.json").read_text())], where, workers=2)
+    else:
+        from talkinghead.fleet.engines.child import main
 
-    main()
+        main()

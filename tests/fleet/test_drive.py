@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from talkinghead.errors import OutputError
-from talkinghead.files import cache_key
+from talkinghead.errors import OutputError, StorageError
+from talkinghead.files import cache_key, unwritable
 from talkinghead.fleet.drive import Progress
+from talkinghead.fleet.engines.base import Event, Ready
+from talkinghead.fleet.engines.pool import Pool
 from talkinghead.fleet.opening import open_ledger
+from talkinghead.fleet.schedule import TimeLimits
 from talkinghead.fleet.worker import Worker
 from talkinghead.media import open_frames
 from talkinghead.registry import FAMILIES
-from tests.fleet.fleets import entries, events, make_jobs, run_fleet
-from tests.stripes import FACTS
+from talkinghead.storage.address import Address
+from talkinghead.storage.local import LocalStore
+from tests.conftest import ROOT
+from tests.fleet.fleets import DRIVER, entries, events, make_jobs, run_fleet
+from tests.stripes import FACTS, StripesHead
 
 
 @pytest.fixture(autouse=True)
@@ -108,3 +121,129 @@ def test_a_worker_whose_run_was_taken_over_names_no_video(tmp_path: Path) -> Non
         outcome = worker.run(jobs[0], 1)
     assert (outcome.kind, outcome.blames) == ("Superseded", "place")
     assert outputs(tmp_path) == []
+
+
+def test_a_full_disk_ends_the_run_and_blames_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = make_jobs(tmp_path, 4)
+    plain, published = LocalStore.publish, []
+
+    def publish(self: LocalStore, source: Path, address: Address, *, mark: str) -> None:
+        published.append(address)
+        if len(published) > 1:
+            raise unwritable(address.path, OSError(errno.ENOSPC, "No space left on device"))
+        plain(self, source, address, mark=mark)
+
+    monkeypatch.setattr(LocalStore, "publish", publish)
+    with pytest.raises(OutputError, match="No room left"):
+        run_fleet(jobs, tmp_path)
+    monkeypatch.undo()
+    monkeypatch.setitem(FAMILIES, FACTS.name, FACTS)  # type: ignore[arg-type]
+    assert len(outputs(tmp_path)) == 1
+    assert "aside" not in {entry.event for entry in entries(tmp_path)}
+    assert run_fleet(jobs, tmp_path).done == 3
+
+
+def test_a_video_that_was_published_though_an_error_came_is_done(tmp_path: Path, monkeypatch: Any) -> None:
+    plain = LocalStore.publish
+
+    def publish(self: LocalStore, source: Path, address: Address, *, mark: str) -> None:
+        plain(self, source, address, mark=mark)
+        raise StorageError("the answer was lost")
+
+    monkeypatch.setattr(LocalStore, "publish", publish)
+    assert run_fleet(make_jobs(tmp_path, 2), tmp_path).attempts == 2
+    assert sorted(entry.event for entry in entries(tmp_path) if entry.row == 1) == [
+        "failed", "given", "intent", "resumed",
+    ]  # fmt: skip
+
+
+def test_motion_and_mouth_shapes_lie_beside_the_video(tmp_path: Path) -> None:
+    (job,) = make_jobs(tmp_path, 1, seconds=0.4)
+    render = {**job.request["render"], "cues": "1.json"}
+    run_fleet([replace(job, request={**job.request, "render": render})], tmp_path)
+    assert outputs(tmp_path) == ["1.json", "1.mkv"]
+
+
+def test_a_worker_keeps_faces_and_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared: list[Any] = []
+    plain = StripesHead.prepare
+    monkeypatch.setattr(StripesHead, "prepare", lambda *a, **k: (prepared.append(a[1]), plain(*a, **k))[1])
+    jobs = make_jobs(tmp_path, 10)
+    run_fleet(jobs, tmp_path)
+    assert len(prepared) == 4  # twice for each face: for what the first row says, then whole
+    stages = [set(entry.more["report"]["stages"]) for entry in entries(tmp_path) if entry.event == "done"]
+    assert sum("load" in names for names in stages) == 1
+
+
+# Processes that end ---------------------------------------------------------------------------------------------------
+
+
+class Killer(Pool):
+    """A pool of which workers are killed at some moments."""
+
+    def __init__(self, *args: Any, moments: Callable[[int], bool], **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self._moments, self.killed = moments, 0
+        self._count = 0
+
+    def events(self, timeout_s: float) -> Sequence[Event]:
+        found = super().events(timeout_s)
+        for event in found:
+            self._count += 1
+            if not isinstance(event, Ready) and self._moments(self._count) and event.worker in self.processes:
+                os.kill(self.processes[event.worker], signal.SIGKILL)
+                self.killed += 1
+        return found
+
+
+@pytest.mark.thorough
+def test_workers_that_are_killed_lose_and_double_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = make_jobs(tmp_path, 16, faces=3, delay_s=0.02)
+    engines = []
+
+    def make(options: Any, **settings: Any) -> Killer:
+        engines.append(Killer(options, moments=lambda count: count % 5 == 0, **settings))
+        return engines[-1]
+
+    monkeypatch.setattr("tests.fleet.fleets.Pool", make)
+    summary = run_fleet(jobs, tmp_path, workers=2, kills=10)
+    assert (summary.done, summary.failed) == (16, 0)
+    assert summary.lost >= 3
+    completed = [entry.key for entry in entries(tmp_path) if entry.event in ("done", "resumed")]
+    assert sorted(completed) == sorted(job.key for job in jobs)
+    assert len(outputs(tmp_path)) == 16
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+@pytest.mark.thorough
+def test_a_row_that_hangs_is_stopped_and_put_aside(tmp_path: Path) -> None:
+    jobs = make_jobs(tmp_path, 3, delay_s=lambda row: 100.0 if row == 1 else 0.0)
+    limits = TimeLimits(start_s=3.0, warm_s=2.0, pace=1.0, pause_s=0.01, elsewhere_s=0.01)
+    summary = run_fleet(jobs, tmp_path, workers=2, limits=limits)
+    assert (summary.done, [one.job.row for one in summary.failures]) == (2, [1])
+    assert "took too long" in summary.failures[0].error
+    assert events(tmp_path, jobs[0].key)[-3:] == ["given", "lost", "aside"]
+
+
+@pytest.mark.thorough
+def test_a_driver_that_is_killed_leaves_no_children_and_another_goes_on(tmp_path: Path) -> None:
+    jobs = make_jobs(tmp_path, 12, delay_s=0.05)
+    (tmp_path / "jobs.json").write_text(json.dumps([job.to_dict() for job in jobs]))
+    for done in (1, 4):
+        with subprocess.Popen([*DRIVER, str(tmp_path)], env={**os.environ, "PYTHONPATH": str(ROOT)}) as driver:
+            wait_for(lambda least=done: len(list(tmp_path.glob("out/*.mkv"))) >= least)  # type: ignore[misc]
+            driver.kill()
+    assert len(outputs(tmp_path)) < 12
+    assert run_fleet(jobs, tmp_path, workers=2).done >= 1  # begins as soon as the children have noticed
+    completed = [entry.key for entry in entries(tmp_path) if entry.event in ("done", "resumed")]
+    assert sorted(completed) == sorted(job.key for job in jobs)
+    assert list((tmp_path / "out" / ".talkinghead" / "partial").iterdir()) == []
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def wait_for(there: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    until = time.monotonic() + 60
+    while not there():
+        assert time.monotonic() < until
+        time.sleep(0.01)

@@ -172,8 +172,8 @@ class _Child:
             self.process.wait(patience_s)
         self.kill()
         self.process.wait()
-        self._listening.join()
-        self._hearing.join()
+        for thread in (self._listening, self._hearing):
+            thread.join(1.0)  # what the process itself started may hold a pipe for longer
         self.leave()
 
     def _listen(self) -> None:
