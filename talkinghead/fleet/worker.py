@@ -27,7 +27,7 @@ from talkinghead.fleet.job import Job, Outcome
 from talkinghead.fleet.lease import Superseded, still_holds
 from talkinghead.fleet.ledger import Entry, EventName, Intent, Journal, now, open_journal, read_entries, was_published
 from talkinghead.service.request import Request
-from talkinghead.service.warm import Warm
+from talkinghead.service.warm import Warm, face_key
 from talkinghead.storage.address import Address
 from talkinghead.storage.scratch import Scratch
 from talkinghead.storage.store import Stat, Store, StoreOptions, open_store
@@ -98,14 +98,14 @@ class Renderer:
     def __init__(self, options: WorkerOptions) -> None:
         self._cache = Cache(Path(options.cache)) if options.cache is not None else None
         self._warm = Warm(heads=options.heads, faces=options.faces)
-        self._shown: Lru[tuple[str, str], bool] = Lru(FACES_REMEMBERED)
+        self._shown: Lru[tuple[Any, ...], bool] = Lru(FACES_REMEMBERED)
 
     def __call__(
         self, request: Request, face: str, progress: Progress | None, cancel: CancelToken
     ) -> Mapping[str, Any]:
         if request.prepare.cache is None and self._cache is not None:
             request = replace(request, prepare=replace(request.prepare, cache=self._cache))
-        known = (face, str(request.source))  # the path too: a copy that was fetched again has another one
+        known = (face, *face_key(request))  # the path too: a copy that was fetched again has another one
         again = self._shown.find(known) is not None
         result = self._warm.run(request, face=known if again else None, progress=progress, cancel=cancel)
         self._shown.keep(known, True)

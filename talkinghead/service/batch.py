@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from talkinghead.contracts import Result
@@ -13,8 +12,7 @@ from talkinghead.engine.context import CancelToken, Progress
 from talkinghead.errors import Cancelled
 from talkinghead.service.planning import check_all_apart, speech_path
 from talkinghead.service.request import Request, SpokenText
-from talkinghead.service.run import head_key
-from talkinghead.service.warm import Warm
+from talkinghead.service.warm import Warm, face_key
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class Batch:
     def __init__(self, requests: Sequence[Request]) -> None:
         self.requests = tuple(requests)
         check_all_apart(self.requests)
-        self._faces = Counter(_face_key(request) for request in requests)
+        self._faces = Counter(face_key(request) for request in requests)
         self._texts = Counter(request.speech for request in requests if isinstance(request.speech, SpokenText))
         self._coming = Counter(self._faces)
         """How often each face is still to be shown."""
@@ -76,7 +74,7 @@ class Batch:
     def run(self, request: Request, *, progress: Progress | None = None, cancel: CancelToken | None = None) -> Result:
         """As `service.run.run`; the report counts what was done for this request."""
         several = len(self.requests) > 1  # their folder is ours to make
-        face, said = _face_key(request), request.speech
+        face, said = face_key(request), request.speech
         try:
             return self._warm.run(
                 replace(request, make_folder=request.make_folder or several),
@@ -93,9 +91,3 @@ class Batch:
         self._coming[face] -= 1
         if self._coming[face] <= 0:
             self._warm.forget(face)
-
-
-def _face_key(request: Request) -> tuple[Any, ...]:
-    source = request.source
-    name = str(source) if source is None or isinstance(source, str | Path) else id(source)
-    return (head_key(request), name, repr(request.preparing))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Hashable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 from talkinghead.contracts import Result, Speech, StageTime
 from talkinghead.engine.context import CancelToken, Progress
@@ -12,7 +14,7 @@ from talkinghead.engine.head import AnyHead, Avatar
 from talkinghead.engine.lru import Lru
 from talkinghead.errors import Cancelled
 from talkinghead.service.request import Request, SpokenText
-from talkinghead.service.run import HeadPool, hear, run, source_of, told, with_stages
+from talkinghead.service.run import HeadPool, head_key, hear, run, source_of, told, with_stages
 
 
 class Warm:
@@ -112,3 +114,10 @@ class Warm:
         before, self._latest = self._latest, avatar
         if before is not None and before is not avatar and before.source is not None:
             before.source.close()
+
+
+def face_key(request: Request) -> tuple[Any, ...]:
+    """What two requests have in common that can show one prepared face, while files keep their content."""
+    source = request.source
+    name = str(source) if source is None or isinstance(source, str | Path) else id(source)
+    return (head_key(request), name, repr(request.preparing))

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from talkinghead.errors import OutputError, StorageError
+from talkinghead.errors import BackendError, OutputError, StorageError
 from talkinghead.files import cache_key, unwritable
-from talkinghead.fleet.drive import Progress
+from talkinghead.fleet.drive import Progress, drive
 from talkinghead.fleet.engines.base import Event, Ready
 from talkinghead.fleet.engines.pool import Pool
 from talkinghead.fleet.opening import open_ledger
@@ -247,3 +247,14 @@ def wait_for(there: Callable[[], bool]) -> None:
     while not there():
         assert time.monotonic() < until
         time.sleep(0.01)
+
+
+@pytest.mark.thorough
+def test_workers_that_cannot_begin_end_the_run_and_say_why(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with open_ledger(tmp_path / "out") as ledger:
+        engine = Pool(ledger.worker_options(scratch=str(tmp_path / "file" / "scratch")))
+        with pytest.raises(BackendError, match=r"Workers die .*status 1; it said: .*cannot be a folder"):
+            drive(make_jobs(tmp_path, 2), engine, ledger, 2)
+        assert engine.processes == {}
+    assert outputs(tmp_path) == []

@@ -8,9 +8,11 @@ import queue
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
+from talkinghead.errors import TalkingHeadError
 from talkinghead.fleet.engines.base import Progressed
 from talkinghead.fleet.engines.signs import Signs
 from talkinghead.fleet.job import Job
@@ -27,7 +29,15 @@ def main(open_worker: Callable[[str, WorkerOptions], Worker] = Worker) -> None:
     # Libraries may print; what they say goes to stderr, and only lines of this file to the driver.
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    _Desk(sys.stdin.buffer, out).work(open_worker)
+    try:
+        _Desk(sys.stdin.buffer, out).work(open_worker)
+    except BaseException as error:  # noqa: BLE001 (the driver reads it from stderr)
+        if isinstance(error, TalkingHeadError):
+            sys.stderr.write(f"{error}\n")
+        else:
+            traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)  # Python itself would wait for the thread that waits for stdin
 
 
 class _Desk:

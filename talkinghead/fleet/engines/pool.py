@@ -7,6 +7,7 @@ as nobody is there to give it work: its pipe is closed when this process is gone
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import queue
@@ -14,10 +15,9 @@ import signal
 import subprocess
 import sys
 import threading
-from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from talkinghead.audio.apart import can_be_apart
 from talkinghead.errors import BackendError
@@ -31,7 +31,7 @@ CLOSE_S = 10.0
 """How long an idle process may take to end by itself."""
 SAID_LAST = 5
 """Lines of what a process said on stderr that are told when it dies."""
-_LINE = 2000
+_LAST_BYTES = 4000
 _PROGRAM = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from talkinghead.fleet.engines.child import main; main()"
@@ -128,7 +128,7 @@ class _Child:
     ) -> None:
         self._name, self._events = name, events
         self.busy = False
-        self._last: deque[str] = deque(maxlen=SAID_LAST)
+        self._said = b""
         environment = {**os.environ, **(thread_environment(options.threads) if options.threads else {})}
         settings: dict[str, Any] = {"pass_fds": inherited} if os.name == "posix" else {}
         try:
@@ -197,24 +197,19 @@ class _Child:
         return None
 
     def _hear(self) -> None:
-        assert self.process.stderr is not None
-        for line in _lines(self.process.stderr):
-            self._last.append(line)
+        assert isinstance(self.process.stderr, io.BufferedReader)
+        with self.process.stderr as stream:
+            while data := stream.read1(_LAST_BYTES):
+                self._said = (self._said + data)[-_LAST_BYTES:]
 
     def _reason(self) -> str:
         status = self.process.wait()
         self._hearing.join(1.0)
+        how = f"ended with status {status}"
         if status < 0:
             with contextlib.suppress(ValueError):
-                name = signal.Signals(-status).name
-                hint = " (the system does so where memory is short)" if name == "SIGKILL" else ""
-                return f"was ended by {name}{hint}"
-        said = "; it said: " + " | ".join(self._last) if self._last else ""
-        return f"ended with status {status}{said}"
-
-
-def _lines(stream: IO[bytes]) -> Any:
-    """Lines of any length as text, cut."""
-    with stream:
-        for line in stream:
-            yield line[:_LINE].decode("utf-8", "replace").rstrip()
+                how = f"was ended by {signal.Signals(-status).name}"
+            if status == -9:
+                how += " (the system does so where memory is short)"
+        last = [line for line in self._said.decode("utf-8", "replace").splitlines() if line.strip()][-SAID_LAST:]
+        return f"{how}{'; it said: ' if last else ''}{' | '.join(last)}"
