@@ -107,9 +107,10 @@ def live_text(result: LiveBench) -> str:
         [f"drift of that in {result.minutes:g} min, {result.claps} claps", f"{1000 * result.skew_drift_s:.1f} ms"],
         ["flash and beep arrive apart by, median and p99", ", ".join(map(ms, result.arrival_skew_s))],
         [
-            f"old sound after an interruption ({result.interruptions}), median, p99, most",
-            ", ".join(map(ms, result.silence_s)),
+            f"old sound arrives after an interruption ({result.interruptions}), median, p99, most",
+            ", ".join(map(ms, result.arrived_s)),
         ],
+        ["and leaves the receiver's buffer", ", ".join(map(ms, result.silence_s))],
         [f"first moving mouth ({result.utterances}), median and p99", ", ".join(map(ms, result.mouth_s))],
     ]
     if result.before is not None and result.after is not None:

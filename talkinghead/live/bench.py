@@ -51,8 +51,10 @@ class LiveBench:
     """Flash after beep as they arrive: median, 99th percentile of the size."""
     claps: int
     minutes: float
+    arrived_s: tuple[float, float, float]
+    """From an interruption until the last packet with old sound came: median, 99th percentile, most."""
     silence_s: tuple[float, float, float]
-    """From an interruption until the last of the old sound has left the receiver: median, 99th percentile, most."""
+    """Until the last of the old sound has left the receiver's buffer."""
     interruptions: int
     before: Usage | None
     after: Usage | None
@@ -87,8 +89,8 @@ class Claps:
     def __init__(self) -> None:
         self.flashes: list[tuple[float, float]] = []
         self.beeps: list[tuple[float, float]] = []
-        self.loud_s = 0.0
-        """When loud sound arrived last."""
+        self.loud_s = self.arrived_s = 0.0
+        """When loud sound left the receiver, and when its packet came, last."""
         self._was_bright, self._silent = False, RATE_HZ
 
     def take(self, kind: str, frame: Any, came_s: float) -> None:
@@ -102,6 +104,9 @@ class Claps:
             return
         samples = np.abs(frame.to_ndarray().reshape(-1, len(frame.layout.channels))[:, 0] / 32768)
         loud = np.flatnonzero(samples > QUIET)
+        if kind == "arrival":
+            self.arrived_s = came_s if len(loud) else self.arrived_s
+            return
         if len(loud):
             if self._silent + loud[0] > RATE_HZ // 20:
                 self.beeps.append((begun + float(loud[0]) / RATE_HZ, came_s))
@@ -225,8 +230,9 @@ def measure_live(settings: LiveBenchSettings, cast: Cast, progress: Callable[[st
         arrival_skew_s=_middle_and(arrivals, 99),
         claps=len(skews),
         minutes=settings.minutes,
-        silence_s=(*_middle_and(silences, 99), max(silences)),
-        interruptions=len(silences),
+        arrived_s=(*_middle_and(silences[0], 99), max(silences[0])),
+        silence_s=(*_middle_and(silences[1], 99), max(silences[1])),
+        interruptions=len(silences[0]),
         before=before,
         after=after,
         mouth_s=_middle_and(mouths, 99),
@@ -259,10 +265,13 @@ async def _clap(port: int, minutes: float) -> Claps:
     return claps
 
 
-async def _interrupt(port: int, count: int) -> list[float]:
-    claps, found, chance = Claps(), [], random.Random(0)
+async def _interrupt(port: int, count: int, seed: int = 0) -> tuple[list[float], list[float]]:
+    """How long old sound arrived after each, and how long it was heard."""
+    claps, chance = Claps(), random.Random(seed)
+    arrived: list[float] = []
+    heard: list[float] = []
     long = pcm(tone(3.0))
-    async with watching(port, "stops", claps.take), speaking(port, "stops", RATE_HZ) as speaker:
+    async with watching(port, "stops", claps.take, arrivals=True), speaking(port, "stops", RATE_HZ) as speaker:
         await asyncio.sleep(WARM_S)
         for _ in range(count):
             await speaker.push(long)
@@ -272,8 +281,9 @@ async def _interrupt(port: int, count: int) -> list[float]:
             await speaker.tell("interrupt")
             await speaker.told("interrupted")
             await asyncio.sleep(0.4)
-            found.append(max(0.0, claps.loud_s - stopped))
-    return found
+            arrived.append(max(0.0, claps.arrived_s - stopped))
+            heard.append(max(0.0, claps.loud_s - stopped))
+    return arrived, heard
 
 
 async def _move(port: int, count: int) -> list[float]:

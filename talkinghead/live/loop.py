@@ -9,12 +9,15 @@ import time
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from types import MethodType
 from typing import Any
 
 import av
 import websockets
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription, rtcrtpreceiver
 from aiortc.codecs.base import Decoder
+from aiortc.codecs.opus import OpusDecoder
+from aiortc.jitterbuffer import JitterFrame
 from aiortc.mediastreams import VIDEO_TIME_BASE, MediaStreamError
 
 from talkinghead.errors import BackendError
@@ -26,7 +29,8 @@ from talkinghead.reading.text import parse_json
 
 START_S = 120.0
 Take = Callable[[str, Any, float], None]
-"""Takes "audio" or "video", a frame, and when it came, seconds of `time.perf_counter`."""
+"""Takes "audio" or "video", a frame, and when it came, seconds of `time.perf_counter`. "arrival" is sound too, but when
+its packet came, before any buffer of the receiver."""
 
 
 class Server:
@@ -106,9 +110,26 @@ def only_counted() -> Iterator[None]:
         vars(rtcrtpreceiver)["get_decoder"] = before
 
 
+def _tap(receiver: Any, take: Take) -> None:
+    """Hear packets of Opus when they come."""
+    decoder, handle = OpusDecoder(), receiver._handle_rtp_packet
+
+    async def heard(_: Any, packet: Any, arrival_time_ms: int) -> None:
+        came_s = time.perf_counter()
+        for frame in decoder.decode(JitterFrame(packet.payload, packet.timestamp)):
+            take("arrival", frame, came_s)
+        await handle(packet, arrival_time_ms)
+
+    receiver._handle_rtp_packet = MethodType(heard, receiver)
+
+
 @asynccontextmanager
-async def watching(port: int, name: str, take: Take) -> AsyncIterator[None]:
-    """Watch a session by WHEP; what comes is given to `take`."""
+async def watching(port: int, name: str, take: Take, *, arrivals: bool = False) -> AsyncIterator[None]:
+    """Watch a session by WHEP; what comes is given to `take`.
+
+    Args:
+        arrivals: sound is also given as an "arrival".
+    """
     connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     tasks: list[asyncio.Task[None]] = []
 
@@ -121,7 +142,9 @@ async def watching(port: int, name: str, take: Take) -> AsyncIterator[None]:
             pass
 
     connection.on("track", lambda track: tasks.append(asyncio.ensure_future(receive(track))))
-    connection.addTransceiver("audio", direction="recvonly")
+    sound = connection.addTransceiver("audio", direction="recvonly")
+    if arrivals:
+        _tap(sound.receiver, take)
     connection.addTransceiver("video", direction="recvonly")
     try:
         await connection.setLocalDescription(await connection.createOffer())

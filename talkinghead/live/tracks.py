@@ -2,7 +2,7 @@
 
 A sender of aiortc takes the first frame of each track as that track's beginning, and so do receivers until the first
 report of the sender tells them better. So both tracks of a viewer wait until both are asked for, and begin with the
-same moment. From then on sound goes out in pieces of 20 ms when they are due, and pictures with the time of theirs.
+same moment. From then on sound goes out in pieces of 10 ms when they are due, and pictures with the time of theirs.
 """
 
 from __future__ import annotations
@@ -14,24 +14,19 @@ from fractions import Fraction
 import numpy as np
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
-from av import AudioFrame, Packet, VideoStream
+from av import AudioStream, Packet, VideoStream
 from numpy.typing import NDArray
 
 from talkinghead.contracts import FloatArray, Frame, Picture
 from talkinghead.engine.live import Moment
-from talkinghead.live.encoding import TIME_BASE, PictureEncoder
+from talkinghead.live.encoding import PIECE, RATE_HZ, TIME_BASE, PictureEncoder, SoundEncoder
 from talkinghead.live.feed import opaque
 from talkinghead.media.sound import pcm16_from_float
 
-RATE_HZ = 48_000
-"""Of Opus, and the time base of everything here."""
-PIECE = 960
-"""Samples of one packet: with more, aiortc would send several packets of one time."""
 SETTLE = 5
 """Moments between the connection and the first that is sent: what comes before a receiver listens is lost to it."""
-MOST_PIECES = 100
+MOST_PIECES = 200
 """Pieces of sound that wait for a sender; older ones are left out."""
-_TIME_BASE = Fraction(1, RATE_HZ)
 
 
 class _Track(MediaStreamTrack):
@@ -71,6 +66,7 @@ class SoundTrack(_Track):
         super().__init__()
         self._pieces: deque[tuple[int, NDArray[np.int16], float]] = deque(maxlen=MOST_PIECES)
         self._rest: NDArray[np.int16] = np.zeros(0, np.int16)
+        self._encoder = SoundEncoder()
         self._cut = 0
         """Samples that became pieces."""
 
@@ -90,15 +86,15 @@ class SoundTrack(_Track):
         self._news.set()
 
     def hush(self) -> None:
-        """Fade out what was given and not sent."""
-        fade = np.linspace(1, 0, PIECE, dtype=np.float32)
+        """Fade out what was given and not sent, within half a piece: Opus carries its end into the next one."""
+        fade = np.maximum(np.linspace(1, -1, PIECE, dtype=np.float32), 0)
         for number, (time, samples, due) in enumerate(self._pieces):
             faded = np.rint(samples * fade).astype(np.int16) if number == 0 else np.zeros_like(samples)
             self._pieces[number] = (time, faded, due)
         self._rest = np.zeros_like(self._rest)
 
-    async def recv(self) -> AudioFrame:
-        """The next piece, when it is due."""
+    async def recv(self) -> Packet[AudioStream]:
+        """The next piece, encoded when it is due."""
         loop = asyncio.get_running_loop()
         while not self._pieces or self._pieces[0][2] > loop.time():
             if self._pieces:
@@ -106,9 +102,7 @@ class SoundTrack(_Track):
             else:
                 await self._something()
         time, samples, _ = self._pieces.popleft()
-        frame = AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
-        frame.sample_rate, frame.pts, frame.time_base = RATE_HZ, time, _TIME_BASE
-        return frame
+        return self._encoder.encode(samples, time)
 
 
 class PictureTrack(_Track):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,11 @@ import pytest
 
 pytest.importorskip("aiortc")
 
-from talkinghead.live.tracks import PictureTrack
+from aiortc.codecs.opus import OpusDecoder
+from aiortc.jitterbuffer import JitterFrame
+
+from talkinghead.live.encoding import PIECE, RATE_HZ
+from talkinghead.live.tracks import PictureTrack, SoundTrack
 
 
 class Times:
@@ -35,3 +40,29 @@ def test_the_first_picture_is_never_left_out() -> None:
         return sent
 
     assert asyncio.run(run()) == [0, 5760 * 90 // 48]
+
+
+def test_an_interruption_ends_sound_in_the_packet_that_is_sent_next() -> None:
+    """Packets of 10 ms without a hole; the one after `hush` is the last in which anything is heard."""
+
+    async def run() -> list[Any]:
+        track, sent = SoundTrack(), []
+        track.give(np.cos(np.arange(4 * PIECE + 100) * 0.2).astype(np.float32), 0.0)
+        for number in range(8):
+            if number == 2:
+                track.hush()
+            if number == 4:
+                track.give(np.zeros(4 * PIECE - 100, np.float32), 0.0)
+            sent.append(await track.recv())
+        return sent
+
+    packets = asyncio.run(run())
+    assert [packet.pts for packet in packets] == [PIECE * number for number in range(8)]
+    assert {packet.time_base for packet in packets} == {Fraction(1, RATE_HZ)}
+    decoder, loudest = OpusDecoder(), []
+    for packet in packets:
+        (frame,) = decoder.decode(JitterFrame(bytes(packet), packet.pts))
+        assert frame.samples == PIECE
+        loudest.append(int(np.abs(frame.to_ndarray()).max()))
+    assert min(loudest[:3]) > 0.8 * 32767
+    assert max(loudest[3:]) < 0.05 * 32767
