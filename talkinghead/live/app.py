@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from importlib.resources import files
+from pathlib import Path
 
 from fastapi import FastAPI, HTTPException, Request, Response, WebSocket
 from fastapi.responses import JSONResponse
 
 from talkinghead.errors import OptionError, TalkingHeadError
+from talkinghead.hosting.asgi import App, Message, Receive, Scope, Send
+from talkinghead.hosting.folders import server_folder
 from talkinghead.live.agent import FAILED, Agent
 from talkinghead.live.faults import told
 from talkinghead.live.options import ServerOptions
@@ -42,6 +46,8 @@ class _Addresses:
         self._stage, self._options = stage, options
         self._voices = Voices(speech)
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="live-work")
+        self._folder: Path
+        """Where faces lie while they come."""
         self._rooms: Rooms
         self._watchers: Watchers
 
@@ -51,14 +57,15 @@ class _Addresses:
         self._rooms = Rooms(self._stage, self._options, self._workers)
         self._watchers = Watchers(self._options)
         house = asyncio.create_task(self._rooms.keep_house())
-        try:
-            yield
-        finally:
-            house.cancel()
-            await asyncio.gather(house, return_exceptions=True)
-            await self._rooms.close()
-            await self._watchers.close()
-            self._workers.shutdown()
+        with server_folder() as self._folder:
+            try:
+                yield
+            finally:
+                house.cancel()
+                await asyncio.gather(house, return_exceptions=True)
+                await self._rooms.close()
+                await self._watchers.close()
+                self._workers.shutdown()
 
     async def _entered(self, name: str) -> Room:
         if NAME.fullmatch(name) is None:
@@ -112,13 +119,20 @@ class _Addresses:
         if len(room.faces) + room.faces_coming >= MOST_FACES:
             raise Full(f"{MOST_FACES} faces were sent to this session already.")
         room.faces_coming += 1
+        coming = self._folder / secrets.token_hex(8)
         try:
-            data = await _body(request, self._options.max_upload_mb * 1_000_000)
-            if not data:
+            with await asyncio.to_thread(coming.open, "xb") as file:
+                most = self._options.max_upload_mb * 1_000_000
+                async with contextlib.aclosing(_parts(request, most)) as parts:
+                    async for part in parts:
+                        await asyncio.to_thread(file.write, part)
+                there = file.tell()
+            if not there:
                 raise OptionError("The face is empty.", accepted="a picture or a video as the body")
-            face = await asyncio.to_thread(self._stage.keep, data)
+            face = await asyncio.to_thread(self._stage.keep, coming)
         finally:
             room.faces_coming -= 1
+            coming.unlink(missing_ok=True)
         if room.ended.is_set():
             await asyncio.to_thread(self._stage.forget, {face})
             raise OptionError("The session has ended.")
@@ -137,7 +151,7 @@ def build_app(stage: Stage, options: ServerOptions, speech: SpeechOptions) -> Fa
     found = _Addresses(stage, options, speech)
     app = FastAPI(lifespan=found.life, docs_url=None, redoc_url=None, openapi_url=None)
     app.add_exception_handler(TalkingHeadError, _unusable)
-    app.add_exception_handler(Exception, _broken)
+    app.add_middleware(_Unforeseen)
     for address, (file, kind) in PAGE.items():
         app.add_api_route(address, _page(file, kind), methods=["GET", "HEAD"])
     app.add_api_route("/robots.txt", _robots, methods=["GET", "HEAD"])
@@ -156,8 +170,31 @@ async def _unusable(_: Request, error: Exception) -> Response:
     return JSONResponse(told(error), status, {"Retry-After": "5"} if status == 503 else None)
 
 
-async def _broken(_: Request, error: Exception) -> Response:
-    return JSONResponse(told(error), 500)
+class _Unforeseen:
+    """Answers errors that nobody foresaw, which are logged where they are told; a handler of Starlette's would hand
+    them on to uvicorn, to be logged again.
+
+    Args:
+        app: the application within.
+    """
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        has_begun = False
+
+        async def noted(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        except Exception as error:
+            if has_begun or scope["type"] != "http":
+                raise
+            await JSONResponse(told(error), 500)(scope, receive, send)
 
 
 def _page(file: str, kind: str) -> Callable[[], Response]:
@@ -175,20 +212,28 @@ def _check_kind(request: Request, wanted: str) -> None:
         raise HTTPException(415, f"Send {wanted}.")
 
 
-async def _body(request: Request, most: int) -> bytes:
-    """The body of a request.
+async def _parts(request: Request, most: int) -> AsyncGenerator[bytes]:
+    """The body of a request as it comes.
 
     Raises:
         HTTPException: longer than `most`, or too slow.
     """
-    parts, there = [], 0
-    try:
-        async with asyncio.timeout(BODY_S):
-            async for part in request.stream():
-                there += len(part)
-                if there > most:
-                    raise HTTPException(413, f"That is too long: at most {most:,} bytes.")
-                parts.append(part)
-    except TimeoutError as error:
-        raise HTTPException(408, "That took too long.") from error
-    return b"".join(parts)
+    there, until = 0, asyncio.get_running_loop().time() + BODY_S
+    stream = aiter(request.stream())
+    while True:
+        try:
+            async with asyncio.timeout_at(until):
+                part = await anext(stream, None)
+        except TimeoutError as error:
+            raise HTTPException(408, "That took too long.") from error
+        if part is None:
+            return
+        there += len(part)
+        if there > most:
+            raise HTTPException(413, f"That is too long: at most {most:,} bytes.")
+        yield part
+
+
+async def _body(request: Request, most: int) -> bytes:
+    """The whole of it."""
+    return b"".join([part async for part in _parts(request, most)])

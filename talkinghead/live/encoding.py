@@ -19,7 +19,6 @@ import numpy as np
 from aiortc import RTCRtpSender
 from aiortc.rtp import RTCP_PSFB_APP, RTCP_PSFB_FIR, RTCP_PSFB_PLI, RtcpPsfbPacket, unpack_remb_fci
 from av.video.frame import PictureType
-
 from numpy.typing import NDArray
 
 from talkinghead.contracts import Frame
@@ -155,7 +154,7 @@ class SoundEncoder:
     def __init__(self) -> None:
         context = av.CodecContext.create("libopus", "w")
         assert isinstance(context, av.AudioCodecContext)
-        context.sample_rate, context.format, context.layout = RATE_HZ, "s16", "mono"  # type: ignore[assignment]
+        context.sample_rate, context.format, context.layout = RATE_HZ, "s16", "mono"
         context.bit_rate, context.time_base = SOUND_BITS, SOUND_TIME_BASE
         context.options = {"application": "lowdelay", "frame_duration": str(1000 * PIECE // RATE_HZ)}
         self._context = context

@@ -111,13 +111,13 @@ class Guard:
 
     def _token_refusal(self, scope: Scope, headers: Mapping[str, list[str]]) -> tuple[int, str] | None:
         assert self._token is not None
+        given = _token(scope, headers)
+        if given is not None and hmac.compare_digest(given.encode(), self._token.encode()):
+            return None  # whatever others of the same address have tried
         now, place = self._clock(), place_of(str((scope.get("client") or ("unknown",))[0]))
         bucket = self._wrong.get(place)
         if bucket is not None and bucket.wait_s(now) > 0:
             return 429, f"Too many wrong tokens. Try again in {int(bucket.wait_s(now)) + 1} seconds."
-        given = _token(scope, headers)
-        if given is not None and hmac.compare_digest(given.encode(), self._token.encode()):
-            return None
         if given is not None:
             bucket = self._wrong.setdefault(place, Bucket(TRIES, TRY_S, now))
             bucket.take(now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -74,12 +75,10 @@ class Heads:
         session.show(avatar)
         return True
 
-    def keep(self, data: bytes) -> str:
-        """Keep a face that was sent, until its session ends; gives its name here."""
+    def keep(self, sent: Path) -> str:
+        """As `Stage`: it stays until its session ends."""
         name = secrets.token_urlsafe(16)
-        path = self._folder / name
-        path.write_bytes(data)
-        self._sent[name] = path
+        self._sent[name] = Path(shutil.move(sent, self._folder / name))
         return name
 
     def forget(self, faces: set[str]) -> None:

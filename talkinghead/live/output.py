@@ -140,6 +140,7 @@ class LiveWriter:
         facts = _encoder(options)
         self.report.encoder = facts.name
         encode = EncodeOptions(codec="h264", gop_s=options.keyframe_s)
+        self._container: Any = None
         try:
             self._container = av.open(
                 target, "w", format=format_name, options=_FORMAT_OPTIONS.get(format_name, {}), timeout=10
@@ -157,8 +158,17 @@ class LiveWriter:
             self._audio = audio
             self._convert = FromRgb(facts.pixel_format)
             self._container.start_encoding()
-        except (av.FFmpegError, OSError, ValueError) as error:
-            raise self._refused(error, "cannot be opened") from error
+        except BaseException as error:
+            self._abandon()
+            if isinstance(error, (av.FFmpegError, OSError, ValueError)):
+                raise self._refused(error, "cannot be opened") from error
+            raise
+
+    def _abandon(self) -> None:
+        """Let go of the stream, whatever state it is in."""
+        if self._container is not None:
+            with suppress(av.FFmpegError, OSError, ValueError):  # what is said is the first error
+                self._container.close()
 
     def write(self, moment: Moment) -> None:
         """Send a moment: its picture where there is one, and all of its sound.
@@ -217,8 +227,7 @@ class LiveWriter:
         if kind is None or issubclass(kind, KeyboardInterrupt):
             self.close()
         else:
-            with suppress(av.FFmpegError, OSError, ValueError):  # what is said is the first error
-                self._container.close()
+            self._abandon()
 
 
 def shown_address(url: str) -> str:

@@ -14,13 +14,15 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from talkinghead.engine.live import Interrupted, LiveSession, Moment
 from talkinghead.errors import InputError, OptionError
+from talkinghead.live.encoding import RATE_HZ
 from talkinghead.live.faults import LOG, told
 from talkinghead.live.options import ServerOptions
-from talkinghead.live.tracks import RATE_HZ, Viewer
+from talkinghead.live.tracks import Viewer
 
 T = TypeVar("T")
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -55,8 +57,8 @@ class Stage(Protocol):
     def change(self, session: LiveSession[Any], before: Role, role: Role) -> bool:
         """Show another role in a session that is open; whether that can be."""
 
-    def keep(self, data: bytes) -> str:
-        """Keep a face that was sent; gives its name here."""
+    def keep(self, sent: Path) -> str:
+        """Take a file that was sent, a face; gives its name here."""
 
     def forget(self, faces: set[str]) -> None:
         """These faces are not asked for any more."""
@@ -256,15 +258,24 @@ class Room:
             ear.close(why)
         self.ended.set()
 
-    async def close(self) -> None:
-        """End the session and everything that belongs to it."""
+    async def close(self) -> asyncio.Task[None] | None:
+        """End the session. A face or a model that is being prepared cannot be stopped: then what is left to be done is
+        a task."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         self.ended.set()
+        try:
+            await self._work(self._session.close)
+        finally:
+            clearing = asyncio.create_task(self._clear())
+            if not self._changes:
+                await clearing
+        return clearing if self._changes else None
+
+    async def _clear(self) -> None:
         await asyncio.gather(*self._changes, return_exceptions=True)
         if self._next is not None:
             await self._work(self._next[0].close)
-        await self._work(self._session.close)
         self._stage.forget(self.faces)
 
     async def _work(self, function: Callable[..., T], *arguments: Any) -> T:
@@ -278,6 +289,7 @@ class Rooms:
         self._stage, self._options, self._workers = stage, options, workers
         self._rooms: dict[str, Room] = {}
         self._opening: dict[str, asyncio.Task[Room]] = {}
+        self._clearing: set[asyncio.Task[None]] = set()
 
     def find(self, name: str) -> Room | None:
         """The session of a name, if it is open."""
@@ -327,8 +339,9 @@ class Rooms:
     async def leave(self, name: str) -> None:
         """End a session."""
         room = self._rooms.pop(name, None)
-        if room is not None:
-            await room.close()
+        if room is not None and (clearing := await room.close()) is not None:
+            self._clearing.add(clearing)
+            clearing.add_done_callback(self._clearing.discard)
 
     async def keep_house(self) -> None:
         """End what has failed and what nobody uses, again and again."""
@@ -352,3 +365,4 @@ class Rooms:
         await asyncio.gather(*self._opening.values(), return_exceptions=True)
         for name in tuple(self._rooms):
             await self.leave(name)
+        await asyncio.gather(*self._clearing, return_exceptions=True)

@@ -17,23 +17,13 @@ from talkinghead.engine.live import LiveSession
 from talkinghead.errors import InputError, UnreadableMedia
 from talkinghead.files import existing_file, is_pipe
 from talkinghead.live.feed import interleaved
+from talkinghead.media.formats import HEAD_BYTES, ISO, streamed_demuxer
 
 STDIN = "-"
 AHEAD_S = 30.0
 """Speech that is read before it is said; a pipe that is faster waits."""
 _BLOCK = 16_384
 _PAUSE_S = 0.05
-_DEMUXERS = {
-    b"RIFF": "wav",
-    b"RF64": "wav",
-    b"OggS": "ogg",
-    b"fLaC": "flac",
-    b"ID3": "mp3",
-    b"\xff\xfb": "mp3",
-    b"\xff\xf3": "mp3",
-    b"\x1aE\xdf\xa3": "matroska,webm",
-}
-"""How sounds begin that are more than samples, and FFmpeg's names of these formats."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +32,8 @@ class SpeechSource:
 
     name: str
     """A sound file, a named pipe, or "-" for standard input. A file is read by FFmpeg; what comes through a pipe is too
-    where it begins as WAV, FLAC, Ogg, MP3 or WebM do, and else is 16-bit little-endian samples."""
+    where it begins as WAV, FLAC, Ogg, MP3, WebM or another such format does, and else is 16-bit little-endian
+    samples."""
     sample_rate_hz: Annotated[int, Between(1_000, 768_000)] = 24_000
     """Of such samples."""
     num_channels: Annotated[int, Between(1, 64)] = 1
@@ -110,9 +101,13 @@ class Reading:
         """As it comes: a read gives what is there."""
         descriptor = pipe.fileno()
         head = b""
-        while len(head) < 4 and (more := os.read(descriptor, 4 - len(head))):
+        while len(head) < HEAD_BYTES and (more := os.read(descriptor, HEAD_BYTES - len(head))):
             head += more
-        if demuxer := next((name for mark, name in _DEMUXERS.items() if head.startswith(mark)), None):
+        if demuxer := streamed_demuxer(head):
+            if demuxer == ISO:  # what such a file claims cannot be looked at before it is read
+                raise InputError(
+                    "MP4 came through a pipe.", accepted="WAV, FLAC, Ogg, MP3, WebM or samples", remedy="name the file"
+                )
             self._decode(_After(head, descriptor), demuxer)
             return
         size = 2 * self._source.num_channels

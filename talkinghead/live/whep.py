@@ -21,6 +21,8 @@ from talkinghead.live.tracks import Viewer
 
 MOST_SDP = 64 * 1024
 """Bytes of an offer."""
+MOST_CANDIDATES = 64
+"""Addresses that one viewer may name, in its offer and later: each is asked from each of ours."""
 MOST_MEDIA = 8
 """Parts of an offer: each may open ports of its own."""
 CONNECT_S = 20.0
@@ -36,6 +38,8 @@ class Watching:
     room: Room
     viewer: Viewer
     connection: RTCPeerConnection
+    candidates: int
+    """That were named so far."""
     patience: asyncio.TimerHandle | None = None
     ending: asyncio.Task[None] | None = None
     """Waits for the end of the session."""
@@ -60,12 +64,13 @@ class Watchers:
             InputError: it is no offer of somebody who watches. Full: too many watch already.
         """
         wanted = _kinds(offer)
+        _check_candidates(_count_candidates(offer))
         if len(room.viewers) >= self._options.max_viewers:
             raise Full(f"{self._options.max_viewers} watch this session already.", remedy="wait for one to leave")
         viewer = Viewer(sound="audio" in wanted, picture="video" in wanted)
         connection = RTCPeerConnection(self._configuration)
         number = secrets.token_urlsafe(12)
-        watching = self._watching[number] = Watching(room, viewer, connection)
+        watching = self._watching[number] = Watching(room, viewer, connection, _count_candidates(offer))
         room.viewers.add(viewer)
 
         def changed() -> None:
@@ -106,11 +111,13 @@ class Watchers:
         """Take candidates that come after the offer (trickle); whether there is such a connection.
 
         Raises:
-            InputError: they cannot be read.
+            InputError: they cannot be read, or are too many.
         """
         watching = self._watching.get(number)
         if watching is None:
             return False
+        watching.candidates += _count_candidates(fragment)
+        _check_candidates(watching.candidates)
         mid: str | None = None
         try:
             for line in fragment.splitlines():
@@ -158,6 +165,15 @@ class Watchers:
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _count_candidates(sdp: str) -> int:
+    return sum(line.startswith("a=candidate:") for line in sdp.splitlines())
+
+
+def _check_candidates(count: int) -> None:
+    if count > MOST_CANDIDATES:
+        raise InputError(f"{count} addresses were named by one viewer.", accepted=f"at most {MOST_CANDIDATES}")
 
 
 async def _wait_for_checks(connection: RTCPeerConnection) -> None:

@@ -69,6 +69,35 @@ def demuxer_of(head: bytes) -> str | None:
     return next((name for magic, name in _MAGIC if head.startswith(magic)), None)
 
 
+def streamed_demuxer(head: bytes) -> str | None:
+    """The same for what comes through a pipe and is else samples without any beginning: MP3 is told by its first frame,
+    too, and what claims to be RIFF is taken for WAV.
+
+    Args:
+        head: the first HEAD_BYTES bytes.
+    """
+    if known := demuxer_of(head):
+        return known
+    if head[:4] in (b"RIFF", b"RF64"):
+        return "wav"
+    layer_3 = 1
+    if head[:3] == b"ID3" or (is_mpeg_frame(head) and head[1] >> 1 & 3 == layer_3):
+        return "mp3"
+    return None
+
+
+def is_mpeg_frame(head: bytes) -> bool:
+    """Whether a frame of MPEG audio (layer 1 to 3, not AAC) begins here.
+
+    Args:
+        head: three bytes or more.
+    """
+    if len(head) < 3 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
+        return False
+    version, layer, rate, bits = head[1] >> 3 & 3, head[1] >> 1 & 3, head[2] >> 2 & 3, head[2] >> 4
+    return version != 1 and layer != 0 and rate != 3 and bits != 15
+
+
 def is_text(head: bytes) -> bool:
     """Whether a file begins as text does: play lists, subtitles, web pages."""
     try:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from talkinghead.media.container import open_input, open_stream
+from talkinghead.media.formats import is_mpeg_frame
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -164,11 +165,7 @@ def _tag_bytes(file: BinaryIO, at: int) -> int:
 
 def _is_mpeg(file: BinaryIO, at: int) -> bool:
     """Whether a frame of MPEG audio (layer 1 to 3, not AAC) begins here."""
-    head = _bytes_at(file, at, 3) if at >= 0 else b""
-    if len(head) < 3 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
-        return False
-    version, layer, rate, bits = head[1] >> 3 & 3, head[1] >> 1 & 3, head[2] >> 2 & 3, head[2] >> 4
-    return version != 1 and layer != 0 and rate != 3 and bits != 15
+    return at >= 0 and is_mpeg_frame(_bytes_at(file, at, 3))
 
 
 _FINDERS: dict[bytes, tuple[str, Callable[[BinaryIO, int], Iterator[int]]]] = {

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -76,9 +77,10 @@ class ClapperStage:
         session.show(plain_avatar(size=self.size))
         return True
 
-    def keep(self, data: bytes) -> str:
+    def keep(self, sent: Path) -> str:
         name = f"face-{len(self.faces)}"
-        self.faces[name] = data
+        self.faces[name] = sent.read_bytes()
+        sent.unlink()
         return name
 
     def forget(self, faces: set[str]) -> None:

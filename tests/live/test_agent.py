@@ -6,8 +6,11 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 import threading
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -234,6 +237,27 @@ def test_a_face_is_sent_and_shown(client: Any, stage: ClapperStage) -> None:
         assert client.http.delete("/sessions/test").status_code == 200
         assert socket.closed() == 1001
     assert stage.faces == {}
+
+
+def test_a_face_that_is_too_large_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is written down as it comes, and gone when it is refused."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def sizes() -> list[int]:
+        return [file.stat().st_size for file in tmp_path.glob("*/*") if file.is_file()]
+
+    def parts() -> Iterator[bytes]:
+        yield bytes(400_000)
+        until = time.monotonic() + LIMIT_S
+        while sizes() != [400_000] and time.monotonic() < until:
+            time.sleep(0.01)
+        assert sizes() == [400_000]
+        yield bytes(800_000)
+
+    with played(ClapperStage(), max_upload_mb=1) as running, Client(running.port).speak():
+        reply = httpx.post(f"http://127.0.0.1:{running.port}/faces/test", content=parts())
+        assert reply.status_code == 413
+        assert sizes() == []
 
 
 def test_a_face_whose_session_ended_meanwhile_is_not_kept(client: Any, stage: ClapperStage) -> None:

@@ -97,7 +97,8 @@ def test_a_token_is_asked_for(guarded: Callable[..., Any]) -> None:
     for _ in range(5):
         assert client.get("/models?token=wrong").status_code == 401
     assert client.get("/models?token=wrong").status_code == 429
-    assert client.get("/models", headers=right).status_code == 429
+    assert client.get("/models").status_code == 429
+    assert client.get("/models", headers=right).status_code == 200  # others of the same address keep nobody out
 
 
 def test_players_elsewhere_are_served_where_that_was_said(guarded: Callable[..., Any]) -> None:
@@ -133,6 +134,18 @@ def test_what_is_no_offer_is_refused(guarded: Callable[..., Any]) -> None:
     assert client.patch("/whep/test/nobody", content="", headers=trickle).status_code == 404
     assert client.get("/whep/test").status_code == 405
     assert client.get("/nothing").status_code == 404
+
+
+def test_what_nobody_foresaw_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """And told without any of it."""
+    stage = ClapperStage()
+    stage.models = lambda: 1 / 0  # type: ignore[method-assign, assignment, return-value]
+    with testclient.TestClient(build_app(stage, ServerOptions(), SpeechOptions())) as client:
+        reply = client.get("/models")  # would raise what was handed on
+    assert reply.status_code == 500
+    assert [record.name for record in caplog.records if record.exc_info] == ["talkinghead.live"]
+    number = caplog.records[-1].getMessage().split()[1]
+    assert reply.json()["what"].endswith(f"under {number}.")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import types
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import av
 import numpy as np
@@ -21,6 +22,7 @@ from talkinghead.contracts import AudioClip, Frame
 from talkinghead.engine.live import LiveOptions, LiveSession
 from talkinghead.engine.live.face import Order
 from talkinghead.errors import InputError, MediaNotFound, OptionError, OutputExists, UnwritableOutput
+from talkinghead.live import output
 from talkinghead.live.options import StreamOptions
 from talkinghead.live.output import stream
 from talkinghead.live.speech import SpeechSource
@@ -173,8 +175,22 @@ def test_outputs_that_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     assert "secret" not in str(caught.value)
 
 
+def test_an_output_whose_encoder_fails_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    container = MagicMock()
+    container.add_stream.side_effect = ValueError("no such encoder")
+    monkeypatch.setattr(output.av, "open", lambda *_, **__: container)
+    with opened() as session, pytest.raises(UnwritableOutput, match="no such encoder"):
+        stream(session, str(tmp_path / "a.mkv"))
+    container.close.assert_called_once()
+
+
 @pytest.mark.parametrize(
-    ("data", "message"), [(b"\1\2\3", "within a sample"), (b"RIFF" + bytes(400), "through the pipe cannot be read")]
+    ("data", "message"),
+    [
+        (b"\1\2\3", "within a sample"),
+        (b"RIFF" + bytes(400), "through the pipe cannot be read"),
+        (b"\0\0\0\x20ftypM4A " + bytes(400), "MP4 came through a pipe"),
+    ],
 )
 def test_speech_that_cannot_be(tmp_path: Path, data: bytes, message: str) -> None:
     pipe = tmp_path / "pipe"

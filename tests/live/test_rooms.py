@@ -14,13 +14,14 @@ import pytest
 pytest.importorskip("aiortc")
 pytest.importorskip("fastapi")
 
+from talkinghead.errors import InputError, OptionError
 from talkinghead.live import agent as agents
 from talkinghead.live import rooms as module
 from talkinghead.live.agent import Agent
 from talkinghead.live.options import ServerOptions
 from talkinghead.live.rooms import Role, Rooms
 from talkinghead.live.voices import Voices
-from talkinghead.live.whep import Watchers
+from talkinghead.live.whep import MOST_CANDIDATES, Watchers
 from talkinghead.speech.options import SpeechOptions
 from tests.live.stage import ClapperStage, until
 
@@ -118,6 +119,31 @@ def test_who_leaves_while_a_model_is_opened_leaves_no_session() -> None:
     asyncio.run(run())
 
 
+def test_ending_a_session_waits_for_no_model() -> None:
+    """What it was opened for is let go when it is there, and so are the faces that were sent."""
+
+    async def run() -> None:
+        stage, go_on, opening = ClapperStage(), threading.Event(), threading.Event()
+        async with opened(stage) as rooms:
+            room = await rooms.enter("test")
+            room.faces.add("face")
+            stage.faces["face"] = b"png"
+            open_one = held(stage.open, go_on)
+            stage.open = lambda role: (opening.set(), open_one(role))[1]  # type: ignore[method-assign]
+            asking = asyncio.create_task(room.change(Role("other")))
+            await until(opening.is_set)
+            async with asyncio.timeout(10):
+                await rooms.leave("test")
+            assert not stage.hosts["clapper"].sessions
+            assert stage.faces  # it may still be read
+            go_on.set()
+            with pytest.raises(OptionError, match="has ended"):
+                await asking
+            await until(lambda: not stage.faces)
+
+    asyncio.run(run())
+
+
 def test_a_text_that_waits_is_told_as_interrupted_by_another_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """Though nothing of it was spoken yet."""
     from talkinghead.speech import engines
@@ -194,6 +220,11 @@ def test_a_viewer_that_has_left_is_forgotten() -> None:
             before = asyncio.all_tasks()
             number, _ = await watchers.watch(room, offer)
             assert len(room.viewers) == 1
+            candidate = "a=mid:0\na=candidate:1 1 udp 1 127.0.0.1 9 typ host\n"
+            for _ in range(MOST_CANDIDATES - offer.count("a=candidate:")):
+                assert await watchers.add_candidates(number, candidate)
+            with pytest.raises(InputError, match="65 addresses were named"):
+                await watchers.add_candidates(number, candidate)
             await asyncio.sleep(0.01)  # so that whatever waits for it has begun to
             assert await watchers.stop(number)
             await until(lambda: asyncio.all_tasks() == before)

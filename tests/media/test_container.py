@@ -16,7 +16,7 @@ from talkinghead.errors import Cancelled, MediaError, OptionError, OutputError, 
 from talkinghead.media import FrameOptions, open_frames, probe, read_audio, write_video
 from talkinghead.media.claims import check_claims
 from talkinghead.media.container import decode_packet, encode, open_bytes, open_input, packets, seek
-from talkinghead.media.formats import demuxer_of, is_text
+from talkinghead.media.formats import demuxer_of, is_text, streamed_demuxer
 from talkinghead.media.limits import FREE_SOUND_S, MAX_SOUND_S, SPARSE_BYTES_PER_S, SoundBudget
 from tests.conftest import ROOT
 from tests.media.hostile import blank_png, counted_mp4, muxed
@@ -164,6 +164,13 @@ def test_media_is_opened_in_one_place() -> None:
 )
 def test_what_a_file_is_by_its_first_bytes(head: bytes, demuxer: str | None) -> None:
     assert demuxer_of(head) == demuxer
+
+
+def test_what_comes_through_a_pipe_is_more_than_samples() -> None:
+    found = {head: streamed_demuxer(head) for head in (b"ID3\3\0", b"\xff\xfb\x90\x64", b"RIFF\0\0\0\0RMID", b"caff")}
+    assert list(found.values()) == ["mp3", "mp3", "wav", "caf"]
+    for samples in (b"", b"\0\0", b"\xff\xfb\xff\xfb", b"\xff\xf3\x0c\xf4", b"\xff\xff\x90\0"):
+        assert streamed_demuxer(samples) is None
 
 
 def test_what_is_text() -> None:
