@@ -70,6 +70,8 @@ class Manifest:
     """"module:class" of the family's configuration; cheap to import. Options and their help come from its fields."""
     extra: str | None
     """Extra of the package that the family needs, or None for the base install."""
+    pace: float | None = None
+    """Seconds of video made per second on two cores of a server, for forecasts; None: nobody measured it."""
     default_source: str | None = None
     """What `prepare` takes when nothing is given, where the family has something of its own."""
     source_is_path: bool = True

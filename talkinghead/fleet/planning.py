@@ -9,8 +9,8 @@ import os
 import tempfile
 import weakref
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, overload
@@ -373,32 +373,31 @@ def make_plan(
 
 
 def _lines(table: Table, columns: Columns, faults: Faults) -> Iterator[tuple[Row, Line | None]]:
-    """Rows, and what was read of them; None for one that has a fault."""
+    """Rows, and what was read of them; None for one that has a fault. Columns that there are not are told once."""
     known: dict[str, bool] = {}
 
-    def usable(names: Sequence[str], place: str, row: int) -> bool:
+    def look_at(names: Iterable[str], place: str, row: int) -> None:
         for name in names:
             if name not in known:
                 problem = columns.problem(name)
                 known[name] = not problem
                 if problem:
                     faults.add(row, f"{place}: {problem}")
-        return all(known[name] for name in names)
 
-    whole = True
     if table.columns is not None:
         names = [column_name(name) for name in table.columns if name.strip()]
         columns.check_pattern(names)
-        whole = usable(names, "heading", 0)
+        look_at(names, "heading", 0)
     for row in table.rows():
         line = None
         if row.fault:
             faults.add(row.number, f"{row.place}: {row.fault}")
-        elif whole if table.columns is not None else usable(list(row.cells), row.place, row.number):
+        else:
+            if table.columns is None:
+                look_at(row.cells, row.place, row.number)
+            if not all(known[name] for name in row.cells):
+                row = replace(row, cells={name: text for name, text in row.cells.items() if known[name]})
             line = _line(row, columns, faults)
-        elif table.columns is not None:
-            cells = {name: text for name, text in row.cells.items() if known[name]}
-            _line(Row(row.number, cells, "", row.line), columns, faults)
         yield row, line
 
 

@@ -227,11 +227,18 @@ def face_restoration(_: Shop, path: Path) -> None:
 
 ALWAYS = ("hello.wav", "goodbye.wav", "me.jpg", "me.mp4")
 
+
+def jobs(_: Shop, path: Path) -> None:
+    """A table of two rows: faces and sounds that are on every desk."""
+    path.write_text("face,audio,output\nme.jpg,hello.wav,one\nme.mp4,goodbye.wav,two\n", encoding="utf-8")
+
+
 GOODS: dict[str, Callable[[Shop, Path], Any]] = {
     "hello.wav": speech,
     "goodbye.wav": speech,
     "me.jpg": photo,
     "me.mp4": video,
+    "jobs.csv": jobs,
     "two.mp4": two_people,
     "both.wav": speech,
     "a.wav": speech,

@@ -70,7 +70,7 @@ def run(line: str, desk: Path) -> None:
         shutil.copy(desk / "me.mp4", desk / arguments[1])
     assert main(arguments) == 0, line
     for flag in ("-o", "--out", "--output"):
-        if flag in arguments:
+        if flag in arguments and "--dry-run" not in arguments:
             made = desk / arguments[arguments.index(flag) + 1]
             assert any(made.iterdir()) if made.is_dir() else made.stat().st_size > 0, line
 

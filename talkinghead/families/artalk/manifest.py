@@ -14,6 +14,7 @@ MANIFEST = Manifest(
     source_option="--avatar",
     needs_checkpoint=False,
     fps=None,
+    pace=2.8,
     config="talkinghead.families.artalk.config:ARTalkConfig",
     extra="models",
     default_source="mesh",

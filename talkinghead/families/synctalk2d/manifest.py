@@ -14,6 +14,7 @@ MANIFEST = Manifest(
     source_option="--template",
     needs_checkpoint=True,
     fps=None,
+    pace=1.2,
     config="talkinghead.families.synctalk2d.config:SyncTalk2DConfig",
     extra="models",
     source_marks=("full_body_img", "landmarks"),

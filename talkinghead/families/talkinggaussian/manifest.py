@@ -16,6 +16,7 @@ MANIFEST = Manifest(
     source_option="--scene",
     needs_checkpoint=True,
     fps=Fraction(25),
+    pace=0.9,
     config="talkinghead.families.talkinggaussian.config:TalkingGaussianConfig",
     extra="models",
     source_marks=("transforms_*.json", "bc.jpg"),

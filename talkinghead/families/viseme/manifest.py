@@ -14,6 +14,7 @@ MANIFEST = Manifest(
     source_option="--face",
     needs_checkpoint=False,
     fps=None,
+    pace=3.5,
     config="talkinghead.families.viseme.config:VisemeConfig",
     extra=None,
     bench_tables="talkinghead.families.viseme.bench:tables",

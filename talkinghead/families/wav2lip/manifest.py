@@ -16,6 +16,7 @@ MANIFEST = Manifest(
     source_option="--face",
     needs_checkpoint=True,
     fps=None,
+    pace=3.1,
     config="talkinghead.families.wav2lip.config:Wav2LipConfig",
     extra="models",
     steps=(
