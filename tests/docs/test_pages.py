@@ -201,7 +201,10 @@ def test_options_named_in_the_pages_exist(name):
         "--pixels",
         "--faces",
         "--live",
-    }  # of mypy, mkdocs, pip; of a model that a page makes up; of the benchmark of mouths
+        "--build-arg",
+        "--from-literal",
+        "--gpus",
+    }  # of mypy, mkdocs, pip, docker, kubectl; of a model that a page makes up; of the benchmark of mouths
     for flag in set(re.findall(r"(?<![\w-])--[a-z][a-z0-9_-]+", PAGES[name])) - others:
         assert flag in known, f"{name} names {flag}"
 
