@@ -130,6 +130,14 @@ def figures(report: Report) -> dict[str, Any]:
     }
 
 
+class _Made(Exception):
+    """Another worker has made this video meanwhile."""
+
+    def __init__(self, intent: Intent) -> None:
+        super().__init__(intent)
+        self.intent = intent
+
+
 class _Place(Exception):
     """Wraps what would have failed for any row."""
 
@@ -228,20 +236,27 @@ class Worker:
     ) -> Outcome:
         """Give a video that is there its name, as the only one."""
         self._say("intent", job, attempt, intent.facts, certain=True)
-        if not still_holds(self._store, self.out, self.options.lease):
-            raise Superseded("Another run has taken over; this video is left out.")
         address = Address.of(job.output)
-        there = self._store.stat(address)
-        if (there.version if there is not None else None) != intent.before:
-            found = self._published_before(job, there)
-            if found is not None:
-                return self._completed(job, attempt, "resumed", found)
-        cancel.check()
+
+        def check() -> None:  # right before each commit: uploads may take long
+            if not still_holds(self._store, self.out, self.options.lease):
+                raise Superseded("Another run has taken over; this video is left out.")
+            there = self._store.stat(address)
+            if (there.version if there is not None else None) != intent.before:
+                found = self._published_before(job, there)
+                if found is not None:
+                    raise _Made(found)
+            cancel.check()
+
         mark = f"{job.key[:16]}-{attempt}-{self.name}"
-        for path in request.outputs:
-            if path != output:  # motion and mouth shapes lie beside the video, and are there before it
-                self._store.publish(path, address.parent.join(path.name), mark=f"{mark}{path.suffix}")
-        self._store.publish(output, address, mark=mark)
+        try:
+            for path in request.outputs:
+                if path != output:  # motion and mouth shapes lie beside the video, and are there before it
+                    beside = address.parent.join(path.name)
+                    self._store.publish(path, beside, mark=f"{mark}{path.suffix}", check=check)
+            self._store.publish(output, address, mark=mark, check=check)
+        except _Made as made:
+            return self._completed(job, attempt, "resumed", made.intent)
         return self._completed(job, attempt, "done", intent)
 
     def _published_before(self, job: Job, there: Stat | None) -> Intent | None:

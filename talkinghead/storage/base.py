@@ -112,7 +112,7 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def publish(self, source: Path, address: Address, *, mark: str) -> None:
+    def publish(self, source: Path, address: Address, *, mark: str, check: Callable[[], None] | None = None) -> None:
         """Give a finished file its place: complete under a temporary name first, then one commit.
 
         A file that is there is replaced in that instant. If the call fails or its process dies, there is the old file
@@ -121,6 +121,8 @@ class Store(ABC):
         Args:
             source: stays as it is.
             mark: a name that no other attempt has.
+            check: called when all of it is there under its temporary name; raises to leave it at that. The commit
+                follows at once.
         Raises:
             StorageError, UnwritableOutput
         """

@@ -54,7 +54,7 @@ class LocalStore(Store):
         stat = self.stat(address)
         return stat is not None and stat.size == len(data) and self.read_bytes(address, len(data)) == data
 
-    def publish(self, source: Path, address: Address, *, mark: str) -> None:
+    def publish(self, source: Path, address: Address, *, mark: str, check: Callable[[], None] | None = None) -> None:
         part = self.partial(address, mark).path
         files.make_folder(part.parent)
         files.make_folder(address.path.parent)
@@ -62,6 +62,11 @@ class LocalStore(Store):
             _copy(Address.of(source), part)
             try:
                 files.flush_file(part)
+            except OSError as error:
+                raise files.unwritable(part, error) from error
+            if check is not None:
+                check()
+            try:
                 part.replace(address.path)
             except OSError as error:
                 if error.errno != errno.EXDEV:

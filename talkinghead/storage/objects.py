@@ -100,11 +100,13 @@ class ObjectStore(Store):
         stat = self.stat(address)
         return stat is not None and stat.size == len(data) and self.read_bytes(address, len(data)) == data
 
-    def publish(self, source: Path, address: Address, *, mark: str) -> None:
+    def publish(self, source: Path, address: Address, *, mark: str, check: Callable[[], None] | None = None) -> None:
         part = self.partial(address, mark)
         size = source.stat().st_size
         try:
             self._retried(lambda: self.upload(source, part, size))
+            if check is not None:
+                check()
             self._retried(lambda: self._commit(part, address, size))
         finally:
             with contextlib.suppress(StorageError):  # else it is for `sweep`; the file is in its place or it is not
@@ -197,7 +199,16 @@ class AzureStore(ObjectStore):
     """Azure. It copies an object when it finds the time, so that the commit is the end of the upload itself: until then
     the blocks that were sent are nothing that can be read, and Azure forgets them after a week."""
 
-    def publish(self, source: Path, address: Address, *, mark: str) -> None:  # noqa: ARG002
+    def publish(
+        self,
+        source: Path,
+        address: Address,
+        *,
+        mark: str,  # noqa: ARG002
+        check: Callable[[], None] | None = None,
+    ) -> None:
+        if check is not None:
+            check()
         self._retried(lambda: self.upload(source, address, source.stat().st_size))
 
 

@@ -117,7 +117,14 @@ class WebStore(Store):
     def write_bytes(self, address: Address, data: bytes, *, exclusive: bool = False) -> bool:  # noqa: ARG002
         self._only_read(address)
 
-    def publish(self, source: Path, address: Address, *, mark: str) -> None:  # noqa: ARG002
+    def publish(
+        self,
+        source: Path,  # noqa: ARG002
+        address: Address,
+        *,
+        mark: str,  # noqa: ARG002
+        check: Callable[[], None] | None = None,  # noqa: ARG002
+    ) -> None:
         self._only_read(address)
 
     def list(self, folder: Address, *, deep: bool = False) -> Iterator[tuple[Address, Stat]]:  # noqa: ARG002

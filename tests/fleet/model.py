@@ -89,13 +89,15 @@ class ModelStore(Store):
         self.fate.write()
         return True
 
-    def publish(self, source: Path, address: Address, *, mark: str) -> None:
+    def publish(self, source: Path, address: Address, *, mark: str, check: Any = None) -> None:
         self.fate.write()
         data, part = source.read_bytes(), self.partial(address, mark)
         self._put(part, data[: len(data) // 2])
         self.fate.write()
         self._put(part, data)
         self.fate.write()
+        if check is not None:
+            check()
         self._put(address, data)
         self.commits[str(address)] += 1
         self.fate.write()
@@ -125,13 +127,13 @@ class LocalModel(LocalStore):
         self.fate = fate
         self.commits: Counter[str] = Counter()
 
-    def publish(self, source: Path, address: Address, *, mark: str) -> None:
+    def publish(self, source: Path, address: Address, *, mark: str, check: Any = None) -> None:
         self.fate.write()
         part = self.partial(address, mark).path
         part.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(source.read_bytes()[:5])
         self.fate.write()
-        super().publish(source, address, mark=mark)
+        super().publish(source, address, mark=mark, check=check)
         self.commits[str(address)] += 1
         self.fate.write()
 

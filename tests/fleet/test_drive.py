@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -123,15 +124,32 @@ def test_a_worker_whose_run_was_taken_over_names_no_video(tmp_path: Path) -> Non
     assert outputs(tmp_path) == []
 
 
+def test_a_run_that_is_taken_over_during_an_upload_names_no_video(tmp_path: Path, monkeypatch: Any) -> None:
+    jobs, plain = make_jobs(tmp_path, 1), LocalStore.partial
+    with open_ledger(tmp_path / "out") as ledger:
+        options = ledger.worker_options(scratch=str(tmp_path / "scratch"))
+    with ExitStack() as stack:
+
+        def partial(self: LocalStore, address: Address, mark: str) -> Address:  # where an upload begins
+            stack.enter_context(open_ledger(tmp_path / "out"))
+            return plain(self, address, mark)
+
+        monkeypatch.setattr(LocalStore, "partial", partial)
+        with Worker("late", options) as worker:
+            outcome = worker.run(jobs[0], 1)
+    assert (outcome.kind, outcome.blames) == ("Superseded", "place")
+    assert outputs(tmp_path) == []
+
+
 def test_a_full_disk_ends_the_run_and_blames_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     jobs = make_jobs(tmp_path, 4)
     plain, published = LocalStore.publish, []
 
-    def publish(self: LocalStore, source: Path, address: Address, *, mark: str) -> None:
+    def publish(self: LocalStore, source: Path, address: Address, *, mark: str, check: Any = None) -> None:
         published.append(address)
         if len(published) > 1:
             raise unwritable(address.path, OSError(errno.ENOSPC, "No space left on device"))
-        plain(self, source, address, mark=mark)
+        plain(self, source, address, mark=mark, check=check)
 
     monkeypatch.setattr(LocalStore, "publish", publish)
     with pytest.raises(OutputError, match="No room left"):
@@ -146,8 +164,8 @@ def test_a_full_disk_ends_the_run_and_blames_no_row(tmp_path: Path, monkeypatch:
 def test_a_video_that_was_published_though_an_error_came_is_done(tmp_path: Path, monkeypatch: Any) -> None:
     plain = LocalStore.publish
 
-    def publish(self: LocalStore, source: Path, address: Address, *, mark: str) -> None:
-        plain(self, source, address, mark=mark)
+    def publish(self: LocalStore, source: Path, address: Address, *, mark: str, check: Any = None) -> None:
+        plain(self, source, address, mark=mark, check=check)
         raise StorageError("the answer was lost")
 
     monkeypatch.setattr(LocalStore, "publish", publish)

@@ -103,6 +103,21 @@ def test_what_is_published_again_replaces(store: Store, video: Path) -> None:
     assert names(store) == ["x.mp4"]
 
 
+def test_a_check_right_before_the_commit(store: Store, video: Path) -> None:
+    there = store.root.join("x.mp4")
+    seen = []
+
+    def refuse() -> None:
+        raise StorageError("another was faster")
+
+    with pytest.raises(StorageError, match="another was faster"):
+        store.publish(video, there, mark="m-1", check=refuse)
+    assert names(store) == []
+    store.publish(video, there, mark="m-2", check=lambda: seen.extend(names(store)))
+    assert seen == [f"{PARTIAL}/m-2"]
+    assert names(store) == ["x.mp4"]
+
+
 def test_what_is_left_of_unfinished_work_is_swept(store: Store) -> None:
     store.write_bytes(store.root.join(f"{PARTIAL}/k-1-w"), b"half")
     store.write_bytes(store.root.join("x.mp4"), b"whole")
