@@ -12,7 +12,7 @@ import numbers
 import sys
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from difflib import get_close_matches
 from fractions import Fraction
 from functools import cache
@@ -25,9 +25,13 @@ from talkinghead.errors import OptionError, choices
 C = TypeVar("C")
 
 
+def _hints(kind: type[Any]) -> Mapping[str, Any]:
+    """Types of a dataclass's fields."""
+    return _cached_hints(typing.cast(Hashable, kind))
+
+
 @cache
-def _hints(kind: type[Any]) -> dict[str, Any]:
-    """Types of a dataclass's fields; to be read alone."""
+def _cached_hints(kind: Any) -> Mapping[str, Any]:
     return typing.get_type_hints(kind)
 
 
