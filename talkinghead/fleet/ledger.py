@@ -13,6 +13,7 @@ its name, and `done` afterwards. Whoever finds an intent without a done looks wh
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -23,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from talkinghead.errors import NothingThere
 from talkinghead.files import make_folder, unwritable
 from talkinghead.storage.address import Address
 from talkinghead.storage.base import Store
@@ -219,13 +221,12 @@ def entries_of(store: Store, out: Address, writer: str) -> Iterator[Entry]:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError), path.open("rb") as file:
             yield from _entries(file)
         return
-    number = 1
-    while True:
-        address = folder.join(segment_name(writer, number))
-        if store.stat(address) is None:
+    for number in itertools.count(1):
+        try:
+            data = store.read_bytes(folder.join(segment_name(writer, number)), SEGMENT_BYTES)
+        except NothingThere:
             return
-        yield from _entries(store.read_bytes(address, SEGMENT_BYTES).splitlines(keepends=True))
-        number += 1
+        yield from _entries(data.splitlines(keepends=True))
 
 
 def read_entries(store: Store, out: Address, runs: Iterable[str] = ()) -> Iterator[Entry]:
