@@ -35,6 +35,10 @@ class Job:
     """Size of what it reads, as far as it is known."""
     after: tuple[str, ...] = ()
     """Keys of jobs that must be done before: the stretches of a video, for the job that joins them."""
+    shares_face: bool = True
+    """Whether another row shows the same face. It is prepared for whatever may be said then, else for this speech
+    alone, which takes less; near the end of the speech frames may differ a little between the two. Set by the ledger,
+    by all rows of the table."""
     replaces: str | None = None
     """Version of what lies under the name of the output, and may be replaced; None: nothing does. Set by the ledger
     when a run begins."""

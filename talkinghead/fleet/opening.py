@@ -69,7 +69,11 @@ def plan_jobs(
     """
     history = history or History(read_entries(store, out, runs))
     plan = Plan()
+    faces: dict[str, int] = {}
+    """By face the row that shows it; 0: several do."""
     for job in jobs:
+        if faces.setdefault(job.face, job.row) != job.row:
+            faces[job.face] = 0
         if history.is_completed(job.key, job.output):
             plan.completed.append(job)
         elif found := next((intent for intent in history.intents(job.key) if was_published(store, intent)), None):
@@ -87,7 +91,11 @@ def plan_jobs(
                 spoken_of.add(str(output))
         plan.refused = [job for job in plan.todo if job.output in there.keys() - spoken_of]
     refused = {job.key for job in plan.refused}
-    plan.todo = [replace(job, replaces=there.get(job.output)) for job in plan.todo if job.key not in refused]
+    plan.todo = [
+        replace(job, replaces=there.get(job.output), shares_face=faces[job.face] == 0)
+        for job in plan.todo
+        if job.key not in refused
+    ]
     return plan
 
 

@@ -19,7 +19,6 @@ from typing import Any
 from talkinghead.contracts import Report
 from talkinghead.engine.cache import Cache
 from talkinghead.engine.context import CancelToken, Progress
-from talkinghead.engine.lru import Lru
 from talkinghead.errors import Cancelled, OptionError, OutputExists, TalkingHeadError, UnwritableOutput
 from talkinghead.files import file_sha256, unwritable
 from talkinghead.fleet.inputs import addresses, with_paths
@@ -38,8 +37,6 @@ HEADS_KEPT = 2
 """Loaded models of a worker."""
 FACES_KEPT = 16
 """Prepared faces of a worker; the decoded frames of one."""
-FACES_REMEMBERED = 4096
-"""Of so many faces a worker knows that it has shown them."""
 OUTPUT_BYTES_PER_S = 250_000
 """Room on the scratch disk that is asked for, per second of video."""
 OUTPUT_BYTES = 16 << 20
@@ -85,31 +82,23 @@ class WorkerOptions:
         return StoreOptions(**self.storage)
 
 
-Make = Callable[[Request, str, Progress | None, CancelToken], Mapping[str, Any]]
-"""Makes the video of a request whose files are all here, of the face with this name; gives figures of the run."""
+Make = Callable[[Request, Job, Progress | None, CancelToken], Mapping[str, Any]]
+"""Makes the video of a job by a request whose files are all here; gives figures of the run."""
 
 
 class Renderer:
-    """Makes videos with models and faces that are kept warm.
-
-    The first job with a face prepares what it shows; the second one prepares the whole face, which then is kept.
-    """
+    """Makes videos with models and faces that are kept warm."""
 
     def __init__(self, options: WorkerOptions) -> None:
         self._cache = Cache(Path(options.cache)) if options.cache is not None else None
         self._warm = Warm(heads=options.heads, faces=options.faces)
-        self._shown: Lru[tuple[Any, ...], bool] = Lru(FACES_REMEMBERED)
 
-    def __call__(
-        self, request: Request, face: str, progress: Progress | None, cancel: CancelToken
-    ) -> Mapping[str, Any]:
+    def __call__(self, request: Request, job: Job, progress: Progress | None, cancel: CancelToken) -> Mapping[str, Any]:
         if request.prepare.cache is None and self._cache is not None:
             request = replace(request, prepare=replace(request.prepare, cache=self._cache))
-        known = (face, *face_key(request))  # the path too: a copy that was fetched again has another one
-        again = self._shown.find(known) is not None
-        result = self._warm.run(request, face=known if again else None, progress=progress, cancel=cancel)
-        self._shown.keep(known, True)
-        return figures(result.report)
+        # By its content, and by its path too: a copy that was fetched again has another one.
+        face = (job.face, *face_key(request)) if job.shares_face else None
+        return figures(self._warm.run(request, face=face, progress=progress, cancel=cancel).report)
 
 
 def figures(report: Report) -> dict[str, Any]:
@@ -220,7 +209,7 @@ class Worker:
             found = self._published_before(job, before)
             if found is not None:
                 return self._completed(job, attempt, "resumed", found)
-        report = self._make(request, job.face, progress, cancel)
+        report = self._make(request, job, progress, cancel)
         if not output.is_file():
             raise OptionError(f"{output.name!r} is no single file.", accepted="a codec that makes one file")
         cancel.check()

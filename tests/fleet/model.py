@@ -146,9 +146,7 @@ class Maker:
         self.meanwhile: Callable[[str], None] = lambda _: None
         """Called while a video is being made."""
 
-    def __call__(
-        self, request: Request, face: str, progress: Progress | None, cancel: CancelToken
-    ) -> Mapping[str, Any]:
+    def __call__(self, request: Request, job: Job, progress: Progress | None, cancel: CancelToken) -> Mapping[str, Any]:
         self.made[request.output.name] += 1
         self.meanwhile(request.output.name)
         request.output.write_bytes(content(request.output.name))

@@ -185,10 +185,11 @@ def test_motion_and_mouth_shapes_lie_beside_the_video(tmp_path: Path) -> None:
 def test_a_worker_keeps_faces_and_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prepared: list[Any] = []
     plain = StripesHead.prepare
-    monkeypatch.setattr(StripesHead, "prepare", lambda *a, **k: (prepared.append(a[1]), plain(*a, **k))[1])
-    jobs = make_jobs(tmp_path, 10)
+    monkeypatch.setattr(StripesHead, "prepare", lambda *a, **k: (prepared.append(a[1:3]), plain(*a, **k))[1])
+    jobs = [*make_jobs(tmp_path, 9), replace(make_jobs(tmp_path, 10)[9], face="alone")]
     run_fleet(jobs, tmp_path)
-    assert len(prepared) == 4  # twice for each face: for what the first row says, then whole
+    assert len(prepared) == 3
+    assert [options.speech is not None for _, options in prepared].count(True) == 1  # for what is said, and not kept
     stages = [set(entry.more["report"]["stages"]) for entry in entries(tmp_path) if entry.event == "done"]
     assert sum("load" in names for names in stages) == 1
 
