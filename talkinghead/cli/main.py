@@ -25,6 +25,7 @@ OWN = (
     CommandRow("demo", "talkinghead.cli.demo:demo", "Make a photograph speak a bundled sentence; needs no files."),
     CommandRow("app", "talkinghead.cli.app:command", "Serve the web page on this machine."),
     CommandRow("live", "talkinghead.cli.live:command", "Serve a face that speaks live: a page, WHEP, agents."),
+    CommandRow("serve", "talkinghead.cli.serve:command", "Serve videos over HTTP: orders, progress, results."),
     CommandRow("say", "talkinghead.cli.say:command", "Speak a text into a sound file."),
     CommandRow("stage", "talkinghead.cli.stage:app", "Run steps of the models as separate programs."),
     CommandRow("cues", "talkinghead.cli.cues:command", "Write the mouth shapes of a recording as a cue file."),

@@ -11,13 +11,13 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from talkinghead.errors import InputError, OptionError, UnreadableMedia
+from talkinghead.errors import InputError, OptionError, UnreadableMedia, choices
 from talkinghead.hosting.limits import SendingLimits
 
 MAX_FILES = 200
@@ -165,6 +165,27 @@ class Uploads:
 # The form of an upload ------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class FormRules:
+    """What a form may hold."""
+
+    largest_bytes: int
+    """Of one file."""
+    files: Mapping[str, int]
+    """Names of fields that are files, and how often each may stand in the form."""
+    texts: Mapping[str, int] = field(default_factory=dict)
+    """Names of fields that are texts, and how many bytes each may have; it stands there once."""
+
+
+@dataclass
+class Form:
+    """What a form held."""
+
+    files: list[tuple[str, Path]] = field(default_factory=list)
+    """Field and file, in the order in which they came."""
+    texts: dict[str, str] = field(default_factory=dict)
+
+
 async def receive_files(
     content_type: str,
     body: AsyncIterator[bytes],
@@ -172,14 +193,26 @@ async def receive_files(
     largest_bytes: int,
     tell: Callable[[str, bytes], None] | None = None,
 ) -> list[Path]:
-    """Write the files of a multipart form, as they come, into a folder.
+    """Write the files of a multipart form that has only such, named "files", into a folder; as `receive_form`."""
+    rules = FormRules(largest_bytes, {"files": FILES_AT_ONCE})
+    return [path for _, path in (await receive_form(content_type, body, folder, rules, tell)).files]
+
+
+async def receive_form(
+    content_type: str,
+    body: AsyncIterator[bytes],
+    folder: Path,
+    rules: FormRules,
+    tell: Callable[[str, bytes], None] | None = None,
+) -> Form:
+    """Take a multipart form; its files are written into a folder as they come.
 
     Args:
         content_type: header that names the boundary.
-        largest_bytes: of one file.
         tell: called with the name of a file and what has come of it.
     Raises:
-        UnreadableMedia: not such a form. TooMuch: a file is too large, or there are too many.
+        UnreadableMedia: not such a form, or not as the rules say. TooMuch: a file or a text is too large, or there are
+            too many.
     """
     from python_multipart.exceptions import FormParserError
     from python_multipart.multipart import MultipartParser, parse_options_header
@@ -188,52 +221,59 @@ async def receive_files(
     boundary = parameters.get(b"boundary", b"")
     if kind != b"multipart/form-data" or not 0 < len(boundary) <= 200:
         raise UnreadableMedia("That is no form with files.")
-    form = _Form(folder, largest_bytes, tell)
+    form = _Form(folder, rules, tell)
     try:
         parser = MultipartParser(boundary, form.callbacks())  # type: ignore[arg-type]
         async for chunk in body:
             parser.write(chunk)
         parser.finalize()
-        if form.file is not None:
+        if not form.is_whole:
             raise UnreadableMedia("The upload ended early.", remedy="send it again")
     except FormParserError as error:
         raise UnreadableMedia("The form of the upload is damaged.", remedy="send it again") from error
     finally:
         form.close()
-    return form.paths
+    return form.found
 
 
 class _Form:
-    """Writes the parts of a form that are files; others are refused."""
+    """Takes the parts of a form that the rules name; others are refused."""
 
-    def __init__(self, folder: Path, largest_bytes: int, tell: Callable[[str, bytes], None] | None) -> None:
-        self.folder, self.largest_bytes, self.tell = folder, largest_bytes, tell
-        self.paths: list[Path] = []
-        self.file: BinaryIO | None = None
+    def __init__(self, folder: Path, rules: FormRules, tell: Callable[[str, bytes], None] | None) -> None:
+        self.folder, self.rules, self.tell = folder, rules, tell
+        self.found = Form()
+        self._file: BinaryIO | None = None
+        self._text: bytearray | None = None
         self._headers: list[tuple[bytes, bytes]] = []
         self._name = self._value = b""
         self._written = 0
-        self._said = ""
+        self._field = self._said = ""
+        self.is_whole = False
+        """Its last boundary has come."""
 
     def callbacks(self) -> dict[str, Any]:
         return {
             "on_part_begin": self._begin,
-            "on_header_field": self._field,
-            "on_header_value": self._text,
+            "on_header_field": self._header_name,
+            "on_header_value": self._header_value,
             "on_header_end": self._header,
             "on_headers_finished": self._open,
             "on_part_data": self._data,
-            "on_part_end": self.close,
+            "on_part_end": self._end,
+            "on_end": self._finish,
         }
+
+    def _finish(self) -> None:
+        self.is_whole = True
 
     def _begin(self) -> None:
         self._headers, self._name, self._value, self._written = [], b"", b"", 0
 
-    def _field(self, data: bytes, start: int, end: int) -> None:
+    def _header_name(self, data: bytes, start: int, end: int) -> None:
         self._name += data[start:end]
         self._short()
 
-    def _text(self, data: bytes, start: int, end: int) -> None:
+    def _header_value(self, data: bytes, start: int, end: int) -> None:
         self._value += data[start:end]
         self._short()
 
@@ -250,30 +290,54 @@ class _Form:
 
         described = dict(self._headers).get(b"content-disposition", b"")
         options = parse_options_header(described)[1]
-        if options.get(b"name") != b"files" or b"filename" not in options:
-            raise UnreadableMedia("The form of the upload has other fields than files.")
-        if len(self.paths) >= FILES_AT_ONCE:
-            raise TooMuch("Those are too many files at once.", accepted=f"at most {FILES_AT_ONCE}")
+        self._field = options.get(b"name", b"").decode("utf-8", "replace")
+        is_file = b"filename" in options
+        if self._field not in (self.rules.files if is_file else self.rules.texts):
+            names = choices([*self.rules.files, *self.rules.texts])
+            raise UnreadableMedia("The form of the upload has other fields than files.", accepted=names)
+        if not is_file:
+            if self._field in self.found.texts:
+                raise UnreadableMedia(f"The form has two fields {self._field!r}.")
+            self._text = bytearray()
+            return
+        most = self.rules.files[self._field]
+        if sum(name == self._field for name, _ in self.found.files) >= most:
+            raise TooMuch("Those are too many files at once.", accepted=f"at most {most}")
         self._said = options[b"filename"].decode("utf-8", "replace")
         path = self.folder / safe_name(self._said)
         while path.exists():
             path = path.with_name(f"{secrets.token_hex(4)}-{path.name}"[-120:])
-        self.file = path.open("xb")
-        self.paths.append(path)
+        self._file = path.open("xb")
+        self.found.files.append((self._field, path))
 
     def _data(self, data: bytes, start: int, end: int) -> None:
-        assert self.file is not None
         self._written += end - start
-        if self._written > self.largest_bytes:
-            raise TooMuch("The file is too large.", accepted=f"at most {self.largest_bytes // 1_000_000} MB")
-        self.file.write(data[start:end])
+        if self._text is not None:
+            if self._written > self.rules.texts[self._field]:
+                most = self.rules.texts[self._field]
+                raise TooMuch(f"The field {self._field!r} is too long.", accepted=f"at most {most:,} bytes")
+            self._text += data[start:end]
+            return
+        assert self._file is not None
+        if self._written > self.rules.largest_bytes:
+            raise TooMuch("The file is too large.", accepted=f"at most {self.rules.largest_bytes // 1_000_000} MB")
+        self._file.write(data[start:end])
         if self.tell is not None:
             self.tell(self._said, data[start:end])
 
+    def _end(self) -> None:
+        if self._text is not None:
+            try:
+                self.found.texts[self._field] = self._text.decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise UnreadableMedia(f"The field {self._field!r} is no text in UTF-8.") from error
+        self.close()
+
     def close(self) -> None:
-        if self.file is not None:
-            self.file.close()
-            self.file = None
+        self._text = None
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
 
 def safe_name(given: str) -> str:

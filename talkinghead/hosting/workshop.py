@@ -128,6 +128,7 @@ class Workshop:
         limits: how much work is taken on.
         folders: gallery folders of whoever serves: pictures and videos of faces, template folders, scenes.
         fixed: model name to fields of its configuration that are set for everyone.
+        max_pixels: of a picture or a frame that is sent.
     """
 
     def __init__(
@@ -137,12 +138,14 @@ class Workshop:
         *,
         folders: Sequence[Path] = (),
         fixed: Mapping[str, Mapping[str, Any]] | None = None,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         self.folder = folder
         self.private = [folder]
         """Folders of this server that nobody is told of; its doors add theirs."""
         self.limits = limits
         self.fixed = fixed or {}
+        self.max_pixels = max_pixels
         self.folders = tuple(folders)
         for path in self.folders:
             if not path.is_dir():
@@ -184,6 +187,37 @@ class Workshop:
         own = replace(own, offered=tuple(item for item in own.offered if item.field.name not in set_already))
         whole = found.facts.kind == "scene"
         return (own, *(group for group in self._shared if not (whole and group.key in ("reading", "finding"))))
+
+    def described(self) -> list[dict[str, Any]]:
+        """Every model as a row of JSON: what it takes, whether it is ready, its sources and its options."""
+        return [self._row(found) for found in self.models()]
+
+    def _row(self, found: Availability) -> dict[str, Any]:
+        facts = found.facts
+        return {
+            "name": facts.name,
+            "title": facts.title,
+            "summary": facts.summary,
+            "takes": facts.face_source,
+            "ready": found.ready,
+            "why_not": found.why_not,
+            "remedy": found.remedy,
+            "checkpoints": list(found.checkpoints),
+            "sources": list(self.sources(found))
+            or ([face.title for face in self.faces] if not facts.source_marks else []),
+            "options": {
+                group.key: {
+                    offered.field.name: {
+                        "default": offered.shown_default,
+                        "choices": list(offered.names) or None,
+                        "range": offered.field.range or None,
+                        "help": offered.field.help,
+                    }
+                    for offered in group.offered
+                }
+                for group in self.groups(found)
+            },
+        }
 
     def engines(self) -> list[EngineStatus]:
         """Speech engines with their languages and voices."""
@@ -236,7 +270,7 @@ class Workshop:
 
         self._check_size(path)
         with self._checks:
-            open_frames(path, options=FrameOptions(cache_bytes=0, max_pixels=MAX_PIXELS), check=_within(CHECK_S))
+            open_frames(path, options=FrameOptions(cache_bytes=0, max_pixels=self.max_pixels), check=_within(CHECK_S))
         return path
 
     def check_sound(self, path: Path) -> Path:
@@ -294,12 +328,15 @@ class Workshop:
 
     # Working
 
-    def request(self, found: Availability, order: Order, *, output: Path, cache: Path) -> Request:
+    def request(
+        self, found: Availability, order: Order, *, output: Path, cache: Path, fragment_s: float | None = None
+    ) -> Request:
         """The request of an order. That its files are the visitor's own is the door's to see to.
 
         Args:
             found: what `ready` gave.
             cache: folder where slow results about the face are kept.
+            fragment_s: write a video that can be read while it is made.
         Raises:
             OptionError, MediaError, InputError: what was chosen or given cannot be used.
         """
@@ -314,7 +351,8 @@ class Workshop:
             if name not in groups:
                 raise OptionError(f"There are no options {shown(name)} here.", accepted=choices(list(groups)))
         values = {name: group.read(order.options.get(name, {})) for name, group in groups.items()}
-        encode = build_config(EncodeOptions, values.get("encoding", {}), owner="Encoding")
+        encoding = {**values.get("encoding", {}), "fragment_s": fragment_s}
+        encode = build_config(EncodeOptions, encoding, owner="Encoding")
         render = RenderOptions(**values.get("video", {}), encode=encode)
         if render.fps is not None and render.fps > MAX_FPS:
             raise OptionError(f"Fps is {render.fps}.", accepted=f"more than 0, at most {MAX_FPS} frames a second")
@@ -332,7 +370,7 @@ class Workshop:
             load=build_config(LoadOptions, load, owner="Loading"),
             prepare=PrepareOptions(
                 frames=build_config(
-                    FrameOptions, {"max_pixels": MAX_PIXELS, **values.get("reading", {})}, owner="Reading the face"
+                    FrameOptions, {"max_pixels": self.max_pixels, **values.get("reading", {})}, owner="Reading the face"
                 ),
                 faces=build_config(FaceOptions, values.get("finding", {}), owner="Finding the face"),
                 cache=Cache(cache),

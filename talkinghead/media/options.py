@@ -96,6 +96,9 @@ class EncodeOptions:
     """Bits per second of the sound; None: 96 000 per channel, less at low sample rates."""
     gop_s: Annotated[float, Between(0, 3_600, above=True)] = 2.0
     """Seconds between key frames at most: how exactly players can seek."""
+    fragment_s: Annotated[float | None, Between(0.02, 3_600)] = None
+    """Write .mp4, .m4v and .mov in fragments of at most so many seconds, each readable as soon as it is written; None:
+    as one piece with its index in front. In fragments, less than a block of silence may follow the sound."""
     threads: Annotated[int, THREADS] = 0
     """Threads of the encoder; 0 lets it choose."""
     label: bool = True

@@ -110,7 +110,7 @@ class Job(Generic[T]):
             yield state
             if state.ended:
                 return
-            self._wait(every_s)
+            self.wait(every_s)
 
     def result(self) -> T:
         """Wait for the end.
@@ -118,12 +118,13 @@ class Job(Generic[T]):
         Raises:
             Cancelled: it was stopped. What the work raised.
         """
-        self._wait(None)
+        self.wait(None)
         if self._error is not None:
             raise self._error
         return self._result  # type: ignore[return-value]
 
-    def _wait(self, timeout_s: float | None) -> None:
+    def wait(self, timeout_s: float | None) -> None:
+        """Wait for the end, however it comes, or for so many seconds."""
         with self._changed:
             self._changed.wait_for(lambda: self._ended_s > 0, timeout_s)
 
@@ -166,14 +167,17 @@ class JobQueue:
         if at_once < 1 or max_waiting < 0:
             raise ValueError(f"at_once {at_once} must be at least 1 and max_waiting {max_waiting} at least 0")
         self.at_once, self.max_waiting = at_once, max_waiting
+        self._widths: dict[str, int] = {}
         self._lock = threading.Lock()
         self._lines: dict[str, list[Job[object]]] = {}
         self._running: dict[str, list[Job[object]]] = {}
         self._closed = False
 
-    def submit(self, work: Work[T], lane: str = "") -> Job[T]:
+    def submit(self, work: Work[T], lane: str = "", *, accepted: bool = False) -> Job[T]:
         """Hand in work; it is called with a `Progress` and a `CancelToken`, in a thread of its own.
 
+        Args:
+            accepted: somebody was told already that it will be done: it is taken, however many wait.
         Raises:
             QueueFull: too many wait. Cancelled: the queue is closed.
         """
@@ -182,13 +186,22 @@ class JobQueue:
             if self._closed:
                 raise Cancelled()
             line, running = self._lines.setdefault(lane, []), self._running.setdefault(lane, [])
-            if len(running) >= self.at_once and len(line) >= self.max_waiting:
+            if not accepted and len(running) >= self._width(lane) and len(line) >= self.max_waiting:
                 raise QueueFull(
                     f"{len(line)} jobs are waiting already.", remedy="wait for a minute, then start it again"
                 )
             line.append(job)  # type: ignore[arg-type]
         self._start_next(lane)
         return job
+
+    def widen(self, lane: str, at_once: int) -> None:
+        """Let so many jobs of one lane run at the same time."""
+        self._widths[lane] = at_once
+
+    def load(self, lane: str) -> tuple[int, int]:
+        """How many jobs of a lane wait, and how many run."""
+        with self._lock:
+            return len(self._lines.get(lane, ())), len(self._running.get(lane, ()))
 
     def close(self, timeout_s: float = 10.0) -> None:
         """Cancel everything and wait for what runs."""
@@ -199,12 +212,15 @@ class JobQueue:
             job.cancel()
         end = time.monotonic() + timeout_s
         for job in jobs:
-            job._wait(end - time.monotonic())
+            job.wait(end - time.monotonic())
+
+    def _width(self, lane: str) -> int:
+        return self._widths.get(lane, self.at_once)
 
     def _start_next(self, lane: str) -> None:
         with self._lock:
             line, running = self._lines[lane], self._running[lane]
-            while line and len(running) < self.at_once:
+            while line and len(running) < self._width(lane):
                 job = line.pop(0)
                 running.append(job)
                 threading.Thread(target=self._work, args=(job,), name=f"job-{lane}", daemon=True).start()

@@ -150,39 +150,7 @@ class _Endpoints:
 
     def models(self) -> list[dict[str, Any]]:
         """The models: what each takes, whether it is ready, how to get it, its sources and its options."""
-        return self._tried(self._models)
-
-    def _models(self) -> list[dict[str, Any]]:
-        rows = []
-        for found in self.studio.workshop.models():
-            facts = found.facts
-            rows.append(
-                {
-                    "name": facts.name,
-                    "title": facts.title,
-                    "summary": facts.summary,
-                    "takes": facts.face_source,
-                    "ready": found.ready,
-                    "why_not": found.why_not,
-                    "remedy": found.remedy,
-                    "checkpoints": list(found.checkpoints),
-                    "sources": list(self.studio.workshop.sources(found))
-                    or ([face.title for face in self.studio.workshop.faces] if not facts.source_marks else []),
-                    "options": {
-                        group.key: {
-                            offered.field.name: {
-                                "default": offered.shown_default,
-                                "choices": list(offered.names) or None,
-                                "range": offered.field.range or None,
-                                "help": offered.field.help,
-                            }
-                            for offered in group.offered
-                        }
-                        for group in self.studio.workshop.groups(found)
-                    },
-                }
-            )
-        return rows
+        return self._tried(self.studio.workshop.described)
 
     def cancel(self, request: gr.Request) -> int:
         """Stop what this client has under way; gives the number of jobs."""

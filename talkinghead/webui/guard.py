@@ -6,17 +6,17 @@ ASGI middleware, the outermost. Only the addresses in `ROUTES` exist; everything
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import http.cookies
 import json
 import logging
 import re
 import urllib.parse
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from talkinghead.errors import TalkingHeadError
 from talkinghead.hosting.asgi import App, Message, Receive, Scope, Send, by_name
+from talkinghead.hosting.bodies import drain, length_of, stream, whole
 from talkinghead.hosting.hosts import Hosts
 from talkinghead.hosting.logins import Logins, place_of
 from talkinghead.hosting.uploads import TooMuch, receive_files
@@ -57,8 +57,6 @@ ROUTES: tuple[tuple[str, tuple[str, ...], bool], ...] = (
 _ROUTES = tuple((re.compile(pattern), methods, is_open) for pattern, methods, is_open in ROUTES)
 _CALL = re.compile(rf"{API}/(?:queue/join|cancel|reset|call/.+|run/.+|api/.+)")
 LOGIN_BYTES = 10_000
-DRAIN_BYTES, DRAIN_S = 32_000_000, 5.0
-"""How much of what is refused is taken all the same, and for how long, so that whoever sends it sees the answer."""
 DEVICE = "talkinghead-entered"
 """Cookie of a browser that entered before."""
 
@@ -113,9 +111,11 @@ class Guard:
 
         try:
             await self._serve(scope, received, with_headers)
-        except Refused as error:
+        except (Refused, TooMuch) as error:
+            if isinstance(error, TooMuch):
+                error = Refused(413, self._studio.sentence(error))
             if not ended:
-                await _drain(receive)
+                await drain(receive)
             await _say(with_headers, error)
         except ConnectionResetError:
             return  # the visitor went away
@@ -169,7 +169,7 @@ class Guard:
         return any(cookies.get(name) in self._framework.tokens for name in names if name in cookies)
 
     async def _login(self, scope: Scope, receive: Receive, send: Send, headers: Mapping[str, list[str]]) -> None:
-        body = await _whole(receive, headers, LOGIN_BYTES)
+        body = await whole(receive, headers, LOGIN_BYTES)
         if self._logins is None:
             await self._app(scope, _again(body), send)
             return
@@ -190,7 +190,7 @@ class Guard:
     # Sending
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send, headers: Mapping[str, list[str]]) -> None:
-        size = _length(headers)
+        size = length_of(headers)
         if size is None:
             raise Refused(411, "Say how long the upload is (Content-Length).")
         uploads, place = self._studio.uploads, place_of(_address(scope))
@@ -198,7 +198,7 @@ class Guard:
         tell, done = _progress(query.get("upload_id", [""])[0])
         try:
             with uploads.room(place, size) as folder:
-                body = _stream(receive, size)
+                body = stream(receive, size)
                 kind = headers.get("content-type", [""])[0]
                 paths = await receive_files(kind, body, folder, uploads.largest_bytes, tell)
                 names = [str(uploads.keep(place, path)) for path in paths]
@@ -213,7 +213,7 @@ class Guard:
     async def _call(
         self, scope: Scope, receive: Receive, send: Send, headers: Mapping[str, list[str]], *, named: bool
     ) -> None:
-        body = await _whole(receive, headers, MAX_BYTES)
+        body = await whole(receive, headers, MAX_BYTES)
         try:
             if scope["path"].rstrip("/").endswith(("/cancel", "/reset")):
                 call = read_json(body)
@@ -260,50 +260,6 @@ def _cookies(headers: Mapping[str, list[str]]) -> dict[str, str]:
 def _address(scope: Scope) -> str:
     client = scope.get("client")
     return str(client[0]) if client else "unknown"
-
-
-def _length(headers: Mapping[str, list[str]]) -> int | None:
-    values = headers.get("content-length", [])
-    return int(values[0]) if len(values) == 1 and re.fullmatch(r"[0-9]{1,15}", values[0]) else None
-
-
-async def _whole(receive: Receive, headers: Mapping[str, list[str]], most: int) -> bytes:
-    """The body of a request.
-
-    Raises:
-        Refused: longer than `most`.
-    """
-    length = _length(headers)
-    if length is not None and length > most:
-        raise Refused(413, f"That is too long: at most {most:,} bytes.")
-    parts: list[bytes] = []
-    async for chunk in _stream(receive, most):
-        parts.append(chunk)
-    return b"".join(parts)
-
-
-async def _stream(receive: Receive, most: int) -> AsyncIterator[bytes]:
-    there = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ConnectionResetError("the visitor went away")
-        chunk = message.get("body", b"")
-        there += len(chunk)
-        if there > most:
-            raise Refused(413, f"That is too long: at most {most:,} bytes.")
-        if chunk:
-            yield chunk
-        if not message.get("more_body", False):
-            return
-
-
-async def _drain(receive: Receive) -> None:
-    """Take what a client still sends, as far as that is bearable: who is still sending would not see the answer."""
-    with contextlib.suppress(Refused, ConnectionResetError, TimeoutError):
-        async with asyncio.timeout(DRAIN_S):
-            async for _ in _stream(receive, DRAIN_BYTES):
-                pass
 
 
 def _again(body: bytes, after: Receive | None = None) -> Receive:

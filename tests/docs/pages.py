@@ -16,7 +16,7 @@ PAGES = {
     for path in (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")))
 }
 
-SERVERS = ("app", "live")
+SERVERS = ("app", "live", "serve")
 """Commands that go on until they are stopped; they have tests of their own."""
 
 

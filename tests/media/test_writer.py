@@ -252,6 +252,38 @@ def test_sound_is_interleaved_with_the_pictures(tmp_path: Path) -> None:
         assert abs(latest["video"] - latest["audio"]) < 1.0
 
 
+def test_fragments_can_be_read_before_the_end_and_say_the_same(tmp_path: Path) -> None:
+    """Decoded, pictures, their times and the sound are those of the file in one piece, but for silence at the end."""
+
+    def decoded(path: Path) -> tuple[list[float], list[bytes], np.ndarray]:
+        with av.open(str(path)) as file:
+            pictures = list(file.decode(video=0))
+        times = [float(frame.pts * frame.time_base) for frame in pictures]
+        return times, [frame.to_ndarray().tobytes() for frame in pictures], read_audio_native(path)[0]
+
+    whole, path = tmp_path / "whole.mp4", tmp_path / "a.mp4"
+    sizes: list[int] = []
+
+    def watched() -> Iterator[Frame]:
+        for frame in coded(100):
+            sizes.extend(file.stat().st_size for file in tmp_path.glob(".a.mp4.*"))
+            yield frame
+
+    for target, frames, options in (
+        (whole, coded(100), EncodeOptions(gop_s=0.5)),
+        (path, watched(), EncodeOptions(gop_s=0.5, fragment_s=0.5)),
+    ):
+        write_video(target, frames, fps=Fraction(25), soundtrack=AudioClip(tone(4, 16_000), 16_000), options=options)
+    assert len({*sizes}) > 3
+    (times, pictures, heard), (same_times, same_pictures, also_heard) = decoded(whole), decoded(path)
+    assert times == same_times
+    assert pictures == same_pictures
+    assert np.array_equal(heard, also_heard[: len(heard)])
+    assert len(also_heard) - len(heard) < 1024  # the last block of AAC is not cut
+    with pytest.raises(OptionError, match="fragments"):
+        check_output(tmp_path / "a.mkv", options=EncodeOptions(fragment_s=0.5))
+
+
 def test_fast_start_and_tags(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     write_video(path, coded(20, 128, 96), fps=Fraction(25))
