@@ -6,13 +6,14 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from talkinghead.fleet.options import EngineName
 from tests.conftest import ROOT
 from tests.container.test_dockerfile import FINAL, only
-from tests.container.words import check_words, has_command
+from tests.container.words import check_words
 
 yaml = pytest.importorskip("yaml")
 
@@ -126,7 +127,7 @@ def test_no_secret_is_in_the_file(path: Path, document: Any) -> None:
     assert "value:" not in path.read_text(encoding="utf-8")
 
 
-@pytest.mark.skipif(not has_command("batch"), reason="needs the command `batch`")
+@pytest.mark.skipif("ray" not in get_args(EngineName), reason="needs the engine `ray`")
 def test_the_command_of_the_batch_is_one() -> None:
     (job,) = (yaml.safe_load(path.read_text(encoding="utf-8")) for path in FILES if path.stem == "batch")
     words = shlex.split(job["spec"]["entrypoint"])
