@@ -79,7 +79,12 @@ def batch(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check every row and say what would be done; write nothing.")
     ] = False,
-    retry: Annotated[bool, typer.Option("--retry", help="Try rows again that failed in an earlier run.")] = False,
+    retry: Annotated[
+        bool,
+        typer.Option(
+            "--retry", help="Try rows again that failed in an earlier run, and make videos again that are gone."
+        ),
+    ] = False,
     overwrite: Annotated[
         bool,
         typer.Option("--overwrite", help="Replace videos in the folder that no earlier run with this folder has made."),
@@ -153,7 +158,7 @@ def _plan(
     from talkinghead.fleet.planning import make_plan
 
     ignored = [name.strip() for text in ignore for name in text.split(",") if name.strip()]
-    columns = Columns(table.base, defaults, ignored, pattern, here=options.engine == "local")
+    columns = Columns(table.base, defaults, ignored, pattern, here=options.is_here)
     contents = Contents(Stores(), memory)
     with Steps(quiet=quiet) as steps:
         return make_plan(table.table, table.name, columns, contents, out, steps)
@@ -198,9 +203,10 @@ def _say_what_would_be_done(plan: Plan, out: Address, options: FleetOptions, wan
     ahead = forecast(todo.todo, rates, options.workers)
     if wanted.json_output:
         counts = {"rows": len(plan), "todo": len(todo.todo), "done": _done(todo), "aside": len(todo.aside)}
-        console.print_json({**counts, **ahead.to_dict()})
+        console.print_json({**counts, "files": plan.files, "bytes_read": plan.bytes_read, **ahead.to_dict()})
         return 0
     show_forecast(plan, todo, ahead)
+    _say_what_is_gone(todo.gone)
     return 0
 
 
@@ -230,8 +236,9 @@ def show_forecast(plan: Plan, todo: Todo, ahead: Forecast) -> None:
     if todo.todo:
         workers = "1 worker" if ahead.workers == 1 else f"{ahead.workers:,} workers, each with cores of its own"
         console.say(f"about {time_text(ahead.total_s)} with {workers}")
-        read, written = console.size_text(ahead.bytes_read), console.size_text(ahead.bytes_written)
-        console.say(f"reads {read}, writes about {written}; nothing was written now")
+        files = "1 file" if plan.files == 1 else f"{plan.files:,} files"
+        read, written = console.size_text(plan.bytes_read), console.size_text(ahead.bytes_written)
+        console.say(f"reads {files} of {read}, writes about {written}; nothing was written now")
 
 
 def _rows(count: int) -> str:
@@ -301,6 +308,17 @@ def _say_what_is_done(plan: Plan, todo: Todo) -> None:
     if todo.aside:
         parts.append(f"{len(todo.aside):,} failed before (--retry tries them again)")
     console.note(", ".join(parts))
+    _say_what_is_gone(todo.gone)
+
+
+def _say_what_is_gone(jobs: Sequence[Job]) -> None:
+    """Rows that the ledger calls done, and whose videos somebody has removed or moved away."""
+    if jobs:
+        rows = ", ".join(f"{job.row:,}" for job in jobs[:SHOWN]) + (", ..." if len(jobs) > SHOWN else "")
+        console.warn(
+            f"{_rows(len(jobs))} of those done before {'has its video' if len(jobs) == 1 else 'have their videos'} not "
+            f"there any more ({rows}). --retry makes them again."
+        )
 
 
 class Latest:

@@ -83,16 +83,28 @@ def worker_values(options: FleetOptions, *, overwrite: bool) -> dict[str, object
         "scratch": str(options.scratch) if options.scratch is not None else None,
         "scratch_bytes": round(options.scratch_gb * GIGABYTE),
         "cache": str(options.cache) if options.cache is not None else None,
-        "threads": max(1, available_cores() // options.workers) if options.workers > 1 else None,
+        "threads": _threads(options),
     }
+
+
+def _threads(options: FleetOptions) -> int | None:
+    """Cores that each worker uses; None: all of them."""
+    if options.cpus is not None:
+        return max(1, int(options.cpus))
+    return max(1, available_cores() // options.workers) if options.workers > 1 else None
 
 
 def open_engine(options: FleetOptions, worker: WorkerOptions, lease: Lease) -> Engine:
     """What runs the workers.
 
     Raises:
-        BackendError: it cannot start.
+        BackendError: it cannot start. MissingDependency: Ray is not installed.
     """
+    if options.engine == "ray":
+        from talkinghead.fleet.engines.cluster import ClusterOptions, RayEngine
+
+        cpus = options.cpus or 1.0
+        return RayEngine(worker, ClusterOptions(options.address, cpus, options.gpus, workers=options.workers))
     if options.workers == 1:
         from talkinghead.fleet.engines.here import Here
 

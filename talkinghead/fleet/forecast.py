@@ -79,7 +79,6 @@ class Forecast:
     video_s: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     work_s: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     measured: dict[str, bool] = field(default_factory=dict)
-    bytes_read: int = 0
     bytes_written: int = 0
 
     @property
@@ -102,7 +101,6 @@ class Forecast:
             "models": models,
             "workers": self.workers,
             "seconds": round(self.total_s, 1),
-            "bytes_read": self.bytes_read,
             "bytes_written": self.bytes_written,
         }
 
@@ -124,6 +122,5 @@ def forecast(jobs: Iterable[Job], rates: Rates, workers: int) -> Forecast:
             found.work_s[model] += START_S
         faces.add(job.face)
         found.measured[model] = rates.is_measured(model)
-        found.bytes_read += job.bytes_read
         found.bytes_written += round(job.seconds * rates.bytes_per_s)
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -40,6 +40,8 @@ class Plan:
     """In the table's order."""
     completed: list[Job] = field(default_factory=list)
     """Done in an earlier run."""
+    gone: list[Job] = field(default_factory=list)
+    """Those of them whose videos are not there any more."""
     found: list[tuple[Job, Intent]] = field(default_factory=list)
     """Done in an earlier run that ended before it could say so."""
     aside: list[tuple[Job, Entry]] = field(default_factory=list)
@@ -63,7 +65,7 @@ def plan_jobs(
     Args:
         history: what the ledger comes to; default: it is read.
         overwrite: what lies under the name of an output may be replaced, whosever it is.
-        retry: what was put aside is tried again.
+        retry: what was put aside is tried again, and videos that are gone are made again.
     Raises:
         StorageError: the ledger or the outputs cannot be read.
     """
@@ -82,6 +84,12 @@ def plan_jobs(
             plan.aside.append((job, entry))
         else:
             plan.todo.append(job)
+    plan.gone = _gone(plan.completed, store)
+    if retry and plan.gone:
+        again = {job.key for job in plan.gone}
+        plan.completed = [job for job in plan.completed if job.key not in again]
+        plan.todo = sorted([*plan.todo, *plan.gone], key=lambda job: job.row)
+        plan.gone = []
     there = _versions(plan.todo, store)
     spoken_of: set[str] = set()
     if there and not overwrite:
@@ -97,6 +105,12 @@ def plan_jobs(
         if job.key not in refused
     ]
     return plan
+
+
+def _gone(jobs: Sequence[Job], store: Store) -> list[Job]:
+    """Jobs whose videos are not there. A listing may be late, so each that it does not have is asked for."""
+    there = _versions(jobs, store)
+    return [job for job in jobs if job.output not in there and store.stat(Address.of(job.output)) is None]
 
 
 def _versions(jobs: Iterable[Job], store: Store) -> dict[str, str]:

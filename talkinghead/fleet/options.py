@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from talkinghead.bounds import Between, check_fields
+from talkinghead.bounds import Between, Length, check_fields
 from talkinghead.errors import OptionError, choices
 from talkinghead.files import text_to_paths
 
-EngineName = Literal["local"]
+EngineName = Literal["local", "ray"]
 GIGABYTE = 1_000_000_000
 
 
@@ -23,9 +23,17 @@ class FleetOptions:
     """
 
     engine: EngineName = "local"
-    """local works on this machine: one worker in this process, several in processes of their own."""
+    """local works on this machine: one worker in this process, several in processes of their own. ray gives rows to
+    workers of a Ray cluster (extra fleet)."""
     workers: Annotated[int, Between(1, 10_000)] = 1
     """How many videos are made at the same time."""
+    address: Annotated[str | None, Length(300)] = None
+    """Ray cluster that runs: HOST:PORT of its head, or auto for that of this machine; default: one is started here, for
+    this run alone. Only with ray."""
+    cpus: Annotated[float | None, Between(0, 1_000, above=True)] = None
+    """Cores that each worker uses; default: an equal share of this machine, 1 with ray."""
+    gpus: Annotated[float, Between(0, 100)] = 0.0
+    """Graphics processors that each worker has; 0.25 lets four workers share one. Only with ray."""
     scratch: Path | None = None
     """Folder for copies of what lies elsewhere and for unfinished videos; default: the system's for temporary files."""
     scratch_gb: Annotated[float, Between(0.1, 100_000)] = 8.0
@@ -38,3 +46,12 @@ class FleetOptions:
         check_fields(self)
         if self.engine not in get_args(EngineName):
             raise OptionError(f"There is no engine {self.engine!r}.", accepted=choices(get_args(EngineName)))
+        if self.engine == "local" and (self.address is not None or self.gpus):
+            raise OptionError(
+                "A cluster's address and shares of graphics processors are for Ray.", remedy="--engine ray with them"
+            )
+
+    @property
+    def is_here(self) -> bool:
+        """Whether all workers are on this machine."""
+        return self.engine == "local" or self.address is None

@@ -184,6 +184,16 @@ class Plan(Sequence[Job]):
     def __iter__(self) -> Iterator[Job]:
         return (self._job(entry) for entry in self._entries())
 
+    @property
+    def files(self) -> int:
+        """How many files and folders its rows read, each counted once."""
+        return len(self._contents)
+
+    @property
+    def bytes_read(self) -> int:
+        """Of all of them, as far as it is known."""
+        return self._contents.bytes
+
     def add(self, line: Line, row: Row) -> None:
         """Note a row that was read."""
         number = self._numbers.setdefault(line.settings.text, len(self._settings))

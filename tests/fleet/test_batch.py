@@ -128,6 +128,19 @@ def test_dry_run_writes_nothing(batch: Callable[..., Ran], desk: Path) -> None:
     assert (found["todo"], found["done"], found["models"], found["seconds"]) == (0, 3, {}, 0)
 
 
+def test_videos_that_somebody_removed(batch: Callable[..., Ran], desk: Path) -> None:
+    batch()
+    (desk / "out" / "two.mkv").unlink()
+    for arguments in ((), ("--dry-run",)):
+        ran = batch(*arguments)
+        assert ran.status == 0
+        assert "1 row of those done before has its video not there any more (2). --retry makes them again." in ran.err
+    assert not (desk / "out" / "two.mkv").exists()
+    assert "3 of 3 rows are done; 1 now" in batch("--retry").out
+    assert (desk / "out" / "two.mkv").exists()
+    assert "not there" not in batch().err
+
+
 def test_what_is_somebodys_own_is_refused(batch: Callable[..., Ran], desk: Path) -> None:
     (desk / "out").mkdir()
     (desk / "out" / "two.mkv").write_text("mine")
@@ -161,7 +174,8 @@ def test_faults_are_told_before_anything_runs(batch: Callable[..., Ran], desk: P
         (["--output-name", "{x}"], "no such column"),
         (["--results", "r.xlsx"], ".csv"),
         (["--json", "--progress-json", "-"], "stdout"),
-        (["--engine", "cloud"], "local"),
+        (["--engine", "cloud"], "local|ray"),
+        (["--gpus", "0.5"], "--engine ray"),
         (["--workers", "0"], "1 to 10000"),
     ],
 )
@@ -190,3 +204,22 @@ def test_a_table_in_object_storage(batch: Callable[..., Ran], desk: Path) -> Non
     ran = batch(jobs="memory://course/jobs.csv")
     assert ran.status == 0, ran.err
     assert [row["status"] for row in results()] == ["done"] * 3
+
+
+def test_where_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the options of a batch make of workers and engines; a cluster itself is tried elsewhere."""
+    from talkinghead.fleet import batch as module
+    from talkinghead.fleet.engines import cluster
+    from talkinghead.fleet.options import FleetOptions
+    from talkinghead.fleet.worker import WorkerOptions
+
+    monkeypatch.setattr(module, "available_cores", lambda: 8)
+    values = module.worker_values(FleetOptions(workers=3, scratch_gb=0.5), overwrite=True)
+    assert (values["threads"], values["scratch_bytes"], values["overwrite"]) == (2, 500_000_000, True)
+    assert module.worker_values(FleetOptions(), overwrite=False)["threads"] is None
+    assert module.worker_values(FleetOptions(cpus=4.5), overwrite=False)["threads"] == 4
+    monkeypatch.setattr(cluster, "RayEngine", lambda worker, options: options)
+    given = FleetOptions("ray", workers=5, address="auto", gpus=0.25)
+    made = module.open_engine(given, WorkerOptions("/out", "lease"), None)  # type: ignore[arg-type]
+    assert (made.address, made.cpus, made.gpus, made.workers) == ("auto", 1.0, 0.25, 5)  # type: ignore[attr-defined]
+    assert (given.is_here, FleetOptions("ray").is_here, FleetOptions().is_here) == (False, True, True)
