@@ -119,7 +119,7 @@ def test_nothing_is_lost_and_nothing_is_done_twice(**table: Any) -> None:
 
 
 @pytest.mark.thorough
-@settings(max_examples=400, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=150, deadline=None, suppress_health_check=SLOW)
 @TABLES
 def test_nothing_is_lost_and_nothing_is_done_twice_in_many_ways(**table: Any) -> None:
     crash_and_resume(**table)

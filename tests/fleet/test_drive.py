@@ -23,8 +23,8 @@ from talkinghead.fleet.drive import Progress, drive
 from talkinghead.fleet.engines.base import Event, Ready
 from talkinghead.fleet.engines.pool import Pool
 from talkinghead.fleet.opening import open_ledger
-from talkinghead.fleet.schedule import TimeLimits
 from talkinghead.fleet.worker import Worker
+from talkinghead.measure.memory import usage
 from talkinghead.media import open_frames
 from talkinghead.registry import FAMILIES
 from talkinghead.storage.address import Address
@@ -236,9 +236,15 @@ def test_workers_that_are_killed_lose_and_double_nothing(tmp_path: Path, monkeyp
 
 @pytest.mark.thorough
 def test_a_row_that_hangs_is_stopped_and_put_aside(tmp_path: Path) -> None:
-    jobs = make_jobs(tmp_path, 3, delay_s=lambda row: 100.0 if row == 1 else 0.0)
-    limits = TimeLimits(start_s=3.0, warm_s=2.0, pace=1.0, pause_s=0.01, elsewhere_s=0.01)
-    summary = run_fleet(jobs, tmp_path, workers=2, limits=limits)
+    jobs = make_jobs(tmp_path, 3, delay_s=lambda row: 1000.0 if row == 1 else 0.0)
+    later_s = [0.0]
+
+    class Told(list[Progress]):
+        def append(self, one: Progress) -> None:
+            later_s[0] += 10_000 if one.done == 2 else 0  # the others are done: time may fly
+
+    clock = lambda: time.monotonic() + later_s[0]  # noqa: E731
+    summary = run_fleet(jobs, tmp_path, workers=2, told=Told(), clock=clock)
     assert (summary.done, [one.job.row for one in summary.failures]) == (2, [1])
     assert "took too long" in summary.failures[0].error
     assert events(tmp_path, jobs[0].key)[-3:] == ["given", "lost", "aside"]
@@ -277,3 +283,16 @@ def test_workers_that_cannot_begin_end_the_run_and_say_why(tmp_path: Path) -> No
             drive(make_jobs(tmp_path, 2), engine, ledger, 2)
         assert engine.processes == {}
     assert outputs(tmp_path) == []
+
+
+@pytest.mark.thorough
+def test_memory_does_not_grow_with_the_table(tmp_path: Path) -> None:
+    jobs = make_jobs(tmp_path, 150, faces=25)
+    sizes: dict[int, int] = {}
+
+    class Watching(list[Progress]):
+        def append(self, one: Progress) -> None:
+            sizes[one.done] = usage().memory_bytes
+
+    run_fleet(jobs, tmp_path, told=Watching())
+    assert sizes[150] - sizes[70] < 6_000_000
