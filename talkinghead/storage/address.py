@@ -210,7 +210,7 @@ def _web(scheme: str, rest: str) -> str:
         raise BadAddress(
             f"{shown!r} is no URL.", accepted="https://host/path; blanks and other signs as %20 and the like"
         )
-    if any(unquote(step) in (".", "..") for step in split.path.split("/")):
+    if {".", ".."} & set(re.split(r"[/\\]", unquote(split.path))):  # also `..%2f..`, which some servers decode
         raise BadAddress(f"{shown!r} leads upwards.", accepted="a path without '.' and '..'")
     return urlunsplit((scheme, split.netloc.lower(), split.path, split.query, ""))
 

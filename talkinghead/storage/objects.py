@@ -68,7 +68,7 @@ class ObjectStore(Store):
             info = self._call(address, "read", "info", self._key(address))
         except NothingThere:
             return None
-        return _stat_of(info) if info["type"] == "file" else None
+        return stat_of(info) if info["type"] == "file" else None
 
     def _download(self, address: Address, target: Path, check: Callable[[Stat], None]) -> Stat:
         stat = self._stat(address)
@@ -132,7 +132,7 @@ class ObjectStore(Store):
 
     def list(self, folder: Address, *, deep: bool = False) -> Iterator[tuple[Address, Stat]]:
         for address, info in self._infos(folder, deep=deep):
-            yield address, _stat_of(info)
+            yield address, stat_of(info)
 
     def _infos(self, folder: Address, *, deep: bool) -> Iterator[tuple[Address, Mapping[str, Any]]]:
         """Files below a folder with all that the place says of them."""
@@ -302,7 +302,8 @@ def _told(error: BaseException) -> str:
     return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
 
 
-def _stat_of(info: Mapping[str, Any]) -> Stat:
+def stat_of(info: Mapping[str, Any]) -> Stat:
+    """What a library tells of a file, as far as it is the same for all."""
     value = next((info[name] for name in _VERSIONS if info.get(name)), "")
     then = _moment(value)
     return Stat(int(info["size"] or 0), then.isoformat() if then else str(value).strip('"'))

@@ -11,8 +11,8 @@ from typing import Any
 
 from talkinghead.errors import NothingThere, StorageError
 from talkinghead.storage.address import Address
-from talkinghead.storage.base import PARTIAL, StoreOptions
-from talkinghead.storage.objects import ObjectStore, below
+from talkinghead.storage.base import PARTIAL, Stat, StoreOptions
+from talkinghead.storage.objects import ObjectStore, below, stat_of
 
 _CONNECT_S = 10.0
 
@@ -38,6 +38,14 @@ class S3Store(ObjectStore):
             **known.get("config_kwargs", {}),
         }
         return settings
+
+    def _stat(self, address: Address) -> Stat | None:
+        key = _key_of(address)
+        try:
+            found = self._s3(address, "head_object", Key=key) if key else None
+        except NothingThere:
+            return None
+        return stat_of({**found, "size": found["ContentLength"]}) if found is not None else None
 
     def upload(self, source: Path, address: Address, size: int) -> None:
         key, part = self._key(address), self.options.part_bytes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import itertools
 from collections import Counter
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from talkinghead.registry import FAMILIES
 from talkinghead.storage.address import Address
 from talkinghead.storage.store import PARTIAL, open_store
 from tests.fleet.fleets import make_jobs
+from tests.fleet.prove_storage import prove
 from tests.storage.faulty_s3 import FaultyS3, faulty_s3
 from tests.stripes import FACTS
 
@@ -89,3 +91,12 @@ def test_a_table_in_s3_is_done_once_whatever_the_network_does(server: FaultyS3, 
     assert counts == {job.key: 1 for job in jobs}
     assert list(store.list(OUT.join(PARTIAL), deep=True)) == []
     assert list((tmp_path / "scratch").iterdir()) == []
+
+
+@pytest.mark.thorough
+def test_the_command_fills_a_folder_in_s3_though_a_worker_is_killed() -> None:
+    pytest.importorskip("skimage")
+    facts = prove(argparse.Namespace(rows=6, workers=2, faults=0.05, kills=1, stops=0, seed=1))
+    assert facts["same_as_plain"] == facts["completed_once"] == 6
+    assert facts["killed"] == {"workers": 1}
+    assert facts["spoiled"]

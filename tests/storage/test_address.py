@@ -107,7 +107,8 @@ def test_what_leads_upwards_is_followed_on_the_disk(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "ftp://h/x", "s3://", "s3:///x", "s3://b//x", "s3://b/../x", "s3://b/a/./x", "simplecache::s3://b/x",
-     "https://", "https://h/../x", "https://h/%2e%2e/x", "https://h/a b", "https://h:port/x", "https://h/ü",
+     "https://", "https://h/../x", "https://h/%2e%2e/x", "https://h/a/..%2fx", "https://h/..%5Cx",
+     "https://h/a b", "https://h:port/x", "https://h/ü",
      "file://elsewhere/x", "file:x", "s3:/bucket/x", "https:h/x", "a\x00b", "s3://b/a\nb", "filecache::https://h/x"],
 )  # fmt: skip
 def test_what_is_no_address_is_refused(text: str) -> None:
