@@ -20,6 +20,8 @@ STILLBORN = 4
 """So many workers in a row for each place may die before they have a job,"""
 FRUITLESS = 20
 """and so many with their first one, before the run is given up."""
+AWAY_S = 900.0
+"""So long storage may be away before the run is given up."""
 TELL_S = 0.25
 """How often progress is told between two ends."""
 WAIT_S = 0.5
@@ -156,7 +158,9 @@ class _Loop:
         self._useful: set[str] = set()
         """Workers that have ended a job."""
         self._nowhere = 0
-        """Attempts in a row that failed because of the place."""
+        """Attempts in a row that failed because of the place,"""
+        self._nowhere_since_s = 0.0
+        """and when that began."""
         self._started_s = clock()
         self._told_s = 0.0
         self.summary = Summary()
@@ -293,8 +297,16 @@ class _Loop:
         Raises:
             OutputError
         """
-        self._nowhere = self._nowhere + 1 if outcome.blames == "place" else 0
-        if self._nowhere >= max(TRIES, 2 * self._workers):
+        if outcome.blames != "place":
+            self._nowhere = 0
+            return
+        if not self._nowhere:
+            self._nowhere_since_s = self._clock()
+        self._nowhere += 1
+        # storage comes back by itself; a full disk does not
+        patience_s = AWAY_S if outcome.may_pass else 0.0
+        is_late = self._clock() - self._nowhere_since_s >= patience_s
+        if self._nowhere >= max(TRIES, 2 * self._workers) and is_late:
             raise OutputError(
                 f"Results cannot be kept any more: {outcome.error}",
                 remedy="mend that, then the same command again: what is done stays done",

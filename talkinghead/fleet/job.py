@@ -72,6 +72,8 @@ class Outcome:
     """Figures of the run: model, num_frames, fps, audio_s, wall_s, realtime_factor, stages (busy seconds by name)."""
     blames: Literal["row", "place"] = "row"
     """What failed: the row, or the place (disk, storage, ledger) where any row would have."""
+    may_pass: bool = False
+    """Whether it passes by itself, as far as one can tell: storage that was busy, or did not answer."""
 
     def to_dict(self) -> dict[str, Any]:
         """A row of JSON values; `from_dict` takes it."""

@@ -2,8 +2,9 @@
 
 Jobs that show one face are a group, longest first. A worker stays with its group while anything of it waits, then takes
 the largest group that nobody has, with the model that it has loaded if there is one. Only when every group has a worker
-do workers share one. Jobs that come back (failed, or lost with their worker) do not return to their group: they wait in
-a line of their own, and go to whoever asks next, except the worker that they failed on.
+do workers share one. Jobs that come back do not return to their group: they wait in a line of their own. Those that
+were lost with their worker go to whoever asks next; those that failed go to another worker, whose last job went well: a
+machine on which everything fails asks most often.
 
 Every call takes O(log n) of the number of jobs, and a job takes a few bytes beside itself.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import heapq
 from array import array
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import inf
@@ -21,9 +22,11 @@ from typing import Literal
 from talkinghead.fleet.job import Job, Outcome
 
 LOOKED_AT = 8
-"""How many jobs that came back are looked at for one that did not fail on the worker that asks."""
+"""How many jobs that came back are looked at for one that fits the worker that asks."""
 INNOCENT = 0.05
 """How many jobs of a table may be put aside, as expectation, though their workers died of something else."""
+AWAY = 8
+"""So often a job may fail because of the place, which is no fault of its own: with the pauses that is half an hour."""
 MORE_KILLS = 3
 """How many more deaths than asked for are allowed to a job where workers die of other things."""
 BALANCE = 0.5
@@ -46,7 +49,11 @@ class TimeLimits:
     """Without a sign of life for so long, a worker is given up."""
     pause_s: float = 5.0
     """A job that failed waits so long before it is tried again; four times as long after each further failure."""
-    elsewhere_s: float = 60.0
+    away_s: float = 30.0
+    """A job that failed because of the place (storage that does not answer, a full disk) waits so long; twice as long
+    after each further time, at most `away_most_s`."""
+    away_most_s: float = 600.0
+    elsewhere_s: float = 300.0
     """So long a job that failed waits for another worker before the one that it failed on may have it again."""
 
     def allowed_s(self, seconds: float, pace: float | None, warm: bool) -> float:
@@ -112,6 +119,8 @@ class _Worker:
     """When it was last heard of."""
     run: int = 0
     """Counts what it was given; old deadlines are known by it."""
+    state: Literal["new", "good", "bad"] = "new"
+    """How its last job went; those that the place failed do not count."""
     failures: int = 0
     """In a row, without a job done in between."""
     done_elsewhere: int = 0
@@ -162,7 +171,8 @@ class _Pace:
 class Scheduler:
     """Hands out jobs, and keeps what became of them. Times are seconds of any clock that never goes back.
 
-    A job that fails `tries` times, or whose worker dies `kills` times, is put aside, and so is what needs it. Where
+    A job that fails `tries` times, or whose worker dies `kills` times, is put aside, and so is what needs it. Failures
+    that blame the place are counted apart: while storage is away, jobs wait for it and keep their tries. Where
     machines are taken away, deaths prove little: those of jobs that another worker made afterwards are counted, and as
     many deaths of one job are asked for as make it unlikely that a good row of this table is put aside; at most three
     more.
@@ -184,8 +194,12 @@ class Scheduler:
         count = len(self._jobs)
         self._failed, self._killed = bytearray(count), bytearray(count)
         self._ended = bytearray(count)
+        self._away: dict[int, int] = {}
+        """How often jobs that are not settled failed because of the place."""
         self._failed_on: dict[int, str] = {}
         self._workers: dict[str, _Worker] = {}
+        self._states: Counter[str] = Counter()
+        """How many workers there are of each state."""
         self._paces: dict[str, _Pace] = defaultdict(_Pace)
         self._all_pace = _Pace()
         self._unfinished_s: dict[str, float] = defaultdict(float)
@@ -265,7 +279,10 @@ class Scheduler:
         Raises:
             ValueError: the worker has a job already.
         """
-        known = self._workers.setdefault(worker, _Worker())
+        known = self._workers.get(worker)
+        if known is None:
+            known = self._workers[worker] = _Worker()
+            self._states["new"] += 1
         if known.job is not None:
             raise ValueError(f"worker {worker} has a job already")
         number = self._come_back(worker, now)
@@ -274,7 +291,7 @@ class Scheduler:
         if number is None:
             return None
         job = self._jobs[number]
-        known.job, known.attempt = number, self._failed[number] + self._killed[number] + 1
+        known.job, known.attempt = number, self._before(number) + 1
         allowed_s = self.limits.allowed_s(job.seconds, self._paces[job.head].value, job.head in known.heads)
         known.given_s = known.sign_s = now
         # a job that was lost before may be one that needs longer
@@ -289,18 +306,37 @@ class Scheduler:
 
     def _come_back(self, worker: str, now: float) -> int | None:
         """A job that waits for another attempt, or for which what it needs is there now."""
-        passed: list[tuple[float, int]] = []
+        seen: list[tuple[float, int]] = []
+        fit: list[tuple[float, int]] = []
+        head = self._workers[worker].head
+        while self._again and self._again[0][0] <= now and len(seen) < LOOKED_AT:
+            entry = heapq.heappop(self._again)
+            seen.append(entry)
+            if self._may_take(worker, entry[1]) or now >= entry[0] + self.limits.elsewhere_s:
+                fit.append(entry)
+                if self._jobs[entry[1]].head == head:
+                    break
         found = None
-        while self._again and self._again[0][0] <= now and len(passed) < LOOKED_AT:
-            ready_s, number = heapq.heappop(self._again)
-            elsewhere = self._failed_on.get(number) != worker
-            if elsewhere or len(self._workers) == 1 or now >= ready_s + self.limits.elsewhere_s:
-                found = number
-                break
-            passed.append((ready_s, number))
-        for entry in passed:
+        if fit:  # the last one has the model that is loaded, if any has
+            found = fit[-1] if self._jobs[fit[-1][1]].head == head else fit[0]
+            seen.remove(found)
+        for entry in seen:
             heapq.heappush(self._again, entry)
-        return found
+        return None if found is None else found[1]
+
+    def _may_take(self, worker: str, number: int) -> bool:
+        """Whether a worker is fit for a job that came back: any for one that did not fail."""
+        failed_on = self._failed_on.get(number)
+        if failed_on is None or len(self._workers) == 1:
+            return True
+        state = self._workers[worker].state
+        others_may_be_better = self._states["good"] or self._states["new"] - (state == "new")
+        return failed_on != worker and (state == "good" or not others_may_be_better)
+
+    def _become(self, worker: _Worker, state: Literal["good", "bad"]) -> None:
+        self._states[worker.state] -= 1
+        self._states[state] += 1
+        worker.state = state
 
     def _from_group(self, worker: _Worker) -> int | None:
         group = worker.group
@@ -351,19 +387,35 @@ class Scheduler:
         self._free(known)
         if outcome.end == "done":
             known.failures = 0
+            self._become(known, "good")
             self._paces[job.head].add(job.seconds, work_s)
             self._all_pace.add(job.seconds, work_s)
             return self._finish(number, attempt, now)
-        if not known.failures:
-            known.done_elsewhere = self.done
-        known.failures += 1
-        self._failed[number] += 1
-        if self._failed[number] >= self._tries:
+        if outcome.blames == "place":
+            pause_s = self._count_away(number)
+        else:
+            if not known.failures:
+                known.done_elsewhere = self.done
+            known.failures += 1
+            self._become(known, "bad")
+            self._failed[number] += 1
+            pause_s = self.limits.pause_s * 4.0 ** (self._failed[number] - 1)
+        if self._failed[number] >= self._tries or self._away.get(number, 0) >= AWAY:
             return self._put_aside(number, attempt)
-        self._failed_on[number] = worker
-        pause_s = self.limits.pause_s * 4.0 ** (self._failed[number] - 1)
+        if outcome.blames == "row":
+            self._failed_on[number] = worker
         heapq.heappush(self._again, (now + pause_s, number))
         return Fate(job, attempt, "again")
+
+    def _count_away(self, number: int) -> float:
+        """Count a failure that is the place's; gives how long its job waits."""
+        before = self._away.get(number, 0)
+        self._away[number] = before + 1
+        return min(self.limits.away_most_s, self.limits.away_s * 2.0**before)
+
+    def _before(self, number: int) -> int:
+        """How many attempts at a job have ended."""
+        return self._failed[number] + self._killed[number] + self._away.get(number, 0)
 
     def died(self, worker: str, now: float) -> Fate | None:
         """Note that a worker is gone, or was stopped.
@@ -386,6 +438,7 @@ class Scheduler:
                 heapq.heappush(self._again, (now, number))
                 fate = Fate(self._jobs[number], attempt, "again")
         self._leave(known)
+        self._states[known.state] -= 1
         del self._workers[worker]
         return fate
 
@@ -484,4 +537,5 @@ class Scheduler:
         job = self._jobs[number]
         self._ended[number] = True
         self._failed_on.pop(number, None)
+        self._away.pop(number, None)
         self._unfinished_s[job.head] = max(0.0, self._unfinished_s[job.head] - job.seconds)

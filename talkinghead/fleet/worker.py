@@ -19,7 +19,7 @@ from typing import Any
 from talkinghead.contracts import Report
 from talkinghead.engine.cache import Cache
 from talkinghead.engine.context import CancelToken, Progress
-from talkinghead.errors import Cancelled, OptionError, OutputExists, TalkingHeadError, UnwritableOutput
+from talkinghead.errors import Cancelled, OptionError, OutputExists, StorageError, TalkingHeadError, UnwritableOutput
 from talkinghead.files import file_sha256, unwritable
 from talkinghead.fleet.inputs import addresses, with_paths
 from talkinghead.fleet.job import Job, Outcome
@@ -178,6 +178,8 @@ class Worker:
             raise
         except _Place as error:
             return self._failed(job, attempt, error.__cause__ or error, "place")
+        except StorageError as error:  # of what the row reads; where it may pass, any row would have failed
+            return self._failed(job, attempt, error, "place" if error.retryable else "row")
         except Exception as error:  # noqa: BLE001 (it is told with the row, and the worker goes on)
             return self._failed(job, attempt, error, "row")
 
@@ -282,7 +284,8 @@ class Worker:
         with contextlib.suppress(TalkingHeadError):  # the outcome says it as well
             self._say("failed", job, attempt, {"error": text, "kind": kind, "blames": blames})
             self._journal.flush()
-        return Outcome(job.key, "failed", error=text, kind=kind, blames=blames)
+        may_pass = isinstance(error, StorageError) and error.retryable
+        return Outcome(job.key, "failed", error=text, kind=kind, blames=blames, may_pass=may_pass)
 
     def _say(
         self, event: EventName, job: Job, attempt: int, facts: Mapping[str, Any], *, certain: bool = False

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from talkinghead.fleet.job import Job, Outcome
-from talkinghead.fleet.schedule import MORE_KILLS, Fate, Scheduler, TimeLimits
+from talkinghead.fleet.schedule import AWAY, MORE_KILLS, Fate, Scheduler, TimeLimits
 
 
 def job(key: str, face: str = "a", head: str = "h", seconds: float = 1.0, after: tuple[str, ...] = ()) -> Job:
@@ -140,7 +140,7 @@ def test_every_job_ends_once_whatever_happens(jobs: list[Job], actions: list[tup
                 played.end(worker, well=True)
             else:
                 played.take(worker)
-        played.now += 30.0
+        played.now += 60.0
         played.check()
     assert played.scheduler.is_over
     assert sorted(played.done + played.aside) == sorted(item.key for item in jobs)
@@ -236,6 +236,63 @@ def test_a_failed_job_goes_to_another_worker_after_a_pause_and_aside_the_third_t
     assert (scheduler.done, scheduler.aside) == (1, 1)
 
 
+def test_failed_jobs_go_to_workers_whose_last_job_went_well() -> None:
+    jobs = [job(f"k{number}", str(number), seconds=20 - number) for number in range(9)]
+    scheduler = Scheduler(jobs)
+    bad, good = given_to(scheduler, "bad"), given_to(scheduler, "good")
+    scheduler.ended("bad", failed(bad), 0.0)
+    assert given_to(scheduler, "new", 50.0) != bad, "nobody knows whether it is any good"
+    scheduler.ended("good", done(good), 51.0)
+    other = given_to(scheduler, "bad", 52.0)
+    scheduler.ended("bad", failed(other), 52.0)
+    assert given_to(scheduler, "newer", 100.0) not in (bad, other)
+    assert given_to(scheduler, "good", 100.0) == bad
+    scheduler.ended("good", done(bad), 101.0)
+    scheduler.died("good", 101.0)
+    assert scheduler.is_spoiled("bad") is False
+    assert given_to(scheduler, "bad", 102.0) not in (bad, other), "new workers may turn out well"
+    assert given_to(scheduler, "newest", 400.0) == other, "it has waited long enough"
+
+
+def test_a_job_that_came_back_goes_where_its_model_is_loaded() -> None:
+    jobs = [job("k1", "a", "x", 9.0), job("k2", "b", "y", 8.0), job("k3", "c", "y", 7.0), job("k4", "d", "x", 0.5)]
+    scheduler = Scheduler(jobs)
+    assert [given_to(scheduler, worker) for worker in ("one", "two", "three")] == ["k1", "k2", "k3"]
+    scheduler.died("one", 1.0)
+    scheduler.died("two", 2.0)
+    scheduler.ended("three", done("k3"), 3.0)
+    assert given_to(scheduler, "three", 3.0) == "k2"
+    assert given_to(scheduler, "four", 3.0) == "k1"
+
+
+def test_while_storage_is_away_jobs_wait_and_keep_their_tries() -> None:
+    scheduler = Scheduler([job("k1")])
+    away = Outcome("k1", "failed", error="no answer", kind="StorageError", blames="place", may_pass=True)
+    now = 0.0
+    for pause_s in (30.0, 60.0, 120.0, 240.0):
+        assert given_to(scheduler, "one", now) == "k1"
+        assert scheduler.ended("one", away, now).end == "again"
+        assert scheduler.next("one", now + pause_s - 1.0) is None
+        now += pause_s
+    for tries in (1, 2, 3):
+        assert given_to(scheduler, "one", now) == "k1"
+        fate = scheduler.ended("one", failed("k1"), now)
+        assert (fate.end == "aside") == (tries == 3)
+        now += 30.0
+    assert fate.attempt == 7
+    assert not scheduler.is_spoiled("one")
+
+
+def test_what_the_place_fails_for_ever_is_put_aside_in_the_end() -> None:
+    scheduler = Scheduler([job("k1")])
+    now, ends = 0.0, []
+    while not scheduler.is_over:
+        given_to(scheduler, "one", now)
+        ends.append(scheduler.ended("one", Outcome("k1", "failed", blames="place"), now).end)
+        now += TimeLimits().away_most_s
+    assert ends == ["again"] * (AWAY - 1) + ["aside"]
+
+
 def test_a_worker_that_is_alone_gets_its_failed_job_again() -> None:
     scheduler = Scheduler([job("k1")])
     for now in (0.0, 100.0, 200.0):
@@ -249,8 +306,8 @@ def test_a_failed_job_that_no_other_worker_takes_goes_back_in_the_end() -> None:
     given_to(scheduler, "one")
     given_to(scheduler, "two")
     scheduler.ended("one", failed("k1"), 0.0)
-    assert scheduler.next("one", 60.0) is None
-    assert given_to(scheduler, "one", 66.0) == "k1"
+    assert scheduler.next("one", 300.0) is None
+    assert given_to(scheduler, "one", 306.0) == "k1"
 
 
 def test_a_job_that_kills_its_worker_twice_is_put_aside_and_what_needs_it_with_it() -> None:
