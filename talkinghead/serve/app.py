@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
+from math import ceil
 from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import FastAPI, Header, Query, Request, Response
@@ -343,5 +344,5 @@ class _Teller:
         headers = {}
         wait = error.wait_s if isinstance(error, Refused) else 5.0 if isinstance(error, QueueFull) else 0.0
         if wait > 0:
-            headers["Retry-After"] = str(int(wait) + 1)
+            headers["Retry-After"] = str(ceil(wait))
         return JSONResponse({"error": row}, status, headers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from math import ceil
 from typing import Any
 
 from talkinghead.errors import (
@@ -75,7 +76,7 @@ class TooOften(Refused):
     """More than is taken, for now."""
 
     def __init__(self, what: str, wait_s: float, accepted: str | None = None) -> None:
-        super().__init__(429, what, accepted=accepted, remedy=f"again in {int(wait_s) + 1} seconds", wait_s=wait_s)
+        super().__init__(429, what, accepted=accepted, remedy=f"again in {ceil(wait_s)} seconds", wait_s=wait_s)
 
 
 class ServerStopped(TalkingHeadError):

@@ -10,6 +10,7 @@ import json
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from math import ceil
 
 from talkinghead.hosting.asgi import App, Message, Receive, Scope, Send, by_name
 from talkinghead.hosting.bodies import drain
@@ -129,6 +130,6 @@ async def _refuse(send: Send, error: Refused) -> None:
     if error.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     if error.wait_s > 0:
-        headers.append((b"retry-after", str(int(error.wait_s) + 1).encode()))
+        headers.append((b"retry-after", str(ceil(error.wait_s)).encode()))
     await send({"type": "http.response.start", "status": error.status, "headers": headers})
     await send({"type": "http.response.body", "body": json.dumps({"error": told(error)}).encode()})
