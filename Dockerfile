@@ -3,7 +3,7 @@
 #
 #   docker build -t talkinghead .
 #   docker build -t talkinghead:cuda --build-arg VARIANT=cuda .
-#   docker run -p 8962:8962 -v talkinghead:/data -e TALKINGHEAD_SERVE_TOKENS="me CHANGE-ME" talkinghead
+#   docker run -p 8962:8962 -v talkinghead:/data -e TALKINGHEAD_SERVE_TOKENS="me CHANGE-ME-16-LETTERS" talkinghead
 
 ARG VARIANT=cpu
 ARG PYTHON=3.12

@@ -20,7 +20,7 @@ from talkinghead.hosting.asgi import by_name
 from talkinghead.hosting.bodies import length_of, stream, whole
 from talkinghead.hosting.uploads import FRAME_BYTES, FormRules, Uploads, receive_form
 from talkinghead.serve.desk import Desk, Video
-from talkinghead.serve.faults import InvalidRequest, NotYet, Refused, status_of, told
+from talkinghead.serve.faults import InvalidRequest, NotYet, Refused, Told, status_of, told
 from talkinghead.serve.orders import FILES, MAX_JSON, TEXTS, Asked, read_form, read_order
 from talkinghead.serve.pages import EXAMPLES, description, page
 from talkinghead.serve.schema import (
@@ -34,7 +34,7 @@ from talkinghead.serve.schema import (
     answer,
     voices,
 )
-from talkinghead.serve.watching import Failed, event_id, events, growing, opened
+from talkinghead.serve.watching import event_id, events, growing, opened
 from talkinghead.service.jobs import QueueFull
 from talkinghead.version import __version__
 
@@ -180,7 +180,7 @@ class _Addresses:
         """The finished video, or what belongs to it. Takes ranges."""
         video = self.desk.find(request.state.owner, name)
         if video.record.status == "failed":
-            raise Failed(video.record.error)
+            raise Told(video.record.error)
         if not video.record.has_ended:
             raise NotYet("The video is not made yet.", f"/v1/videos/{name}/events tells when it is")
         path = self.desk.file(video, variant)
@@ -337,8 +337,6 @@ class _Teller:
         elif isinstance(error, ConnectionResetError):
             error = Refused(400, "The order ended early.")  # nobody reads this: who sent it has gone
         row = told(error, self._desk.workshop)
-        if isinstance(error, Failed):
-            row["type"] = error.kind
         status = status_of(error)
         self._desk.metrics.refused.labels(row["type"]).inc()
         headers = {}

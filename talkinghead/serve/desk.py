@@ -26,7 +26,7 @@ from talkinghead.hosting.logins import Bucket
 from talkinghead.hosting.workshop import Workshop
 from talkinghead.serve.addresses import Allowed, fetch
 from talkinghead.serve.faults import KeyConflict, NotHere, ServerStopped, TooOften, told
-from talkinghead.serve.making import make
+from talkinghead.serve.making import VIDEO, make
 from talkinghead.serve.metrics import Metrics
 from talkinghead.serve.options import ServeOptions
 from talkinghead.serve.orders import Asked, fingerprint
@@ -229,7 +229,7 @@ class Desk:
         """Refuse what cannot be done: all of it where the files are there, else what can be seen without them."""
         if not asked.addresses:
             order = asked.order(place / GIVEN)
-            self.workshop.request(self.workshop.ready(order), order, output=place / MADE, cache=self.shelf.cache)
+            self.workshop.request(self.workshop.ready(order), order, output=place, cache=self.shelf.cache)
             return
         self.allowed.check_all(asked)
         found = self.workshop.availability(asked.model)
@@ -283,6 +283,7 @@ class Desk:
         model = record.asked.model
         with self._lock:
             self._save(video, status="in_progress", attempts=record.attempts + 1)
+        self.shelf.tidy(record.id, keep=GIVEN)
         self.metrics.waited_s.labels(model).observe(max(0.0, self._clock() - record.created_s))
         result = self._maker(record.asked, self.shelf.place(record.id), self.shelf.cache, progress, cancel)
         cancel.check()
@@ -297,17 +298,14 @@ class Desk:
         return make(self.workshop, asked, place, cache, progress, cancel)
 
     def _end(self, video: Video, status: Status, **values: Any) -> None:
-        place = self.shelf.place(video.record.id)
-        shutil.rmtree(place / GIVEN, ignore_errors=True)
-        if status != "completed":
-            shutil.rmtree(place / MADE, ignore_errors=True)
+        video_file = values.get("result", {}).get("files", {}).get("video", "")
+        self.shelf.tidy(video.record.id, keep=video_file.partition("/")[0])
         with self._lock:
             self._save(video, status=status, ended_s=self._clock(), **values)
 
     def _stopped(self, video: Video) -> None:
         """It was cancelled: by who ordered it, and is gone; or because the server ends, and waits for the next one."""
         if not video.is_gone:
-            shutil.rmtree(self.shelf.place(video.record.id) / MADE, ignore_errors=True)
             with self._lock:
                 self._save(video, status="queued", attempts=max(0, video.record.attempts - 1))
 
@@ -344,16 +342,17 @@ class Desk:
             NotHere: it has none such.
         """
         name = video.record.result.get("files", {}).get(variant)
-        path = self.shelf.place(video.record.id) / MADE / str(name)
+        path = self.shelf.place(video.record.id) / str(name)
         if name is None or not path.is_file():
             raise NotHere(f"This video has no {variant[:40]!r}.")
         return path
 
     def growing(self, video: Video) -> Path | None:
         """The file of a video that is being made, or was; None where nothing of it is there yet."""
-        made = self.shelf.place(video.record.id) / MADE
+        place = self.shelf.place(video.record.id)
         try:
-            return next((path for path in made.iterdir() if "video.mp4" in path.name), None)
+            made = max(place.glob(f"{MADE}*"), key=lambda folder: folder.stat().st_mtime_ns, default=None)
+            return next((path for path in made.iterdir() if VIDEO in path.name), None) if made is not None else None
         except OSError:
             return None
 

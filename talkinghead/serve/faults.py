@@ -79,11 +79,26 @@ class TooOften(Refused):
         super().__init__(429, what, accepted=accepted, remedy=f"again in {ceil(wait_s)} seconds", wait_s=wait_s)
 
 
+class Told(TalkingHeadError):
+    """An error that was put into words already, maybe by another machine.
+
+    Args:
+        row: as `told` gave it.
+    """
+
+    def __init__(self, row: Mapping[str, Any]) -> None:
+        super().__init__(
+            str(row.get("message") or "Cancelled."), accepted=row.get("accepted"), remedy=row.get("remedy")
+        )
+        self.kind = str(row.get("type") or "Cancelled")
+
+
 class ServerStopped(TalkingHeadError):
     """The server ended again and again while it made a video."""
 
 
 _STATUS: tuple[tuple[type[BaseException], int], ...] = (
+    (Told, 422),
     (TooMuch, 413),
     (QueueFull, 429),
     (MissingWeights, 409),
@@ -108,7 +123,7 @@ def told(error: BaseException, workshop: Workshop | None = None) -> dict[str, An
     this machine; of what nobody expected nothing but a number, under which the log has all of it.
     """
     if isinstance(error, TalkingHeadError):
-        kind = type(error).__name__
+        kind = error.kind if isinstance(error, Told) else type(error).__name__
         parts: Mapping[str, str | None] = {"message": error.what, "accepted": error.accepted, "remedy": error.remedy}
     else:
         number = logged(error, LOG, "the service")

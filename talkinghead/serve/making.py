@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +22,15 @@ def make(
     """Make a video.
 
     Args:
-        place: folder of the video; what an attempt before this one left there is removed.
+        place: folder of the video. Each attempt has a folder of its own in it: one before may still be at work
+            somewhere, though nobody waits for it any more.
         cache: where slow results about faces are kept.
     Returns:
-        A row of JSON: names of the files in `place`/made, and figures.
+        A row of JSON: its files below `place`, and figures.
     Raises:
         As `Workshop.request` and `Workshop.make`.
     """
-    made = place / MADE
-    shutil.rmtree(made, ignore_errors=True)
+    made = place / f"{MADE}{secrets.token_hex(4)}"
     order = asked.order(place / GIVEN)
     request = workshop.request(
         workshop.ready(order),
@@ -54,7 +54,7 @@ def result_row(finished: Finished) -> dict[str, Any]:
     }
     return {
         "title": finished.title,
-        "files": {name: path.name for name, path in files.items() if path is not None},
+        "files": {name: f"{path.parent.name}/{path.name}" for name, path in files.items() if path is not None},
         "bytes": finished.video.stat().st_size,
         "width": report.width,
         "height": report.height,

@@ -2,7 +2,7 @@
 
     DATA/videos/video_3f…/record.json    what was asked for, and how far it is
     DATA/videos/video_3f…/given/         files that were sent or fetched
-    DATA/videos/video_3f…/made/          the video and what belongs to it
+    DATA/videos/video_3f…/made-a1b2c3d4/ the video and what belongs to it
 
 A record is written whole at every step that a client was told of, so that a server that starts again goes on from it.
 """
@@ -28,7 +28,7 @@ LOG = logging.getLogger("talkinghead.serve")
 Status = Literal["queued", "in_progress", "completed", "failed", "cancelled"]
 ENDED: tuple[Status, ...] = ("completed", "failed", "cancelled")
 ID = re.compile(r"video_[0-9a-f]{32}")
-RECORD, GIVEN, MADE = "record.json", "given", "made"
+RECORD, GIVEN, MADE = "record.json", "given", "made-"
 _MAX_BYTES = 4_000_000
 
 
@@ -108,6 +108,13 @@ class Shelf:
     def cache(self) -> Path:
         """Where slow results about faces are kept."""
         return self.folder / "cache"
+
+    def tidy(self, name: str, keep: str = "") -> None:
+        """Remove the folders of a video but for one."""
+        place = self.place(name)
+        for path in place.iterdir() if place.is_dir() else ():
+            if path.is_dir() and path.name != keep:
+                shutil.rmtree(path, ignore_errors=True)
 
     def save(self, record: Record) -> None:
         """Write a record; it is there whole or as it was.

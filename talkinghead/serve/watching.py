@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from talkinghead.errors import Cancelled
 from talkinghead.serve.desk import Desk, Video
-from talkinghead.serve.faults import Refused
+from talkinghead.serve.faults import Told
 from talkinghead.serve.schema import VideoAnswer, answer
 
 LOOK_S = 0.1
@@ -19,20 +19,6 @@ ALIVE_S = 10.0
 """After which a comment says that the connection lives."""
 READ_BYTES = 1 << 16
 _ATTEMPT, _WORKING, _ENDED = 1_000_000, 100_000, 900_000
-
-
-class Failed(Refused):
-    """A video that was not made.
-
-    Args:
-        row: the error as it was recorded.
-    """
-
-    def __init__(self, row: Mapping[str, Any]) -> None:
-        super().__init__(
-            422, row.get("message") or "Cancelled.", accepted=row.get("accepted"), remedy=row.get("remedy")
-        )
-        self.kind = str(row.get("type", "Cancelled"))
 
 
 def event_id(video: VideoAnswer, attempts: int) -> int:
@@ -77,7 +63,7 @@ async def opened(desk: Desk, video: Video) -> BinaryIO:
     """The file of a video, once there is something in it.
 
     Raises:
-        Failed: it was not made. Cancelled: it was removed, or the server stops.
+        Told: it was not made. Cancelled: it was removed, or the server stops.
     """
     while True:
         path = desk.growing(video)
@@ -89,7 +75,7 @@ async def opened(desk: Desk, video: Video) -> BinaryIO:
         if video.is_gone or desk.is_closing:
             raise Cancelled()
         if video.record.has_ended:
-            raise Failed(video.record.error)
+            raise Told(video.record.error)
         await asyncio.sleep(LOOK_S / 2)
 
 

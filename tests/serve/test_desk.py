@@ -68,8 +68,8 @@ class Blocked:
         self.begun = threading.Event()
 
     def __call__(self, asked: Any, place: Path, cache: Path, progress: Any, cancel: Any) -> dict[str, Any]:
-        (place / "made").mkdir()
-        (place / "made" / "half").write_bytes(b"x")
+        (place / "made-0").mkdir(exist_ok=True)
+        (place / "made-0" / "half").write_bytes(b"x")
         self.begun.set()
         while True:
             cancel.check()
