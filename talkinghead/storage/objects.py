@@ -231,11 +231,11 @@ def _library(scheme: str) -> Any:
     try:
         return fsspec.get_filesystem_class(scheme)
     except ImportError as error:
-        package = _PACKAGES.get(scheme, "fsspec")
-        raise StorageError(
-            f"Addresses with {scheme}:// need the package {package!r}, which is not installed.",
-            remedy=f"pip install {package}",
-        ) from error
+        missing = MissingDependency(
+            _PACKAGES.get(scheme, "fsspec"), extra="fleet", purpose=f"An address with {scheme}://"
+        )
+        missing.remedy = f"pip install {missing.package}"  # no extra brings those of all storages
+        raise missing from error
 
 
 _CREDENTIALS = "check the credentials and the region where the storage's own tools look for them"

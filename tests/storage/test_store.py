@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import secrets
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from talkinghead.errors import BadAddress, NothingThere, StorageError
+from talkinghead.errors import BadAddress, MissingDependency, NothingThere, StorageError
 from talkinghead.storage.store import PARTIAL, Stat, Store, open_store
+from tests.conftest import ROOT
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -131,3 +134,80 @@ def test_what_is_left_of_unfinished_work_is_swept(store: Store) -> None:
 def test_marks_are_single_names(store: Store, video: Path, mark: str) -> None:
     with pytest.raises((ValueError, BadAddress), match="name"):
         store.publish(video, store.root.join("x"), mark=mark)
+
+
+def test_a_library_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    fsspec = pytest.importorskip("fsspec")
+
+    def absent(scheme: str) -> None:
+        raise ImportError(scheme)
+
+    monkeypatch.setattr(fsspec, "get_filesystem_class", absent)
+    for address, package in (("gs://b/x", "gcsfs"), ("s3://b/x", "s3fs"), ("az://b/x", "adlfs")):
+        with pytest.raises(MissingDependency, match=f"pip install {package}"):
+            open_store(address)
+    monkeypatch.setitem(sys.modules, "fsspec", None)
+    with pytest.raises(MissingDependency, match="talkinghead\\[fleet\\]"):
+        open_store("s3://b/x")
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from talkinghead.storage.store import open_store
+
+folder = Path(sys.argv[1])
+WATCHED = ("storage/local.py", "storage/base.py", "talkinghead/files.py")
+store = open_store(folder / "out")
+there, source = store.root.join("x.mp4"), folder / "made.mp4"
+
+def died(work, line):
+    child = os.fork()
+    if not child:
+        left = [line]
+        def trace(frame, event, arg):
+            if not frame.f_code.co_filename.endswith(WATCHED):
+                return None
+            if event == "line":
+                left[0] -= 1
+                if not left[0]:
+                    os._exit(9)
+            return trace
+        sys.settrace(trace)
+        work()
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+
+for work, whole in (
+    (lambda: store.publish(source, there, mark="m"), source.read_bytes()),
+    (lambda: store.write_bytes(there, b"written"), b"written"),
+    (lambda: store.write_bytes(store.root.join("first"), b"me", exclusive=True), b"old"),
+):
+    line = 1
+    while True:
+        (folder / "out").mkdir(exist_ok=True)
+        there.path.write_bytes(b"old")
+        (folder / "out" / "first").unlink(missing_ok=True)
+        again = died(work, line)
+        assert there.path.read_bytes() in (b"old", whole), line
+        assert not (folder / "out" / "first").exists() or (folder / "out" / "first").read_bytes() == b"me"
+        store.sweep(older_than_s=0)
+        seen = {address.name for address, _ in store.list(store.root, deep=True)}
+        assert seen <= {"x.mp4", "first"}, seen
+        if not again:
+            assert whole == b"old" or there.path.read_bytes() == whole
+            break
+        line += 1
+    print(line)
+"""
+
+
+@pytest.mark.thorough
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_process_that_dies_at_any_line_leaves_the_old_or_the_new(tmp_path: Path, video: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path)], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert all(int(lines) > 20 for lines in done.stdout.split())
+    assert len(done.stdout.split()) == 3
