@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 import threading
+from contextlib import suppress
 from typing import Any
 
 _TELEMETRY = "openvino_telemetry"
@@ -39,6 +40,13 @@ def openvino() -> Any:
         if "openvino" not in sys.modules:
             _import_quietly()
     return sys.modules["openvino"]
+
+
+def load_ahead() -> None:
+    """Load OpenVINO with its plugin for processors, where it is installed: its libraries hold Python's lock for up to
+    0.2 s, in which no live session shows a picture."""
+    with suppress(ImportError, RuntimeError):
+        openvino().Core().get_property("CPU", "FULL_DEVICE_NAME")
 
 
 def _import_quietly() -> None:

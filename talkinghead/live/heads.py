@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from talkinghead.backends.runtimes import load_ahead
 from talkinghead.contracts import Frame
 from talkinghead.engine.cache import NullCache
 from talkinghead.engine.head import AnyHead, LoadOptions, PrepareOptions
@@ -18,7 +19,7 @@ from talkinghead.engine.live import LiveOptions, LiveSession
 from talkinghead.errors import InputError, OptionError
 from talkinghead.live.rooms import Role
 from talkinghead.media.options import FrameOptions
-from talkinghead.registry import family
+from talkinghead.registry import family, named
 
 if TYPE_CHECKING:
     from talkinghead.engine.head import Avatar
@@ -57,6 +58,11 @@ class Heads:
         self._locks: dict[object, threading.Lock] = {}
         self._lock = threading.Lock()
         self._avatar(self.role)
+        others = [str(row["name"]) for row in self.models() if row["name"] != cast.model]
+        for name in others:  # what they run in is loaded before anybody watches, who would see the face stand still
+            named(family(name).builder)
+        if others:
+            load_ahead()
 
     @property
     def role(self) -> Role:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from talkinghead.live.ledger import Ledger, Mark, Piece, Sent
@@ -34,6 +34,7 @@ def filled(sent: list[tuple[int, bool, bool]]) -> tuple[Ledger[int], list[int]]:
     return ledger, lengths
 
 
+@settings(deadline=None)
 @given(sent=SENT, steps=st.lists(st.integers(1, 3000), min_size=1, max_size=6))
 def test_things_come_in_order_behind_their_sound(sent, steps):
     ledger, lengths = filled(sent)
@@ -54,6 +55,7 @@ def test_things_come_in_order_behind_their_sound(sent, steps):
     assert ledger.is_empty
 
 
+@settings(deadline=None)
 @given(sent=SENT, share=st.floats(0, 1))
 def test_what_was_not_heard_is_left(sent, share):
     """Sample by sample, with the things that belong behind it."""
