@@ -199,7 +199,8 @@ class _Loop:
             if job is None:
                 waiting.append(worker)
                 continue
-            attempt = self._ledger.history.attempts(job.key) + 1
+            # What the history tells of a row that was done, and is made again, is not kept.
+            attempt = max(self._ledger.history.attempts(job.key) + 1, self._scheduler.attempt(worker))
             self._ledger.note("given", job, worker, attempt, certain=worker not in self._named)
             self._named.add(worker)
             self._busy[worker] = job, attempt

@@ -84,6 +84,7 @@ def plan_jobs(
             plan.aside.append((job, entry))
         else:
             plan.todo.append(job)
+    _leave_out_what_waits(plan)
     plan.gone = _gone(plan.completed, store)
     if retry and plan.gone:
         again = {job.key for job in plan.gone}
@@ -105,6 +106,21 @@ def plan_jobs(
         if job.key not in refused
     ]
     return plan
+
+
+def _leave_out_what_waits(plan: Plan) -> None:
+    """Put aside what needs something that was put aside in an earlier run. Jobs stand after those that they need."""
+    if not plan.aside:
+        return
+    stopped = {job.key: entry for job, entry in plan.aside}
+    todo, plan.todo = plan.todo, []
+    for job in todo:
+        entry = next((stopped[key] for key in job.after if key in stopped), None)
+        if entry is None:
+            plan.todo.append(job)
+        else:
+            stopped[job.key] = entry
+            plan.aside.append((job, entry))
 
 
 def _gone(jobs: Sequence[Job], store: Store) -> list[Job]:

@@ -85,6 +85,16 @@ def test_a_row_that_fails_is_put_aside_and_the_others_go_on(tmp_path: Path) -> N
     assert max(entry.attempt for entry in entries(tmp_path)) == 6
 
 
+def test_what_needs_a_row_that_was_put_aside_waits_with_it(tmp_path: Path) -> None:
+    first, second, third = make_jobs(tmp_path, 3, fail_at=lambda row: 1 if row == 1 else None)
+    jobs = [first, replace(second, after=(first.key,)), replace(third, after=(second.key,))]
+    assert [one.job.row for one in run_fleet(jobs, tmp_path).failures] == [1, 2, 3]
+    with open_ledger(tmp_path / "out") as ledger:
+        plan = ledger.plan(jobs)
+        assert ([job.row for job, _ in plan.aside], plan.todo) == ([1, 2, 3], [])
+        assert [job.row for job in ledger.plan(jobs, retry=True).todo] == [1, 2, 3]
+
+
 def test_what_lies_under_the_name_of_an_output_is_kept_unless_the_ledger_knows_it(tmp_path: Path) -> None:
     jobs = make_jobs(tmp_path, 2)
     (tmp_path / "out").mkdir()
