@@ -1,6 +1,6 @@
 # Everything needs only Python 3.11 or newer (with pip and venv) and make.
 #
-#   make demo     a talking video from a photograph: demo.mp4  (FACE=me.jpg AUDIO=hello.wav OUT=me.mp4 to use your own)
+#   make demo     a talking video from a portrait: demo.mp4    (FACE=me.jpg AUDIO=hello.wav OUT=me.mp4 to use your own)
 #   make test     the test suite, about six minutes            (ARGS="tests/cli -k help" to choose)
 #   make test-thorough  what takes long: whole jobs, memory over time, every command of the pages, networks at full size
 #   make test-all both on every Python from 3.11 to 3.13 that this machine has, each in an environment of its own
@@ -68,7 +68,7 @@ $(SETUP): pyproject.toml constraints.txt
 	$(check_python)
 	@echo "Installing into .venv-demo (under a minute with a fast connection) ..." >&2
 	@test -x .venv-demo/bin/python || $(PYTHON) -m venv .venv-demo
-	@.venv-demo/bin/python $(PIP_INSTALL) --editable ".[demo]"
+	@.venv-demo/bin/python $(PIP_INSTALL) --editable .
 	$(call get_face_mesh,.venv-demo)
 	@touch $@
 

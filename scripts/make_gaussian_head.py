@@ -4,12 +4,13 @@
     talkinghead generate --model talkinggaussian --scene head3d/data --checkpoint head3d/model \
         --audio-features phones --audio hello.wav -o out.mp4
 
-Nothing is downloaded and nothing was trained: see talkinghead/families/talkinggaussian/procedural.
+Needs the extra `models`. Nothing is downloaded or trained: see talkinghead/families/talkinggaussian/procedural.
 """
 
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
@@ -22,11 +23,21 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
 
-    from talkinghead.families.talkinggaussian.procedural.build import ProceduralConfig, write_example
+    try:
+        from talkinghead.families.talkinggaussian.procedural.build import ProceduralConfig, write_example
+    except ImportError as error:
+        print(f'error: {error.name} is not installed. Try: pip install ".[models]"', file=sys.stderr)
+        return 1
+    from talkinghead.terminal.program import program
 
     config = ProceduralConfig(size=arguments.size, detail=arguments.detail, seed=arguments.seed)
     facts = write_example(arguments.folder, config)
     print(f"{arguments.folder}: {facts.gaussians} Gaussians, {facts.num_frames} frames of {config.size}x{config.size}")
+    words = ["--scene", str(arguments.folder / "data"), "--checkpoint", str(arguments.folder / "model")]
+    print(
+        f"Next: {program()} generate --model talkinggaussian {shlex.join(words)} "
+        "--audio-features phones --audio hello.wav -o out.mp4"
+    )
     return 0
 
 

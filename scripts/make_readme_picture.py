@@ -2,9 +2,9 @@
 
     python scripts/make_readme_picture.py [-o docs/images/demo.webp] [--height 288] [--every 2] [--quality 80]
 
-A photograph speaks (`talkinghead demo`), a constructed head of 3D Gaussians speaks while the camera stands to its side
+A portrait speaks (`talkinghead demo`), a constructed head of 3D Gaussians speaks while the camera stands to its side
 (`generate --model talkinggaussian`), and a mesh speaks (`generate --model artalk`), all the same sentence. Each command
-runs in a process of its own. Needs the extras `demo` and `models`.
+runs in a process of its own. Needs the extra `models`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from talkinghead.media import open_frames
 from talkinghead.media.options import FrameOptions
 
 ROOT = Path(__file__).resolve().parent.parent
-PHOTO_CROP = (72, 552, 72, 552)
+PORTRAIT_CROP = (16, 496, 16, 496)
 GAUSSIANS_CROP = (50, 370, 96, 416)
 """Top, bottom, left and right of the face."""
 
@@ -37,8 +37,8 @@ def talkinghead(*arguments: str) -> None:
 def make_videos(folder: Path) -> list[tuple[Path, FrameOptions]]:
     """The three videos, and which part of each is shown."""
     speech = str(demo_speech_path())
-    photo, gaussians, mesh = (folder / f"{name}.mp4" for name in ("photo", "gaussians", "mesh"))
-    talkinghead("demo", "-o", str(photo))
+    portrait, gaussians, mesh = (folder / f"{name}.mp4" for name in ("portrait", "gaussians", "mesh"))
+    talkinghead("demo", "-o", str(portrait))
     builder = ROOT / "scripts" / "make_gaussian_head.py"
     subprocess.run([sys.executable, str(builder), str(folder / "head3d")], check=True, cwd=ROOT)
     talkinghead(
@@ -49,7 +49,7 @@ def make_videos(folder: Path) -> list[tuple[Path, FrameOptions]]:
         "generate", "--model", "artalk", "--driver", "viseme", "--yaw", "15", "--audio", speech, "-o", str(mesh)
     )
     return [
-        (photo, FrameOptions(crop=PHOTO_CROP)),
+        (portrait, FrameOptions(crop=PORTRAIT_CROP)),
         (gaussians, FrameOptions(crop=GAUSSIANS_CROP)),
         (mesh, FrameOptions()),
     ]

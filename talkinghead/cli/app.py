@@ -12,6 +12,7 @@ from talkinghead.engine.options import build_config, option_fields
 from talkinghead.registry import DEFAULT_FAMILY
 from talkinghead.terminal import console
 from talkinghead.terminal.flags import declared_flags, with_flags
+from talkinghead.terminal.helping import HelpPage, help_page
 from talkinghead.webui.options import AppOptions
 
 if TYPE_CHECKING:
@@ -21,6 +22,15 @@ PAGE = Group("page", AppOptions, "Options", leave_out=frozenset({"auth", "share"
 _HELP = {field.name: field.help for field in option_fields(AppOptions)}
 
 
+@help_page(
+    HelpPage(
+        examples=(
+            "app",
+            "app --gallery faces/ --browser",
+            "app --host 0.0.0.0 --auth me:secret-of-mine",
+        )
+    )
+)
 def app(
     given: Given,
     auth: Annotated[

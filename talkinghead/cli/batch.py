@@ -19,6 +19,7 @@ from talkinghead.errors import OptionError, OutputExists, TalkingHeadError
 from talkinghead.fleet.options import FleetOptions
 from talkinghead.terminal import console
 from talkinghead.terminal.flags import declared_flags, with_flags
+from talkinghead.terminal.helping import HelpPage, help_page
 
 if TYPE_CHECKING:
     from talkinghead.fleet.drive import Progress, Summary
@@ -47,6 +48,15 @@ class Wanted:
     quiet: bool
 
 
+@help_page(
+    HelpPage(
+        examples=("batch jobs.csv -o videos/ --dry-run", "batch jobs.csv -o videos/ --workers 2"),
+        main=(
+            "--output", "--set", "--output-name", "--dry-run", "--retry", "--overwrite", "--results", "--workers",
+            "--engine", "--address", "--quiet",
+        ),
+    )
+)  # fmt: skip
 def batch(
     given: Given,
     jobs: Annotated[

@@ -18,6 +18,7 @@ from talkinghead.registry import DEFAULT_FAMILY, FAMILIES, family
 from talkinghead.service.groups import LOAD, LOADING, OPTIONS, model_groups
 from talkinghead.terminal import console
 from talkinghead.terminal.flags import declared_flags, with_flags
+from talkinghead.terminal.helping import HelpPage, help_page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +29,22 @@ if TYPE_CHECKING:
 SETTINGS, LIVE = "settings", "live"
 
 
+@help_page(
+    HelpPage(
+        examples=(f"bench {DEFAULT_FAMILY}", f"bench {DEFAULT_FAMILY} --size 1920x1080", "bench live --json"),
+        main=(
+            "--size",
+            "--source",
+            "--seconds",
+            "--fps",
+            "--repeats",
+            "--checkpoint",
+            "--device",
+            "--precision",
+            "--json",
+        ),
+    )
+)
 def bench(
     given: Given,
     model: Annotated[str, typer.Argument(help=f"Model: {', '.join(FAMILIES)}; or live: sessions through a real loop.")],

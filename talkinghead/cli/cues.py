@@ -14,8 +14,17 @@ from talkinghead.service.request import SoundFile
 from talkinghead.terminal import console
 from talkinghead.terminal.apart import WRITTEN
 from talkinghead.terminal.flags import declared_flags, with_flags
+from talkinghead.terminal.helping import HelpPage, help_page
 
 
+@help_page(
+    HelpPage(
+        examples=(
+            "cues hello.wav -o cues.json",
+            "cues hello.wav -o cues.tsv",
+        )
+    )
+)
 def cues(
     given: Given,
     sound: Annotated[Path, typer.Argument(help="Speech: any audio or video file.")],

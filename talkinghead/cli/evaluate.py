@@ -11,6 +11,7 @@ import typer
 from talkinghead.errors import MediaNotFound
 from talkinghead.terminal import console
 from talkinghead.terminal.apart import WRITTEN
+from talkinghead.terminal.helping import HelpPage, help_page
 
 if TYPE_CHECKING:
     from talkinghead.measure.landmarks import FaceLandmarks
@@ -25,6 +26,7 @@ _NAMES = {
 }
 
 
+@help_page(HelpPage(examples=("evaluate out.mp4 true.mp4",)))
 def evaluate(
     predicted: Annotated[Path, typer.Argument(help="The video to judge.")],
     truth: Annotated[Path, typer.Argument(help="The true video, frame for frame.")],

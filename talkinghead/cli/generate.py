@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from talkinghead.engine.flags import Flag, Given
 from talkinghead.registry import DEFAULT_FAMILY, FAMILIES, family
@@ -26,6 +25,7 @@ from talkinghead.service.request import Request
 from talkinghead.terminal import console
 from talkinghead.terminal.apart import WRITTEN
 from talkinghead.terminal.flags import with_flags
+from talkinghead.terminal.helping import HelpCommand, HelpPage, asks_for_all, help_page
 
 if TYPE_CHECKING:
     from talkinghead.contracts import Result
@@ -35,15 +35,69 @@ SEVERAL = ("--audio", "--face", "--template", "--scene", "--avatar")
 """Options that take one value after another: `--audio a.wav b.wav`, as the shell expands `*.wav`."""
 
 
-class GenerateCommand(TyperCommand):
+RATED_S = 0.01
+"""A stage that was busy for less has no rate worth telling."""
+
+
+PAGE = HelpPage(
+    examples=(
+        "generate --face me.jpg --audio hello.wav -o out.mp4",
+        "generate --face me.mp4 --audio hello.wav goodbye.wav -o videos/",
+        "generate --face me.jpg --text 'Hello.' --strength 0.8 -o said.webm",
+    ),
+    main=(
+        "--face", "--audio", "--text", "--output", "--model", "--checkpoint", "--duration", "--fps", "--strength",
+        "--enhance", "--crf", "--quiet",
+    ),
+    short={
+        "--text": "What to say, instead of a sound (extra tts).",
+        "--output": "Video to write; a folder for several.",
+        "--model": f"{', '.join(FAMILIES)}.",
+        "--checkpoint": "Weights: a file, or a name of the store.",
+        "--duration": "Seconds of the sound to use; default: all.",
+        "--fps": "Frame rate; default: the face's, else 25.",
+        "--strength": "Mouth movement: 0.5 mumbles, 1.3 articulates.",
+        "--enhance": "Sharpen the face with this network.",
+        "--crf": "Quality of the encoding, lower is better.",
+    },
+)  # fmt: skip
+NOT_OF_ALL = ("--strength", "--enhance")
+"""Of these: what belongs to some models only."""
+PLACES = {"--face": "me.mp4", "--template": "FOLDER", "--scene": "FOLDER", "--avatar": "mesh"}
+"""What examples give each kind of source."""
+MANY = 6
+"""Options of a model's own that its short help shows."""
+
+
+class GenerateCommand(HelpCommand):
     """Reads `--audio a.wav b.wav` as `--audio a.wav --audio b.wav`; its help shows the options of one model."""
 
     flags: tuple[Flag, ...] = ()
+    model: str | None = None
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if any(argument in ("-h", "--help") for argument in args):
-            self._show_only(_model_named(args))
+        if asks_for_all(args) or any(argument in ("-h", "--help") for argument in args):
+            self.model = _model_named(args)
+            self._show_only(self.model or DEFAULT_FAMILY)
         return super().parse_args(ctx, repeat_option(args, SEVERAL))
+
+    def examples(self) -> tuple[str, ...]:
+        if self.model is None:
+            return PAGE.examples
+        facts = family(self.model)
+        takes = [facts.source_option, PLACES.get(facts.source_option, "FILE")]
+        takes += ["--checkpoint", "FILE"] if facts.needs_checkpoint else []
+        return (" ".join(["generate --model", self.model, *takes, "--audio a.wav -o out.mp4"]),)
+
+    def main_flags(self) -> tuple[str, ...]:
+        """Those of every model; of a model that is named its own as well."""
+        if self.model is None:
+            return PAGE.main
+        source = family(self.model).source_option
+        common = [source if flag == "--face" else flag for flag in PAGE.main if flag not in NOT_OF_ALL]
+        owned = [flag.flag for flag in self.flags if self.model in (name for name, _ in flag.owners)]
+        alone = [flag.flag for flag in self.flags if [name for name, _ in flag.owners] == [self.model]]
+        return (*common[:-1], *list(dict.fromkeys((*alone, *owned)))[:MANY], common[-1])
 
     def _show_only(self, model: str) -> None:
         """Hide the options of other models."""
@@ -54,17 +108,16 @@ class GenerateCommand(TyperCommand):
                     names = [name for name, _ in flag.owners]
                     parameter.hidden = model not in names and any(name in others for name in names)  # type: ignore[attr-defined]
         if others:
-            rest = " ".join(f"`--model {name} --help`" for name in others)
-            self.epilog = f"Options of the other models: {rest}"
+            self.epilog = f"Options of another model: talkinghead generate --model {'|'.join(others)} --help"
 
 
-def _model_named(args: Sequence[str]) -> str:
+def _model_named(args: Sequence[str]) -> str | None:
     for argument, following in pairwise([*args, ""]):
         if argument in ("--model", "-m") and following in FAMILIES:
             return following
         if argument.partition("=")[0] == "--model" and argument.partition("=")[2] in FAMILIES:
             return argument.partition("=")[2]
-    return DEFAULT_FAMILY
+    return None
 
 
 def repeat_option(args: Sequence[str], several: Sequence[str]) -> list[str]:
@@ -87,6 +140,7 @@ def repeat_option(args: Sequence[str], several: Sequence[str]) -> list[str]:
     return written
 
 
+@help_page(PAGE)
 def generate(
     given: Given,
     output: Annotated[
@@ -126,10 +180,15 @@ def generate(
         bool, typer.Option("--cache/--no-cache", help="Keep and reuse what was found in a face video before.")
     ] = True,
     report: Annotated[
-        Path | None, typer.Option(help="Write what ran, and where the time went, as JSON."), WRITTEN
+        Path | None,
+        typer.Option(help="Write what ran, and where the time went, as JSON; shows the table too."),
+        WRITTEN,
     ] = None,
-    json_output: Annotated[bool, typer.Option("--json", help="Show that on stdout instead of a table.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    json_output: Annotated[bool, typer.Option("--json", help="Show that on stdout instead.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show what ran, and where the time went, as a table.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but warnings and errors.")] = False,
 ) -> int:
     """Make a talking-head video from a face and speech.
 
@@ -142,7 +201,7 @@ def generate(
 
     if model is None:
         model = DEFAULT_FAMILY
-        if not quiet and not json_output:
+        if verbose:
             tell_models(model)
     facts = family(model)
     if not quiet and not json_output and facts.source_option == "--face":
@@ -172,7 +231,7 @@ def generate(
     if json_output:
         console.print_json(shown)
     else:
-        show_outcomes(outcomes)
+        show_outcomes(outcomes, table=verbose or report is not None, quiet=quiet)
     return 1 if any(outcome.error is not None for outcome in outcomes) else 0
 
 
@@ -205,8 +264,8 @@ def tell_models(default: str) -> None:
             have.setdefault(record.model, []).append(record.name)
     others = "; ".join(f"--model {name} ({', '.join(names)})" for name, names in have.items())
     console.note(
-        f"No --model is given: the built-in {default} runs. "
-        + (f"Installed: {others}." if others else "No checkpoint is installed; see: talkinghead models list")
+        f"The built-in {default} runs. "
+        + (f"Installed: {others}." if others else "Other models: talkinghead models list")
     )
 
 
@@ -219,10 +278,10 @@ def tell_mesh(detector: str = "auto") -> None:
         console.note(sentence)
 
 
-def show_outcomes(outcomes: Sequence[Outcome]) -> None:
-    """Closing tables: of one job where the time went, of several one line each."""
+def show_outcomes(outcomes: Sequence[Outcome], *, table: bool = False, quiet: bool = False) -> None:
+    """The closing lines: of one job what was made, of several a line each; warnings in any case."""
     if len(outcomes) == 1 and outcomes[0].result is not None:
-        show_result(outcomes[0].result)
+        show_result(outcomes[0].result, table=table, quiet=quiet)
         return
     rows: list[list[object]] = []
     for outcome in outcomes:
@@ -236,32 +295,47 @@ def show_outcomes(outcomes: Sequence[Outcome]) -> None:
             ])  # fmt: skip
             for text in (*report.fallbacks, *report.warnings):
                 console.warn(f"{outcome.request.output.name}: {text}")
+    if quiet:
+        return
     console.say(console.table(["video", "", "frames", "seconds", "frames/s", "real time"], rows))
     failed = sum(outcome.error is not None for outcome in outcomes)
     if failed:
         console.say(f"{failed} of {len(outcomes)} failed.")
 
 
-def show_result(result: Result) -> None:
-    """Where the time of one job went, what limited it, and what to know about it."""
+def show_result(result: Result, *, table: bool = False, quiet: bool = False) -> None:
+    """What one job made, how long that is and how fast it was; before it what to know about it.
+
+    Args:
+        table: also what ran, where the time went and what limited it.
+        quiet: only what to know about it.
+    """
     report = result.report
     for text in (*report.fallbacks, *report.warnings):
         console.warn(text)
+    if quiet:
+        return
+    if table:
+        _show_stages(result)
+    console.say(
+        f"{result.path}: {report.audio_s:.1f} s, {report.width}x{report.height} at {report.fps} frames/s, "
+        f"made in {report.wall_s:.1f} s ({report.realtime_factor:.1f} times real time)"
+    )
+
+
+def _show_stages(result: Result) -> None:
+    report = result.report
     rows = []
     for stage in report.stages:
-        rate = f"{stage.items / stage.busy_s:.1f}" if stage.items > 1 and stage.busy_s > 0 else "-"
+        rate = f"{stage.items / stage.busy_s:.1f}" if stage.items > 1 and stage.busy_s >= RATED_S else "-"
         rows.append([
             stage.name, f"{stage.busy_s:.2f}", f"{stage.wait_input_s:.2f}", f"{stage.wait_output_s:.2f}", rate
         ])  # fmt: skip
     console.say(console.table(["stage", "seconds", "waiting for input", "waiting for output", "frames/s"], rows))
     console.say()
     console.say(
-        f"{result.path}: {report.num_frames} frames of {report.width}x{report.height} at {report.fps} frames/s, "
-        f"{report.audio_s:.2f} s, {report.model} on {report.device} ({report.backend}, {report.precision})"
-    )
-    console.say(
-        f"{report.wall_s:.2f} s in all: {report.frames_per_second:.1f} frames/s, "
-        f"{report.realtime_factor:.2f} times real time, limited by {report.limited_by!r}"
+        f"{report.model} on {report.device} ({report.backend}, {report.precision}): {report.num_frames} frames, "
+        f"{report.frames_per_second:.1f} frames/s, limited by {report.limited_by!r}"
     )
 
 

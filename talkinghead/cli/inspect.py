@@ -8,12 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from talkinghead.terminal import console
+from talkinghead.terminal.helping import HelpPage, help_page
 
 if TYPE_CHECKING:
     from talkinghead.measure.inspect import Inspection, MouthOpening
     from talkinghead.media import AudioTrack, VideoTrack
 
 
+@help_page(
+    HelpPage(
+        examples=(
+            "inspect out.mp4",
+            "inspect me.jpg --json",
+        )
+    )
+)
 def inspect(
     file: Annotated[Path, typer.Argument(help="Picture, video or sound.")],
     faces: Annotated[

@@ -19,6 +19,7 @@ from talkinghead.registry import DEFAULT_FAMILY, FAMILIES, family
 from talkinghead.service.groups import FACES, FRAMES, LOAD, SPEECH, model_groups, request_groups
 from talkinghead.terminal import console
 from talkinghead.terminal.flags import declared_flags, with_flags
+from talkinghead.terminal.helping import HelpPage, help_page
 
 if TYPE_CHECKING:
     from talkinghead.live import RunningServer
@@ -29,11 +30,36 @@ RATE = 24_000
 _HELP = {field.name: field.help for field in option_fields(ServerOptions)}
 
 
+@help_page(
+    HelpPage(
+        examples=(
+            "live --face me.jpg",
+            "live --face me.jpg --host 0.0.0.0 --token WHAT-ONLY-FRIENDS-KNOW",
+            "live --face me.jpg --input hello.wav --output hello.mp4",
+        ),
+        main=(
+            "--face", "--model", "--checkpoint", "--host", "--port", "--token", "--browser", "--max-sessions",
+            "--output", "--input", "--lang", "--voice", "--fps", "--strength", "--device",
+        ),
+        short={
+            "--model": f"{', '.join(FAMILIES)}.",
+            "--checkpoint": "Weights: a file, or a name of the store.",
+            "--host": "Address; 0.0.0.0 lets other machines in.",
+            "--port": "Port; 0 takes a free one.",
+            "--output": "Send the face there: rtmp://, srt://, a file, - ...",
+            "--input": "What it says, with --output: a sound file, -.",
+            "--lang": "Language of texts: en, de, fr, zh ...",
+            "--voice": "Voice that speaks texts.",
+            "--fps": "Frame rate; default: the face's, else 25.",
+            "--strength": "Mouth movement: 0.5 mumbles, 1.3 articulates.",
+        },
+    )
+)  # fmt: skip
 def live(
     given: Given,
     face: Annotated[
         Path | None,
-        typer.Option("--face", "-f", help="Picture or video of a face; default: an astronaut's portrait."),
+        typer.Option("--face", "-f", help="Picture or video of a face; default: a portrait that comes along."),
     ] = None,
     template: Annotated[
         Path | None, typer.Option("--template", help="Folder of a person's frames, for models made for one person.")
@@ -90,9 +116,9 @@ def live(
     source: Any
     paths = {"--face": face, "--template": template, "--scene": scene, "--avatar": avatar}
     if facts.source_option == "--face" and not any(paths.values()):
-        from talkinghead.assets.portrait import astronaut_close
+        from talkinghead.assets.portrait import portrait_path
 
-        source = astronaut_close()
+        source = portrait_path()
     else:
         source = given_sources(facts, {flag: [path] if path is not None else None for flag, path in paths.items()})[0]
     cast = Cast(

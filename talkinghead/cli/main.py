@@ -22,7 +22,7 @@ from talkinghead.terminal.typers import CONTEXT
 OWN = (
     CommandRow("generate", "talkinghead.cli.generate:command", "Make a talking-head video from a face and speech."),
     CommandRow("batch", "talkinghead.cli.batch:command", "Make a video for each row of a table, exactly once."),
-    CommandRow("demo", "talkinghead.cli.demo:demo", "Make a photograph speak a bundled sentence; needs no files."),
+    CommandRow("demo", "talkinghead.cli.demo:demo", "Make a portrait speak a bundled sentence; needs no files."),
     CommandRow("app", "talkinghead.cli.app:command", "Serve the web page on this machine."),
     CommandRow("live", "talkinghead.cli.live:command", "Serve a face that speaks live: a page, WHEP, agents."),
     CommandRow("serve", "talkinghead.cli.serve:command", "Serve videos over HTTP: orders, progress, results."),

@@ -11,6 +11,7 @@ import typer
 
 from talkinghead.terminal import console
 from talkinghead.terminal.apart import WRITTEN
+from talkinghead.terminal.helping import HelpPage, help_page
 from talkinghead.terminal.typers import new_typer
 
 if TYPE_CHECKING:
@@ -188,6 +189,14 @@ def _show_entry(entry: CatalogueEntry) -> None:
 
 
 @app.command("pull")
+@help_page(
+    HelpPage(
+        examples=(
+            "models pull face-mesh",
+            "models pull face-mesh --accept-license",
+        )
+    )
+)
 def pull(
     names: Annotated[list[str], typer.Argument(help="Checkpoints of `talkinghead models list`.")],
     accept_license: Annotated[
@@ -222,10 +231,30 @@ def pull(
 
 
 def _say_filed(record: Installed) -> None:
-    use = f" (now `--model {record.model}` needs no path)" if record.model is not None else ""
-    console.say(f"{record.name}: {record.file}, {console.size_text(record.size_bytes)}, sha256 {record.sha256}{use}")
+    console.say(f"{record.name}: {record.file}, {console.size_text(record.size_bytes)}, sha256 {record.sha256}")
     for note in record.notes:
         console.say(f"  {note}")
+    if record.model is not None:
+        console.say(f"Now: {_what_works(record)}")
+
+
+def _what_works(record: Installed) -> str:
+    """The command that a filed checkpoint makes possible."""
+    from talkinghead.cli.generate import PLACES
+    from talkinghead.errors import OptionError
+    from talkinghead.registry import family
+    from talkinghead.service.models import model_store
+    from talkinghead.terminal.program import program
+
+    facts = family(str(record.model))
+    try:
+        alone = model_store().checkpoint_for(facts.name, None) == record.file
+    except OptionError:  # one of several
+        alone = False
+    words = [program(), "generate --model", facts.name, *([] if alone else ["--checkpoint", record.name])]
+    return " ".join(
+        [*words, facts.source_option, PLACES.get(facts.source_option, "FILE"), "--audio hello.wav -o out.mp4"]
+    )
 
 
 def _ask(entry: CatalogueEntry) -> bool:
@@ -272,17 +301,36 @@ class _ByteProgress:
 
 
 @app.command("import")
+@help_page(
+    HelpPage(
+        examples=(
+            "models import audio_visual_encoder.pth",
+            "models import output/may.pth --name may",
+            "models import head3d/model",
+        )
+    )
+)
 def import_file(
-    file: Annotated[Path, typer.Argument(help="A checkpoint, detector or archive that you have.")],
+    file: Annotated[
+        Path, typer.Argument(help="A checkpoint, detector or archive that you have, or the folder that training wrote.")
+    ],
     name: Annotated[str | None, typer.Option(help="Under which name; default: found from what it is.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace what is there under that name.")] = False,
 ) -> None:
-    """File a checkpoint that you have; what it is is recognised from its content. Your file stays where it is."""
+    """File a checkpoint that you have; what it is is recognised from its content. Your file stays where it is.
+
+    Of a folder the latest checkpoint is filed, and the encoders that lie beside it.
+    """
     from talkinghead.service.models import model_store
 
-    record = model_store().import_file(file, name=name, force=force)
-    console.say(f"{file.name} is {record.kind or record.name}.")
-    _say_filed(record)
+    store = model_store()
+    if not file.is_dir():
+        records = [store.import_file(file, name=name, force=force)]
+        console.say(f"{file.name} is {records[0].kind or records[0].name}.")
+    else:
+        records = list(store.import_folder(file, name=name, force=force))
+    for record in records:
+        _say_filed(record)
 
 
 @app.command("verify")

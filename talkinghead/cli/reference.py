@@ -18,11 +18,19 @@ app = new_typer(help="Run one network alone on named arrays: what ports and back
 
 
 @app.command("list")
-def list_networks(json_output: Annotated[bool, typer.Option("--json", help="Show it as JSON.")] = False) -> None:
-    """List every network of every model, with its inputs and outputs."""
+def list_networks(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="A network, or what the names of several begin with.")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the inputs and outputs of each.")] = False,
+    json_output: Annotated[bool, typer.Option("--json", help="Show it as JSON.")] = False,
+) -> None:
+    """List the networks of every model; with a name, the inputs and outputs of what it names."""
     from talkinghead.reference.networks import networks
 
-    rows = list(networks().values())
+    rows = [row for row in networks().values() if name is None or row.name.startswith(name)]
+    if name is not None and not rows:
+        raise OptionError(f"There is no reference network {name!r}.", remedy="talkinghead reference list")
     if json_output:
         console.print_json(
             [
@@ -40,6 +48,11 @@ def list_networks(json_output: Annotated[bool, typer.Option("--json", help="Show
         return
     if not rows:
         console.say("No model that is installed has networks.")
+        return
+    if name is None and not verbose:
+        console.say(console.table(["network", "what it does"], [[row.name, row.summary] for row in rows]))
+        console.say("Inputs and outputs: talkinghead reference list NAME")
+        return
     for row in rows:
         console.say(f"{row.name}: {row.summary}")
         for name, text in row.inputs.items():

@@ -7,10 +7,11 @@ from difflib import get_close_matches
 from typing import Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
 from talkinghead.engine.manifest import CommandRow
 from talkinghead.registry import named
+from talkinghead.terminal.helping import HelpGroup
 from talkinghead.terminal.typers import build_command, build_group
 
 
@@ -51,7 +52,7 @@ class Loaded(MutableMapping[str, Any]):
 def row_group(rows: Callable[[], Sequence[CommandRow]]) -> type[TyperGroup]:
     """A class of groups whose commands are the rows of now."""
 
-    class RowGroup(TyperGroup):
+    class RowGroup(HelpGroup):
         def __init__(self, **settings: Any) -> None:
             super().__init__(**settings)
             self.commands = Loaded(rows)
@@ -65,13 +66,7 @@ def row_group(rows: Callable[[], Sequence[CommandRow]]) -> type[TyperGroup]:
                 ctx.fail(f"There is no command {args[0]!r}. Did you mean {near[0]!r}?")
             return super().resolve_command(ctx, args)
 
-        def format_help(self, ctx: Any, formatter: Any) -> None:
-            listing = TyperGroup(
-                name=self.name, help=self.help, epilog=self.epilog, params=self.params,
-                rich_markup_mode=self.rich_markup_mode,
-            )  # fmt: skip
-            for row in rows():
-                listing.add_command(TyperCommand(row.name, help=row.help, callback=None, rich_help_panel=row.panel))
-            listing.format_help(ctx, formatter)
+        def rows_of_commands(self, ctx: Any) -> list[tuple[str, str, str]]:  # noqa: ARG002
+            return [(row.panel, row.name, row.help) for row in rows()]
 
     return RowGroup

@@ -21,8 +21,18 @@ from talkinghead.speech.options import SpeechOptions
 from talkinghead.terminal import console
 from talkinghead.terminal.apart import WRITTEN
 from talkinghead.terminal.flags import declared_flags, with_flags
+from talkinghead.terminal.helping import HelpPage, help_page
 
 
+@help_page(
+    HelpPage(
+        examples=(
+            "say 'Hello.' -o hello.wav",
+            "say 'Guten Tag.' --lang de -o tag.wav",
+            "say --voices",
+        )
+    )
+)
 def say(
     given: Given,
     text: Annotated[str | None, typer.Argument(help="What to say; - reads it from stdin.")] = None,

@@ -13,6 +13,7 @@ from talkinghead.engine.options import build_config
 from talkinghead.serve.options import ServeOptions
 from talkinghead.terminal import console
 from talkinghead.terminal.flags import declared_flags, with_flags
+from talkinghead.terminal.helping import HelpPage, help_page
 from talkinghead.webui.options import DEFAULT_PORT as PAGE_PORT
 
 if TYPE_CHECKING:
@@ -21,6 +22,15 @@ if TYPE_CHECKING:
 SERVICE = Group("service", ServeOptions, "Options")
 
 
+@help_page(
+    HelpPage(
+        examples=("serve", "serve --data jobs/ --keep-h 72", "serve --host 0.0.0.0 --tokens tokens.txt --data jobs/"),
+        main=(
+            "--host", "--port", "--tokens", "--data", "--keep-h", "--gallery", "--allow-address", "--at-once",
+            "--max-waiting", "--page",
+        ),
+    )
+)  # fmt: skip
 def serve(
     given: Given,
     token: Annotated[

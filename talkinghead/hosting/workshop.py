@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from talkinghead.assets.portrait import PORTRAITS, portrait_path
 from talkinghead.bounds import FieldBounds, check_value, shown
 from talkinghead.contracts import Report, Result
 from talkinghead.engine.context import CancelToken, Progress
@@ -54,6 +55,7 @@ CHECK_S = 20.0
 MAX_PIXELS = 40_000_000
 """Of a picture or a frame that a visitor sends: more than a telephone makes by itself."""
 PORTRAIT = "Portrait"
+"""Asks for the first of the portraits that come along; each has a name of its own, too."""
 
 
 @dataclass(frozen=True)
@@ -233,20 +235,13 @@ class Workshop:
         return Path(shutil.copyfile(demo_speech_path(), folder / demo_speech_path().name))
 
     def _gallery(self) -> tuple[Face, ...]:
-        """The bundled portrait, if its package is there, and what lies in the gallery folders."""
-        from talkinghead.assets.portrait import astronaut
-        from talkinghead.errors import MissingDependency
-        from talkinghead.media import write_png
-
+        """The bundled portraits, and what lies in the gallery folders."""
         folder = self.folder / f"gallery-{secrets.token_hex(8)}"
         folder.mkdir(mode=0o700, parents=True)
         found: list[Face] = []
-        try:
-            portrait = folder / "portrait.png"
-            write_png(portrait, astronaut())
-            found.append(Face(PORTRAIT, portrait, portrait))
-        except MissingDependency:
-            pass
+        for name in PORTRAITS:
+            portrait = Path(shutil.copyfile(portrait_path(name), folder / portrait_path(name).name))
+            found.append(Face(name, portrait, portrait))
         for place in self.folders:
             for path in sorted(place.iterdir()):
                 if path.suffix.lower() in (*PICTURES, *VIDEOS) and path.is_file() and len(found) < MAX_GALLERY:
@@ -407,6 +402,7 @@ class Workshop:
             return self.check_face(given)
         if not given:
             raise MediaNotFound("No face is given.", accepted=facts.face_source)
+        given = PORTRAITS[0] if given == PORTRAIT else given
         named = next((face.path for face in self.faces if face.title == given), None)
         if named is None:
             titles = [face.title for face in self.faces]

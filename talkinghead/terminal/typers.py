@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 from typer.models import CommandInfo, TyperInfo
 
 from talkinghead.assets import help_texts
 from talkinghead.bounds import MAX_PATH, FieldBounds, Length, bounds_of, check_value
 from talkinghead.terminal.apart import keep_apart
+from talkinghead.terminal.helping import HelpCommand, HelpGroup
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 _BOUNDED = "holds_bounds"
@@ -25,7 +26,7 @@ def new_typer(help: str | None = None, cls: type[TyperGroup] | None = None) -> t
     """A group of subcommands; `cls` may be a class of groups that finds them itself."""
     return typer.Typer(
         help=help,
-        cls=cls,
+        cls=cls or HelpGroup,
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode="rich",
@@ -34,12 +35,12 @@ def new_typer(help: str | None = None, cls: type[TyperGroup] | None = None) -> t
 
 
 def build_command(name: str, function: Callable[..., Any]) -> Any:
-    """A parser for one function; `function.command_class` may name a subclass of TyperCommand."""
+    """A parser for one function; `function.command_class` may name a subclass of HelpCommand."""
     single = new_typer()
     give_docstring(function)
     function = keep_apart(function)
     text = paragraphs(function.__doc__ or "")
-    single.command(name, help=text, context_settings=CONTEXT, cls=getattr(function, "command_class", None))(
+    single.command(name, help=text, context_settings=CONTEXT, cls=getattr(function, "command_class", HelpCommand))(
         bounded(function)
     )
     return typer.main.get_command(single)
@@ -61,13 +62,25 @@ def build_group(name: str, group: typer.Typer) -> Any:
     """A parser for a group; without a subcommand it is a usage error, unless the group has a callback of its own."""
     if group.registered_callback is None:
         group.callback()(_nothing)  # a group of one stays a group
+    _give_helping_class(group)
     for info in infos_of(group):
         if info.callback is not None:
             give_docstring(info.callback)
             info.callback = bounded(keep_apart(info.callback))
+        if isinstance(info, CommandInfo) and info.cls in (None, TyperCommand):
+            info.cls = HelpCommand
     built = typer.main.get_command(group)
     built.name = name
     return built
+
+
+def _give_helping_class(group: typer.Typer) -> None:
+    """Let groups show help as everything else does, those in it included."""
+    if not (isinstance(group.info.cls, type) and issubclass(group.info.cls, HelpGroup)):
+        group.info.cls = HelpGroup
+    for below in group.registered_groups:
+        if below.typer_instance is not None:
+            _give_helping_class(below.typer_instance)
 
 
 def bounded(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import gradio as gr
 
+from talkinghead.engine.manifest import Example, Manifest
 from talkinghead.errors import Cancelled, OptionError
 from talkinghead.hosting.fields import FieldGroup, Offered
 from talkinghead.hosting.workshop import PORTRAIT, Finished, Order, said
@@ -182,8 +183,7 @@ class _Page:
         with gr.Row(elem_id="examples"):
             self.examples = [
                 (gr.Button(f"Example: {row.label}", size="sm", elem_id=f"example-{row.name}"), facts.name, row)
-                for facts in FAMILIES.values()
-                for row in facts.examples
+                for facts, row in self.offered_examples()
             ]
         with gr.Row(equal_height=False):
             with gr.Column(scale=3, min_width=320):
@@ -193,6 +193,16 @@ class _Page:
             with gr.Column(scale=4, min_width=340):
                 self._result()
         self._connect()
+
+    def offered_examples(self) -> list[tuple[Manifest, Example]]:
+        """Those that give a result here: of models that can run, and with a text where something can read it aloud."""
+        voices = any(engine.usable for engine in self.studio.workshop.engines() if engine.name != "piper")
+        return [
+            (found.facts, row)
+            for found in self.found.values()
+            for row in found.facts.examples
+            if found.ready and (voices or not row.text)
+        ]
 
     def _step(self, number: int, title: str) -> None:
         gr.HTML(f'<h2 class="th-step"><span aria-hidden="true">{number}</span>{title}</h2>')

@@ -43,6 +43,7 @@ from talkinghead.weights.checkpoint import read_checkpoint
 from talkinghead.weights.download import DownloadOptions, Progress, download
 from talkinghead.weights.folder import model_folder
 from talkinghead.weights.kinds import Kind, recognise
+from talkinghead.weights.trained import folder_name, series_of
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 MAX_UNPACKED_BYTES = 4_000_000_000
@@ -105,6 +106,29 @@ def part(name: str) -> Path | None:
     """Where an installed file of the catalogue lies, or None: how models find their encoders and other parts."""
     record = records().get(name)
     return record.file if record is not None else None
+
+
+def part_of_kind(kind: str) -> Path | None:
+    """Where an installed file of a kind lies, whatever its name: that which is called like the kind, else the only one.
+
+    Raises:
+        OptionError: there are several, and none is called like it.
+    """
+    found = {record.name: record.file for record in records().values() if record.kind == kind}
+    if len(found) > 1 and kind not in found:
+        raise OptionError(
+            f"Several files of the kind {kind} are installed.",
+            accepted=choices(list(found)),
+            remedy="give the file, or one of these names",
+        )
+    return found.get(kind) or next(iter(found.values()), None)
+
+
+def named_part(given: Path | None) -> Path | None:
+    """What the user named as a part of a model: a file, or the name of one in the store, which becomes its path."""
+    if given is None or given.exists():
+        return given
+    return part(str(given)) or given
 
 
 def part_folder(*names: str) -> Path | None:
@@ -190,7 +214,7 @@ class ModelStore:
         """The checkpoint that a model is to be loaded from.
 
         Args:
-            given: what the user named: a path, or a name in the store; None takes the first installed one of the
+            given: what the user named: a file, a name in the store, a folder; None takes the first installed one of the
                 catalogue, or the only one that was imported.
         Returns:
             A path; None if nothing was given and nothing is installed.
@@ -201,7 +225,8 @@ class ModelStore:
         if given is not None:
             path = Path(given)
             name = os.fspath(given)
-            if not path.exists() and _NAME.fullmatch(name) and name in (have := self.installed()):
+            # a bare name is that of the store, also where a folder is called so; ./name is the folder
+            if not path.is_file() and _NAME.fullmatch(name) and name in (have := self.installed()):
                 return have[name].file
             if not path.exists() and name in self.catalogue:
                 raise MissingWeights(
@@ -302,7 +327,8 @@ class ModelStore:
         """
         source = Path(path)
         if not source.is_file():
-            raise WrongCheckpoint(f"There is no file {str(source)!r}.", accepted="a checkpoint file")
+            what = "is a folder" if source.is_dir() else "is not there"
+            raise WrongCheckpoint(f"{str(source)!r} {what}.", accepted="a checkpoint file")
         sha256 = file_sha256(source)
         packed = self._packed_entry(source, name)
         exact = packed or next((entry for entry in self.catalogue.values() if entry.sha256 == sha256), None)
@@ -338,6 +364,44 @@ class ModelStore:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise unwritable(arrived, error) from error
             return _file_away(entry, arrived, sha256, str(source.absolute()), accepted=False)
+
+    def import_folder(
+        self, path: str | os.PathLike[str], *, name: str | None = None, force: bool = False
+    ) -> tuple[Installed, ...]:
+        """File what a folder holds that training or a command of this package wrote; as `import_file` each.
+
+        Of several checkpoints of one series the latest is taken (`chkpnt_fuse_latest.pth`, `199.pth`).
+
+        Args:
+            name: of the model's checkpoint; default: the folder's.
+        Raises:
+            WrongCheckpoint: nothing in it is known. OutputExists: the model's name is taken.
+        """
+        folder = Path(path)
+        found: list[tuple[str, Path]] = []
+        for series in series_of(folder):
+            for file in series:
+                with contextlib.suppress(CheckpointError):
+                    found.append((self.recognise(file), file))
+                    break
+        of_models = {kind.name for kind in self.kinds if kind.model is not None}
+        models = [(kind, file) for kind, file in found if kind in of_models]
+        if not found or len(models) > 1:
+            held = ", ".join(file.name for _, file in models)
+            what = f"several checkpoints: {held}" if models else "no file that this package knows"
+            raise WrongCheckpoint(
+                f"{str(folder)!r} holds {what}.",
+                remedy="name the file itself",
+            )
+        filed = [
+            self.import_file(file, name=name or self._fit_name(folder_name(folder), kind), force=force)
+            for kind, file in models
+        ]
+        for kind, file in found:
+            if kind not in of_models:
+                with contextlib.suppress(OutputExists):  # a part that somebody filed before stays
+                    filed.append(self.import_file(file, force=force, name=name if not models else None))
+        return tuple(filed)
 
     # Keeping
 

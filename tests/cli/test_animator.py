@@ -55,20 +55,28 @@ def test_the_demo_command(run, tmp_path):
     sound = read_audio(demo_speech_path(), 16_000)
     assert found.main_video.num_frames == sound.num_frames(Fraction(25))
     assert abs(found.audio_minus_video_s) <= 1 / 25
-    assert (found.main_video.width, found.main_video.height) == (576, 576)
-    assert f"Made {out}" in ran.out
-    assert "real time" in ran.out
+    assert (found.main_video.width, found.main_video.height) == (512, 512)
+    first, following = ran.out.splitlines()
+    assert first.startswith(f"{out}: 5.8 s, 512x512 at 25 frames/s, made in ")
+    assert following.startswith("Next, with files of your own: ")
+    assert following.endswith("talkinghead generate --face me.jpg --audio hello.wav -o me.mp4")
     assert run("demo", "-o", out, "--no-overwrite").status == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["demo.mp4"]
 
 
-def test_the_demo_without_its_picture(run, tmp_path, monkeypatch):
+def test_a_demo_that_cannot_be_made(run, desk, tmp_path, monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "skimage.data", None)
-    ran = run("demo", "-o", tmp_path / "demo.mp4")
+    ran = run("demo", "-o", tmp_path / "demo.mp4", "--portrait", "astronaut")
     assert ran.status == 1
     assert 'pip install "talkinghead[demo]"' in ran.err
+    ran = run("demo", "-o", tmp_path / "demo.mp4", "--portrait", "rose")
+    assert ran.status == 2
+    assert "hazel" in ran.err
+    ran = run("demo", "-o", tmp_path / "demo.mp4", "--portrait", "reed", "--face", desk / "me.png")
+    assert ran.status == 2
+    assert "one of them" in ran.err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -185,7 +185,13 @@ def doubler(monkeypatch):
 
 @pytest.mark.usefixtures("doubler")
 def test_reference(run, tmp_path):
-    assert "test.double" in run("reference", "list").out
+    assert run("reference", "list").out.splitlines()[2:] == [
+        "test.double  Doubles.",
+        "Inputs and outputs: talkinghead reference list NAME",
+    ]
+    for arguments in (["test"], ["test.double"], ["--verbose"]):
+        assert "  in   x  [n] float32" in run("reference", "list", *arguments).out
+    assert run("reference", "list", "test.triple").status == 2
     assert json.loads(run("reference", "list", "--json").out)[0]["inputs"] == {"x": "[n] float32"}
     np.savez(tmp_path / "i.npz", **{"golden/x": np.arange(3, dtype=np.float32)})
     np.savez(tmp_path / "w.npz", w=np.float32(2))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -45,11 +46,27 @@ def test_a_video_is_as_long_as_the_sound_and_goes_back_and_forth(run, video, spe
     assert found.main_audio is not None
     assert abs(found.audio_minus_video_s) <= 1 / 25
     assert codes(out) == source_indices(30, 50, "pingpong").tolist()
-    assert "50 frames of 64x48 at 25 frames/s" in ran.out
-    assert "real time, limited by" in ran.out
-    for stage in ("load", "read-sound", "listen", "read", "compose", "write"):
-        assert stage in ran.out
+    (line,) = ran.out.splitlines()
+    assert re.fullmatch(
+        re.escape(f"{out}: 2.0 s, 64x48 at 25 frames/s, made in ") + r"[\d.]+ s \([\d.]+ times real time\)", line
+    )
     assert leftovers(out.parent) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "table", "line"),
+    [(["--verbose"], True, True), (["--report", "r.json"], True, True), (["-q"], False, False)],
+)
+def test_what_is_said_at_the_end(arguments, table, line, run, video, speech, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ran = run("generate", *STRIPES, "--face", video, "--audio", speech, "-o", "o.mp4", *arguments)
+    assert ran.status == 0, ran.err
+    for stage in ("load", "read-sound", "listen", "read", "compose", "write"):
+        assert bool(re.search(rf"^{stage} ", ran.out, re.MULTILINE)) == table
+    assert ("50 frames, " in ran.out) == ("limited by" in ran.out) == table
+    assert ("times real time" in ran.out) == line
+    if not line:
+        assert (ran.out, ran.err) == ("", "")
 
 
 @pytest.mark.parametrize("policy", ["loop", "hold", "trim"])
@@ -258,11 +275,12 @@ def test_repeating_options():
 
 def test_help_shows_the_options_of_one_model(run):
     for arguments in (("--model", "stripes"), ("-m", "stripes"), ("--model=stripes",)):
-        out = run("generate", *arguments, "--help").out
-        assert "--fail-at" in out
-        assert "--idle-motion" not in out
-        assert "--crf" in out
-    out = run("generate", "-h").out
+        for wanted in ("--help", "--help-all"):
+            out = run("generate", *arguments, wanted).out
+            assert "--fail-at" in out
+            assert "--idle-motion" not in out
+            assert "--crf" in out
+    out = run("generate", "--help-all").out
     assert "--fail-at" not in out
     assert "--idle-motion" in out
-    assert "--model stripes --help" in " ".join(out.split())
+    assert "|stripes --help" in "".join(run("generate", "-h").out.split("\n"))

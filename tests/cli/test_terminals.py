@@ -105,7 +105,7 @@ def test_streams_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(sys, "stdout", window)
     monkeypatch.setattr(sys, "stderr", log)
     assert main(job(tmp_path, "中.mp4")) == 0
-    assert "\\u4e2d.mp4: 5 frames" in window.shown
+    assert "\\u4e2d.mp4: 0.2 s, 64x48 at 25 frames/s" in window.shown
 
 
 class Gone(Terminal):

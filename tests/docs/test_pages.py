@@ -175,7 +175,7 @@ def test_links_lead_somewhere(name):
 @cache
 def flags() -> set[str]:
     """Every option of every command."""
-    found: set[str] = {"--help", "--debug", "--version"}
+    found: set[str] = {"--help", "--help-all", "--debug", "--version"}
 
     def collect(command) -> None:
         for parameter in command.params:

@@ -66,7 +66,7 @@ def client(served: Any) -> Iterator[Any]:
 
 PHONES = {"model": {"audio_features": "phones"}}
 CASES = [
-    ("wav2lip", "Portrait", {}, (512, 512)),
+    ("wav2lip", "hazel", {}, (512, 512)),
     ("synctalk2d", "may", {}, (320, 180)),
     ("talkinggaussian", "head", PHONES, (160, 160)),
 ]

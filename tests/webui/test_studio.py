@@ -445,3 +445,19 @@ def test_a_look_at_a_file_lasts_seconds(studio: Studio, tmp_path: Path, monkeypa
     ):
         with pytest.raises(MediaError, match="takes too long"):
             check(path)
+
+
+def test_an_example_is_offered_where_it_gives_a_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("gradio")
+    import talkinghead.service.doctor as doctor
+    from talkinghead.hosting.workshop import Workshop
+    from talkinghead.webui.page import _Page
+
+    def names() -> list[str]:
+        return [row.name for _, row in _Page(Studio(tmp_path / "server"), "viseme").offered_examples()]
+
+    everything = names()
+    monkeypatch.setattr(doctor, "missing_packages", lambda extra: ("torch",) if extra == "models" else ())
+    assert [name for name in everything if name not in names()] == ["head"]  # the 3D head needs PyTorch
+    monkeypatch.setattr(Workshop, "engines", lambda _: [])
+    assert names() == ["portrait"]

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from talkinghead.errors import MissingWeights, WrongCheckpoint
+from talkinghead.errors import MissingWeights, OptionError, WrongCheckpoint
 from talkinghead.weights import write_safetensors
 from talkinghead.weights.catalogue import CatalogueEntry, Licence
 from talkinghead.weights.kinds import Kind, recognise
-from talkinghead.weights.store import ModelStore, part, part_folder, records
+from talkinghead.weights.store import ModelStore, named_part, part, part_folder, part_of_kind, records
 
 LICENCE = Licence("Test licence", "For tests.")
 KINDS = (
@@ -125,3 +125,101 @@ def test_a_file_in_an_archive_that_is_not_the_public_one_is_refused(archive: Pat
             ModelStore({"first": row}, KINDS).import_file(archive, name=name)
     assert records() == {}
     assert list(home.rglob("*.txt")) == []
+
+
+# Folders
+
+
+def drawn(path: Path, radius: float = 1.0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_safetensors({"radius": np.full(1, radius, np.float32)}, path)
+    return path
+
+
+ROUND = (
+    *KINDS,
+    Kind("ink", "the ink", holds=lambda found: "colour" in found.tensors),
+)
+
+
+def inked(path: Path, colour: float = 1.0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_safetensors({"colour": np.full(1, colour, np.float32)}, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("names", "taken"),
+    [
+        (["1.safetensors", "10.safetensors", "9.safetensors"], "10"),
+        (["chkpnt_10000.safetensors", "chkpnt_latest.safetensors"], "chkpnt_latest"),
+        (["net_best.safetensors", "net_3.safetensors", "net_last.safetensors"], "net_last"),
+    ],
+)
+def test_of_a_folder_the_latest_checkpoint_is_filed(tmp_path: Path, home: Path, names: list[str], taken: str) -> None:
+    folder = tmp_path / "head3d" / "model"
+    for number, name in enumerate(names):
+        drawn(folder / name, number)
+    (folder / "log.txt").write_text("a letter")
+    inked(folder / "ink.safetensors")
+    store = ModelStore({}, ROUND)
+    model, part_of_it = store.import_folder(folder)
+    assert (model.name, model.model) == ("head3d", "round")
+    assert Path(model.origin).stem == taken
+    assert part_of_it.kind == "ink"
+    assert store.import_folder(folder)[0] == model
+    assert store.import_folder(tmp_path / "head3d", name="other")[0].name == "other"  # the folder in it
+    assert store.checkpoint_for("round", "other") == home / "round" / "own" / "other.safetensors"
+
+
+def test_folders_that_tell_nothing(tmp_path: Path) -> None:
+    store = ModelStore({}, ROUND)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(WrongCheckpoint, match="no file that this package knows"):
+        store.import_folder(tmp_path / "empty")
+    drawn(tmp_path / "two" / "anna.safetensors")
+    drawn(tmp_path / "two" / "bert.safetensors", 2.0)
+    with pytest.raises(WrongCheckpoint, match=r"anna.safetensors, bert.safetensors"):
+        store.import_folder(tmp_path / "two")
+    with pytest.raises(WrongCheckpoint, match="is a folder"):
+        store.import_file(tmp_path / "two")
+    assert records() == {}
+
+
+def test_a_part_that_was_filed_before_stays(tmp_path: Path) -> None:
+    store = ModelStore({}, ROUND)
+    mine = store.import_file(inked(tmp_path / "ink.safetensors"))
+    inked(drawn(tmp_path / "anna" / "1.safetensors").with_name("ink.safetensors"), 2.0)
+    assert [record.name for record in store.import_folder(tmp_path / "anna")] == ["anna"]
+    assert part("ink") == mine.file
+
+
+def test_a_part_is_found_under_any_name_and_where_there_are_several_one_has_to_be_said(tmp_path: Path) -> None:
+    store = ModelStore({}, ROUND)
+    assert part_of_kind("ink") is None
+    first = store.import_file(inked(tmp_path / "a.safetensors"), name="blue")
+    assert part_of_kind("ink") == first.file
+    second = store.import_file(inked(tmp_path / "b.safetensors", 2.0), name="red")
+    with pytest.raises(OptionError, match="blue or red"):
+        part_of_kind("ink")
+    assert named_part(Path("red")) == second.file
+    assert named_part(Path("green")) == Path("green")  # whoever opens it says that there is none
+    assert named_part(None) is None
+    third = store.import_file(inked(tmp_path / "c.safetensors", 3.0), name="ink")
+    assert part_of_kind("ink") == third.file
+
+
+def test_a_bare_name_is_that_of_the_store_also_beside_a_folder_called_so(
+    circle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ModelStore({}, KINDS)
+    record = store.import_file(circle, name="may")
+    (tmp_path / "work" / "may").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "work")
+    assert store.checkpoint_for("round", "may") == record.file
+    assert store.checkpoint_for("round", "./may") == Path("may")
+    Path("anna").mkdir()
+    assert store.checkpoint_for("round", "anna") == Path("anna")
+    (tmp_path / "work" / "may").rmdir()
+    Path("may").write_bytes(b"a file of that name is what it says")
+    assert store.checkpoint_for("round", "may") == Path("may")

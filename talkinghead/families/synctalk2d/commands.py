@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +17,7 @@ from talkinghead.places import check_apart, fitted_name
 from talkinghead.terminal import console
 from talkinghead.terminal.apart import AROUND, WRITTEN
 from talkinghead.terminal.placing import Backend, Device, Precision
+from talkinghead.terminal.program import program
 from talkinghead.terminal.typers import CONTEXT
 
 app = typer.Typer(
@@ -218,7 +220,5 @@ def demo(
         raise OptionError(f"There is no network {size!r}.", accepted="328 or 160")
     checkpoint = write_models(output / "model", size, overwrite=force)
     template = write_template(output / "template", num_frames=frames, width=width, height=height)
-    console.say(
-        f"talkinghead generate --model synctalk2d --checkpoint {checkpoint} --template {template} "
-        "--audio SPEECH.wav -o out.mp4"
-    )
+    words = ["generate", "--model", "synctalk2d", "--checkpoint", str(checkpoint), "--template", str(template)]
+    console.say(f"Next: {program()} {shlex.join(words)} --audio hello.wav -o out.mp4")

@@ -101,7 +101,7 @@ class SpeechListener:
 
     def _load(self, cache_folder: Path | None, *, live: bool = False) -> _Encoder:
         if self.audio.mode == "ave":
-            path = self._config.ave_encoder or find_beside(self._checkpoint, AVE_NAMES)
+            path = find_part(self._config.ave_encoder, self._checkpoint, AVE_NAMES, "ave")
             if path is None:
                 raise MissingWeights(
                     "Features of the mode ave need the AVE audio encoder, and it is not found.",
@@ -118,7 +118,7 @@ class SpeechListener:
                 batch=ave.LIVE_BATCH if live else ave.BATCH,
             )
         if self.audio.mode == "wenet":
-            path = self._config.wenet_encoder or find_beside(self._checkpoint, WENET_NAMES)
+            path = find_part(self._config.wenet_encoder, self._checkpoint, WENET_NAMES, "wenet")
             if path is None:
                 raise MissingWeights(
                     "Features of the mode wenet need encoder.onnx, and it is not found.",
@@ -132,6 +132,17 @@ class SpeechListener:
         source = self._config.hubert_model or part_folder("hubert", "hubert-config") or hubert.MODEL_NAME
         self.encoder_name = str(source)
         return hubert.read_hubert(source, device=self._device)
+
+
+def find_part(given: Path | None, checkpoint: Path | None, names: Sequence[str], kind: str) -> Path | None:
+    """An encoder: the file or the name of the store that was given, else beside the checkpoint, else of that kind.
+
+    Raises:
+        OptionError: several of that kind are installed under names of their own.
+    """
+    from talkinghead.weights.store import named_part, part_of_kind
+
+    return named_part(given) or find_beside(checkpoint, names) or part_of_kind(kind)
 
 
 def find_beside(checkpoint: Path | None, names: Sequence[str]) -> Path | None:

@@ -87,7 +87,7 @@ def stored_source(extractor: Extractor, path: Path) -> FeatureSource:
 def _deepspeech_source(extractor: Extractor, config: TalkingGaussianConfig) -> FeatureSource:
     from talkinghead.audio.encoders import deepspeech
     from talkinghead.families.talkinggaussian import phone_features
-    from talkinghead.weights.store import part
+    from talkinghead.weights.store import named_part, part_of_kind
 
     def num_rows(speech: Speech) -> int:
         return deepspeech.num_windows(len(speech.clip.samples))
@@ -101,7 +101,7 @@ def _deepspeech_source(extractor: Extractor, config: TalkingGaussianConfig) -> F
             extractor, "recognised phones", from_phones, num_rows, lambda: f"phones {__version__}", approximate=True
         )
     loaded: list[Any] = []
-    graph = config.deepspeech_graph or part("deepspeech")
+    graph = named_part(config.deepspeech_graph) or part_of_kind("deepspeech")
 
     def from_network(speech: Speech, _watch: Watch | None = None) -> Iterator[FloatArray]:
         from talkinghead.audio.encoders.deepspeech_graph import read_deepspeech

@@ -1,0 +1,61 @@
+"""How this program is started from here, for sentences that tell what to type next."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+NAME = "talkinghead"
+
+
+def program() -> str:
+    """What a shell in this folder finds as this program: its name, its path, or Python with the module's name.
+
+    The name is enough where it leads to the program of this environment; an environment that is not activated needs the
+    path, which is relative where the environment lies in this folder. Quoted for the shell.
+    """
+    own = _own_script()
+    if own is None:
+        return _quoted([_short(Path(sys.executable)), "-m", NAME]) if sys.executable else NAME
+    found = shutil.which(NAME)
+    if found is not None and _same(Path(found), own):
+        return NAME
+    return _quoted([_short(own)])
+
+
+def _own_script() -> Path | None:
+    """The program in the folder of this Python's programs."""
+    folder = Path(sys.executable).parent if sys.executable else None
+    if folder is None:
+        return None
+    for name in (NAME, f"{NAME}.exe"):
+        for place in (folder / name, folder / "Scripts" / name):
+            if place.is_file():
+                return place
+    return None
+
+
+def _same(a: Path, b: Path) -> bool:
+    try:
+        return a.samefile(b)
+    except OSError:
+        return False
+
+
+def _short(path: Path) -> str:
+    """Relative to the current folder where it lies below it; links are kept, since an environment's Python is one."""
+    try:
+        short = os.path.relpath(path)
+    except ValueError:  # on another drive
+        return str(path)
+    if short.startswith(os.pardir):
+        return str(path)
+    return short if os.sep in short else os.path.join(os.curdir, short)  # noqa: PTH118 (a Path drops the dot)
+
+
+def _quoted(words: list[str]) -> str:
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
