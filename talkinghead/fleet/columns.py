@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -113,6 +114,7 @@ class Columns:
         self._named = {column_name(part.partition(".")[0]) for part in self._in_pattern} - {"row"}
         self._settings = _kept(self._read_settings)
         self._voice = _kept(self._read_voice)
+        self._face = _kept(self._read_face)
         self._checked_suffix = _kept(self._check_suffix)
         self._defaults = {}
         for name, value in self.defaults.items():
@@ -220,8 +222,10 @@ class Columns:
             if facts.default_source is None:
                 raise missing_source(facts)
             return facts.default_source, []
-        text = values[named[0]].strip()
-        option = SOURCES[named[0]] or facts.source_option
+        return self._face(facts, named[0], values[named[0]].strip())
+
+    def _read_face(self, facts: Manifest, column: str, text: str) -> tuple[str | None, list[tuple[str, Address]]]:
+        option = SOURCES[column] or facts.source_option
         given_sources(facts, {**{flag: None for flag in SOURCES.values() if flag}, option: [Path(text)]})
         address = self._address(text)
         if facts.source_is_path or address.is_local is False or address.path.exists():
@@ -265,7 +269,7 @@ class Columns:
             raise InputError(f"output is {shown(name)}, a name that is too long for many file systems.")
         if steps[0].lower() == ".talkinghead":
             raise InputError(f"output is {shown(name)}; that folder is for records.")
-        suffix = Path(name).suffix
+        suffix = os.path.splitext(steps[-1])[1]  # noqa: PTH122 (a million times)
         if not suffix or not re.fullmatch(r"\.[A-Za-z0-9]{1,5}", suffix):
             name, suffix = name + settings.suffix, settings.suffix
         try:

@@ -283,3 +283,21 @@ class Memory:
             if self._base is not None:
                 self._base.close()
                 self._base = None
+
+
+def memory_size(folder: Path) -> int:
+    """Bytes of the memory in a folder; 0 where there is none."""
+    try:
+        return (folder / REMEMBERED).stat().st_size
+    except OSError:
+        return 0
+
+
+def forget_all(folder: Path) -> int:
+    """Remove the memory in a folder; returns the bytes freed."""
+    size = memory_size(folder)
+    try:
+        (folder / REMEMBERED).unlink()
+    except OSError:
+        return 0
+    return size

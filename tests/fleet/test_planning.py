@@ -13,7 +13,7 @@ import pytest
 from talkinghead.errors import InputError
 from talkinghead.files import file_sha256
 from talkinghead.fleet.columns import Columns
-from talkinghead.fleet.contents import Contents, Memory, sound_seconds
+from talkinghead.fleet.contents import Contents, Memory, forget_all, memory_size, sound_seconds
 from talkinghead.fleet.job import Job
 from talkinghead.fleet.planning import FAULTS_SHOWN, Plan, TableError, make_plan, text_seconds
 from talkinghead.fleet.table import open_table
@@ -298,6 +298,21 @@ def test_what_was_read_once_is_remembered(plan_of: Make, desk: Path, monkeypatch
         os.utime(desk / "short.wav", (1_100_000_000, 1_100_000_000))
         with pytest.raises(BaseException, match="read again"):
             plan_of(ANN, memory=memory)
+
+
+def test_what_was_remembered_goes_with_the_cache(desk: Path, monkeypatch: Any, capfd: Any) -> None:
+    from talkinghead.cli.main import main
+
+    folder = desk / "cache"
+    monkeypatch.setenv("TALKINGHEAD_CACHE", str(folder))
+    with Memory(folder) as memory:
+        memory.put("a", "b", "c", 1.0)
+    size = memory_size(folder)
+    assert main(["cache", "size", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["bytes"] == size > 0
+    assert main(["cache", "clear", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["freed_bytes"] == size
+    assert (memory_size(folder), forget_all(folder)) == (0, 0)
 
 
 def test_a_memory_that_cannot_be_written_costs_time_alone(plan_of: Make, desk: Path) -> None:
