@@ -66,10 +66,14 @@ def check(kind: str, given: Mapping[str, Any]) -> None:
         assert fields[name] is not int or not isinstance(value, bool), f"{kind}.{name}"
 
 
+def resource(path: Path) -> Any:
+    """What a file asks of KubeRay."""
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
 def documents() -> Iterator[Any]:
     for path in FILES:
-        for document in yaml.safe_load_all(path.read_text(encoding="utf-8")):
-            yield pytest.param(path, document, id=path.stem)
+        yield pytest.param(path, resource(path), id=path.stem)
 
 
 EVERY = pytest.mark.parametrize(("path", "document"), list(documents()))
@@ -123,13 +127,33 @@ def test_the_containers_are_those_of_the_dockerfile(path: Path, document: Any) -
 
 
 @EVERY
-def test_no_secret_is_in_the_file(path: Path, document: Any) -> None:
-    assert "value:" not in path.read_text(encoding="utf-8")
+def test_secrets_come_from_kubernetes(path: Path, document: Any) -> None:
+    cluster = cluster_of(document)
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        for container in group["template"]["spec"]["containers"]:
+            assert [one["secretRef"]["name"] for one in container["envFrom"]]
+            assert "env" not in container
+
+
+def test_the_service_takes_its_arguments_and_has_room_for_its_replicas() -> None:
+    pytest.importorskip("fastapi")
+    from talkinghead.fleet.serve import ScaledOptions
+
+    (service,) = (resource(path) for path in FILES if path.stem == "service")
+    (application,) = yaml.safe_load(service["spec"]["serveConfigV2"])["applications"]
+    options = ScaledOptions.of(application["args"])
+    (group,) = cluster_of(service)["workerGroupSpecs"]
+    pod = group["template"]["spec"]
+    cores = float(pod["containers"][0]["resources"]["requests"]["cpu"])
+    desk = 0.5
+    assert options.max_replicas <= (group["maxReplicas"] - 1) * (cores // options.cpus) + (cores - desk) // options.cpus
+    assert str(options.data).startswith(pod["containers"][0]["volumeMounts"][0]["mountPath"])
+    assert "persistentVolumeClaim" in pod["volumes"][0]
 
 
 @pytest.mark.skipif("ray" not in get_args(EngineName), reason="needs the engine `ray`")
 def test_the_command_of_the_batch_is_one() -> None:
-    (job,) = (yaml.safe_load(path.read_text(encoding="utf-8")) for path in FILES if path.stem == "batch")
+    (job,) = (resource(path) for path in FILES if path.stem == "batch")
     words = shlex.split(job["spec"]["entrypoint"])
     check_words(words)
     (group,) = cluster_of(job)["workerGroupSpecs"]
@@ -141,7 +165,7 @@ def test_the_command_of_the_batch_is_one() -> None:
 @pytest.mark.thorough
 def test_the_service_is_one_for_ray_serve() -> None:
     schema = pytest.importorskip("ray.serve.schema")
-    (service,) = (yaml.safe_load(path.read_text(encoding="utf-8")) for path in FILES if path.stem == "service")
+    (service,) = (resource(path) for path in FILES if path.stem == "service")
     config = schema.ServeDeploySchema.model_validate(yaml.safe_load(service["spec"]["serveConfigV2"]))
     (application,) = config.applications
     module, _, name = application.import_path.partition(":")
