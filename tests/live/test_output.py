@@ -37,7 +37,7 @@ def clapper(orders: Sequence[Order]) -> list[Frame]:
 
 
 def opened() -> LiveSession[Any]:
-    options = LiveOptions(sample_rate_hz=RATE, lead_s=0.04)
+    options = LiveOptions(sample_rate_hz=RATE, lead_s=0.2)  # so that a machine that is busy is in time
     return plain_session(None, plain_avatar(size=65), options, drawing=clapper)
 
 
