@@ -38,7 +38,7 @@ PARTS = ("reference", "deaths", "memory", "rates")
 SOUND_S = 0.5
 RATE_HZ = 16_000
 WAV2LIP_EVERY = 4
-"""Each so-many-th row is Wav2Lip, the others are viseme."""
+"""Each so-many-th row is Wav2Lip, the others are viseme; for rates all are, so that no model is loaded in between."""
 LONGEST_S = 3600.0
 
 
@@ -73,7 +73,7 @@ def write_faces(folder: Path) -> list[str]:
 
 
 def write_table(folder: Path, rows: int) -> Path:
-    """The table, its faces, its sounds, each another one, and the weights. Gives the table's file."""
+    """A table (of one model in a folder named `rates`), faces, a sound for each row, weights. Gives the file."""
     import numpy as np
 
     from talkinghead.weights import write_safetensors
@@ -99,7 +99,7 @@ def write_table(folder: Path, rows: int) -> Path:
                 out.setsampwidth(2)
                 out.setframerate(RATE_HZ)
                 out.writeframes(np.ascontiguousarray(samples).tobytes())
-            wav2lip = row % WAV2LIP_EVERY == 0
+            wav2lip = row % WAV2LIP_EVERY == 0 and folder.name != "rates"
             face = faces[row % len(faces)]
             weights = "wav2lip.safetensors" if wav2lip else ""
             writer.writerow([face, f"sounds/{row}.wav", "wav2lip" if wav2lip else "viseme", weights, f"{row:05d}.mp4"])
@@ -191,7 +191,7 @@ def drive_table(folder: Path, rows: int, out: Path, address: str | None, workers
 
         def tell(progress: Progress) -> None:
             nonlocal first
-            if progress.outcome is not None and first is None:
+            if first is None and progress.done >= rows // 4:
                 first = progress.elapsed_s, progress.done
             print(json.dumps({"done": before + progress.done, "failed": progress.failed}), flush=True)
 
@@ -392,9 +392,10 @@ def memory(folder: Path, rows: int) -> dict[str, Any]:
 
 
 def rates(folder: Path, rows: int) -> dict[str, Any]:
-    """Rows per second without a fleet, with one worker, with two. Warm: from the first row of each that was done."""
+    """Rows per second without a fleet, with one worker, with two: of the last three quarters, when all is warm."""
+    folder = folder / "rates"
     jobs = plan_of(write_table(folder, rows), folder / "nowhere")
-    steady = [took for _, _, took in run_here(jobs, folder / "here")][1:]
+    steady = [took for _, _, took in run_here(jobs, folder / "here")][rows // 4 :]
     found: dict[str, float] = {"without": len(steady) / sum(steady)}
     with cluster() as (_, address):
         for workers in (1, 2):

@@ -180,7 +180,9 @@ def connect(options: ClusterOptions) -> Any:
         "RAY_gcs_rpc_server_reconnect_timeout_s": f"{RECONNECT_S:.0f}",
         "RAY_raylet_start_wait_time_s": f"{BEGIN_S:.0f}",
     }
-    if options.address is None:
+    if options.address is not None:
+        settings["RAY_BACKEND_LOG_LEVEL"] = "error"  # of this process: it warns each second while it cannot connect
+    else:
         # Everything of it listens on 127.0.0.1 then. The token keeps other users of this machine out, and is given
         # so that none is written into the user's folder.
         settings |= {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
@@ -215,8 +217,8 @@ def connect(options: ClusterOptions) -> Any:
             raise BackendError(f"No Ray cluster could be started here: {first_line(error)}") from error
         raise BackendError(
             f"No Ray cluster answers at {options.address!r}: {first_line(error)}",
-            remedy="`ray start --head` starts one, `ray status` shows whether it runs; without --address one is "
-            "started here for the run",
+            remedy="`ray start --head` starts one, `ray status` shows whether it runs; one that asks for a token needs "
+            "RAY_AUTH_MODE=token here; without --address one is started for the run",
         ) from error
     finally:
         sys.excepthook = hook  # Ray's own asks the head
