@@ -47,6 +47,8 @@ class ObjectStore(Store):
         self, root: Address, options: StoreOptions | None = None, *, sleep: Callable[[float], None] = time.sleep
     ) -> None:
         super().__init__(root, options, sleep=sleep)
+        self._keeps_the_first = False
+        """Whether it was seen that an exclusive write leaves what is there."""
         kind = _library(root.scheme)
         try:
             self._fs = kind(**kind._get_kwargs_from_urls(root.text), **self._settings())
@@ -93,8 +95,17 @@ class ObjectStore(Store):
                 return False
             return True
 
+        is_new = self._retried(attempt)
+        if exclusive and is_new and not self._keeps_the_first:
+            if self._retried(attempt):
+                raise StorageError(
+                    f"The storage of {address.shown!r} writes over what is there, though it is asked not to (a write "
+                    "with If-None-Match): two runs could not be kept apart.",
+                    remedy="a newer server, or another one",
+                )
+            self._keeps_the_first = True
         # Where an answer is lost the request is sent again, also unseen by the HTTP client: what is there may be ours.
-        return self._retried(attempt) or self._holds(address, data)
+        return is_new or self._holds(address, data)
 
     def _holds(self, address: Address, data: bytes) -> bool:
         stat = self.stat(address)

@@ -18,7 +18,8 @@ from talkinghead.storage.base import StoreOptions
 FAULTS = ("busy", "broken", "late_error", "no_answer", "cut_upload", "cut_download", "slow", "stale_list", "stale_stat")
 """busy: 503 at once. broken: 500 at once. late_error: it is done, and the answer is 500. no_answer: it is done, and the
 connection is cut. cut_upload: half of the body arrives. cut_download: half of the answer arrives. slow: an answer after
-the time that is waited for. stale_list: the list is that of an empty folder. stale_stat: what is there is not seen."""
+the time that is waited for. stale_list: the list is that of an empty folder. stale_stat: what is there is not seen.
+Not among them: forgetful, a server that does not know If-None-Match."""
 SETTINGS = {"key": "AKIAEXAMPLE000000001", "secret": "not-a-secret-of-anybody"}
 _BUSY = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
 _BROKEN = b"<Error><Code>InternalError</Code><Message>We encountered an internal error.</Message></Error>"
@@ -124,7 +125,7 @@ class _Proxy(BaseHTTPRequestHandler):
             return
         if fault == "slow":
             time.sleep(faults.slow_s)
-        status, headers, answer = self._forward(method, path, body)
+        status, headers, answer = self._forward(method, path, body, ("if-none-match",) if fault == "forgetful" else ())
         if fault == "late_error":
             self._answer(500, _BROKEN)
         elif fault == "no_answer":
@@ -136,11 +137,15 @@ class _Proxy(BaseHTTPRequestHandler):
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _do
 
-    def _forward(self, method: str, path: str, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+    def _forward(
+        self, method: str, path: str, body: bytes, without: tuple[str, ...]
+    ) -> tuple[int, list[tuple[str, str]], bytes]:
         connection = http.client.HTTPConnection(*self.upstream, timeout=30)
         try:
             headers = {
-                name: value for name, value in self.headers.items() if name.lower() not in ("connection", "expect")
+                name: value
+                for name, value in self.headers.items()
+                if name.lower() not in ("connection", "expect", *without)
             }
             connection.request(method, path, body, headers)
             answer = connection.getresponse()

@@ -272,6 +272,12 @@ def test_who_was_first_is_known_though_the_answer_is_lost(
     assert bucket.objects(store.root) == {"owner": b"me"}
 
 
+def test_a_server_that_keeps_no_first_is_found_out(store: S3Store, server: FaultyS3) -> None:
+    server.faults.plan = lambda method, path: "forgetful"
+    with pytest.raises(StorageError, match="If-None-Match"):
+        store.write_bytes(store.root.join("owner"), b"me", exclusive=True)
+
+
 def test_a_stale_list_hides_nothing_from_who_asks_by_name(store: S3Store, server: FaultyS3) -> None:
     there = store.root.join("x")
     store.write_bytes(there, b"1")
