@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from talkinghead.errors import NothingThere
+from talkinghead.errors import NothingThere, StorageError
 from talkinghead.files import make_folder, unwritable
 from talkinghead.storage.address import Address
 from talkinghead.storage.base import Store
@@ -167,8 +167,7 @@ class SegmentJournal(Journal):
         self._waits = False
 
     def add(self, entry: Entry, *, certain: bool = False) -> None:
-        if len(self._lines) >= SEGMENT_ENTRIES:
-            self.flush()
+        if len(self._lines) >= SEGMENT_ENTRIES and self._is_flushed():
             self._number, self._lines = self._number + 1, []
         self._lines.append(entry.line() + b"\n")
         self._waits = True
@@ -178,6 +177,16 @@ class SegmentJournal(Journal):
             except BaseException:
                 self._lines.pop()
                 raise
+
+    def _is_flushed(self) -> bool:
+        """Flush; False while storage is away: the segment grows meanwhile."""
+        try:
+            self.flush()
+        except StorageError as error:
+            if not error.retryable:
+                raise
+            return False
+        return True
 
     def flush(self) -> None:
         if self._waits:

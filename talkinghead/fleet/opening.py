@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from talkinghead.errors import StorageError
 from talkinghead.fleet.job import Job, Outcome
 from talkinghead.fleet.lease import Lease, take
 from talkinghead.fleet.ledger import (
@@ -184,7 +185,7 @@ class Ledger:
         certain: bool = False,
         **more: Any,
     ) -> None:
-        """Say something about a job, or about the run.
+        """Say something about a job, or about the run. While storage is away, it is said later.
 
         Args:
             certain: as for `Journal.add`.
@@ -194,11 +195,26 @@ class Ledger:
         """
         key, row = (job.key, job.row) if job is not None else ("", 0)
         entry = Entry(event, key, row, worker, attempt, more, now())
-        self._journal.add(entry, certain=certain or event in ("run", "aside"))
+        try:
+            self._journal.add(entry, certain=certain or event in ("run", "aside"))
+        except StorageError as error:
+            if event == "run" or not error.retryable:
+                raise
+            self._journal.add(entry)  # storage is away: it is said when it is back
         self.history.add(entry)
 
     def settle(self, job: Job, worker: str, attempt: int) -> Outcome | None:
-        """What a worker that is gone has made of a job; None where it has not done it."""
+        """What a worker has made of a job, though it is gone or failed; None where it has not done it, or where storage is
+        away: whoever is given the job next looks again.
+        """
+        try:
+            return self._settled(job, worker, attempt)
+        except StorageError as error:
+            if not error.retryable:
+                raise
+            return None
+
+    def _settled(self, job: Job, worker: str, attempt: int) -> Outcome | None:
         found = None
         for entry in entries_of(self.store, self.out, worker):
             if entry.key != job.key:
@@ -219,11 +235,16 @@ class Ledger:
         """Called again and again while the run lasts.
 
         Raises:
-            Superseded: another run has taken over.
+            Superseded: another run has taken over. StorageError: the ledger cannot be written, for good.
         """
-        self.lease.keep()
-        if time.monotonic() - self._flushed_s > FLUSH_S:
-            self.flush()
+        try:
+            self.lease.keep()
+            if time.monotonic() - self._flushed_s > FLUSH_S:
+                self.flush()
+        except StorageError as error:
+            if not error.retryable:
+                raise
+            # Storage is away, for everybody: nobody else takes over meanwhile, and it may come back.
 
     def flush(self) -> None:
         """Have all that was said readable for others."""

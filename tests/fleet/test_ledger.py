@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talkinghead.errors import OutputError, UnwritableOutput
+from talkinghead.errors import OutputError, StorageError, UnwritableOutput
 from talkinghead.fleet import ledger
+from talkinghead.fleet.job import Job
 from talkinghead.fleet.lease import LEASE_S, RENEW_S, Superseded, still_holds, take
 from talkinghead.fleet.ledger import (
     LEDGER,
@@ -28,6 +29,7 @@ from talkinghead.fleet.ledger import (
     read_entries,
     was_published,
 )
+from talkinghead.fleet.opening import open_ledger
 from talkinghead.storage.address import Address
 from talkinghead.storage.base import Stat, Store
 from talkinghead.storage.store import open_store
@@ -150,6 +152,31 @@ def test_a_video_counts_as_published_by_its_content(tmp_path: Path) -> None:
     assert not was_published(store, intent(sha256="00"))
     assert not was_published(store, intent(before=stat.version))  # nothing has happened to it yet
     assert not was_published(store, intent(output=str(tmp_path / "b.mp4")))
+
+
+def test_while_storage_is_away_the_driver_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "SEGMENT_ENTRIES", 2)
+    monkeypatch.setattr("talkinghead.fleet.opening.FLUSH_S", -1.0)
+    out = Address.of("memory://bucket/out")
+    store = ModelStore(out, Fate([]))
+    now_s = [1e9]
+    with open_ledger(out, store=store, clock=lambda: now_s[0]) as opened:
+        with monkeypatch.context() as patch:
+
+            def away(*_: Any, **__: Any) -> bool:
+                raise StorageError("no answer", retryable=True)
+
+            patch.setattr(ModelStore, "write_bytes", away)
+            patch.setattr(ModelStore, "_download", away)
+            now_s[0] += RENEW_S
+            for row in range(5):
+                job = Job(KEYS[0], row, {}, "o", "h", "f", 1.0)
+                opened.note("lost", job, "w1", 1, certain=True)
+                assert opened.settle(job, "w1", 1) is None
+                opened.keep()
+        opened.keep()
+        said = entries_of(store, out, driver_name(opened.run))
+        assert [(entry.event, entry.row) for entry in said] == [("run", 0), *[("lost", row) for row in range(5)]]
 
 
 # Who may --------------------------------------------------------------------------------------------------------------
