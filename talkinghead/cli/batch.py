@@ -125,17 +125,28 @@ def batch(
     wanted = Wanted(retry, overwrite, results, progress_json, json_output, quiet)
     if progress_json == "-" and json_output:
         raise OptionError("--json and --progress-json - both write to stdout.", remedy="--progress-json FILE")
-    if results is not None:
-        from talkinghead.fleet.results import check_results_name
-
-        check_results_name(results)
     out = Address.of(output)
+    for address in (out, Address.of(results)) if results is not None else (out,):
+        if address.is_web:
+            raise OptionError(f"{address.shown!r} is only read.", accepted="a folder, s3://..., gs://... or az://...")
+    if results is not None:
+        _check_results(Address.of(results), write=not dry_run)
     with given_table(jobs) as table, Memory(memory_folder(options)) as memory:
         plan = _plan(table, memory, out, _pairs(defaults or ()), ignore or (), output_name, options, quiet=quiet)
         if dry_run:
             return _say_what_would_be_done(plan, out, options, wanted)
         facts = {"table": table.name, "table_sha256": table.sha256, "rows": len(plan)}
         return _run(plan, out, options, wanted, facts)
+
+
+def _check_results(target: Address, *, write: bool) -> None:
+    """Refuse a table of results that could not be written at the end."""
+    from talkinghead.files import PendingOutput
+    from talkinghead.fleet.results import check_results_name
+
+    check_results_name(target.name)
+    if target.is_local and write:
+        PendingOutput(target.path).discard()
 
 
 def _pairs(texts: Sequence[str]) -> dict[str, str]:

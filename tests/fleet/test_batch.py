@@ -173,6 +173,7 @@ def test_faults_are_told_before_anything_runs(batch: Callable[..., Ran], desk: P
         (["--set", "fase=x"], "Did you mean 'face'"),
         (["--output-name", "{x}"], "no such column"),
         (["--results", "r.xlsx"], ".csv"),
+        (["--results", "https://host/r.csv"], "only read"),
         (["--json", "--progress-json", "-"], "stdout"),
         (["--engine", "cloud"], "local|ray"),
         (["--gpus", "0.5"], "--engine ray"),
@@ -183,6 +184,16 @@ def test_what_cannot_be_asked(batch: Callable[..., Ran], arguments: list[str], s
     ran = batch(*arguments)
     assert ran.status == 2
     assert says in ran.err
+
+
+def test_places_that_cannot_be_written_are_found_first(batch: Callable[..., Ran], desk: Path) -> None:
+    assert "There is no folder" in batch("--results", "none/r.csv").err
+    assert "'none/p.jsonl' cannot be written" in batch("--progress-json", "none/p.jsonl").err
+    assert not list((desk / "out").glob("*.m*"))
+    (desk / "out2").write_text("in the way")
+    ran = batch("-o", "out2")
+    assert (ran.status, "a file is in the way" in ran.err) == (1, True)
+    assert "'https://host/out' is only read" in batch("-o", "https://host/out").err
 
 
 def test_defaults_and_columns_for_others(batch: Callable[..., Ran], desk: Path) -> None:
