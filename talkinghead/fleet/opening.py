@@ -204,8 +204,10 @@ class Ledger:
         self.history.add(entry)
 
     def settle(self, job: Job, worker: str, attempt: int) -> Outcome | None:
-        """What a worker has made of a job, though it is gone or failed; None where it has not done it, or where storage is
-        away: whoever is given the job next looks again.
+        """What a worker has made of a job, though it is gone or failed.
+
+        Returns:
+            None where it has not done it, or where storage is away: whoever is given the job next looks again.
         """
         try:
             return self._settled(job, worker, attempt)
