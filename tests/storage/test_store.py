@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from talkinghead.errors import BadAddress, MissingDependency, NothingThere, StorageError
+from talkinghead.storage.address import Address
 from talkinghead.storage.store import PARTIAL, Stat, Store, open_store
 from tests.conftest import ROOT
 
@@ -119,6 +120,24 @@ def test_a_check_right_before_the_commit(store: Store, video: Path) -> None:
     store.publish(video, there, mark="m-2", check=lambda: seen.extend(names(store)))
     assert seen == [f"{PARTIAL}/m-2"]
     assert names(store) == ["x.mp4"]
+
+
+def test_where_copies_take_their_time_an_upload_is_the_commit(video: Path) -> None:
+    pytest.importorskip("fsspec")
+    from talkinghead.storage.objects import AzureStore
+
+    store = AzureStore(Address.of(f"memory://{secrets.token_hex(8)}/out"))
+    there = store.root.join("x.mp4")
+
+    def refuse() -> None:
+        raise StorageError("another was faster")
+
+    with pytest.raises(StorageError, match="another was faster"):
+        store.publish(video, there, mark="m-1", check=refuse)
+    assert names(store) == []
+    store.publish(video, there, mark="m-2", check=lambda: None)
+    assert names(store) == ["x.mp4"]
+    assert store.read_bytes(there, 6000) == video.read_bytes()
 
 
 def test_what_is_left_of_unfinished_work_is_swept(store: Store) -> None:
