@@ -76,6 +76,8 @@ class RunContext:
     progress: Progress | None = None
     ahead: PhonesAhead | None = None
     """Phones that are being recognised already."""
+    first: int = 0
+    """Output frame that the run begins with; others follow in order. Not 0 where a stretch of a video is made."""
     counters: Counter[str] = field(default_factory=Counter)
     """What happened how often, for the report's details."""
     _warnings: list[str] = field(default_factory=list)

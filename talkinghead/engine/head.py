@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar, get
 
 import numpy as np
 
-from talkinghead.bounds import FRAME_RATES, check_fields
+from talkinghead.bounds import FRAME_RATES, MOMENTS_S, check_fields
 from talkinghead.contracts import (
     STAGES,
     FaceStatus,
@@ -47,6 +47,7 @@ from talkinghead.engine.timeline import (
     FramePlan,
     LoopPolicy,
     frame_plan,
+    frames_between,
     held_first,
     source_frames_needed,
     speaking_fps,
@@ -132,10 +133,18 @@ class RenderOptions:
     cues: Path | None = None
     """Also write the mouth shapes of the speech into this file; its suffix chooses the format (json, tsv, xml, srt,
     dat)."""
+    stretch: Annotated[tuple[float, float] | None, MOMENTS_S] = None
+    """Make only what begins between these two moments of the video, in seconds: frame for frame as in the whole, with
+    the sound of that part."""
 
     def __post_init__(self) -> None:
         text_to_paths(self, "motion", "cues")
         check_fields(self)
+        if self.stretch is not None and self.stretch[0] >= self.stretch[1]:
+            raise OptionError(
+                f"The stretch goes from {self.stretch[0]:g} to {self.stretch[1]:g} s.",
+                accepted="two moments, the earlier one first",
+            )
         if self.loop not in LOOP_POLICIES:
             raise OptionError(f"There is no loop policy {self.loop!r}.", accepted=choices(LOOP_POLICIES))
 
@@ -233,6 +242,16 @@ class Head(ABC, Generic[AvatarT, WindowT]):
     @abstractmethod
     def describe(self, avatar: AvatarT, heard: Heard[WindowT], run: RunContext) -> Description:
         """What really ran, for the report."""
+
+    def frames_to_make(self, avatar: AvatarT, plan: FramePlan, wanted: range) -> range:  # noqa: ARG002 - the interface
+        """Output frames to be made one after the other so that the wanted ones are as in the whole video, bit for bit;
+        what is not wanted is thrown away.
+
+        By default all from the first one on, until the last wanted one has left, which holds for every model. One whose
+        frames do not depend on those before them, or on few of them, or on those that are computed together with them,
+        says so here; its stages then begin with the frame number that comes first (`RunContext.first`).
+        """
+        return range(len(plan))
 
     def motion_arrays(self, heard: Heard[WindowT]) -> Mapping[str, FloatArray] | None:  # noqa: ARG002
         """What moves the head, as named arrays of one row per output frame; None where the family has no such thing."""
@@ -385,9 +404,10 @@ class Head(ABC, Generic[AvatarT, WindowT]):
         run = RunContext(cache=avatar.cache or Cache(), cancel=cancel or CancelToken())
         speech = self._of(avatar, speech)
         plan = self.plan(avatar, speech, options)
+        shown = _shown(plan, options)
         with self.listen_ahead(speech) as run.ahead:
             heard = self.hear(avatar, speech, plan.fps, run=run)
-            yield from self._start(avatar, heard, plan, options, run)
+            yield from _only(iter(self._start(avatar, heard, plan, shown, options, run)), run.first, shown)
 
     def stream(
         self,
@@ -494,7 +514,7 @@ class Head(ABC, Generic[AvatarT, WindowT]):
         cancel: CancelToken | None = None,
         ahead: PhonesAhead | None = None,
     ) -> Result:
-        """Make the video; the final name appears only when the file is complete.
+        """Make the video, or a stretch of it; the final name appears only when the file is complete.
 
         Args:
             ahead: recognises the phones of this speech already.
@@ -514,22 +534,26 @@ class Head(ABC, Generic[AvatarT, WindowT]):
         run = RunContext(cache=avatar.cache or Cache(), cancel=cancel or CancelToken(), progress=progress, ahead=ahead)
         speech = self._of(avatar, speech)
         plan = self.plan(avatar, speech, options)
+        shown = _shown(plan, options)
         with ExitStack() as stack:
             if run.ahead is None:
                 run.ahead = stack.enter_context(self.listen_ahead(speech))
             heard = self.hear(avatar, speech, plan.fps, run=run)
             self._write_beside(options, heard, speech, plan.fps)
-            soundtrack, start_s, lead_s = speech.soundtrack, speech.start_s, speech.lead_s
+            soundtrack, lead_s = speech.soundtrack, speech.lead_s
+            start_s = speech.start_s + float(shown.start / plan.fps)
             for sentence in speech.warnings:
                 run.warn(sentence)
             del speech  # the samples of a long sound: freed once they were listened to unless the caller keeps them
             listen_s = time.perf_counter() - started
 
-            work = self._start(avatar, heard, plan, options, run)
+            work = self._start(avatar, heard, plan, shown, options, run)
             write = _SinkClock("write")
             # Closed here, not when collected: an exception that travels holds its frames and so the threads of the run.
             watched = stack.enter_context(
-                closing(write.watch(iter(work), lambda done: run.tell("render", done, len(plan))))
+                closing(
+                    write.watch(_only(iter(work), run.first, shown), lambda done: run.tell("render", done, len(shown)))
+                )
             )
             info = write_video(
                 output,
@@ -538,13 +562,14 @@ class Head(ABC, Generic[AvatarT, WindowT]):
                 soundtrack=soundtrack,
                 start_s=start_s,
                 lead_s=lead_s,
-                num_frames=len(plan),
+                num_frames=len(shown),
                 options=encode,
                 overwrite=options.overwrite,
             )
         write.stop()
         times = together((StageTime("listen", listen_s, 0.0, 0.0, len(plan)), *work.times, write.freeze()))
         report = self._report(avatar, heard, plan, run, info, times)
+        report = replace(report, num_frames=len(shown), audio_s=float(len(shown) / plan.fps))
         return Result(path=output, report=replace(report, output=str(output), wall_s=time.perf_counter() - started))
 
     def _report(
@@ -602,12 +627,21 @@ class Head(ABC, Generic[AvatarT, WindowT]):
             write_speech_cues(options.cues, speech, heard.phones)
 
     def _start(
-        self, avatar: AvatarT, heard: Heard[WindowT], plan: FramePlan, options: RenderOptions, run: RunContext
+        self,
+        avatar: AvatarT,
+        heard: Heard[WindowT],
+        plan: FramePlan,
+        shown: range,
+        options: RenderOptions,
+        run: RunContext,
     ) -> Run:
+        """A run that makes the frames that are to be shown; it may begin before them (`run.first`) and end after."""
         if len(heard.windows) < len(plan):
             raise RuntimeError(f"{self.facts.name} heard {len(heard.windows)} windows for {len(plan)} frames")
         stages = self._checked_stages(avatar, heard, plan, run)
-        return run_stages(range(len(plan)), stages, cancel=run.cancel, overlap=options.overlap)
+        made = shown if options.stretch is None else self.frames_to_make(avatar, plan, shown)
+        run.first = made.start
+        return run_stages(made, stages, cancel=run.cancel, overlap=options.overlap)
 
     def _checked_stages(
         self, avatar: AvatarT, heard: Heard[WindowT], plan: FramePlan, run: RunContext
@@ -621,6 +655,25 @@ class Head(ABC, Generic[AvatarT, WindowT]):
 
 AnyHead = Head[Any, Any]
 """A head of whatever family."""
+
+
+def _shown(plan: FramePlan, options: RenderOptions) -> range:
+    """Output frames that leave."""
+    if options.stretch is None:
+        return range(len(plan))
+    return frames_between(options.stretch, plan.fps, len(plan))
+
+
+def _only(values: Iterator[Any], first: int, shown: range) -> Generator[Any, None, None]:
+    """Of values from number `first` on those that are shown; what comes before leads in, what comes after completes."""
+    try:
+        for number, value in enumerate(values, first):
+            if number >= shown.stop:
+                return
+            if number >= shown.start:
+                yield value
+    finally:
+        values.close()  # type: ignore[attr-defined] # of a run
 
 
 class _SinkClock:

@@ -205,21 +205,47 @@ class PlannedFrame:
     frame: Frame
 
 
-def planned_frames(source: FrameSource, plan: FramePlan) -> Iterator[PlannedFrame]:
+def frames_between(stretch: tuple[float, float], fps: Fraction, num_frames: int) -> range:
+    """The output frames that begin in a stretch of a video; stretches that meet share none and leave none out.
+
+    Args:
+        stretch: seconds [from, to) of the video; what is beyond its end holds no frames.
+    Raises:
+        OptionError: not a single frame begins there.
+    """
+    first, last = (min(num_frames, math.ceil(Fraction(seconds) * fps)) for seconds in stretch)
+    if first >= last:
+        raise OptionError(
+            f"No frame begins between {stretch[0]:g} and {stretch[1]:g} s: the video lasts "
+            f"{float(num_frames / fps):.3f} s at {float(fps):.4g} frames a second.",
+            accepted="a part of the video that is longer than a frame",
+        )
+    return range(first, last)
+
+
+def in_groups(frames: range, size: int, num_frames: int) -> range:
+    """Some output frames and those around them that complete groups of `size`, counted from the first of the video."""
+    return range(frames.start - frames.start % size, min(num_frames, -(-frames.stop // size) * size))
+
+
+def planned_frames(source: FrameSource, plan: FramePlan, first: int = 0) -> Iterator[PlannedFrame]:
     """Read the source in the plan's order, decoding each run of frames in one pass.
 
     A frame that repeats is the same array; receivers must not modify it.
+
+    Args:
+        first: output frame to begin with (`RunContext.first`).
     """
     indices = plan.indices
     n = len(indices)
-    i = 0
+    i = first
     while i < n:
         step = int(indices[i + 1] - indices[i]) if i + 1 < n else 1
         if step not in (1, -1):  # a repeated frame, or a jump: show this one until it changes
             frame = next(iter(source.read(int(indices[i]), int(indices[i]) + 1)))
-            first = indices[i]
-            while i < n and indices[i] == first:
-                yield PlannedFrame(i, int(first), frame)
+            shown = indices[i]
+            while i < n and indices[i] == shown:
+                yield PlannedFrame(i, int(shown), frame)
                 i += 1
             continue
         stop = i + 1

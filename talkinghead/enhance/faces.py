@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,8 +18,12 @@ if TYPE_CHECKING:
 FOLLOWED = 0.25
 """Share of a new place that the points take on per frame where they are found in finished frames: the alignment may lag
 behind the head, for crop and way back are the same, but it must not tremble."""
+FOLLOWED_FRAMES = 24
+"""Frames that the points follow: what was found before them would move the points by less than a thousandth of what it
+was away, and a video can be made in parts."""
 JUMP = 0.5
-"""Points that move further than this share of the distance between the eyes are another shot, and taken as they are."""
+"""Points that move further from frame to frame than this share of the distance between the eyes are another shot, and
+taken as they are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +61,8 @@ class Finder:
         from talkinghead.face.mesh.networks import found_mesh
 
         self._mesh = found_mesh()
-        self._last: dict[int, FloatArray] = {}
+        self._found_last: dict[int, deque[FloatArray]] = {}
+        """By person, what was found in the last frames."""
         self._detector: Detector | None = None
 
     def points(self, face: MadeFace, frame: Frame) -> FloatArray | None:
@@ -64,15 +71,16 @@ class Finder:
             return face.key_points
         found = face.key_points if face.key_points is not None else self._found(face, frame)
         if found is None:
-            self._last.pop(face.person, None)
+            self._found_last.pop(face.person, None)
             return None
-        last = self._last.get(face.person)
-        if last is not None:
-            moved = float(np.abs(found - last).max())
-            if moved < JUMP * float(np.hypot(*(found[1] - found[0]))):
-                found = (last + np.float32(FOLLOWED) * (found - last)).astype(np.float32)
-        self._last[face.person] = found
-        return found
+        lately = self._found_last.setdefault(face.person, deque(maxlen=FOLLOWED_FRAMES))
+        if lately and float(np.abs(found - lately[-1]).max()) >= JUMP * float(np.hypot(*(found[1] - found[0]))):
+            lately.clear()
+        lately.append(found)
+        points = lately[0]
+        for later in itertools.islice(lately, 1, None):
+            points = (points + np.float32(FOLLOWED) * (later - points)).astype(np.float32)
+        return points
 
     def _found(self, face: MadeFace, frame: Frame) -> FloatArray | None:
         if self._mesh is not None:

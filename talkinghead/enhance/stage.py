@@ -17,9 +17,9 @@ from talkinghead.engine.runner import Stage
 from talkinghead.engine.timeline import FramePlan
 from talkinghead.enhance import align
 from talkinghead.enhance.config import EnhanceConfig
-from talkinghead.enhance.faces import Finder, MadeFace
+from talkinghead.enhance.faces import FOLLOWED_FRAMES, Finder, MadeFace
 from talkinghead.enhance.restorer import Restorer, find_restorer, read_restorer
-from talkinghead.enhance.steady import Steady, detail
+from talkinghead.enhance.steady import Steady, detail, remembered_from
 
 REPEATS_KEPT = 64
 """Crops that are remembered: a still face that says the same again is sharpened once."""
@@ -46,6 +46,8 @@ class _Crop:
 class _Work:
     """A frame on its way."""
 
+    index: int
+    """Output frame."""
     value: Frame | Picture
     crops: list[_Crop]
 
@@ -84,6 +86,12 @@ class Enhancement:
         if self._restorer is None or not self.works:
             return ()
         return (Stage("enhance", _Job(self._config, self._restorer, faces_of, plan, run), queue_size=4),)
+
+    def led_in(self, wanted: range) -> range:
+        """Some output frames, and those before them that their sharpening depends on; see `Head.frames_to_make`."""
+        if not self.works:
+            return wanted
+        return range(max(0, remembered_from(wanted.start) - FOLLOWED_FRAMES), wanted.stop)
 
     @property
     def networks(self) -> tuple[NetworkRun, ...]:
@@ -132,7 +140,7 @@ class _Job:
         finder = Finder()
         waiting: list[_Work] = []
         fresh = 0
-        for index, value in enumerate(values):
+        for index, value in enumerate(values, self._run.first):
             work = self._looked_at(index, value, finder)
             waiting.append(work)
             fresh += len(work.crops)
@@ -143,7 +151,7 @@ class _Job:
 
     def _looked_at(self, index: int, value: Frame | Picture, finder: Finder) -> _Work:
         """Cut out the faces of a frame."""
-        work = _Work(value, [])
+        work = _Work(index, value, [])
         for face in self._faces_of(index, int(self._plan.indices[index])):
             wanted = 1.0 if self._config.enhance_frames == "all" else face.share
             points = finder.points(face, work.frame) if wanted > 0 else None
@@ -165,7 +173,7 @@ class _Job:
                     steady.forget()
             for crop in work.crops:
                 rows, columns = self._part
-                added = self._added(crop, made[crop.mark])
+                added = self._added(work.index, crop, made[crop.mark])
                 frame = align.put_back(frame, added, crop.matrix, (columns.start, rows.start))
             yield Picture(frame, work.value.alpha) if isinstance(work.value, Picture) else frame
 
@@ -200,11 +208,11 @@ class _Job:
             text += f", all {count} frames {_minutes(seconds * count)}"
         self._run.note(f"{text}.", total=min(count, LONGEST_JOB))
 
-    def _added(self, crop: _Crop, made: Frame) -> FloatArray:
+    def _added(self, index: int, crop: _Crop, made: Frame) -> FloatArray:
         """What is added to the part of a crop that is shown, [h, w, 3] float32."""
         steady = self._steady.setdefault(crop.face.person, Steady())
         seen = crop.seen[self._part]
-        added, flicker = steady.add(seen, detail(made[self._part], seen), self._mask)
+        added, flicker = steady.add(index, seen, detail(made[self._part], seen), self._mask)
         if flicker is not None:
             self._run.count("enhanced pairs")
             self._run.count("flicker made in thousandths", round(1000 * flicker.made))

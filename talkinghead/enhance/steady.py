@@ -22,6 +22,8 @@ STILL, MOVING = 1.5, 6.0
 """Change of a neighbourhood from frame to frame, in levels: below nothing moves, above all does."""
 NEIGHBOURHOOD = 9
 """Pixels of the crop."""
+SPAN, LEAD = 64, 32
+"""Frames: see `Steady`. After 32 frames in which nothing moves, less than a thousandth of a memory is left."""
 
 
 def detail(made: Frame, seen: Frame) -> FloatArray:
@@ -57,17 +59,49 @@ class Flicker(NamedTuple):
     shown: float
 
 
+def remembered_from(index: int) -> int:
+    """The earliest output frame that `Steady` still remembers in one; may be negative."""
+    return index // SPAN * SPAN - LEAD
+
+
 class Steady:
-    """One face over time. Frames come in order."""
+    """One face over time. Frames come in order.
+
+    What is remembered fades away, but never to nothing. So that a video can be made in parts, each SPAN of frames,
+    counted from the first of the video, remembers no more than the LEAD frames before it:
+
+        frames      |0          |64         |128        |192
+        memories    |0---------------|
+                             |1---------------|           each is used in its own span
+                                         |2---------------|
+    """
+
+    def __init__(self) -> None:
+        self._memories: dict[int, _Memory] = {}
+        """By span."""
+
+    def forget(self) -> None:
+        """The face was not there: what comes next begins anew."""
+        self._memories.clear()
+
+    def add(
+        self, index: int, seen: Frame, added: FloatArray, mask: NDArray[np.float32]
+    ) -> tuple[FloatArray, Flicker | None]:
+        """What to add to the crop of an output frame; see `_Memory.add`."""
+        own, later = index // SPAN, (index + LEAD) // SPAN
+        self._memories = {span: self._memories.get(span) or _Memory() for span in {own, later}}
+        if later != own:
+            self._memories[later].add(seen, added, mask)
+        return self._memories[own].add(seen, added, mask)
+
+
+class _Memory:
+    """What was seen and added last."""
 
     def __init__(self) -> None:
         self._seen: Frame | None = None
         self._added: FloatArray | None = None
         self._raw: FloatArray | None = None
-
-    def forget(self) -> None:
-        """The face was not there: what comes next begins anew."""
-        self._seen = self._added = self._raw = None
 
     def add(self, seen: Frame, added: FloatArray, mask: NDArray[np.float32]) -> tuple[FloatArray, Flicker | None]:
         """What to add to this crop.

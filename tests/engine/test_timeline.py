@@ -18,7 +18,9 @@ from talkinghead.engine.timeline import (
     FramePlan,
     SourceIndices,
     frame_plan,
+    frames_between,
     held_first,
+    in_groups,
     planned_frames,
     source_indices,
     speaking_fps,
@@ -183,3 +185,39 @@ def test_the_first_frame_of_an_array_is_held_too():
 )
 def test_slow_faces_speak_at_a_multiple_of_their_rate(own: Fraction | int | None, shown: Fraction | int) -> None:
     assert speaking_fps(None if own is None else Fraction(own)) == shown
+
+
+@given(
+    st.lists(st.floats(0, 20), max_size=4).map(sorted),
+    st.sampled_from([Fraction(25), Fraction(30_000, 1001), Fraction(1, 3), Fraction(60)]),
+    st.integers(1, 700),
+)
+def test_stretches_share_no_frame_and_leave_none_out(cuts, fps, num_frames):
+    edges = [0.0, *cuts, 1e5]
+    frames = []
+    for stretch in itertools.pairwise(edges):
+        try:
+            part = frames_between(stretch, fps, num_frames)
+        except OptionError as error:
+            assert "No frame begins" in str(error)  # noqa: PT017 (an empty part is one of the cases)
+            continue
+        frames += part
+        assert all(stretch[0] <= index / fps < stretch[1] for index in part)
+    assert frames == list(range(num_frames))
+
+
+@given(st.integers(0, 99), st.integers(1, 40), st.integers(1, 40))
+def test_groups_are_whole_and_no_more(start, count, size):
+    wanted = range(start, min(100, start + count))
+    whole = in_groups(wanted, size, 100)
+    assert whole.start % size == 0
+    assert whole.start <= wanted.start < whole.start + size
+    assert whole.stop == 100 or (whole.stop % size == 0 and whole.stop - size < wanted.stop <= whole.stop)
+
+
+@given(lengths, st.sampled_from(LOOP_POLICIES), st.integers(0, 299))
+def test_a_plan_can_be_read_from_any_frame_on(sizes, policy, first):
+    num_source, num_frames = sizes
+    plan = FramePlan(Fraction(25), source_indices(num_source, num_frames, policy))
+    shown = [item.source_index for item in planned_frames(Pictures(num_source), plan, first)]
+    assert shown == list(plan.indices[first:])

@@ -45,8 +45,12 @@ class Drawer(Protocol):
         """From output frame numbers to pictures: "pose", "draw", and "upsample" where there is a network.
 
         Args:
-            motion: of each output frame; may grow.
+            motion: of each output frame; may grow. The numbers may begin with a later one than the first.
         """
+
+    @property
+    def group(self) -> int:
+        """Frames, counted from the first, that its stages compute together."""
 
     @property
     def at_once(self) -> int:

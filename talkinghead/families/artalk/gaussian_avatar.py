@@ -97,7 +97,11 @@ class GaussianDrawer:
 
         def pose(indices: Iterator[int]) -> Iterator[PosedHead]:
             points = HeadPoints(self.flame, self.shape)  # a clip begins without the forehead of the one before
+            done = 0
             for moment in moments(indices, motion):
+                for index in range(done, moment.index):  # the forehead follows from the first frame on
+                    points.step(motion[index])
+                done = moment.index + 1
                 camera = head_transform(moment.row[GLOBAL_ROTATION], self.translation)
                 yield PosedHead(Shot(points.step(moment.row), camera), moment.index, moment.pause)
 
@@ -110,6 +114,10 @@ class GaussianDrawer:
                 yield from renderer.pictures(splat.channels, splat.first)
 
         return [Stage("pose", pose), Stage("draw", draw, queue_size=2), Stage("upsample", upsample)]
+
+    @property
+    def group(self) -> int:
+        return self.renderer.batch_size()
 
     @property
     def at_once(self) -> int:

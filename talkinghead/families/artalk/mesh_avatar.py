@@ -78,6 +78,10 @@ class MeshDrawer:
         return [Stage("pose", pose), Stage("draw", draw)]
 
     @property
+    def group(self) -> int:
+        return VERTEX_BATCH
+
+    @property
     def at_once(self) -> int:
         from talkinghead.rendering.jit import available_threads
 

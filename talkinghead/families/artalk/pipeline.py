@@ -17,7 +17,7 @@ from talkinghead.engine.listener import Heard, Listener
 from talkinghead.engine.live.face import Order
 from talkinghead.engine.options import build_config
 from talkinghead.engine.runner import Stage
-from talkinghead.engine.timeline import FramePlan
+from talkinghead.engine.timeline import FramePlan, in_groups
 from talkinghead.errors import MediaNotFound, MissingDependency, MissingWeights, OptionError
 from talkinghead.families.artalk.assets import NO_STYLE, asset_folder
 from talkinghead.families.artalk.avatar import MESH, HeadAvatar
@@ -203,6 +203,10 @@ class ARTalkHead(Head[HeadAvatar, MotionRow]):
     ) -> Listener[MotionRow]:
         """With ARTalk's networks motion follows the sound by about 4 s; phones are recognised over the whole sound."""
         return self.driver.listener(self._length(fps), run, phones)
+
+    def frames_to_make(self, avatar: HeadAvatar, plan: FramePlan, wanted: range) -> range:
+        """Heads are posed, or drawn, several together."""
+        return in_groups(wanted, avatar.drawer.group, len(plan))
 
     def motion_arrays(self, heard: Heard[MotionRow]) -> dict[str, FloatArray]:
         """ "motion": [n, 106], as the published program writes it."""

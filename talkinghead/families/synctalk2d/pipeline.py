@@ -29,7 +29,7 @@ from talkinghead.engine.live.face import Order
 from talkinghead.engine.lru import Lru
 from talkinghead.engine.options import build_config
 from talkinghead.engine.runner import Stage
-from talkinghead.engine.timeline import FramePlan, SourceIndices, looped, source_frames_at
+from talkinghead.engine.timeline import FramePlan, SourceIndices, in_groups, looped, source_frames_at
 from talkinghead.enhance.faces import MadeFace
 from talkinghead.enhance.stage import Enhancement
 from talkinghead.errors import InputError, OptionError, UnreadableMedia
@@ -334,6 +334,10 @@ class SyncTalk2DHead(Head[TemplateAvatar, FloatArray]):
 
         return FramePlan(fps=fps, indices=SourceIndices(num_frames, shown))
 
+    def frames_to_make(self, avatar: TemplateAvatar, plan: FramePlan, wanted: range) -> range:  # noqa: ARG002
+        """GPUs draw several frames together; faces that are sharpened need some before them."""
+        return in_groups(self.enhancement.led_in(wanted), self.drawn_at_once, len(plan))
+
     def _num_frames(self, variant: Variant, clip: AudioClip, fps: Fraction) -> int:
         return int(-(-self._num_own_frames(variant, clip) * fps // variant.audio.fps))
 
@@ -524,8 +528,9 @@ class SyncTalk2DHead(Head[TemplateAvatar, FloatArray]):
             def pairs() -> Iterator[tuple[Any, Any]]:
                 for item in work:
                     if item.index not in ahead:
-                        new = engine.speech(np.asarray(heard.windows[item.index : item.index + SPEECH_BATCH]))
-                        ahead.update(enumerate(new, start=item.index))
+                        first = item.index - item.index % SPEECH_BATCH  # together with the same ones in every run
+                        new = engine.speech(np.asarray(heard.windows[first : first + SPEECH_BATCH]))
+                        ahead.update(enumerate(new, start=first))
                     taken.append(item)
                     before = states.hits
                     state = states.get(item.key, _picture_of(item.template))
@@ -544,7 +549,7 @@ class SyncTalk2DHead(Head[TemplateAvatar, FloatArray]):
         stages = [Stage("read", read), Stage("generate", generate), Stage("compose", paste)]
         stages += self.enhancement.stages(partial(self._faces, avatar), plan, run)
         if self.config.save_frames is not None:
-            stages.append(Stage("save-frames", _saver(self.config.save_frames)))
+            stages.append(Stage("save-frames", _saver(self.config.save_frames, run)))
         return stages
 
     def _faces(self, avatar: TemplateAvatar, _: int, key: int) -> tuple[MadeFace, ...]:
@@ -582,7 +587,7 @@ def _picture_of(template: Template) -> Callable[[], Picture]:
     return lambda: _bgr(inner_picture(template.canvas))
 
 
-def _saver(folder: Path) -> Callable[[Iterator[Frame]], Iterator[Frame]]:
+def _saver(folder: Path, run: RunContext) -> Callable[[Iterator[Frame]], Iterator[Frame]]:
     """A step that writes the frames it passes on, several at a time: compressing takes longer than all else."""
 
     def save(frames: Iterator[Frame]) -> Iterator[Frame]:
@@ -593,7 +598,7 @@ def _saver(folder: Path) -> Callable[[Iterator[Frame]], Iterator[Frame]]:
         cores = available_cores()
         with ThreadPoolExecutor(cores) as pool:
             waiting: deque[tuple[Frame, Future[None]]] = deque()
-            for i, frame in enumerate(frames):
+            for i, frame in enumerate(frames, run.first):
                 waiting.append((frame, pool.submit(write_png, folder / f"frame_{i:05d}.png", frame)))
                 if len(waiting) > cores:
                     yield _written(*waiting.popleft())

@@ -27,7 +27,7 @@ from talkinghead.engine.listener import Heard, Listener, Told, WholeSound
 from talkinghead.engine.live.face import Order
 from talkinghead.engine.options import build_config
 from talkinghead.engine.runner import Stage
-from talkinghead.engine.timeline import FramePlan, looped, source_indices
+from talkinghead.engine.timeline import FramePlan, in_groups, looped, source_indices
 from talkinghead.enhance.faces import MadeFace
 from talkinghead.enhance.stage import Enhancement
 from talkinghead.errors import InputError, MissingDependency, OptionError
@@ -188,6 +188,10 @@ class TalkingGaussianHead(Head[SceneAvatar, SpeechCode]):
         if not self.compat:
             return super().plan_frames(avatar, num_frames, fps, options)
         return FramePlan(fps=fps, indices=source_indices(avatar.num_frames, num_frames, "trim"))
+
+    def frames_to_make(self, avatar: SceneAvatar, plan: FramePlan, wanted: range) -> range:  # noqa: ARG002
+        """Clouds are moved several together; faces that are sharpened need some frames before them."""
+        return in_groups(self.enhancement.led_in(wanted), MOTION_BATCH, len(plan))
 
     def listener(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -137,16 +138,25 @@ def mouth_poses(motion: MouthMotion, config: VisemeConfig) -> list[MouthPose]:
     return [MouthPose(*(float(v) for v in row)) for row in rows]
 
 
-def poses(avatar: VisemeAvatar, rows: Sequence[FloatArray], fps: Fraction, config: VisemeConfig) -> Iterator[Pose]:
-    """Every frame's pose in turn: the mouth, and on a picture the lids and the head.
+def poses(
+    avatar: VisemeAvatar, rows: Sequence[FloatArray], fps: Fraction, config: VisemeConfig, *, first: int = 0
+) -> Iterator[Pose]:
+    """Every frame's pose in turn, from `first` on: the mouth, and on a picture the lids and the head.
 
     Args:
         rows: MOUTH_COLUMNS of every frame; no more of them are asked for than the next frames need.
     """
+    together = _poses(avatar, rows, fps, config, first - first % POSES_AT_ONCE)
+    yield from itertools.islice(together, first % POSES_AT_ONCE, None)
+
+
+def _poses(
+    avatar: VisemeAvatar, rows: Sequence[FloatArray], fps: Fraction, config: VisemeConfig, begin: int
+) -> Iterator[Pose]:
     n = len(rows)
     life = IdleLife(fps, config) if avatar.is_still and config.idle_motion else None
     reach = 0 if life is None else life.reach
-    for first in range(0, n, POSES_AT_ONCE):
+    for first in range(begin, n, POSES_AT_ONCE):
         wanted = range(first, min(first + POSES_AT_ONCE, n))
         known = range(max(0, first - reach), min(n, wanted.stop + reach))
         motion = motion_of(rows[known.start : known.stop], fps)

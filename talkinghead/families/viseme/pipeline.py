@@ -176,6 +176,10 @@ class VisemeHead(Head[VisemeAvatar, MouthRow]):
             for order in orders
         ]
 
+    def frames_to_make(self, avatar: VisemeAvatar, plan: FramePlan, wanted: range) -> range:  # noqa: ARG002
+        """Each frame can be made alone; faces that are sharpened need some before them."""
+        return self.enhancement.led_in(wanted)
+
     def motion_arrays(self, heard: Heard[MouthRow]) -> dict[str, FloatArray]:
         """Jaw, lips, width, tuck, tongue and speaking, as in `MouthMotion`."""
         rows = np.asarray(heard.windows, np.float32).reshape(-1, len(MOUTH_COLUMNS))
@@ -203,10 +207,11 @@ class VisemeHead(Head[VisemeAvatar, MouthRow]):
 
         def listen(indices: Iterator[int]) -> Iterator[Pose]:
             """Waits where the phones are still being recognised."""
-            yield from (pose for _, pose in zip(indices, poses(avatar, heard.windows, plan.fps, config), strict=False))
+            posed = poses(avatar, heard.windows, plan.fps, config, first=run.first)
+            yield from (pose for _, pose in zip(indices, posed, strict=False))
 
         def read(wanted: Iterator[Pose]) -> Iterator[tuple[PlannedFrame, Pose]]:
-            for pose, item in zip(wanted, planned_frames(avatar.frames, plan), strict=False):
+            for pose, item in zip(wanted, planned_frames(avatar.frames, plan, run.first), strict=False):
                 yield item, pose
 
         def move(items: Iterator[tuple[PlannedFrame, Pose]]) -> Iterator[Frame]:

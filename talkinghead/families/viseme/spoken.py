@@ -40,7 +40,7 @@ class SpokenRows(Sequence[FloatArray]):
         self._phones: Sequence[Phone] = ()
         self._until_s = 0.0
         self._rows = np.zeros((num_frames, len(MOUTH_COLUMNS)), np.float32)
-        self._ready = 0
+        self._ready = np.zeros(-(-num_frames // ROWS_AT_ONCE), bool)
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -54,7 +54,10 @@ class SpokenRows(Sequence[FloatArray]):
 
     def __getitem__(self, index: int | slice) -> FloatArray | Sequence[FloatArray]:
         numbers = range(len(self))[index]
-        self._compute(numbers + 1 if isinstance(numbers, int) else max(numbers, default=-1) + 1)
+        if isinstance(numbers, int):
+            self._compute(numbers, numbers + 1)
+        elif numbers:
+            self._compute(min(numbers), max(numbers) + 1)
         rows: FloatArray = self._rows[index]
         return rows
 
@@ -62,13 +65,15 @@ class SpokenRows(Sequence[FloatArray]):
         """All rows, [n, 6]."""
         return np.array(self[:], dtype, copy=copy)
 
-    def _compute(self, count: int) -> None:
-        """The first `count` rows, at the least."""
+    def _compute(self, first: int, last: int) -> None:
+        """Rows `first` to `last` - 1, at the least."""
         with self._lock:
-            while self._ready < count:
-                stop = min(self._ready + ROWS_AT_ONCE, len(self))
+            for step in range(first // ROWS_AT_ONCE, -(-last // ROWS_AT_ONCE)):
+                if self._ready[step]:
+                    continue
+                start, stop = step * ROWS_AT_ONCE, min((step + 1) * ROWS_AT_ONCE, len(self))
                 while self._motion.num_settled(self._phones, self._until_s) < stop:
                     self._phones, self._until_s = self._known(self._until_s)
-                motion = self._motion.frames(self._phones, self._ready, stop)
-                self._rows[self._ready : stop] = np.stack([getattr(motion, name) for name in MOUTH_COLUMNS], axis=1)
-                self._ready = stop
+                motion = self._motion.frames(self._phones, start, stop)
+                self._rows[start:stop] = np.stack([getattr(motion, name) for name in MOUTH_COLUMNS], axis=1)
+                self._ready[step] = True

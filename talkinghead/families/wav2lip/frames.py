@@ -96,7 +96,7 @@ class FaceRun:
         )
 
     def read(self, indices: Iterator[int]) -> Iterator[PlannedFrame]:
-        planned = planned_frames(self.avatar.frames, self.plan)
+        planned = planned_frames(self.avatar.frames, self.plan, self.task.run.first)
         for _ in indices:
             with self.task.tracer.span("read"):
                 frame = next(planned, None)
@@ -166,8 +166,21 @@ class FaceRun:
     def _settle(self, crop: Face, window: Window) -> None:
         """Decide, by the first face that speaks, where the generator runs."""
         if not self._settled:
+            if self.task.run.first and not self._place.is_decided:
+                crop, window = self._first_face() or (crop, window)
             self._place.settle(self.engine, crop, stack_windows([window])[0], self.task)
             self._settled = True
+
+    def _first_face(self) -> tuple[Face, Window] | None:
+        """The first face of the whole video that speaks, by which a stretch is decided too."""
+        frames = self.avatar.frames
+        for index in range(len(self.plan)):
+            shown = int(self.plan.indices[index])
+            for track, window in zip(self.avatar.tracks, self.windows[index], strict=True):
+                if window.gate > 0 and track.status[shown] != FaceStatus.MISSING:
+                    frame = next(iter(frames.read(shown, shown + 1)))
+                    return self.engine.crop(frame, track.boxes_xyxy[shown]), window
+        return None
 
     def compose(self, works: Iterator[FaceWork]) -> Iterator[Frame]:
         for work in works:

@@ -226,6 +226,13 @@ class Wav2LipHead(Head[Wav2LipAvatar, Windows]):
             return frame_plan(avatar.num_frames, None, num_frames, fps, "loop")
         return super().plan_frames(avatar, num_frames, fps, options)
 
+    def frames_to_make(self, avatar: Wav2LipAvatar, plan: FramePlan, wanted: range) -> range:
+        """Each face can be made alone, but 8 bits are calibrated on the first ones of the video; faces that are
+        sharpened need some frames before them."""
+        if self.options.precision == "int8":
+            return super().frames_to_make(avatar, plan, wanted)
+        return self.enhancement.led_in(wanted)
+
     def listener(
         self,
         avatar: Wav2LipAvatar,
