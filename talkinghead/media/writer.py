@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import av
 import numpy as np
@@ -39,6 +39,9 @@ from talkinghead.media.encoders import (
 from talkinghead.media.options import GOOD_QUALITY, EncodeOptions
 from talkinghead.media.soundtrack import AUDIO_CODECS, SoundEncoder, Soundtrack
 from talkinghead.places import check_apart
+
+if TYPE_CHECKING:
+    from av.container import OutputContainer
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".gif": "gif"}
 FRAGMENTED = ("mp4", "mov")
@@ -99,7 +102,7 @@ def check_output(
         check_target(path, overwrite=overwrite, folder=encoders[0].codec == "png")
     _pick_encoder(encoders, options, 256, 144, Fraction(25))
     _check_fragmented(Path(path).suffix.lower(), options)
-    _audio_codec(Path(path).suffix.lower(), options)
+    audio_codec_for(Path(path).suffix.lower(), options)
 
 
 def write_video(
@@ -215,7 +218,7 @@ class VideoWriter:
             soundtrack = Path(soundtrack)
             check_apart([path], [soundtrack])
         check_target(path, overwrite=overwrite, folder=folder)
-        audio_codec = _audio_codec(suffix, options)
+        audio_codec = audio_codec_for(suffix, options)
         sound: Soundtrack | None = None
         if soundtrack is not None and audio_codec is not None:
             sound = Soundtrack(soundtrack, start_s=start_s, lead_s=lead_s, duration=duration)
@@ -225,7 +228,7 @@ class VideoWriter:
         self._pending = PendingOutput(path, overwrite=overwrite, folder=folder)
         self._sink: _Sink
         try:
-            with _writing(self._path):
+            with writing(self._path):
                 if folder:
                     self._sink = _PngSink(self._pending.temporary, self._size, fps, sound, encoders[0].pixel_format)
                 else:
@@ -267,7 +270,7 @@ class VideoWriter:
             )
         if frame.strides[1:] != (channels, 1):
             frame = np.ascontiguousarray(frame)
-        with _writing(self._path):
+        with writing(self._path):
             self._sink.write(frame, self.num_frames)
         self.num_frames += 1
 
@@ -279,9 +282,9 @@ class VideoWriter:
             self.abort()
             raise OutputError(f"There are no frames to write to {str(self._path)!r}.")
         try:
-            with _writing(self._path):
+            with writing(self._path):
                 facts = self._sink.finish(self.num_frames)
-                size = _total_bytes(self._pending.temporary)
+                size = total_bytes(self._pending.temporary)
             self._pending.commit()
         except BaseException:
             self.abort()
@@ -347,23 +350,8 @@ class _FileSink:
         _check_fragmented(suffix, options)
         self._pixel_format = options.pixel_format or facts.pixel_format
         self._fit = _Fit.plan(size, self._pixel_format if facts.even else None, options.even, notes)
-        container_options = {}
-        if self._format in (
-            "mp4",
-            "mov",
-        ):  # clock in which the length of the pictures is exact; its default is 1/1000 s
-            clock = fps.numerator * -(-10_000 // fps.numerator)
-            container_options = {"movflags": "+faststart", "movie_timescale": str(clock)}
-            if options.fragment_s is not None:
-                container_options |= {
-                    "movflags": "+frag_keyframe+delay_moov+default_base_moof",
-                    "frag_duration": str(round(options.fragment_s * 1_000_000)),
-                    "flush_packets": "1",
-                }
-        self._is_fragmented = bool(container_options) and options.fragment_s is not None
-        self._container = av.open(f"file:{temporary}", "w", format=self._format, container_options=container_options)
-        if options.label:
-            self._container.metadata["comment"] = SYNTHETIC_LABEL
+        self._is_fragmented = options.fragment_s is not None
+        self._container = open_output(temporary, self._format, fps, options)
         try:
             stream = self._container.add_stream(facts.name, rate=fps)
             assert isinstance(stream, av.VideoStream)
@@ -394,10 +382,7 @@ class _FileSink:
         if self._sound is not None:
             self._sound.finish()
         self._container.close()
-        if self._is_fragmented:
-            _check_fragments(self._temporary, num_frames)
-        else:
-            _check_complete(self._temporary, self._format, num_frames)
+        check_complete(self._temporary, self._format, num_frames, fragmented=self._is_fragmented)
         width, height = self._fit.size
         sound = self._sound
         return {
@@ -439,11 +424,7 @@ class _PngSink:
     def finish(self, num_frames: int) -> dict[str, Any]:
         sound = self._sound
         if sound is not None:
-            from talkinghead.media.sound import wav_bytes
-
-            self._samples = round(num_frames / self._fps * sound.sample_rate_hz)
-            samples = sound.take(self._samples)
-            (self._folder / SEQUENCE_SOUND).write_bytes(wav_bytes(samples, sound.sample_rate_hz))
+            self._samples = write_sequence_sound(self._folder, sound, num_frames / self._fps)
         return {
             "container": "folder",
             "video_codec": "png",
@@ -459,6 +440,15 @@ class _PngSink:
 
     def abort(self) -> None:
         """Nothing is open."""
+
+
+def write_sequence_sound(folder: Path, sound: Soundtrack, seconds: Fraction) -> int:
+    """Write the sound of a folder of pictures; returns its samples per channel."""
+    from talkinghead.media.sound import wav_bytes
+
+    count = round(seconds * sound.sample_rate_hz)
+    (folder / SEQUENCE_SOUND).write_bytes(wav_bytes(sound.take(count), sound.sample_rate_hz))
+    return count
 
 
 @dataclass(frozen=True)
@@ -524,6 +514,28 @@ class _GifPalette:
         self._count += 1
         self._graph.vpush(picture)
         return self._graph.vpull()
+
+
+def open_output(path: Path, container: str, fps: Fraction, options: EncodeOptions) -> OutputContainer:
+    """A file to write pictures of this rate into.
+
+    Args:
+        container: FFmpeg's name of it.
+    """
+    settings = {}
+    if container in FRAGMENTED:  # clock in which the length of the pictures is exact; its default is 1/1000 s
+        clock = fps.numerator * -(-10_000 // fps.numerator)
+        settings = {"movflags": "+faststart", "movie_timescale": str(clock)}
+        if options.fragment_s is not None:
+            settings |= {
+                "movflags": "+frag_keyframe+delay_moov+default_base_moof",
+                "frag_duration": str(round(options.fragment_s * 1_000_000)),
+                "flush_packets": "1",
+            }
+    opened: OutputContainer = av.open(f"file:{path}", "w", format=container, container_options=settings)
+    if options.label:
+        opened.metadata["comment"] = SYNTHETIC_LABEL
+    return opened
 
 
 def _pick_encoder(
@@ -599,7 +611,7 @@ def _is_plain_yuv(name: str) -> bool:
     return name.startswith("yuv4") and not name.endswith("be")
 
 
-def _audio_codec(suffix: str, options: EncodeOptions) -> str | None:
+def audio_codec_for(suffix: str, options: EncodeOptions) -> str | None:
     """Codec of the sound in a container; None for no sound."""
     if options.audio_codec == "none":
         return None
@@ -616,8 +628,15 @@ def _audio_codec(suffix: str, options: EncodeOptions) -> str | None:
     return options.audio_codec
 
 
-def _check_complete(path: Path, container: str, num_frames: int) -> None:
-    """Read the finished file's header: every frame must be in it."""
+def check_complete(path: Path, container: str, num_frames: int, *, fragmented: bool = False) -> None:
+    """Read the finished file's header: every frame must be in it.
+
+    Raises:
+        OutputError
+    """
+    if fragmented:
+        _check_fragments(path, num_frames)
+        return
     try:
         with open_input(path) as file:
             there = video_stream(file, path).frames
@@ -643,14 +662,14 @@ def _check_fragments(path: Path, num_frames: int) -> None:
         raise OutputError(f"The file holds {there} of {num_frames} frames.", remedy="free some disk space")
 
 
-def _total_bytes(path: Path) -> int:
+def total_bytes(path: Path) -> int:
     if path.is_dir():
         return sum(item.stat().st_size for item in path.iterdir())
     return path.stat().st_size
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
     """Turn what FFmpeg and the operating system raise into errors about the output."""
     try:
         yield
