@@ -304,13 +304,14 @@ def _run(plan: Plan, out: Address, options: FleetOptions, wanted: Wanted, facts:
         refuse_what_is_there(todo.refused, plan.name)
         if not wanted.quiet:
             _say_what_is_done(plan, todo)
+        jobs = _in_stretches(todo.todo, ledger, options, quiet=wanted.quiet)
         summary, latest = None, Latest()
         try:
             if todo.todo:
                 worker = ledger.worker_options(**worker_values(options, overwrite=wanted.overwrite))
                 engine = open_engine(options, worker, ledger.lease)
                 with _displays(wanted, latest) as tell:
-                    summary = drive(todo.todo, engine, ledger, options.workers, tell=tell)
+                    summary = drive(jobs, engine, ledger, options.workers, tell=tell)
         except KeyboardInterrupt:
             _write_results(plan, ledger, target)
             _say_how_to_go_on(latest.done, len(todo.todo) - latest.done)
@@ -320,6 +321,23 @@ def _run(plan: Plan, out: Address, options: FleetOptions, wanted: Wanted, facts:
             raise
         _write_results(plan, ledger, target)
         return _say_what_came(plan, todo, summary, target, wanted)
+
+
+def _in_stretches(jobs: list[Job], ledger: Ledger, options: FleetOptions, *, quiet: bool) -> list[Job]:
+    """The jobs of a run: long rows cut, where that is asked for."""
+    from talkinghead.fleet.splitting import split, sweep_parts
+
+    sweep_parts(ledger.store, ledger.out, ledger.history)  # of a run that was stopped when it had joined them
+    if options.split is None or not jobs:
+        return jobs
+    found = split(jobs, options.split, ledger.out, ledger.history, ledger.store)
+    if not quiet:
+        if found.cut:
+            parts = "1 stretch" if found.parts == 1 else f"{found.parts:,} stretches"
+            console.note(f"{_rows(found.cut)} in {parts} of about {options.split:g} s")
+        for reason, count in found.whole.most_common():
+            console.note(f"{_rows(count)} in one piece: {reason}")
+    return found.jobs
 
 
 def _say_what_is_done(plan: Plan, todo: Todo) -> None:

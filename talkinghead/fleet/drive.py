@@ -146,7 +146,7 @@ class _Loop:
     ) -> None:
         self._engine, self._ledger, self._tell, self._clock = engine, ledger, tell, clock
         self._scheduler = Scheduler(jobs, tries=tries, kills=kills, limits=limits)
-        self._rows, self._workers = len(jobs), max(1, workers)
+        self._rows, self._workers = sum(job.part_of is None for job in jobs), max(1, workers)
         self._starting: set[str] = set()
         self._free: list[str] = []
         self._busy: dict[str, tuple[Job, int]] = {}
@@ -315,13 +315,17 @@ class _Loop:
 
     def _done(self, job: Job) -> None:
         self._nowhere = 0
-        self.summary.done += 1
-        self.summary.video_s += job.seconds
+        self.summary.done += job.part_of is None
+        self.summary.video_s += 0.0 if job.parts else job.seconds
 
     def _aside(self, job: Job, attempt: int, outcome: Outcome, also: Iterable[Job]) -> None:
         """Note a row as failed, and those that need it."""
-        self._note_aside(job, attempt, outcome.error or "", outcome.kind or "", blames=outcome.blames)
+        if job.part_of is None:
+            self._note_aside(job, attempt, outcome.error or "", outcome.kind or "", blames=outcome.blames)
         for other in also:
+            if other.key == job.part_of:  # the row failed with its part
+                self._note_aside(other, attempt, outcome.error or "", outcome.kind or "", blames=outcome.blames)
+                continue
             self._note_aside(other, 0, f"It needs row {job.row}, which failed.", "NeedsOther", blames="place")
 
     def _note_aside(self, job: Job, attempt: int, error: str, kind: str, *, blames: str) -> None:

@@ -35,6 +35,11 @@ class Job:
     """Size of what it reads, as far as it is known."""
     after: tuple[str, ...] = ()
     """Keys of jobs that must be done before: the stretches of a video, for the job that joins them."""
+    parts: tuple[str, ...] = ()
+    """Paths or addresses of stretches of the video, in order, which this job joins; empty for one that makes its video
+    itself."""
+    part_of: str | None = None
+    """Key of the job that joins what this one makes; None for a whole video."""
     shares_face: bool = True
     """Whether another row shows the same face. It is prepared for whatever may be said then, else for this speech
     alone, which takes less; near the end of the speech frames may differ a little between the two. Set by the ledger,
@@ -46,12 +51,12 @@ class Job:
     def to_dict(self) -> dict[str, Any]:
         """A row of JSON values; `from_dict` takes it."""
         data = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {**data, "request": dict(self.request), "after": list(self.after)}
+        return {**data, "request": dict(self.request), "after": list(self.after), "parts": list(self.parts)}
 
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> Job:
         """A job from its row."""
-        return Job(**{**data, "after": tuple(data.get("after", ()))})
+        return Job(**{**data, "after": tuple(data.get("after", ())), "parts": tuple(data.get("parts", ()))})
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,9 @@ class FleetOptions:
     """Cores that each worker uses; default: an equal share of this machine, 1 with ray."""
     gpus: Annotated[float, Between(0, 100)] = 0.0
     """Graphics processors that each worker has; 0.25 lets four workers share one. Only with ray."""
+    split: Annotated[float | None, Between(1, 3_600)] = None
+    """Make longer videos in stretches of about so many seconds, on several workers, and join them; frames are the
+    same."""
     scratch: Path | None = None
     """Folder for copies of what lies elsewhere and for unfinished videos; default: the system's for temporary files."""
     scratch_gb: Annotated[float, Between(0.1, 100_000)] = 8.0

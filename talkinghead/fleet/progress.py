@@ -105,7 +105,8 @@ def attempt_text(progress: Progress, aside: bool) -> str:
     error = "its worker was lost" if progress.outcome is None else " ".join((progress.outcome.error or "").split())
     error = error if len(error) <= ERROR_CHARACTERS else f"{error[:ERROR_CHARACTERS]}..."
     what = "failed" if aside else f"attempt {progress.attempt} failed, it will be tried again"
-    return f"row {progress.job.row:,} {what}: {error}"
+    part = "" if progress.job.part_of is None else f" ({Address.of(progress.job.output).name})"
+    return f"row {progress.job.row:,}{part} {what}: {error}"
 
 
 class JsonProgress:
@@ -144,7 +145,7 @@ def _of_attempt(progress: Progress, aside: bool) -> dict[str, Any]:
     outcome = progress.outcome
     done = outcome is not None and outcome.end == "done"
     values = {
-        "event": "row",
+        "event": "row" if progress.job.part_of is None else "part",
         "row": progress.job.row,
         "status": "done" if done else "failed" if aside else "again",
         "output": Address.of(progress.job.output).shown,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -211,7 +211,10 @@ class Worker:
             found = self._published_before(job, before)
             if found is not None:
                 return self._completed(job, attempt, "resumed", found)
-        report = self._make(request, job, progress, cancel)
+        if job.parts:
+            report = self._joined(request, job, progress, cancel)
+        else:
+            report = self._make(request, job, progress, cancel)
         if not output.is_file():
             raise OptionError(f"{output.name!r} is no single file.", accepted="a codec that makes one file")
         cancel.check()
@@ -221,6 +224,30 @@ class Worker:
         )  # fmt: skip
         with _place():
             return self._published(job, attempt, request, output, intent, cancel)
+
+    def _joined(self, request: Request, job: Job, progress: Progress | None, cancel: CancelToken) -> Mapping[str, Any]:
+        """The video of stretches that are made; what lies beside the first one comes along."""
+        from shutil import copyfile
+
+        from talkinghead.service.stretches import join
+
+        with ExitStack() as stack:
+            paths = [stack.enter_context(self._scratch.have(part, store=self._store)) for part in job.parts]
+            self._names |= {str(path): Address.of(part).shown for path, part in zip(paths, job.parts, strict=True)}
+            for path in _beside(request):
+                part = Address.of(job.parts[0]).parent.join(path.name)
+                copyfile(stack.enter_context(self._scratch.have(part, store=self._store)), path)
+            return figures(join(request, paths, progress=progress, cancel=cancel).report)
+
+    def _remove_parts(self, job: Job, request: Request) -> None:
+        """Parts of a video that has its name; what stays here goes at the end of the run."""
+        folder = Address.of(job.parts[0]).parent
+        beside = [folder.join(path.name) for path in _beside(request)]
+        with contextlib.suppress(TalkingHeadError, OSError):
+            for address in (*map(Address.of, job.parts), *beside):
+                self._store.delete(address)
+            if folder.is_local:
+                folder.path.rmdir()
 
     def _published(
         self, job: Job, attempt: int, request: Request, output: Path, intent: Intent, cancel: CancelToken
@@ -248,7 +275,10 @@ class Worker:
             self._store.publish(output, address, mark=mark, check=check)
         except _Made as made:
             return self._completed(job, attempt, "resumed", made.intent)
-        return self._completed(job, attempt, "done", intent)
+        outcome = self._completed(job, attempt, "done", intent)
+        if job.parts:
+            self._remove_parts(job, request)
+        return outcome
 
     def _published_before(self, job: Job, there: Stat | None) -> Intent | None:
         """The intent that led to what has the name of the output, where another worker has made this job meanwhile.
@@ -303,7 +333,7 @@ class Worker:
                 paths[text] = stack.enter_context(self._scratch.have(address))
             self._names = {str(path): Address.of(text).shown for text, path in paths.items()}
             with _place():
-                expected = OUTPUT_BYTES + round(job.seconds * OUTPUT_BYTES_PER_S)
+                expected = OUTPUT_BYTES + round(job.seconds * OUTPUT_BYTES_PER_S) + self._bytes_of(job.parts)
                 folder = stack.enter_context(self._scratch.room(min(expected, self._scratch.max_bytes // 2)))
             yield self._request(job, paths, folder)
 
@@ -319,11 +349,20 @@ class Worker:
         render = replace(render, overwrite=True, **beside)
         return replace(request, output=output, report=None, make_folder=False, render=render), output
 
+    def _bytes_of(self, parts: Sequence[str]) -> int:
+        stats = [self._store.stat(Address.of(part)) for part in parts]
+        return sum(stat.size for stat in stats if stat is not None)
+
     def _told(self, text: str) -> str:
         """A message with the names that the table has, where copies of this machine are named."""
         for path, name in self._names.items():
             text = text.replace(path, name)
         return text
+
+
+def _beside(request: Request) -> list[Path]:
+    """Files that are written beside the video."""
+    return [path for path in request.outputs if path != request.output]
 
 
 @contextmanager
