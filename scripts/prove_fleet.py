@@ -38,7 +38,9 @@ PARTS = ("reference", "deaths", "memory", "rates")
 SOUND_S = 0.5
 RATE_HZ = 16_000
 WAV2LIP_EVERY = 4
-"""Each so-many-th row is Wav2Lip, the others are viseme; for rates all are, so that no model is loaded in between."""
+"""Each so-many-th row is Wav2Lip, the others are viseme."""
+RATES = "rates"
+"""A folder of this name has rows of one model and one face, twice as long, so that nothing is prepared in between."""
 LONGEST_S = 3600.0
 
 
@@ -73,7 +75,7 @@ def write_faces(folder: Path) -> list[str]:
 
 
 def write_table(folder: Path, rows: int) -> Path:
-    """A table (of one model in a folder named `rates`), faces, a sound for each row, weights. Gives the file."""
+    """A table, its faces, its sounds, each another one, and the weights. Gives the table's file."""
     import numpy as np
 
     from talkinghead.weights import write_safetensors
@@ -85,7 +87,8 @@ def write_table(folder: Path, rows: int) -> Path:
     table = folder / f"rows{rows}.csv"
     if table.exists():
         return table
-    faces = write_faces(folder)
+    alike = folder.name == RATES
+    faces = write_faces(folder)[: 1 if alike else None]
     (folder / "sounds").mkdir(exist_ok=True)
     write_safetensors(network_weights("wav2lip/wav2lip96"), folder / "wav2lip.safetensors")
     with table.open("w", newline="") as file:
@@ -93,13 +96,13 @@ def write_table(folder: Path, rows: int) -> Path:
         writer.writerow(["source", "audio", "model", "checkpoint", "output"])
         for row in range(1, rows + 1):
             sound = folder / "sounds" / f"{row}.wav"
-            samples = (speech_like(SOUND_S, RATE_HZ, seed=row) * 32_767).astype("<i2")
+            samples = (speech_like(2 * SOUND_S if alike else SOUND_S, RATE_HZ, seed=row) * 32_767).astype("<i2")
             with wave.open(str(sound), "wb") as out:
                 out.setnchannels(1)
                 out.setsampwidth(2)
                 out.setframerate(RATE_HZ)
                 out.writeframes(np.ascontiguousarray(samples).tobytes())
-            wav2lip = row % WAV2LIP_EVERY == 0 and folder.name != "rates"
+            wav2lip = row % WAV2LIP_EVERY == 0 and not alike
             face = faces[row % len(faces)]
             weights = "wav2lip.safetensors" if wav2lip else ""
             writer.writerow([face, f"sounds/{row}.wav", "wav2lip" if wav2lip else "viseme", weights, f"{row:05d}.mp4"])
@@ -393,7 +396,7 @@ def memory(folder: Path, rows: int) -> dict[str, Any]:
 
 def rates(folder: Path, rows: int) -> dict[str, Any]:
     """Rows per second without a fleet, with one worker, with two: of the last three quarters, when all is warm."""
-    folder = folder / "rates"
+    folder = folder / RATES
     jobs = plan_of(write_table(folder, rows), folder / "nowhere")
     steady = [took for _, _, took in run_here(jobs, folder / "here")][rows // 4 :]
     found: dict[str, float] = {"without": len(steady) / sum(steady)}

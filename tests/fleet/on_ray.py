@@ -105,7 +105,7 @@ def main(folder: str, hold: bool) -> None:
     engine.submit(first, job("a" * 64), 3)
     told["done"] = seen.until(Ended, first).outcome.to_dict()
     if hold:
-        print(json.dumps(told["done"]["report"]), flush=True)
+        print(json.dumps({**told["done"]["report"], "folder": str(engine._folder)}), flush=True)
         time.sleep(600)
     engine.submit(first, job("b" * 64, steps=100), 1)
     told["share"] = seen.until(Progressed, first).share
@@ -121,7 +121,9 @@ def main(folder: str, hold: bool) -> None:
     told["after"] = seen.until(Ended, third).outcome.end
     engine._options = json.dumps({**options.to_dict(), "scratch": "missing"})
     told["unborn"] = seen.until(Died, engine.start()).reason
+    folder_of_ray = engine._folder
     engine.close()
+    told["left"] = folder_of_ray is not None and folder_of_ray.exists()
     print(json.dumps(told))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -102,6 +103,7 @@ def test_an_engine_on_a_cluster_of_its_own(tmp_path: Path) -> None:
     assert told["stop_s"] < cluster.END_S
     assert "exits" in told["died"]
     assert told["after"] == "done"
+    assert not told["left"], "nothing of Ray stays behind"
     assert told["unborn"] == "FileNotFoundError: no such scratch folder"
 
 
@@ -110,7 +112,8 @@ def test_workers_end_with_their_driver(tmp_path: Path) -> None:
     pytest.importorskip("ray")
     driver = program(tmp_path, "hold")
     assert driver.stdout is not None
-    worker = json.loads(driver.stdout.readline())["pid"]
+    said = json.loads(driver.stdout.readline())
+    worker = said["pid"]
     os.kill(worker, 0)
     driver.send_signal(signal.SIGKILL)
     driver.communicate()
@@ -118,6 +121,7 @@ def test_workers_end_with_their_driver(tmp_path: Path) -> None:
     while Path(f"/proc/{worker}/exe").exists():
         assert time.monotonic() < until
         time.sleep(0.05)
+    shutil.rmtree(said["folder"], ignore_errors=True)  # a driver that is killed cannot
 
 
 @pytest.mark.thorough

@@ -16,14 +16,17 @@ import math
 import os
 import queue
 import secrets
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 from talkinghead.engine.progress import JobProgress
@@ -167,9 +170,11 @@ class _Answer:
     error: Exception | None = None
 
 
-def connect(options: ClusterOptions) -> Any:
+def connect(options: ClusterOptions, folder: Path | None = None) -> Any:
     """Reach the cluster, or start one that nobody beyond this machine reaches; gives Ray.
 
+    Args:
+        folder: for logs and sockets of a cluster that is started here; a short path. Default: Ray's own, `/tmp/ray`.
     Raises:
         MissingDependency: Ray is not installed. BackendError: no cluster answers, or none can be started.
     """
@@ -180,9 +185,7 @@ def connect(options: ClusterOptions) -> Any:
         "RAY_gcs_rpc_server_reconnect_timeout_s": f"{RECONNECT_S:.0f}",
         "RAY_raylet_start_wait_time_s": f"{BEGIN_S:.0f}",
     }
-    if options.address is not None:
-        settings["RAY_BACKEND_LOG_LEVEL"] = "error"  # of this process: it warns each second while it cannot connect
-    else:
+    if options.address is None:
         # Everything of it listens on 127.0.0.1 then. The token keeps other users of this machine out, and is given
         # so that none is written into the user's folder.
         settings |= {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
@@ -210,6 +213,7 @@ def connect(options: ClusterOptions) -> Any:
                 num_gpus=math.ceil(options.gpus * options.workers),
                 object_store_memory=OWN_STORE_BYTES,
                 include_dashboard=False,
+                _temp_dir=None if folder is None else str(folder),
                 **quiet,
             )
     except Exception as error:  # Ray raises this very class where a cluster does not start in time
@@ -223,6 +227,11 @@ def connect(options: ClusterOptions) -> Any:
     finally:
         sys.excepthook = hook  # Ray's own asks the head
     return ray
+
+
+def own_folder() -> Path:
+    """A folder of this user for a cluster that is started here; its path leaves room for the names of sockets."""
+    return Path(tempfile.mkdtemp(prefix="talkinghead-ray-", dir="/tmp" if Path("/tmp").is_dir() else None))  # noqa: S108
 
 
 def _silence(ray: Any) -> None:
@@ -341,7 +350,12 @@ class RayEngine:
         self._environment = thread_environment(cluster.threads_each)
         if cluster.address is None:
             self._environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
-        self._ray = connect(cluster)
+        self._folder = own_folder() if cluster.address is None else None
+        try:
+            self._ray = connect(cluster, self._folder)
+        except BaseException:
+            self._remove_folder()
+            raise
         self._head = _Head(self._ray, clock)
         self._known: dict[str, _Known] = {}
         self._answers: queue.SimpleQueue[_Answer] = queue.SimpleQueue()
@@ -420,6 +434,11 @@ class RayEngine:
         self._known.clear()
         with contextlib.suppress(Exception):
             self._ray.shutdown()
+        self._remove_folder()
+
+    def _remove_folder(self) -> None:
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def _await(self, worker: str, what: What, ref: Any) -> None:
         """Have what comes of a call put in line."""
