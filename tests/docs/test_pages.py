@@ -36,7 +36,7 @@ def pages_with(find) -> pytest.MarkDecorator:
 
 
 @pytest.mark.thorough
-@pages_with(to_run)
+@pages_with(lambda text: to_run(text) and text is not README)  # that one has environments: test_environments.py
 @pytest.mark.usefixtures("short_sentence")
 def test_the_commands_of_a_page_run(name, tmp_path, shop, monkeypatch, request, capfd):
     """One after the other in one folder, as a reader would."""
