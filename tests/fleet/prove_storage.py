@@ -1,6 +1,6 @@
 """Fill a folder of S3 from a table that lies there too, behind a network that fails, with workers and drivers killed.
 
-    python -m tests.fleet.prove_storage --rows 60 --faults 0.08 --kills 6
+    python -m tests.fleet.prove_storage --rows 60 --faults 0.08 --kills 8
 
 Everything runs on this machine: moto's S3 server, a proxy that spoils a share of the requests (5xx, answers that are
 lost or cut, uploads that end in the middle, late lists), `talkinghead batch` with two workers. At the end each video is
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=60)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--faults", type=float, default=0.08, help="share of requests that are spoiled")
-    parser.add_argument("--kills", type=int, default=6, help="workers that are killed")
+    parser.add_argument("--kills", type=int, default=8, help="workers that are killed")
     parser.add_argument("--stops", type=int, default=2, choices=(0, 1, 2), help="drivers that are stopped; 2nd: killed")
     parser.add_argument("--seed", type=int, default=1)
     print(json.dumps(prove(parser.parse_args()), indent=1))
