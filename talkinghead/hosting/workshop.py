@@ -33,6 +33,7 @@ from talkinghead.errors import (
 from talkinghead.hosting.faults import without_folders
 from talkinghead.hosting.fields import FieldGroup, model_group, shared_groups
 from talkinghead.hosting.limits import Limits
+from talkinghead.measure.memory import give_back
 from talkinghead.places import printable
 from talkinghead.service.availability import Availability, all_models, availability, sources_in
 from talkinghead.service.jobs import JobQueue
@@ -421,6 +422,12 @@ class Workshop:
         Raises:
             As `service.run.run`.
         """
+        try:
+            return self._make(request, number, progress, cancel)
+        finally:
+            give_back()
+
+    def _make(self, request: Request, number: int, progress: Progress, cancel: CancelToken) -> Finished:
         stem = request.output.with_suffix("")
         with self.heads.borrow(request, progress) as (head, loaded):
             render = replace(
