@@ -9,14 +9,19 @@ with PhonesAhead(speech.clip) as ahead:
 
 from __future__ import annotations
 
+import json
 import math
 import threading
 import weakref
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from talkinghead.audio.phones import PhoneResult, recognise_phones
-from talkinghead.contracts import AudioClip, Phone
+from talkinghead.contracts import ArrayStore, AudioClip, Phone
 from talkinghead.errors import Cancelled
+from talkinghead.files import cache_key
+from talkinghead.version import __version__
 
 _POLL_S = 0.1
 """How often who waits looks whether the job was stopped."""
@@ -25,11 +30,13 @@ _POLL_S = 0.1
 class PhonesAhead:
     """Recognises the phones of a sound in a thread; a context manager, and leaving it ends the work."""
 
-    def __init__(self, clip: AudioClip) -> None:
+    def __init__(self, clip: AudioClip, store: ArrayStore | None = None) -> None:
         """
         Args:
             clip: as for `recognise_phones`.
+            store: where phones that were found before are looked up, and left; None: nowhere.
         """
+        self._store = store
         self._samples = weakref.ref(clip.samples)
         self._end_s = float(clip.duration_s)
         self._clip: AudioClip | None = clip
@@ -95,7 +102,10 @@ class PhonesAhead:
         clip, self._clip = self._clip, None
         assert clip is not None
         try:
-            self._found = recognise_phones(clip, progress=self._note, known=self._tell)
+            if self._store is None:
+                self._found = recognise_phones(clip, progress=self._note, known=self._tell)
+            else:
+                self._found = remembered_phones(clip, self._store, progress=self._note, known=self._tell)
         except BaseException as error:  # noqa: BLE001 (raised again in the thread that asks for the result)
             self._error = error
 
@@ -108,6 +118,25 @@ class PhonesAhead:
         if self._stopped.is_set():
             raise Cancelled()
         self.done_s = done_s
+
+
+def remembered_phones(
+    clip: AudioClip,
+    store: ArrayStore,
+    progress: Callable[[float, float], None] | None = None,
+    known: Callable[[Sequence[Phone], float], None] | None = None,
+) -> PhoneResult:
+    """As `recognise_phones`; phones of a sound that was listened to before, by this version, are looked up."""
+    key = cache_key("phones/1", samples=clip.samples, rate=clip.sample_rate_hz, version=__version__)
+    stored = store.get(key)
+    if stored is not None:
+        told = json.loads(stored["told"].tobytes())
+        return PhoneResult(tuple(Phone(*phone) for phone in told["phones"]), told["method"], tuple(told["notes"]))
+    found = recognise_phones(clip, progress=progress, known=known)
+    phones = [[phone.start_s, phone.end_s, phone.label] for phone in found.phones]
+    text = json.dumps({"phones": phones, "method": found.method, "notes": found.notes})
+    store.put(key, {"told": np.frombuffer(text.encode("utf-8"), np.uint8)})
+    return found
 
 
 def recognised(

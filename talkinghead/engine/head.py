@@ -295,13 +295,22 @@ class Head(ABC, Generic[AvatarT, WindowT]):
         """Whether the phones of a sound, where they are not given, are what `listener` waits for."""
         return False
 
-    def listen_ahead(self, speech: Speech) -> AbstractContextManager[PhonesAhead | None]:
-        """Phones of a speech, recognised from now on beside other work; None where nobody waits for them."""
+    def listen_ahead(
+        self, speech: Speech, options: RenderOptions | None = None, cache: Cache | None = None
+    ) -> AbstractContextManager[PhonesAhead | None]:
+        """Phones of a speech, recognised from now on beside other work; None where nobody waits for them.
+
+        Args:
+            options: where they ask for a stretch, phones are left in the cache for the next one.
+        """
         from talkinghead.audio.ahead import PhonesAhead
         from talkinghead.audio.apart import is_heard_apart
 
         waited_for = self.hears_phones and speech.phones is None
-        return PhonesAhead(speech.clip) if waited_for and is_heard_apart(speech.clip) else nullcontext()
+        if not waited_for or not is_heard_apart(speech.clip):
+            return nullcontext()
+        is_part = options is not None and options.stretch is not None
+        return PhonesAhead(speech.clip, (cache or Cache()) if is_part else None)
 
     @property
     def has_motion(self) -> bool:
@@ -405,7 +414,7 @@ class Head(ABC, Generic[AvatarT, WindowT]):
         speech = self._of(avatar, speech)
         plan = self.plan(avatar, speech, options)
         shown = _shown(plan, options)
-        with self.listen_ahead(speech) as run.ahead:
+        with self.listen_ahead(speech, options, run.cache) as run.ahead:
             heard = self.hear(avatar, speech, plan.fps, run=run)
             yield from _only(iter(self._start(avatar, heard, plan, shown, options, run)), run.first, shown)
 
@@ -537,7 +546,7 @@ class Head(ABC, Generic[AvatarT, WindowT]):
         shown = _shown(plan, options)
         with ExitStack() as stack:
             if run.ahead is None:
-                run.ahead = stack.enter_context(self.listen_ahead(speech))
+                run.ahead = stack.enter_context(self.listen_ahead(speech, options, run.cache))
             heard = self.hear(avatar, speech, plan.fps, run=run)
             self._write_beside(options, heard, speech, plan.fps)
             soundtrack, lead_s = speech.soundtrack, speech.lead_s

@@ -144,7 +144,7 @@ def run(
     with ExitStack() as stack:
         ahead = None
         if avatar is None:
-            ahead = stack.enter_context(head.listen_ahead(heard[0]))
+            ahead = stack.enter_context(head.listen_ahead(heard[0], request.render, request.prepare.cache))
             watch.begin("open-face")
             options = replace(request.preparing, speech=heard[0], render=request.render)
             avatar = head.prepare(source_of(request, head), options, progress=progress, cancel=cancel)

@@ -18,6 +18,7 @@ from talkinghead.audio.apart import APART_FROM_S, RecogniserApart, Witnesses
 from talkinghead.audio.phones import ListeningConfig, PhoneResult, recognise_phones
 from talkinghead.audio.recogniser import Block, Words
 from talkinghead.contracts import AudioClip, Phone
+from talkinghead.engine.cache import Cache
 from talkinghead.errors import BackendError, Cancelled
 from talkinghead.media import read_audio
 
@@ -140,6 +141,28 @@ def test_phones_ahead_are_given_to_their_own_sound_alone(demo: AudioClip, monkey
         assert recognised(demo, ahead).method == "time 1"
         assert recognised(other, ahead).method == "time 2"
         assert recognised(other, None).method == "time 3"
+
+
+def test_phones_that_were_found_before_are_looked_up(
+    demo: AudioClip, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Of this very sound only; without a store nothing is."""
+    found = PhoneResult((Phone(0, 1 / 3, "AA"), Phone(1 / 3, 2.5, "SIL")), "pocketsphinx", ("a note",))
+    asked: list[AudioClip] = []
+
+    def listen(clip: AudioClip, config: object = None, progress: object = None, known: object = None) -> PhoneResult:
+        asked.append(clip)
+        return found
+
+    monkeypatch.setattr("talkinghead.audio.ahead.recognise_phones", listen)
+    store = Cache(tmp_path)
+    for clip in (demo, demo, replace(demo, samples=demo.samples[:-1])):
+        with PhonesAhead(clip, store) as ahead:
+            assert ahead.result() == found
+    assert len(asked) == 2
+    with PhonesAhead(demo) as ahead:
+        ahead.result()
+    assert len(asked) == 3
 
 
 def test_phones_ahead_are_known_bit_by_bit(demo: AudioClip, monkeypatch: pytest.MonkeyPatch) -> None:
