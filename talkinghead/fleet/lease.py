@@ -28,8 +28,10 @@ LEASE_S = 120.0
 """An entry that was not written again for so long may be followed."""
 RENEW_S = 20.0
 """How often it is written again."""
-PATIENCE_S = 5.0
-"""How long children of a driver that was killed may take to notice it."""
+PATIENCE_S = 2.0
+"""How long a lock may be waited for,"""
+CHILDREN_S = 60.0
+"""and one whose driver was killed: its children notice that and end."""
 _LOCK = f"{FOLDER}/lock"
 _LEASES = f"{FOLDER}/lease"
 _LOCK_BYTES = 4096
@@ -121,10 +123,11 @@ class _FileLease(Lease):
             self.inherited = (self._descriptor,)
 
     def _lock(self, out: Address, path: Path) -> None:
-        until = time.monotonic() + PATIENCE_S
+        since_s = time.monotonic()
         while not try_lock(self._descriptor):
-            if time.monotonic() > until:
-                raise _held(out, _read(path), remedy="wait until it has ended, or end it")
+            who = _read(path)
+            if time.monotonic() - since_s > (CHILDREN_S if _is_gone(who) else PATIENCE_S):
+                raise _held(out, who, remedy="wait until it has ended, or end it")
             time.sleep(0.05)
 
     def keep(self) -> None:
@@ -196,6 +199,21 @@ def _parsed(data: bytes) -> dict[str, Any]:
         if isinstance(found, dict):
             return found
     return {}
+
+
+def _is_gone(who: Mapping[str, Any]) -> bool:
+    """Whether a holder is a process of this machine that has ended."""
+    number = who.get("process")
+    if os.name != "posix" or who.get("host") != socket.gethostname() or not isinstance(number, int) or number <= 0:
+        return False
+    try:
+        os.kill(number, 0)
+        state = Path(f"/proc/{number}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+    except ProcessLookupError:
+        return True
+    except OSError:  # somebody else's, or no /proc
+        return False
+    return state[:1] == ["Z"]  # ended, and nobody has asked how
 
 
 def _number(value: object) -> float:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -196,6 +198,26 @@ def test_one_run_at_a_time_fills_a_folder(place: tuple[Store, Address], monkeypa
     assert still_holds(store, out, second.token)
     assert second.run != first.run
     second.release()
+
+
+def test_children_of_a_killed_driver_are_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("talkinghead.fleet.lease.PATIENCE_S", 0.0)
+    out = Address.of(tmp_path)
+    store = open_store(out)
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    monkeypatch.setattr("talkinghead.fleet.lease.os.getpid", lambda: ended.pid)
+    first = take(store, out)  # names a process that is gone, as if only its children had the lock
+    monkeypatch.undo()
+    waits = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        first.release()
+
+    monkeypatch.setattr("talkinghead.fleet.lease.time.sleep", wait)
+    take(store, out).release()
+    assert len(waits) == 1
 
 
 def test_in_object_storage_a_run_that_is_silent_may_be_followed() -> None:
