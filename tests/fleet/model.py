@@ -58,7 +58,7 @@ class ModelStore(Store):
     """Objects in memory."""
 
     def __init__(self, root: Address, fate: Fate) -> None:
-        super().__init__(root)
+        super().__init__(root, sleep=lambda _: None)
         self.fate = fate
         self.objects: dict[str, tuple[bytes, int]] = {}
         self.commits: Counter[str] = Counter()
@@ -123,7 +123,7 @@ class LocalModel(LocalStore):
     """A real folder."""
 
     def __init__(self, root: Address, fate: Fate) -> None:
-        super().__init__(root)
+        super().__init__(root, sleep=lambda _: None)
         self.fate = fate
         self.commits: Counter[str] = Counter()
 
