@@ -32,6 +32,13 @@ _READ: Mapping[Any, Callable[[str], Any]] = {int: whole, float: decimal, Fractio
 """How a value of a type is read from text."""
 
 
+class Written:
+    """Marks an option that names what is written, where others name what is read: `Annotated[Path | None, WRITTEN]`."""
+
+
+WRITTEN = Written()
+
+
 @dataclass(frozen=True)
 class OptionField:
     """One field of a configuration."""
@@ -47,6 +54,8 @@ class OptionField:
     choices: tuple[str, ...] = ()
     bound: Bound | None = None
     """Numbers that it takes, or how long its text may be."""
+    is_written: bool = False
+    """It names a file or folder that a run writes beside its video."""
 
     @property
     def flag(self) -> str:
@@ -110,6 +119,7 @@ def option_fields(config: type[Any]) -> tuple[OptionField, ...]:
     """
     help_texts = _field_docs(config)
     hints = typing.get_type_hints(config)
+    written = _written(config)
     bounds = field_bounds(config)
     found = []
     for item in dataclasses.fields(config):
@@ -120,11 +130,8 @@ def option_fields(config: type[Any]) -> tuple[OptionField, ...]:
         elif not (kind in (bool, int, float, str, Path, Fraction) or _is_number_tuple(kind)):
             continue
         default = item.default if item.default is not dataclasses.MISSING else None
-        found.append(
-            OptionField(
-                item.name, kind, optional, default, help_texts.get(item.name, ""), values, bounds[item.name].bound
-            )
-        )
+        bound, text = bounds[item.name].bound, help_texts.get(item.name, "")
+        found.append(OptionField(item.name, kind, optional, default, text, values, bound, item.name in written))
     return tuple(found)
 
 
@@ -161,6 +168,12 @@ def _with_paths(config: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
             raise OptionError(f"{item.name} is {value!r}.", accepted="a file or folder")
         found[item.name] = Path(value)
     return found
+
+
+def _written(config: type[Any]) -> frozenset[str]:
+    """Fields that are marked as written."""
+    marked = typing.get_type_hints(config, include_extras=True)
+    return frozenset(name for name, hint in marked.items() if WRITTEN in getattr(hint, "__metadata__", ()))
 
 
 def _plain(hint: Any) -> tuple[Any, bool]:

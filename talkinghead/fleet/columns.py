@@ -140,6 +140,8 @@ class Columns:
         if column in NOT_HERE:
             return f"{column} cannot be a column: {NOT_HERE[column]}."
         if column in self._flags:
+            if any(item.is_written for _, item in self._flags[column].owners):
+                return f"{column} cannot be a column: a row has one result, its video."
             return ""
         near = get_close_matches(column, [*OWN, *self._flags], n=1)
         meant = f" Did you mean {near[0]!r}?" if near else ""

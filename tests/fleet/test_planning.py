@@ -89,7 +89,7 @@ def test_a_row_is_what_generate_would_be_given(plan_of: Make, desk: Path) -> Non
 def test_every_option_of_generate_is_a_column(desk: Path) -> None:
     columns = Columns(Address.of(desk))
     refused = {flag.flag for flag in request_flags() if columns.problem(flag.flag[2:].replace("-", "_"))}
-    assert refused == {"--overwrite"}  # decided for the whole table
+    assert refused == {"--overwrite", "--profile", "--save-frames"}  # of the whole table; what lies beside a video
 
 
 def test_defaults_leave_room_for_what_a_row_has_itself(plan_of: Make, desk: Path, monkeypatch: Any) -> None:
@@ -135,6 +135,7 @@ def test_videos_are_named_by_a_pattern(plan_of: Make) -> None:
     [
         ({"fase": "ann.png"}, "no option 'fase'. Did you mean 'face'? A column that is for others is left out by"),
         ({"overwrite": "true"}, "overwrite cannot be a column"),
+        ({"profile": "trace.json"}, "profile cannot be a column"),
         ({"face": "an.png"}, "There is no file"),
         ({"audio": "shirt.wav"}, "There is no file"),
         ({"audio": "ann.png"}, "no sound"),

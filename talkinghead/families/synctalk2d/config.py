@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from talkinghead.bounds import THREADS, Between, check_fields
+from talkinghead.engine.options import WRITTEN
 from talkinghead.enhance.config import EnhanceConfig
 
 START_FRAMES = Between(0, 1_000_000_000)
@@ -39,7 +40,7 @@ class SyncTalk2DConfig(EnhanceConfig):
     """Average the features over three frames, as the ILG2021 fork does (its hubert convention always does)."""
     crop_filter: Literal["published", "bicubic", "bilinear", "area"] = "published"
     """How crops are resized; "area" fits networks trained with the later tools of Ultralight-Digital-Human."""
-    save_frames: Path | None = None
+    save_frames: Annotated[Path | None, WRITTEN] = None
     """Also write every frame into this folder, as frame_00000.png and so on."""
     cache_mb: Annotated[int, Between(0, 1_000_000)] = 1024
     """Megabytes of memory for decoded templates and what the network knows of them."""

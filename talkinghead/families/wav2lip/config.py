@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from talkinghead.bounds import MAX_PATH, PIXELS, THREADS, Between, Length, check_fields, shown
+from talkinghead.engine.options import WRITTEN
 from talkinghead.enhance.config import EnhanceConfig
 from talkinghead.errors import OptionError
 
@@ -66,7 +67,7 @@ class Wav2LipConfig(EnhanceConfig):
     """Threads of the network on the CPU; 0 takes every core."""
     compile: bool = False
     """Compile the network with torch.compile, where it runs on PyTorch; needs a C++ compiler on CPUs."""
-    profile: Path | None = None
+    profile: Annotated[Path | None, WRITTEN] = None
     """Write a trace of every stage and operator for chrome://tracing or ui.perfetto.dev, .json."""
 
     def __post_init__(self) -> None:
