@@ -311,6 +311,7 @@ def load(
         one_round(everybody, count, tally)
         time.sleep(1.0)  # connections that were left are noticed
         seen.append(held())
+        sys.stderr.write(f"{seen[-1]}, {len(tally.faults)} faults\n")
     seconds = time.perf_counter() - begun
     for client in (first, *everybody):
         client.http.close()
