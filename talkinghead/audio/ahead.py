@@ -21,6 +21,7 @@ from talkinghead.audio.phones import PhoneResult, recognise_phones
 from talkinghead.contracts import ArrayStore, AudioClip, Phone
 from talkinghead.errors import Cancelled
 from talkinghead.files import cache_key
+from talkinghead.reading import parse_json
 from talkinghead.version import __version__
 
 _POLL_S = 0.1
@@ -130,7 +131,7 @@ def remembered_phones(
     key = cache_key("phones/1", samples=clip.samples, rate=clip.sample_rate_hz, version=__version__)
     stored = store.get(key)
     if stored is not None:
-        told = json.loads(stored["told"].tobytes())
+        told = parse_json(stored["told"].tobytes(), "phones that were kept")
         return PhoneResult(tuple(Phone(*phone) for phone in told["phones"]), told["method"], tuple(told["notes"]))
     found = recognise_phones(clip, progress=progress, known=known)
     phones = [[phone.start_s, phone.end_s, phone.label] for phone in found.phones]

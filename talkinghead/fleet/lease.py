@@ -18,9 +18,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from talkinghead.errors import NothingThere, OutputError, StorageError
+from talkinghead.errors import InputError, NothingThere, OutputError, StorageError
 from talkinghead.files import make_folder, try_lock, unwritable
 from talkinghead.fleet.ledger import FOLDER
+from talkinghead.reading import parse_json
 from talkinghead.storage.address import Address
 from talkinghead.storage.base import Store
 
@@ -194,8 +195,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _parsed(data: bytes) -> dict[str, Any]:
-    with contextlib.suppress(ValueError):
-        found = json.loads(data)
+    with contextlib.suppress(InputError):
+        found = parse_json(data, "a lease")
         if isinstance(found, dict):
             return found
     return {}

@@ -70,7 +70,7 @@ class Entry:
         """An entry from its line; None for what is no whole entry."""
         try:
             data = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         if not isinstance(data, dict):
             return None

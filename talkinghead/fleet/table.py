@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 import numbers
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 
 from talkinghead.bounds import shown
 from talkinghead.errors import InputError, MissingDependency, choices
+from talkinghead.reading import parse_json
 
 CSV, JSON_LINES, PARQUET = "csv", "jsonl", "parquet"
 SUFFIXES: Mapping[str, str] = {
@@ -221,8 +221,8 @@ def _lines(file: Any) -> Iterator[str]:
 
 def _json_row(number: int, text: str, line: int) -> Row:
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        value = parse_json(text, "a row")
+    except InputError:
         return Row(number, {}, f"is no JSON: {shown(text.strip())}", line)
     if not isinstance(value, dict):
         return Row(number, {}, f"is {shown(value)}. Accepted: an object with names and values", line)

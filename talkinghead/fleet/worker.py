@@ -14,8 +14,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tempfile import gettempdir
-from typing import Any
+from typing import Annotated, Any
 
+from talkinghead.bounds import THREADS, Between, check_fields
 from talkinghead.contracts import Report
 from talkinghead.engine.cache import Cache
 from talkinghead.engine.context import CancelToken, Progress
@@ -57,16 +58,19 @@ class WorkerOptions:
     """Replace what has the name of an output and is nobody's of whom the ledger speaks."""
     scratch: str | None = None
     """Folder for copies of inputs and for unfinished outputs; None: the system's for temporary files."""
-    scratch_bytes: int = SCRATCH_BYTES
+    scratch_bytes: Annotated[int, Between(0, 2**50)] = SCRATCH_BYTES
     """How much of it one worker may use."""
     cache: str | None = None
     """Folder of what was found out about faces, which workers may share; None: the user's."""
-    threads: int | None = None
+    threads: Annotated[int | None, THREADS] = None
     """Cores that one worker uses; None: all."""
-    heads: int = HEADS_KEPT
-    faces: int = FACES_KEPT
+    heads: Annotated[int, Between(1, 1_000)] = HEADS_KEPT
+    faces: Annotated[int, Between(1, 1_000_000)] = FACES_KEPT
     storage: Mapping[str, Any] = field(default_factory=dict)
     """Fields of `storage.StoreOptions` that differ from their defaults."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     def to_dict(self) -> dict[str, Any]:
         """A row of JSON values; `from_dict` takes it."""

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from talkinghead import files
-from talkinghead.errors import NothingThere, OptionError, StorageError
+from talkinghead.bounds import Between, check_fields
+from talkinghead.errors import NothingThere, StorageError
 from talkinghead.places import partial_name
 from talkinghead.storage.address import Address
 
@@ -36,20 +37,20 @@ class Stat:
 class StoreOptions:
     """How a place is reached, and how patiently."""
 
-    tries: int = 6
+    tries: Annotated[int, Between(1, 1_000)] = 6
     """How often something is tried that may pass: answers of 5xx, timeouts, connections that are cut."""
-    first_wait_s: float = 0.3
+    first_wait_s: Annotated[float, Between(0, 3_600)] = 0.3
     """Before the second try; twice as long before each further one, and up to half of it less, by chance."""
-    longest_wait_s: float = 20.0
-    timeout_s: float = 60.0
+    longest_wait_s: Annotated[float, Between(0, 3_600)] = 20.0
+    timeout_s: Annotated[float, Between(0, 86_400, above=True)] = 60.0
     """For a connection, and for a sign of life on it."""
-    slowest_bytes_per_s: float = 50_000.0
+    slowest_bytes_per_s: Annotated[float, Between(0, 10**12, above=True)] = 50_000.0
     """A transfer may take `timeout_s` and its size over this."""
-    max_bytes: int | None = None
+    max_bytes: Annotated[int | None, Between(0, 2**50)] = None
     """Larger files are not fetched."""
-    part_bytes: int = 50 * 2**20
+    part_bytes: Annotated[int, Between(1, 5 * 2**30)] = 50 * 2**20
     """S3 takes files of twice this and more in parts of this size; its smallest is 5 MiB."""
-    redirects: int = 5
+    redirects: Annotated[int, Between(0, 100)] = 5
     """How often an address behind HTTP may lead to another one."""
     allow: Callable[[Address], None] | None = None
     """Called with an address behind HTTP, and with each that it leads to, before it is asked; raises to refuse it."""
@@ -57,10 +58,7 @@ class StoreOptions:
     """What the library of an object storage takes (`key`, `endpoint_url`, …). Empty: it looks where its tools do."""
 
     def __post_init__(self) -> None:
-        if self.tries < 1 or min(self.first_wait_s, self.longest_wait_s, self.redirects) < 0:
-            raise OptionError("tries must be 1 or more; waits and redirects 0 or more.")
-        if self.timeout_s <= 0 or self.slowest_bytes_per_s <= 0:
-            raise OptionError("timeout_s and slowest_bytes_per_s must be more than 0.")
+        check_fields(self)
 
     def transfer_s(self, size: int) -> float:
         """How long a transfer of so many bytes may take."""

@@ -27,8 +27,8 @@ LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "0000000000000000000
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"cpus": 0}, "0 cores"),
-        ({"gpus": -1}, "-1 graphics processors"),
+        ({"cpus": 0}, "cpus is 0"),
+        ({"gpus": -1}, "gpus is -1"),
         ({"gpus": 1.5}, "fractions up to 1"),
         ({"address": "ray://head:10001"}, "ray job submit"),
     ],

@@ -27,8 +27,9 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
+from talkinghead.bounds import THREADS, Between, check_fields
 from talkinghead.engine.progress import JobProgress
 from talkinghead.errors import BackendError, MissingDependency, OptionError
 from talkinghead.fleet.engines.base import Died, Ended, Event, Progressed, Ready, new_name
@@ -71,21 +72,17 @@ class ClusterOptions:
     address: str | None = None
     """Address of a cluster that runs (`auto` finds the one of this machine); None starts one here, for this run, that
     nobody beyond this machine reaches."""
-    cpus: float = 1.0
+    cpus: Annotated[float, Between(0, 10_000, above=True)] = 1.0
     """Cores that each worker has; for Ray's books, and how many threads a worker uses."""
-    gpus: float = 0.0
+    gpus: Annotated[float, Between(0, 1_000)] = 0.0
     """Graphics processors that each worker has; below 1 several share one."""
-    threads: int | None = None
+    threads: Annotated[int | None, THREADS] = None
     """Threads of each worker; None: as many as cores, at least 1."""
-    workers: int = 1
+    workers: Annotated[int, Between(1, 100_000)] = 1
     """How many there will be; for the size of a cluster that is started here."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.cpus < 10_000 or not 0 <= self.gpus < 1000:
-            raise OptionError(
-                f"A worker cannot have {self.cpus:g} cores and {self.gpus:g} graphics processors.",
-                accepted="more than 0 cores; 0 or more graphics processors",
-            )
+        check_fields(self)
         if self.address is not None and self.address.startswith("ray://"):
             raise OptionError(
                 f"{self.address!r} is an address for Ray's clients, which this is not.",
