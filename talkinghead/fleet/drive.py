@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from talkinghead.errors import BackendError, OutputError
+from talkinghead.errors import BackendError, OutputError, TalkingHeadError
 from talkinghead.fleet.engines.base import Ended, Engine, Event, Progressed, Ready
 from talkinghead.fleet.job import Job, Outcome
 from talkinghead.fleet.opening import Ledger
@@ -124,6 +125,9 @@ def drive(
         return summary
     finally:
         engine.close()
+        if loop.summary.lost:
+            with contextlib.suppress(TalkingHeadError):  # the next run removes it
+                ledger.tidy()
         try:
             ledger.note("ended", reason=reason, done=loop.summary.done, failed=loop.summary.failed)
         except Exception:

@@ -166,6 +166,14 @@ class Ledger:
             self.note("resumed", job, intent.worker, intent.attempt, **intent.facts)
         return plan
 
+    def tidy(self) -> None:
+        """Remove what workers left half uploaded. No worker of this run may be alive.
+
+        Raises:
+            StorageError
+        """
+        self.store.sweep(older_than_s=0.0)
+
     def worker_options(self, **values: Any) -> WorkerOptions:
         """Options for the workers of this run.
 

@@ -44,6 +44,8 @@ class LiveBench:
     size: tuple[int, int]
     skew_first_s: float
     """Flash after beep by the times of the tracks, the first one."""
+    skew_median_s: float
+    """Of their lengths: of most flashes, none was left out because the machine was busy."""
     skew_most_s: float
     skew_drift_s: float
     """The mean of the last tenth less that of the first."""
@@ -225,6 +227,7 @@ def measure_live(settings: LiveBenchSettings, cast: Cast, progress: Callable[[st
         model=cast.model,
         size=size,
         skew_first_s=float(skews[0]),
+        skew_median_s=float(np.median(np.abs(skews))),
         skew_most_s=float(np.abs(skews).max()),
         skew_drift_s=float(skews[-tenth:].mean() - skews[:tenth].mean()),
         arrival_skew_s=_middle_and(arrivals, 99),

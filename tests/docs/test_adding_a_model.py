@@ -126,7 +126,7 @@ def test_a_package_of_ones_own_brings_it(outside, shop, tmp_path):
 
     assert "glow-candle" in said[4]
     assert "is glow-lamp" in said[5]
-    assert "`--model glow` needs no path" in said[5]
+    assert "generate --model glow --face" in said[5]
     [row] = [row for row in json.loads(said[6]) if row["name"] == "glow"]
     assert row["installed"] == ["glow-candle"]
 

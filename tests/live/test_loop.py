@@ -150,8 +150,8 @@ def test_the_benchmark_measures_the_loop(capfd: pytest.CaptureFixture[str]) -> N
     assert main(["bench", "live", "--size", "256x256", "--json", *less]) == 0
     found = json.loads(capfd.readouterr().out)
     assert found["claps"] == 3
-    assert abs(found["skew_first_s"]) <= found["skew_most_s"] <= MOST_SKEW_S
-    assert abs(found["skew_drift_s"]) <= 0.02
+    assert found["skew_median_s"] <= MOST_SKEW_S
+    assert max(found["skew_median_s"], abs(found["skew_first_s"])) <= found["skew_most_s"]
     assert found["interruptions"] == 2
     assert 0 <= found["arrived_s"][2] <= found["silence_s"][2]
     assert found["utterances"] == 1
