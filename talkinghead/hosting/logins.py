@@ -20,7 +20,7 @@ TRIES, TRY_S = 5, 10.0
 ALL_TRIES, ALL_TRY_S = 50, 1.0
 """The same for all addresses together."""
 REMEMBERED = 10_000
-"""Addresses, and browsers that entered."""
+"""Addresses, browsers that entered, and whoever else has attempts."""
 
 
 class Bucket:
@@ -47,6 +47,30 @@ class Bucket:
         self._left = min(float(self.most), self._left + 1)
 
 
+class Buckets:
+    """The attempts of many, by name.
+
+    Args:
+        most, every_s: of each, as for `Bucket`.
+    """
+
+    def __init__(self, most: int, every_s: float) -> None:
+        self._most, self._every_s = most, every_s
+        self._known: OrderedDict[str, Bucket] = OrderedDict()
+
+    def wait_s(self, name: str, now_s: float) -> float:
+        """Seconds until there is one; 0 where there is. Of who only asks nothing is remembered."""
+        return self._known[name].wait_s(now_s) if name in self._known else 0.0
+
+    def of(self, name: str, now_s: float) -> Bucket:
+        """Those of one, from now on remembered."""
+        bucket = self._known.pop(name, None) or Bucket(self._most, self._every_s, now_s)
+        self._known[name] = bucket
+        while len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+        return bucket
+
+
 class Logins:
     """Users with their passwords.
 
@@ -61,7 +85,7 @@ class Logins:
         self._clock = clock
         self._lock = threading.Lock()
         self._all = Bucket(ALL_TRIES, ALL_TRY_S, clock())
-        self._places: OrderedDict[str, Bucket] = OrderedDict()
+        self._places = Buckets(TRIES, TRY_S)
         self._devices: OrderedDict[str, Bucket] = OrderedDict()
 
     def check(self, user: str, password: str) -> bool:
@@ -110,12 +134,7 @@ class Logins:
     def _buckets(self, address: str, device: str | None, now_s: float) -> list[Bucket]:
         if device is not None and device in self._devices:
             return [self._devices[device]]
-        place = place_of(address)
-        bucket = self._places.pop(place, None) or Bucket(TRIES, TRY_S, now_s)
-        self._places[place] = bucket
-        while len(self._places) > REMEMBERED:
-            self._places.popitem(last=False)
-        return [bucket, self._all]
+        return [self._places.of(place_of(address), now_s), self._all]
 
 
 def place_of(address: str) -> str:

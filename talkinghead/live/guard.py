@@ -10,12 +10,11 @@ import hmac
 import json
 import time
 import urllib.parse
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 
-from talkinghead.hosting.asgi import App, Message, Receive, Scope, Send, by_name
+from talkinghead.hosting.asgi import App, Message, Receive, Scope, Send, address_of, bearer, by_name
 from talkinghead.hosting.hosts import Hosts
-from talkinghead.hosting.logins import REMEMBERED, TRIES, TRY_S, Bucket, place_of
+from talkinghead.hosting.logins import TRIES, TRY_S, Buckets, place_of
 from talkinghead.live.options import ServerOptions
 
 OPEN = ("/", "/live.css", "/live.js", "/microphone.js", "/favicon.ico", "/robots.txt")
@@ -58,7 +57,7 @@ class Guard:
     ) -> None:
         self._app, self._hosts, self._token, self._clock = app, hosts, token, clock
         self._origins = frozenset(options.origins)
-        self._wrong: OrderedDict[str, Bucket] = OrderedDict()
+        self._wrong = Buckets(TRIES, TRY_S)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -114,23 +113,17 @@ class Guard:
         given = _token(scope, headers)
         if given is not None and hmac.compare_digest(given.encode(), self._token.encode()):
             return None  # whatever others of the same address have tried
-        now, place = self._clock(), place_of(str((scope.get("client") or ("unknown",))[0]))
-        bucket = self._wrong.get(place)
-        if bucket is not None and bucket.wait_s(now) > 0:
-            return 429, f"Too many wrong tokens. Try again in {int(bucket.wait_s(now)) + 1} seconds."
+        now, place = self._clock(), place_of(address_of(scope))
+        if (wait := self._wrong.wait_s(place, now)) > 0:
+            return 429, f"Too many wrong tokens. Try again in {int(wait) + 1} seconds."
         if given is not None:
-            bucket = self._wrong.setdefault(place, Bucket(TRIES, TRY_S, now))
-            bucket.take(now)
-            while len(self._wrong) > REMEMBERED:
-                self._wrong.popitem(last=False)
+            self._wrong.of(place, now).take(now)
         return 401, "Give the token that the server showed: Authorization: Bearer TOKEN, or ?token=TOKEN."
 
 
 def _token(scope: Scope, headers: Mapping[str, list[str]]) -> str | None:
-    for value in headers.get("authorization", []):
-        kind, _, token = value.partition(" ")
-        if kind.lower() == "bearer":
-            return token.strip()
+    if (given := bearer(headers)) is not None:
+        return given
     try:
         query = urllib.parse.parse_qs(scope.get("query_string", b"").decode("latin-1"), max_num_fields=20)
     except ValueError:  # more fields than that

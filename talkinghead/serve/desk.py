@@ -14,7 +14,6 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import Any
 
 from talkinghead.engine.context import CancelToken, Progress
 from talkinghead.errors import Cancelled, InputError, MissingWeights
-from talkinghead.hosting.logins import Bucket
+from talkinghead.hosting.logins import Buckets
 from talkinghead.hosting.workshop import Workshop
 from talkinghead.serve.addresses import Allowed, fetch
 from talkinghead.serve.faults import KeyConflict, NotHere, ServerStopped, TooOften, told
@@ -40,7 +39,6 @@ MAX_ATTEMPTS = 3
 WAIT_S = 5.0
 """After which somebody who is refused may try again, where nothing is known of the pace."""
 LONGEST_WAIT_S = 600.0
-REMEMBERED = 10_000
 CLOSE_S = 20.0
 
 Maker = Callable[[Asked, Path, Path, Progress, CancelToken], Mapping[str, Any]]
@@ -103,7 +101,7 @@ class Desk:
         self._keys: dict[tuple[str, str], str] = {}
         self._coming: set[tuple[str, str]] = set()
         """Keys of orders that are being taken."""
-        self._rates: OrderedDict[str, Bucket] = OrderedDict()
+        self._rates = Buckets(options.per_minute, 60.0 / options.per_minute)
         self._pace_s: dict[str, float] = {}
         """Seconds that a video of a model takes, a moving average."""
         self._leaving: dict[str, Job[Any]] = {}
@@ -130,13 +128,9 @@ class Desk:
         with self._lock:
             if self._closing:
                 raise Cancelled("The server stops.")
-            per_minute = self.options.per_minute
-            bucket = self._rates.pop(owner, None) or Bucket(per_minute, 60.0 / per_minute, now)
-            self._rates[owner] = bucket
-            while len(self._rates) > REMEMBERED:
-                self._rates.popitem(last=False)
+            bucket = self._rates.of(owner, now)
             if (wait := bucket.wait_s(now)) > 0:
-                raise TooOften("That is too often.", wait, f"{per_minute} new videos a minute")
+                raise TooOften("That is too often.", wait, f"{self.options.per_minute} new videos a minute")
             bucket.take(now)
             self._check_own(owner)
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from math import ceil
 
-from talkinghead.hosting.asgi import App, Message, Receive, Scope, Send, by_name
+from talkinghead.hosting.asgi import App, Message, Receive, Scope, Send, address_of, bearer, by_name
 from talkinghead.hosting.bodies import drain
 from talkinghead.hosting.hosts import Hosts
-from talkinghead.hosting.logins import REMEMBERED, TRIES, TRY_S, Bucket, place_of
+from talkinghead.hosting.logins import TRIES, TRY_S, Buckets, place_of
 from talkinghead.serve.faults import NotEntered, Refused, TooOften, told
 from talkinghead.serve.metrics import Metrics
 from talkinghead.serve.tokens import EVERYBODY, Tokens
@@ -47,7 +46,7 @@ class Guard:
         self, app: App, hosts: Hosts, tokens: Tokens, metrics: Metrics, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._app, self._hosts, self._tokens, self._metrics, self._clock = app, hosts, tokens, metrics, clock
-        self._wrong: OrderedDict[str, Bucket] = OrderedDict()
+        self._wrong = Buckets(TRIES, TRY_S)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -86,43 +85,29 @@ class Guard:
         path = str(scope["path"])
         if path in PROBES:
             return EVERYBODY
-        if self._tokens:
-            owner = self._token_owner(scope, headers) if path not in OPEN else EVERYBODY
-            if path not in OPEN:
-                return owner
+        if self._tokens and path not in OPEN:
+            return self._token_owner(scope, headers)
         looks = scope["method"] in ("GET", "HEAD") and path in OPEN
         if why := self._hosts.refusal(headers, looks=looks):
             raise Refused(403, why.replace("This page", "This service"), remedy="talkinghead serve --allow-host NAME")
         return EVERYBODY
 
     def _token_owner(self, scope: Scope, headers: Mapping[str, list[str]]) -> str:
-        now, place = self._clock(), place_of(str((scope.get("client") or ("unknown",))[0]))
-        bucket = self._wrong.get(place)
-        given = _token(headers)
+        given = bearer(headers)
         owner = self._tokens.owner(given) if given is not None else None
         if owner is not None:
             return owner
-        if bucket is not None and (wait := bucket.wait_s(now)) > 0:
+        now, place = self._clock(), place_of(address_of(scope))
+        if (wait := self._wrong.wait_s(place, now)) > 0:
             raise TooOften("Too many wrong tokens.", wait)
         if given is not None:
-            bucket = self._wrong.setdefault(place, Bucket(TRIES, TRY_S, now))
-            bucket.take(now)
-            while len(self._wrong) > REMEMBERED:
-                self._wrong.popitem(last=False)
+            self._wrong.of(place, now).take(now)
         raise NotEntered()
 
 
 def _method(scope: Scope) -> str:
     method = str(scope["method"])
     return method if method in ("GET", "HEAD", "POST", "DELETE") else "other"
-
-
-def _token(headers: Mapping[str, list[str]]) -> str | None:
-    for value in headers.get("authorization", []):
-        kind, _, token = value.partition(" ")
-        if kind.lower() == "bearer":
-            return token.strip()
-    return None
 
 
 async def _refuse(send: Send, error: Refused) -> None:

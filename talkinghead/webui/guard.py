@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from talkinghead.errors import TalkingHeadError
-from talkinghead.hosting.asgi import App, Message, Receive, Scope, Send, by_name
+from talkinghead.hosting.asgi import App, Message, Receive, Scope, Send, address_of, by_name
 from talkinghead.hosting.bodies import drain, length_of, stream, whole
 from talkinghead.hosting.hosts import Hosts
 from talkinghead.hosting.logins import Logins, place_of
@@ -173,7 +173,7 @@ class Guard:
         if self._logins is None:
             await self._app(scope, _again(body), send)
             return
-        logins, address, device = self._logins, _address(scope), _cookies(headers).get(DEVICE)
+        logins, address, device = self._logins, address_of(scope), _cookies(headers).get(DEVICE)
         wait = logins.attempt(address, device)
         if wait > 0:
             raise Refused(429, f"Too many attempts. Try again in {int(wait) + 1} seconds.", wait)
@@ -193,7 +193,7 @@ class Guard:
         size = length_of(headers)
         if size is None:
             raise Refused(411, "Say how long the upload is (Content-Length).")
-        uploads, place = self._studio.uploads, place_of(_address(scope))
+        uploads, place = self._studio.uploads, place_of(address_of(scope))
         query = urllib.parse.parse_qs(scope.get("query_string", b"").decode("latin-1"))
         tell, done = _progress(query.get("upload_id", [""])[0])
         try:
@@ -255,11 +255,6 @@ def _cookies(headers: Mapping[str, list[str]]) -> dict[str, str]:
         except http.cookies.CookieError:
             continue
     return found
-
-
-def _address(scope: Scope) -> str:
-    client = scope.get("client")
-    return str(client[0]) if client else "unknown"
 
 
 def _again(body: bytes, after: Receive | None = None) -> Receive:
