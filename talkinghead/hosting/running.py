@@ -18,12 +18,11 @@ START_S = 30.0
 STOP_S = 20.0
 
 
-def listening_socket(host: str, port: int, what: str, usual_port: int) -> socket.socket:
+def listening_socket(host: str, port: int, what: str) -> socket.socket:
     """A socket that listens.
 
     Args:
         what: is to be served, for the message: "Live sessions".
-        usual_port: what to try instead.
     Raises:
         OptionError: the port is taken, or the address is not of this machine.
     """
@@ -36,7 +35,7 @@ def listening_socket(host: str, port: int, what: str, usual_port: int) -> socket
         listening.close()
         raise OptionError(
             f"{what} cannot be served at {host}:{port}: {error.strerror or error}.",
-            remedy=f"another port (--port {usual_port}), or 0 for a free one",
+            remedy=f"another port (--port {port + 1 if port < 65_535 else port - 1}), or 0 for a free one",
         ) from error
     return listening
 

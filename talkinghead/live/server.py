@@ -14,7 +14,7 @@ from talkinghead.errors import MissingDependency
 from talkinghead.hosting.folders import server_folder, sweep
 from talkinghead.hosting.hosts import Hosts, host_names
 from talkinghead.hosting.running import listening_socket, serving, shown_url
-from talkinghead.live.options import DEFAULT_PORT, ServerOptions
+from talkinghead.live.options import ServerOptions
 from talkinghead.speech.options import SpeechOptions
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def open_stage(
 
     options = options or ServerOptions()
     token = options.token or (None if options.is_local else secrets.token_urlsafe(24))
-    listening = listening_socket(options.host, options.port, "Live sessions", DEFAULT_PORT)
+    listening = listening_socket(options.host, options.port, "Live sessions")
     port = int(listening.getsockname()[1])
     app = build_app(stage, options, speech or SpeechOptions())
     guard = Guard(app, options, Hosts(options.host, host_names(options.allow_host)), token)

@@ -16,7 +16,7 @@ from talkinghead.errors import MissingDependency
 from talkinghead.hosting.folders import server_folder, sweep
 from talkinghead.hosting.hosts import Hosts, host_names
 from talkinghead.hosting.running import listening_socket, serving, shown_url
-from talkinghead.serve.options import DEFAULT_PORT, ServeOptions
+from talkinghead.serve.options import ServeOptions
 from talkinghead.serve.tokens import Tokens, tokens_file
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def open_service(
 
         made_up = secrets.token_urlsafe(24)
         known = [(OPERATOR, hashlib.sha256(made_up.encode()).hexdigest())]
-    listening = listening_socket(options.host, options.port, "Videos", DEFAULT_PORT)
+    listening = listening_socket(options.host, options.port, "Videos")
     port = int(listening.getsockname()[1])
     with ExitStack() as stack:
         stack.callback(listening.close)

@@ -17,6 +17,7 @@ from talkinghead.errors import MissingDependency, OptionError
 from talkinghead.hosting.folders import server_folder, sweep
 from talkinghead.hosting.hosts import Hosts, host_names
 from talkinghead.hosting.logins import Logins
+from talkinghead.hosting.running import listening_socket
 from talkinghead.registry import DEFAULT_FAMILY, family
 from talkinghead.webui.options import AppOptions
 
@@ -99,8 +100,8 @@ def _launch(
         studio.forget = lambda key: _forget(framework, key)
         yield
 
-    port = options.port or _free_port(options.host)
-    _check_port(options.host, port)
+    with listening_socket(options.host, options.port, "The page") as trial:
+        port = int(trial.getsockname()[1])
     style = (files("talkinghead.assets") / "webui.css").read_text(encoding="utf-8")
     _, url, _ = blocks.launch(
         server_name=options.host,
@@ -228,28 +229,6 @@ def _environment(temporary: Path) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-def _free_port(host: str) -> int:
-    import socket
-
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
-
-
-def _check_port(host: str, port: int) -> None:
-    import socket
-
-    try:
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-    except OSError as error:
-        raise OptionError(
-            f"The page cannot be served at {host}:{port}: {error.strerror or error}.",
-            remedy="another port (--port 8961), or 0 for a free one",
-        ) from error
 
 
 def serve(
