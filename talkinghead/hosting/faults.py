@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from logging import Logger
 from pathlib import Path
 from typing import Any
 
 from talkinghead.errors import TalkingHeadError
+from talkinghead.hosting.asgi import App, Message, Receive, Scope, Send
 
 MAX_LINE = 600
 """Of what is told, characters: it may repeat what was given."""
@@ -36,16 +37,19 @@ def told_line(text: str) -> str:
     return text if len(text) <= MAX_LINE else f"{text[:MAX_LINE]}..."
 
 
-def told_parts(error: BaseException, log: Logger, where: str) -> dict[str, Any]:
+def told_parts(
+    error: BaseException, log: Logger, where: str, clean: Callable[[str], str] = without_folders
+) -> dict[str, Any]:
     """An error as `what`, `accepted` and `remedy`, those that it has: the package's own words without the folders of
     this machine; of any other error nothing but a number, under which the log has all of it.
 
     Args:
         where: "a live session", for the log.
+        clean: takes the folders out of a text.
     """
     if isinstance(error, TalkingHeadError):
         parts = {"what": error.what, "accepted": error.accepted, "remedy": error.remedy}
-        return {name: told_line(without_folders(text)) for name, text in parts.items() if text}
+        return {name: told_line(clean(text)) for name, text in parts.items() if text}
     number = logged(error, log, where)
     if isinstance(error, MemoryError):
         return {
@@ -53,6 +57,34 @@ def told_parts(error: BaseException, log: Logger, where: str) -> dict[str, Any]:
             "remedy": "a smaller picture or a shorter video",
         }
     return {"what": f"Something went wrong inside; the log of the server has it under {number}."}
+
+
+class Unforeseen:
+    """Middleware that answers errors that nobody foresaw, which are logged where they are told; a handler of
+    Starlette's would hand them on to uvicorn, to be logged again.
+
+    Args:
+        app: the application within.
+        answer: what is said of an error.
+    """
+
+    def __init__(self, app: App, answer: Callable[[Exception], App]) -> None:
+        self._app, self._answer = app, answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        has_begun = False
+
+        async def noted(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        except Exception as error:
+            if has_begun or scope["type"] != "http":
+                raise
+            await self._answer(error)(scope, receive, send)
 
 
 def logged(error: BaseException, log: Logger, where: str) -> str:

@@ -15,7 +15,7 @@ from fastapi import FastAPI, HTTPException, Request, Response, WebSocket
 from fastapi.responses import JSONResponse
 
 from talkinghead.errors import OptionError, TalkingHeadError
-from talkinghead.hosting.asgi import App, Message, Receive, Scope, Send
+from talkinghead.hosting.faults import Unforeseen
 from talkinghead.hosting.folders import server_folder
 from talkinghead.live.agent import FAILED, Agent
 from talkinghead.live.faults import told
@@ -151,7 +151,7 @@ def build_app(stage: Stage, options: ServerOptions, speech: SpeechOptions) -> Fa
     found = _Addresses(stage, options, speech)
     app = FastAPI(lifespan=found.life, docs_url=None, redoc_url=None, openapi_url=None)
     app.add_exception_handler(TalkingHeadError, _unusable)
-    app.add_middleware(_Unforeseen)
+    app.add_middleware(Unforeseen, answer=lambda error: JSONResponse(told(error), 500))
     for address, (file, kind) in PAGE.items():
         app.add_api_route(address, _page(file, kind), methods=["GET", "HEAD"])
     app.add_api_route("/robots.txt", _robots, methods=["GET", "HEAD"])
@@ -168,33 +168,6 @@ def build_app(stage: Stage, options: ServerOptions, speech: SpeechOptions) -> Fa
 async def _unusable(_: Request, error: Exception) -> Response:
     status = 503 if isinstance(error, Full) else 400
     return JSONResponse(told(error), status, {"Retry-After": "5"} if status == 503 else None)
-
-
-class _Unforeseen:
-    """Answers errors that nobody foresaw, which are logged where they are told; a handler of Starlette's would hand
-    them on to uvicorn, to be logged again.
-
-    Args:
-        app: the application within.
-    """
-
-    def __init__(self, app: App) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        has_begun = False
-
-        async def noted(message: Message) -> None:
-            nonlocal has_begun
-            has_begun = True
-            await send(message)
-
-        try:
-            await self._app(scope, receive, noted)
-        except Exception as error:
-            if has_begun or scope["type"] != "http":
-                raise
-            await JSONResponse(told(error), 500)(scope, receive, send)
 
 
 def _page(file: str, kind: str) -> Callable[[], Response]:

@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from talkinghead.errors import TalkingHeadError
 from talkinghead.hosting.asgi import by_name
 from talkinghead.hosting.bodies import length_of, stream, whole
+from talkinghead.hosting.faults import Unforeseen
 from talkinghead.hosting.uploads import FRAME_BYTES, FormRules, Uploads, receive_form
 from talkinghead.serve.desk import Desk, Video
 from talkinghead.serve.faults import InvalidRequest, NotYet, Refused, Told, status_of, told
@@ -265,8 +266,10 @@ def build_app(desk: Desk) -> Service:
     """The service as an ASGI application, without its guard: `scope["state"]["owner"]` says who asks."""
     at = _Addresses(desk)
     app = Service(desk)
-    for kind in (TalkingHeadError, HTTPException, RequestValidationError, ConnectionResetError, Exception):
-        app.add_exception_handler(kind, _Teller(desk).tell)
+    teller = _Teller(desk)
+    for kind in (TalkingHeadError, HTTPException, RequestValidationError, ConnectionResetError):
+        app.add_exception_handler(kind, teller.tell)
+    app.add_middleware(Unforeseen, answer=teller.answer)
     tags: dict[str, Any] = {"tags": ["videos"]}
     app.add_api_route(
         "/v1/videos",
@@ -327,6 +330,9 @@ class _Teller:
         self._desk = desk
 
     async def tell(self, _: Request, error: Exception) -> Response:
+        return self.answer(error)
+
+    def answer(self, error: Exception) -> Response:
         if isinstance(error, RequestValidationError):
             first = error.errors()[0]
             where = ".".join(str(part) for part in first.get("loc", ())[1:])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import ceil
 from typing import Any
 
@@ -17,7 +17,7 @@ from talkinghead.errors import (
     StorageError,
     TalkingHeadError,
 )
-from talkinghead.hosting.faults import logged, told_line
+from talkinghead.hosting.faults import told_parts
 from talkinghead.hosting.uploads import TooMuch
 from talkinghead.hosting.workshop import Workshop
 from talkinghead.service.jobs import QueueFull
@@ -122,14 +122,11 @@ def told(error: BaseException, workshop: Workshop | None = None) -> dict[str, An
     """An error as those who ask see it: type, message, and accepted and remedy where they are known. Without folders of
     this machine; of what nobody expected nothing but a number, under which the log has all of it.
     """
+    ours = isinstance(error, Refused)  # names addresses of the service, and no folders
+    clean: Callable[[str], str] = workshop.without_folders if workshop is not None and not ours else str
+    parts = told_parts(error, LOG, "the service", clean)
     if isinstance(error, TalkingHeadError):
         kind = error.kind if isinstance(error, Told) else type(error).__name__
-        parts: Mapping[str, str | None] = {"message": error.what, "accepted": error.accepted, "remedy": error.remedy}
     else:
-        number = logged(error, LOG, "the service")
         kind = "OutOfMemory" if isinstance(error, MemoryError) else "InternalError"
-        what = "There is not enough memory" if isinstance(error, MemoryError) else "Something went wrong inside"
-        parts = {"message": f"{what}; the log of the server has it under {number}.", "accepted": None, "remedy": None}
-    clean = workshop.without_folders if workshop is not None else str
-    texts = {name: told_line(clean(text)) if text else None for name, text in parts.items()}
-    return {"type": kind, **texts}
+    return {"type": kind, "message": parts["what"], "accepted": parts.get("accepted"), "remedy": parts.get("remedy")}

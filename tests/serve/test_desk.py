@@ -15,7 +15,7 @@ import pytest
 from talkinghead.errors import OptionError
 from talkinghead.hosting.workshop import Workshop
 from talkinghead.serve.desk import Desk, Video
-from talkinghead.serve.faults import KeyConflict, TooOften
+from talkinghead.serve.faults import KeyConflict, NotYet, TooOften, told
 from talkinghead.serve.options import ServeOptions
 from talkinghead.serve.orders import Asked
 from talkinghead.serve.records import Shelf
@@ -178,3 +178,25 @@ def test_who_is_refused_learns_when_to_come_again(tmp_path: Path, media: dict[st
 def test_one_server_has_a_folder(tmp_path: Path) -> None:
     with desk(tmp_path), pytest.raises(OptionError, match="Another server"):
         Shelf(tmp_path / "data")
+
+
+def test_an_error_that_nobody_foresaw_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    from starlette.testclient import TestClient
+
+    from talkinghead.serve.app import build_app
+
+    with desk(tmp_path) as made:
+        made.workshop.described = lambda: 1 / 0  # type: ignore[method-assign, assignment, return-value]
+        with TestClient(build_app(made)) as client:
+            reply = client.get("/v1/models")  # would raise what was handed on
+    assert reply.status_code == 500
+    assert [record.name for record in caplog.records if record.exc_info] == ["talkinghead.serve"]
+    number = caplog.records[-1].getMessage().split()[1]
+    assert reply.json()["error"]["message"].endswith(f"under {number}.")
+
+
+def test_addresses_of_the_service_are_no_folders(tmp_path: Path) -> None:
+    with desk(tmp_path) as made:
+        remedy = "/v1/videos/video_0/events tells when it is"
+        assert told(NotYet("The video is not made yet.", remedy), made.workshop)["remedy"] == remedy
+        assert "/srv" not in told(OptionError("There is no '/srv/faces/me.png'."), made.workshop)["message"]
