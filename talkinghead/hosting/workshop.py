@@ -322,6 +322,18 @@ class Workshop:
             )
         return found
 
+    def values(self, found: Availability, options: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
+        """What options say that is not the default, by group and field, for every group of the model.
+
+        Raises:
+            OptionError: no such group or field, or a value that is none of it.
+        """
+        groups = {group.key: group for group in self.groups(found)}
+        for name in options:
+            if name not in groups:
+                raise OptionError(f"There are no options {shown(name)} here.", accepted=choices(list(groups)))
+        return {name: group.read(options.get(name, {})) for name, group in groups.items()}
+
     # Working
 
     def request(
@@ -342,11 +354,7 @@ class Workshop:
 
         speech = self._speech(order.sound)
         source = self._source(found, order.source)
-        groups = {group.key: group for group in self.groups(found)}
-        for name in order.options:
-            if name not in groups:
-                raise OptionError(f"There are no options {shown(name)} here.", accepted=choices(list(groups)))
-        values = {name: group.read(order.options.get(name, {})) for name, group in groups.items()}
+        values = self.values(found, order.options)
         encoding = {**values.get("encoding", {}), "fragment_s": fragment_s}
         encode = build_config(EncodeOptions, encoding, owner="Encoding")
         render = RenderOptions(**values.get("video", {}), encode=encode)
@@ -503,9 +511,9 @@ def _stem(speech: object) -> str:
 def _bundled_phones(sound: Path) -> Path | None:
     """The exact phones of the bundled sentence, if that is what the sound is."""
     from talkinghead.assets import demo_phones_path, demo_speech_path
-    from talkinghead.files import file_sha256
+    from talkinghead.files import same_content
 
-    return demo_phones_path() if file_sha256(sound) == file_sha256(demo_speech_path()) else None
+    return demo_phones_path() if same_content(sound, demo_speech_path()) else None
 
 
 def write_thumbnail(path: Path, target: Path, side: int = 256) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from talkinghead.engine.context import CancelToken, Progress
-from talkinghead.errors import Cancelled, InputError, MissingWeights
+from talkinghead.errors import Cancelled
 from talkinghead.hosting.logins import Buckets
 from talkinghead.hosting.workshop import Workshop
 from talkinghead.serve.addresses import Allowed, fetch
@@ -160,7 +160,7 @@ class Desk:
             KeyConflict: the key stands for another order. TooOften: too many wait.
             InputError, MissingWeights, MissingDependency: it cannot be done.
         """
-        mark = fingerprint(asked, files)
+        mark = fingerprint(asked, files) if key else ""
         named = (owner, key)
         if key:
             with self._lock:
@@ -221,19 +221,13 @@ class Desk:
 
     def _check(self, asked: Asked, place: Path) -> None:
         """Refuse what cannot be done: all of it where the files are there, else what can be seen without them."""
-        if not asked.addresses:
-            order = asked.order(place / GIVEN)
-            self.workshop.request(self.workshop.ready(order), order, output=place, cache=self.shelf.cache)
-            return
         self.allowed.check_all(asked)
-        found = self.workshop.availability(asked.model)
-        if not found.ready:
-            raise MissingWeights(found.why_not, remedy=found.remedy)
-        groups = {group.key: group for group in self.workshop.groups(found)}
-        for name, values in asked.options.items():
-            if name not in groups:
-                raise InputError(f"There are no options {name[:60]!r} here.", accepted=", ".join(groups))
-            groups[name].read(values)
+        order = asked.order(place / GIVEN)
+        found = self.workshop.ready(order)
+        if asked.addresses:
+            self.workshop.values(found, order.options)
+        else:
+            self.workshop.request(found, order, output=place, cache=self.shelf.cache)
 
     # Working
 
@@ -398,7 +392,7 @@ class Desk:
         named = (video.record.owner, video.record.key)
         if self._keys.get(named) == video.record.id:
             del self._keys[named]
-        (self.shelf.place(video.record.id) / "record.json").unlink(missing_ok=True)
+        self.shelf.forget(video.record.id)
 
     def expire(self) -> int:
         """Remove what was kept for long enough; returns how many."""

@@ -9,6 +9,7 @@ A record is written whole at every step that a client was told of, so that a ser
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from talkinghead.errors import OptionError, TalkingHeadError
-from talkinghead.files import try_lock, unlock, write_bytes
+from talkinghead.files import make_folder, try_lock, unlock, write_bytes
 from talkinghead.serve.orders import Asked
 from talkinghead.service.rows import from_row, to_row
 
@@ -46,7 +47,7 @@ class Record:
     key: str = ""
     """`Idempotency-Key` of the order; empty where none was given."""
     fingerprint: str = ""
-    """Of what was asked for; see `orders.fingerprint`."""
+    """Of what was asked for with a key; see `orders.fingerprint`."""
     attempts: int = 0
     """How often its making was begun."""
     ended_s: float = 0.0
@@ -74,8 +75,6 @@ class Shelf:
     """
 
     def __init__(self, folder: Path) -> None:
-        from talkinghead.files import make_folder
-
         self.folder = folder.absolute()
         for part in (self.folder, self.folder / "videos", self.folder / "uploads", self.folder / "cache"):
             make_folder(part)
@@ -122,16 +121,17 @@ class Shelf:
         Raises:
             UnwritableOutput
         """
-        import json
-
         text = json.dumps(to_row(record), ensure_ascii=False)
         write_bytes(self.place(record.id) / RECORD, text.encode())
 
+    def forget(self, name: str) -> None:
+        """Remove a record; what else there is of the video will not be found again."""
+        (self.place(name) / RECORD).unlink(missing_ok=True)
+
     def remove(self, name: str) -> None:
         """Remove a video with all that belongs to it; the record goes first, so that nothing half is found again."""
-        place = self.place(name)
-        (place / RECORD).unlink(missing_ok=True)
-        shutil.rmtree(place, ignore_errors=True)
+        self.forget(name)
+        shutil.rmtree(self.place(name), ignore_errors=True)
 
     def all(self) -> Iterator[Record]:
         """Every record, oldest first. What is none is removed: an order that was never accepted."""
