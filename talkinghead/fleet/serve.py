@@ -21,7 +21,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,6 +30,7 @@ from talkinghead.engine.context import CancelToken, Progress, ProgressEvent
 from talkinghead.engine.options import OptionField, build_config, option_fields
 from talkinghead.errors import BackendError, Cancelled, MissingDependency, OptionError
 from talkinghead.serve.options import ServeOptions
+from talkinghead.service.rows import from_row, to_row
 
 LOG = logging.getLogger("talkinghead.serve")
 TELL_S = 0.25
@@ -106,7 +107,7 @@ def app(args: dict[str, Any]) -> Any:
             accepted="tokens=FILE, or the variable TALKINGHEAD_SERVE_TOKENS",
             remedy="everybody=true lets everybody in who reaches the proxy",
         )
-    row = _to_row(options)
+    row = to_row(options)
     maker = serve.deployment(
         Maker,
         name="Maker",
@@ -143,20 +144,6 @@ def _read(item: OptionField, value: Any) -> Any:
         raise OptionError(f"{item.name} is {shown(value)}.", accepted=error.accepted) from None
 
 
-def _to_row(options: ScaledOptions) -> str:
-    return json.dumps(
-        {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()}
-    )
-
-
-def _from_row(row: str) -> ScaledOptions:
-    paths = {"data", "tokens"}
-    values: dict[str, Any] = {
-        name: Path(value) if name in paths and value is not None else value for name, value in json.loads(row).items()
-    }
-    return ScaledOptions(**values)
-
-
 def _parts(text: str | None) -> list[str]:
     return [part.strip() for part in (text or "").split(",") if part.strip()]
 
@@ -168,14 +155,14 @@ class Maker:
     """Makes one video after the other, with models that stay loaded.
 
     Args:
-        row: the options, as JSON.
+        row: the options (`service.rows`).
     """
 
-    def __init__(self, row: str) -> None:
+    def __init__(self, row: dict[str, Any]) -> None:
         from talkinghead.hosting.folders import server_folder, sweep
         from talkinghead.hosting.workshop import Workshop
 
-        options = _from_row(row)
+        options = from_row(ScaledOptions, row, "The service")
         sweep()
         self._stack = ExitStack()
         private = self._stack.enter_context(server_folder())
@@ -194,7 +181,6 @@ class Maker:
         from talkinghead.serve.faults import told
         from talkinghead.serve.making import make
         from talkinghead.serve.orders import Asked
-        from talkinghead.service.rows import from_row
 
         order, cancel = from_row(Asked, asked, "The order"), CancelToken()
         latest: list[ProgressEvent] = []
@@ -239,7 +225,6 @@ class Remote:
         from ray.exceptions import RayError
 
         from talkinghead.serve.records import MADE
-        from talkinghead.service.rows import to_row
 
         for lost in range(1, LOSSES + 1):
             cancel.check()
@@ -304,26 +289,24 @@ class Front:
     """The application that answers: one replica, which takes orders and knows what became of them.
 
     Args:
-        row: the options, as JSON. makers: handle of their deployment. tokens: as `TALKINGHEAD_SERVE_TOKENS`.
+        row: the options (`service.rows`). makers: handle of their deployment. tokens: as `TALKINGHEAD_SERVE_TOKENS`.
     """
 
-    def __init__(self, row: str, makers: Any, tokens: str) -> None:
+    def __init__(self, row: dict[str, Any], makers: Any, tokens: str) -> None:
         from talkinghead.serve.server import open_desk
         from talkinghead.serve.tokens import Tokens, read_tokens, tokens_file
 
-        options = _from_row(row)
+        options = from_row(ScaledOptions, row, "The service")
         hashes = [*read_tokens(tokens, "TALKINGHEAD_SERVE_TOKENS")]
         hashes += tokens_file(options.tokens) if options.tokens is not None else []
         self._options, self._tokens = options, Tokens(hashes)
         self._stack = ExitStack()
-        in_hand = ServeOptions(**{item.name: getattr(options, item.name) for item in fields(ServeOptions)})
-        wide = replace(in_hand, at_once=options.in_hand)
         end = time.monotonic() + START_S
         while True:
             try:
                 self._desk = self._stack.enter_context(
                     open_desk(
-                        wide,
+                        replace(options, at_once=options.in_hand),
                         allow_addresses=_parts(options.allow_address),
                         folders=[Path(part) for part in _parts(options.gallery)],
                         maker=Remote(makers),

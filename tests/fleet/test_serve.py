@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from talkinghead.errors import MissingDependency, OptionError
-from talkinghead.fleet.serve import ScaledOptions, _from_row, _to_row, app
+from talkinghead.fleet.serve import ScaledOptions, app
+from talkinghead.service.rows import from_row, to_row
 from tests.conftest import ROOT
 
 
@@ -22,7 +23,7 @@ def test_options_come_as_texts_and_as_values() -> None:
     values = ScaledOptions.of({"data": "/srv/videos", "max_replicas": 8, "gpus": 0.25, "everybody": True})
     assert texts == values
     assert (texts.data, texts.max_replicas, texts.in_hand) == (Path("/srv/videos"), 8, 16)
-    assert _from_row(_to_row(texts)) == texts
+    assert from_row(ScaledOptions, json.loads(json.dumps(to_row(texts))), "The service") == texts
 
 
 def test_the_example_for_kuberay_has_options_of_ours() -> None:
