@@ -16,7 +16,6 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +59,8 @@ def checked(answer: httpx.Response) -> httpx.Response:
 def order(client: httpx.Client, face: Path, sound: Path | None, text: str | None, **fields: str) -> str:
     """Send what the video is made of; gives its id."""
     key = {"Idempotency-Key": str(uuid.uuid4())}
-    with ExitStack() as stack:
-        files = {"face": face, **({"audio": sound} if sound else {})}
-        sent = {name: (path.name, stack.enter_context(path.open("rb")).read()) for name, path in files.items()}
+    files = {"face": face, **({"audio": sound} if sound else {})}
+    sent = {name: (path.name, path.read_bytes()) for name, path in files.items()}
     data = {**fields, **({"text": text} if text else {})}
     return str(patiently(client, "POST", "/v1/videos", files=sent, data=data, headers=key).json()["id"])
 

@@ -36,7 +36,6 @@ from talkinghead.media import probe
 
 ENDED = ("completed", "failed", "cancelled")
 PATIENCE_S = 600.0
-AS_JSON = {"content-type": "application/json"}
 MANNERS = {"fetch": 9, "twice": 2, "stream": 2, "cancel": 2, "leave-upload": 1, "leave-events": 1, "leave-stream": 1,
            "bad": 3}  # fmt: skip
 """How often clients do what."""

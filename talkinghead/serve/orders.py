@@ -18,7 +18,7 @@ from talkinghead.hosting.workshop import Order, said
 from talkinghead.reading.text import parse_json
 from talkinghead.registry import DEFAULT_FAMILY
 from talkinghead.service.request import SpokenText
-from talkinghead.service.rows import from_row, known_keys
+from talkinghead.service.rows import from_row
 from talkinghead.speech.options import MAX_CHARACTERS
 
 FILES = ("face", "audio")
@@ -141,7 +141,6 @@ def read_order(body: bytes) -> Asked:
         InputError, OptionError: it is none.
     """
     row = parse_json(body, "The order", error=OptionError, accepted='{"text": "Hello.", "source": "Portrait"}')
-    known_keys(row, tuple(Asked.__dataclass_fields__), "The order")
     asked = from_row(Asked, row, "The order")
     for name in FILES:
         value = getattr(asked, name)

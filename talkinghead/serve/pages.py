@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 
-from talkinghead.serve.orders import Asked
+from talkinghead.serve.orders import FILES, Asked
 
 _HELP = {
     "model": "Name of a model; /v1/models lists them.",
@@ -32,7 +32,7 @@ def _schema(*, form: bool) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name in Asked.__dataclass_fields__:
         kind: dict[str, Any] = {"type": _KINDS.get(name, "string"), "description": _HELP[name]}
-        if name in ("face", "audio"):
+        if name in FILES:
             kind |= {"format": "binary"} if form else {"format": "uri"}
         fields[name] = kind
     return {"type": "object", "properties": fields}

@@ -10,7 +10,6 @@ from talkinghead.contracts import STAGES
 from talkinghead.hosting.workshop import Workshop
 from talkinghead.registry import DEFAULT_FAMILY
 from talkinghead.serve.desk import Video
-from talkinghead.service.jobs import JobState
 
 
 class Fault(BaseModel):
@@ -102,9 +101,9 @@ class Health(BaseModel):
     status: Literal["ok", "stopping"]
 
 
-def answer(video: Video, keep_h: float, state: JobState | None = None) -> VideoAnswer:
+def answer(video: Video, keep_h: float) -> VideoAnswer:
     """A video as its client sees it."""
-    record, state = video.record, state or video.state()
+    record, state = video.record, video.state()
     status = record.status
     if not record.has_ended:
         status = {"waiting": "queued", "working": "in_progress"}.get(state.phase, "cancelled")  # type: ignore[assignment]

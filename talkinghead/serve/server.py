@@ -17,7 +17,7 @@ from talkinghead.hosting.folders import server_folder, sweep
 from talkinghead.hosting.hosts import Hosts, host_names
 from talkinghead.hosting.running import listening_socket, serving, shown_url
 from talkinghead.serve.options import ServeOptions
-from talkinghead.serve.tokens import Tokens, tokens_file
+from talkinghead.serve.tokens import Tokens, read_tokens, tokens_file
 
 if TYPE_CHECKING:
     from talkinghead.hosting.asgi import App
@@ -126,10 +126,8 @@ def open_service(
     known = [*tokens, *(tokens_file(options.tokens) if options.tokens is not None else ())]
     made_up = None
     if not known and not options.is_local:
-        import hashlib
-
         made_up = secrets.token_urlsafe(24)
-        known = [(OPERATOR, hashlib.sha256(made_up.encode()).hexdigest())]
+        known = read_tokens(f"{OPERATOR} {made_up}", "a token that was made up")
     listening = listening_socket(options.host, options.port, "Videos")
     port = int(listening.getsockname()[1])
     with ExitStack() as stack:

@@ -11,6 +11,7 @@ from typing import BinaryIO
 from talkinghead.errors import Cancelled
 from talkinghead.serve.desk import Desk, Video
 from talkinghead.serve.faults import Told
+from talkinghead.serve.records import ENDED
 from talkinghead.serve.schema import VideoAnswer, answer
 
 LOOK_S = 0.1
@@ -45,7 +46,7 @@ async def events(desk: Desk, video: Video, after: int) -> AsyncIterator[str]:
         if video.is_gone:
             seen = seen.model_copy(update={"status": "cancelled"})
         number = event_id(seen, video.record.attempts)
-        ended = seen.status in ("completed", "failed", "cancelled")
+        ended = seen.status in ENDED
         text = seen.model_dump_json()
         if number >= after and text != said and (number > after or said or ended):
             name = "progress" if seen.status == "in_progress" else seen.status

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from talkinghead.bounds import MAX_PATH, Between, shown
 from talkinghead.engine.context import CancelToken, Progress
-from talkinghead.errors import Cancelled, InputError, OptionError, TalkingHeadError
+from talkinghead.errors import InputError, OptionError, TalkingHeadError
 from talkinghead.hosting.faults import logged, told_line
 from talkinghead.hosting.fields import Offered
 from talkinghead.hosting.uploads import Uploads
@@ -401,6 +401,3 @@ class Studio:
 
 _OPTION = re.compile(r"(?:the option )?(?<![\w-])--(?P<name>[a-z][a-z0-9-]*)(?: (?P<value>[\w.]+))?")
 """An option of the command line in a text."""
-
-
-__all__ = ["Cancelled", "Session", "Studio"]
