@@ -7,11 +7,33 @@ import contextlib
 import re
 from collections.abc import AsyncIterator, Mapping
 
-from talkinghead.hosting.asgi import Receive
+from talkinghead.hosting.asgi import Message, Receive
 from talkinghead.hosting.uploads import TooMuch
 
 DRAIN_BYTES, DRAIN_S = 32_000_000, 5.0
 """How much of what is refused is taken all the same, and for how long, so that whoever sends it sees the answer."""
+
+
+class Incoming:
+    """What a client sends, in the place of `receive`, and whether all of it has come."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.has_ended = False
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        self.has_ended = message["type"] != "http.request" or not message.get("more_body", False)
+        return message
+
+    async def drain(self) -> None:
+        """Take what still comes, as far as that is bearable: who is still sending would not see the answer."""
+        if self.has_ended:
+            return
+        with contextlib.suppress(TooMuch, ConnectionResetError, TimeoutError):
+            async with asyncio.timeout(DRAIN_S):
+                async for _ in stream(self, DRAIN_BYTES):
+                    pass
 
 
 def length_of(headers: Mapping[str, list[str]]) -> int | None:
@@ -54,14 +76,6 @@ async def stream(receive: Receive, most: int) -> AsyncIterator[bytes]:
             yield chunk
         if not message.get("more_body", False):
             return
-
-
-async def drain(receive: Receive) -> None:
-    """Take what a client still sends, as far as that is bearable: who is still sending would not see the answer."""
-    with contextlib.suppress(TooMuch, ConnectionResetError, TimeoutError):
-        async with asyncio.timeout(DRAIN_S):
-            async for _ in stream(receive, DRAIN_BYTES):
-                pass
 
 
 def _too_long(most: int) -> TooMuch:

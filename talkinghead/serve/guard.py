@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from math import ceil
 
 from talkinghead.hosting.asgi import App, Message, Receive, Scope, Send, address_of, bearer, by_name
-from talkinghead.hosting.bodies import drain
+from talkinghead.hosting.bodies import Incoming
 from talkinghead.hosting.hosts import Hosts
 from talkinghead.hosting.logins import TRIES, TRY_S, Buckets, place_of
 from talkinghead.serve.faults import NotEntered, Refused, TooOften, told
@@ -55,18 +55,12 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        ended = False
-
-        async def received() -> Message:
-            nonlocal ended
-            message = await receive()
-            ended = ended or message["type"] != "http.request" or not message.get("more_body", False)
-            return message
+        incoming = Incoming(receive)
 
         async def answered(message: Message) -> None:
             if message["type"] == "http.response.start":
-                if message["status"] >= 400 and not ended and scope["method"] not in ("GET", "HEAD"):
-                    await drain(received)
+                if message["status"] >= 400 and scope["method"] not in ("GET", "HEAD"):
+                    await incoming.drain()
                 self._metrics.answers.labels(_method(scope), str(message["status"])).inc()
                 there = {name.lower() for name, _ in message.get("headers", [])}
                 more = [(b"cache-control", b"no-store")] if b"cache-control" not in there else []
@@ -79,7 +73,7 @@ class Guard:
             self._metrics.refused.labels(type(error).__name__).inc()
             await _refuse(answered, error)
         else:
-            await self._app(scope, received, answered)
+            await self._app(scope, incoming, answered)
 
     def _owner(self, scope: Scope, headers: Mapping[str, list[str]]) -> str:
         path = str(scope["path"])

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from talkinghead.errors import TalkingHeadError
 from talkinghead.hosting.asgi import App, Message, Receive, Scope, Send, address_of, by_name
-from talkinghead.hosting.bodies import drain, length_of, stream, whole
+from talkinghead.hosting.bodies import Incoming, length_of, stream, whole
 from talkinghead.hosting.hosts import Hosts
 from talkinghead.hosting.logins import Logins, place_of
 from talkinghead.hosting.uploads import TooMuch, receive_files
@@ -94,13 +94,7 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started = ended = False
-
-        async def received() -> Message:
-            nonlocal ended
-            message = await receive()
-            ended = message["type"] != "http.request" or not message.get("more_body", False)
-            return message
+        started, incoming = False, Incoming(receive)
 
         async def with_headers(message: Message) -> None:
             nonlocal started
@@ -110,12 +104,11 @@ class Guard:
             await send(message)
 
         try:
-            await self._serve(scope, received, with_headers)
+            await self._serve(scope, incoming, with_headers)
         except (Refused, TooMuch) as error:
             if isinstance(error, TooMuch):
                 error = Refused(413, self._studio.sentence(error))
-            if not ended:
-                await drain(receive)
+            await incoming.drain()
             await _say(with_headers, error)
         except ConnectionResetError:
             return  # the visitor went away
