@@ -37,7 +37,6 @@ TELL_S = 0.25
 """Between two words of a maker about its progress."""
 LOSSES = 3
 """How many makers one video may take with it."""
-FOLDERS = "gallery"
 START_S = 60.0
 """How long the desk waits for a folder that another one has just lost."""
 

@@ -22,6 +22,7 @@ from talkinghead.hosting.faults import Unforeseen
 from talkinghead.hosting.uploads import FRAME_BYTES, FormRules, Uploads, receive_form
 from talkinghead.serve.desk import Desk, Video
 from talkinghead.serve.faults import InvalidRequest, NotYet, Refused, Told, status_of, told
+from talkinghead.serve.metrics import TYPE
 from talkinghead.serve.orders import FILES, MAX_JSON, TEXTS, Asked, read_form, read_order
 from talkinghead.serve.pages import EXAMPLES, description, page
 from talkinghead.serve.schema import (
@@ -238,8 +239,6 @@ class _Addresses:
 
     async def metrics(self) -> Response:
         """Figures for Prometheus."""
-        from talkinghead.serve.metrics import TYPE
-
         return Response(self.desk.metrics.text(), headers={"Content-Type": TYPE})
 
 

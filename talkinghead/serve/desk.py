@@ -417,8 +417,9 @@ class Desk:
                 stopped = ServerStopped(f"The server ended {record.attempts} times while it made this video.")
                 self._end(video, "failed", error=told(stopped))
                 continue
-            with self._lock:
-                self._save(video, status="queued")
+            if record.status != "queued":
+                with self._lock:
+                    self._save(video, status="queued")
             self._hand_in(video)
 
     def close(self) -> None:
