@@ -83,16 +83,15 @@ class Figures:
 
 
 class Client:
-    """One client; what it does is chosen by chance."""
+    """One client; how long it waits and what bad input it sends is chosen by chance."""
 
     def __init__(self, where: dict[str, Any], files: dict[str, Path], fields: dict[str, str], frames: int, seed: int):
         self.http = httpx.Client(timeout=PATIENCE_S, **where)
         self.files = {name: (path.name, path.read_bytes()) for name, path in files.items()}
         self.fields, self.frames, self.random = fields, frames, random.Random(seed)
 
-    def once(self, tally: Tally) -> None:
-        """Do one thing."""
-        name = self.random.choices(list(MANNERS), list(MANNERS.values()))[0]
+    def once(self, name: str, tally: Tally) -> None:
+        """Do one of `MANNERS`."""
         with tally.lock:
             tally.done[name] += 1
         try:
@@ -246,17 +245,26 @@ def frames_of(content: bytes) -> int:
         return probe(file.name).video[0].num_frames
 
 
-def one_round(clients: Sequence[Client], count: int, tally: Tally) -> None:
+def dealt(count: int, by: random.Random) -> list[str]:
+    """What is done in one round, each of `MANNERS` at least once where `count` allows, in an order chosen by chance."""
+    names = list(MANNERS)
+    names += by.choices(names, list(MANNERS.values()), k=max(0, count - len(names)))
+    by.shuffle(names)
+    return names[:count]
+
+
+def one_round(clients: Sequence[Client], names: Sequence[str], tally: Tally) -> None:
     """So many things, by all clients at once; then every order is looked at."""
-    left = iter(range(count))
+    left = iter(names)
     lock = threading.Lock()
 
     def work(client: Client) -> None:
         while True:
             with lock:
-                if next(left, None) is None:
-                    return
-            client.once(tally)
+                name = next(left, None)
+            if name is None:
+                return
+            client.once(name, tally)
 
     threads = [threading.Thread(target=work, args=(client,)) for client in clients]
     for thread in threads:
@@ -306,8 +314,9 @@ def load(
     everybody = [Client(where, files, fields, frames, seed + number) for number in range(clients)]
     seen = [held()]
     begun = time.perf_counter()
+    by = random.Random(seed)
     for _ in range(rounds):
-        one_round(everybody, count, tally)
+        one_round(everybody, dealt(count, by), tally)
         time.sleep(1.0)  # connections that were left are noticed
         seen.append(held())
         sys.stderr.write(f"{seen[-1]}, {len(tally.faults)} faults\n")
