@@ -1,7 +1,8 @@
 """HEIC pictures, as phones take them: tiles of H.265 in the container of `heif`, decoded by FFmpeg and put together.
 
 A phone's picture is a grid: its bytes name rows, columns and the size that comes out; tiles follow each other by rows,
-and what they have too much at the right and at the bottom is cut off.
+and what they have too much at the right and at the bottom is cut off. Opacity is a picture of its own, which may have
+another depth and size.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import struct
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,8 +25,12 @@ from talkinghead.media.pictures import ACCEPTED, Stored, damaged
 _CONVERT = "export it as JPEG (on an iPhone: Settings, Camera, Formats, Most Compatible), or convert it to JPEG or PNG"
 
 
+LARGEST_BLOCK = 64
+"""Coded pictures are whole numbers of blocks wide and high; decoders count the pixels of these."""
+
+
 def decode_heic(path: Path, data: bytes, header: Header) -> Stored:
-    """The picture of a HEIC file before any turn, BGR.
+    """The picture of a HEIC file before any turn, BGR; BGRA where it has an opacity.
 
     Raises:
         UnreadableMedia: damaged, or of a kind that cannot be read.
@@ -32,15 +38,34 @@ def decode_heic(path: Path, data: bytes, header: Header) -> Stored:
     try:
         box = heif.parse(data)
         assert box.primary is not None
-        numbers = _picture(path, box, box.primary, header)
+        size = (header.width, header.height)
+        numbers = _picture(path, box, box.primary, size)
+        opacity = heif.opacity_of(box)
+        if opacity is not None:
+            item = box.items[opacity]
+            numbers = _with_opacity(numbers, _picture(path, box, item, heif.size_of(box, item) or size)[:, :, 0])
     except (heif.BrokenContainer, struct.error, IndexError) as error:
         raise damaged(path, header.kind) from error
-    return Stored(numbers, np.iinfo(numbers.dtype.name).max)
+    premultiplied = opacity in box.references.get((b"prem", box.primary.number), ())
+    return Stored(numbers, np.iinfo(numbers.dtype.name).max, premultiplied)
 
 
-def _picture(path: Path, box: Heif, item: Item, header: Header) -> NDArray[np.generic]:
+def _with_opacity(bgr: NDArray[np.generic], opacity: NDArray[np.generic]) -> NDArray[np.generic]:
+    """BGRA of colours and their opacity, in the depth of the deeper one."""
+    height, width = bgr.shape[:2]
+    if opacity.shape != (height, width):
+        opacity = cv2.resize(np.asarray(opacity), dsize=(width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[call-overload]
+    if bgr.dtype != opacity.dtype:
+        bgr, opacity = (
+            part.astype(np.uint16) * (257 if part.dtype == np.uint8 else 1) for part in (bgr, opacity)
+        )  # fmt: skip
+    return np.dstack([bgr, opacity])
+
+
+def _picture(path: Path, box: Heif, item: Item, size: tuple[int, int]) -> NDArray[np.generic]:
+    """A picture of a size (width, height): one that is coded whole, or a grid of such."""
     if item.kind == b"hvc1":
-        return _tile(path, box, item, item, header)[: header.height, : header.width]
+        return _tile(path, box, item, item)[: size[1], : size[0]]
     if item.kind != b"grid":
         raise UnreadableMedia(
             f"{str(path)!r} is a HEIC picture of an unusual kind ({item.kind.decode('ascii', 'replace')}).",
@@ -49,20 +74,20 @@ def _picture(path: Path, box: Heif, item: Item, header: Header) -> NDArray[np.ge
         )
     rows, columns, width, height = _grid(box.bytes_of(item))
     tiles = box.tiles(item)
-    if len(tiles) != rows * columns or (width, height) != (header.width, header.height):
-        raise damaged(path, header.kind)
+    if len(tiles) != rows * columns or (width, height) != size:
+        raise damaged(path, "heic")
     result: NDArray[np.generic] | None = None
     for place, part in enumerate(tiles):
         if part.kind != b"hvc1":
-            raise damaged(path, header.kind)
-        tile = _tile(path, box, part, item, header)
+            raise damaged(path, "heic")
+        tile = _tile(path, box, part, item)
         tall, wide = tile.shape[:2]
         if result is None:
             if rows * tall < height or columns * wide < width:
-                raise damaged(path, header.kind)
-            result, size = np.empty((height, width, 3), tile.dtype), (tall, wide)
-        if (tall, wide) != size:
-            raise damaged(path, header.kind)
+                raise damaged(path, "heic")
+            result, shape = np.empty((height, width, 3), tile.dtype), (tall, wide)
+        if (tall, wide) != shape:
+            raise damaged(path, "heic")
         top, left = place // columns * tall, place % columns * wide
         room = result[top : top + tall, left : left + wide]
         room[:] = tile[: room.shape[0], : room.shape[1]]
@@ -77,15 +102,16 @@ def _grid(data: bytes) -> tuple[int, int, int, int]:
     return rows + 1, columns + 1, width, height
 
 
-def _tile(path: Path, box: Heif, item: Item, shown: Item, header: Header) -> NDArray[np.generic]:
+def _tile(path: Path, box: Heif, item: Item, shown: Item) -> NDArray[np.generic]:
     """One coded picture, BGR [H, W, 3], uint8 or uint16."""
-    settings = box.find(item, b"hvcC")
-    if settings is None:
-        raise damaged(path, header.kind)
+    settings, size = box.find(item, b"hvcC"), heif.size_of(box, item)
+    if settings is None or size is None:
+        raise damaged(path, "heic")
     context = av.CodecContext.create("hevc", "r")
     assert isinstance(context, av.VideoCodecContext)
     context.extradata = box.data[settings.start : settings.stop]
-    context.options = {"max_pixels": str(header.pixels)}
+    wide, high = (-(-length // LARGEST_BLOCK) * LARGEST_BLOCK for length in size)
+    context.options = {"max_pixels": str(wide * high)}
     context.thread_count = 1
     try:
         packets = (av.Packet(box.bytes_of(item)), None)
@@ -94,6 +120,9 @@ def _tile(path: Path, box: Heif, item: Item, shown: Item, header: Header) -> NDA
         raise UnreadableMedia(
             f"{str(path)!r} is a HEIC picture that cannot be decoded.", accepted=ACCEPTED, remedy=_CONVERT
         ) from error
+    deep = frame.format.components[0].bits > 8
+    if frame.format.is_rgb:
+        return np.asarray(frame.to_ndarray(format="bgr48le" if deep else "bgr24"))
     _, numbers = heif.colours_of(box, item.properties)
     if numbers is None:
         _, numbers = heif.colours_of(box, shown.properties)
@@ -101,7 +130,5 @@ def _tile(path: Path, box: Heif, item: Item, shown: Item, header: Header) -> NDA
         if numbers[2] in MATRIX_NAMES:
             frame.colorspace = numbers[2]
         frame.color_range = 2 if numbers[3] else 1
-    wide = rgb_of_still(frame, "bt601")[:, :, ::-1]
-    if frame.format.components[0].bits > 8:
-        return wide
-    return ((wide.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    bgr = rgb_of_still(frame, "bt601")[:, :, ::-1]
+    return bgr if deep else ((bgr.astype(np.uint32) + 128) // 257).astype(np.uint8)

@@ -312,8 +312,10 @@ def size_of(heif: Heif, item: Item) -> tuple[int, int] | None:
 
 
 def largest_size(heif: Heif) -> tuple[int, int] | None:
-    """The largest of the sizes that the picture to show and its parts say they have."""
+    """The largest of the sizes that the picture to show, its opacity and their parts say they have."""
+    opacity = opacity_of(heif)
     parts = [heif.primary] if heif.primary is not None else []
+    parts += [heif.items[opacity]] if opacity is not None else []
     parts += [tile for part in parts for tile in heif.tiles(part)]
     sizes = [size for part in parts if (size := size_of(heif, part)) is not None]
     return max(sizes, key=lambda size: size[0] * size[1], default=None)
