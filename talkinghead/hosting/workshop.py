@@ -33,6 +33,7 @@ from talkinghead.errors import (
 from talkinghead.hosting.faults import without_folders
 from talkinghead.hosting.fields import FieldGroup, model_group, shared_groups
 from talkinghead.hosting.limits import Limits
+from talkinghead.hosting.thumbnails import thumbnail_of
 from talkinghead.measure.memory import give_back
 from talkinghead.places import printable
 from talkinghead.service.availability import Availability, all_models, availability, sources_in
@@ -43,6 +44,8 @@ from talkinghead.speech.options import SpeechOptions
 from talkinghead.weights.folder import model_folder
 
 if TYPE_CHECKING:
+    from talkinghead.contracts import FrameSource
+    from talkinghead.media import MediaProbe
     from talkinghead.speech import EngineStatus
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif")
@@ -247,8 +250,8 @@ class Workshop:
             for path in sorted(place.iterdir()):
                 if path.suffix.lower() in (*PICTURES, *VIDEOS) and path.is_file() and len(found) < MAX_GALLERY:
                     try:
-                        thumbnail = folder / f"{len(found)}.png"
-                        write_thumbnail(path, thumbnail)
+                        thumbnail = folder / f"{len(found)}.webp"
+                        thumbnail_of(path, thumbnail)
                         found.append(Face(printable(path.stem), path, thumbnail))
                     except TalkingHeadError:
                         continue  # not a picture or video, whatever its name says
@@ -262,12 +265,21 @@ class Workshop:
         Raises:
             MediaError: it is neither, damaged, or too large.
         """
+        self.open_face(path).close()
+        return path
+
+    def open_face(self, path: Path) -> FrameSource:
+        """The frames of a picture or video, by its content.
+
+        Raises:
+            MediaError: as `check_face`.
+        """
         from talkinghead.media import FrameOptions, open_frames
 
         self._check_size(path)
+        options = FrameOptions(cache_bytes=0, max_pixels=self.max_pixels)
         with self._checks:
-            open_frames(path, options=FrameOptions(cache_bytes=0, max_pixels=self.max_pixels), check=_within(CHECK_S))
-        return path
+            return open_frames(path, options=options, check=_within(CHECK_S))
 
     def check_sound(self, path: Path) -> Path:
         """A sound, or a video with one, that is not too long.
@@ -275,16 +287,25 @@ class Workshop:
         Raises:
             MediaError: it has no sound, is damaged, or too large or long.
         """
+        self.probe_sound(path)
+        return path
+
+    def probe_sound(self, path: Path) -> MediaProbe:
+        """What is in a file that has a sound.
+
+        Raises:
+            MediaError: as `check_sound`.
+        """
         from talkinghead.media import probe
         from talkinghead.media.headers import picture_format
 
         self._check_size(path)
         with self._checks:
-            track = probe(path, check=_within(CHECK_S)).main_audio if picture_format(path) is None else None
-        if track is None:
+            found = probe(path, check=_within(CHECK_S)) if picture_format(path) is None else None
+        if found is None or found.main_audio is None:
             raise NoAudioStream(f"{path.name!r} has no sound.", accepted="a sound file, or a video with a sound track")
-        self.check_length(track.duration_s or 0.0)
-        return path
+        self.check_length(found.main_audio.duration_s or 0.0)
+        return found
 
     def _check_size(self, path: Path) -> None:
         from talkinghead.files import existing_file
@@ -464,8 +485,8 @@ class Workshop:
         folder = result.path.parent
         report_file = folder / f"{result.path.stem}-report.json"
         write_bytes(report_file, result.report.to_json().encode())
-        poster = folder / f"{result.path.stem}-poster.png"
-        write_thumbnail(result.path, poster)
+        poster = folder / f"{result.path.stem}-poster.webp"
+        thumbnail_of(result.path, poster)
         copied = None
         if isinstance(source, Path) and source.is_file():
             copied = folder / f"source{source.suffix.lower()}"
@@ -514,18 +535,3 @@ def _bundled_phones(sound: Path) -> Path | None:
     from talkinghead.files import same_content
 
     return demo_phones_path() if same_content(sound, demo_speech_path()) else None
-
-
-def write_thumbnail(path: Path, target: Path, side: int = 256) -> None:
-    """A small picture of a picture or of a video's first second, PNG."""
-    import cv2
-    import numpy as np
-
-    from talkinghead.media import FrameOptions, open_frames, write_png
-
-    source = open_frames(path, options=FrameOptions(cache_bytes=0))
-    index = 0 if source.fps is None else min(len(source) - 1, int(source.fps / 2))
-    frame = next(iter(source.read(index, index + 1)))
-    factor = min(1.0, side / max(frame.shape[:2]))
-    size = (max(1, round(frame.shape[1] * factor)), max(1, round(frame.shape[0] * factor)))
-    write_png(target, np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8))

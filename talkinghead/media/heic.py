@@ -54,7 +54,7 @@ def _with_opacity(bgr: NDArray[np.generic], opacity: NDArray[np.generic]) -> NDA
     """BGRA of colours and their opacity, in the depth of the deeper one."""
     height, width = bgr.shape[:2]
     if opacity.shape != (height, width):
-        opacity = cv2.resize(np.asarray(opacity), dsize=(width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[call-overload]
+        opacity = cv2.resize(np.asarray(opacity), dsize=(width, height), interpolation=cv2.INTER_LINEAR)
     if bgr.dtype != opacity.dtype:
         bgr, opacity = (
             part.astype(np.uint16) * (257 if part.dtype == np.uint8 else 1) for part in (bgr, opacity)
