@@ -1,26 +1,17 @@
-"""The folder of a server that runs, and what servers that were killed have left behind.
-
-    /tmp/talkinghead-app-x8k2.lock     locked by the server while it lives
-    /tmp/talkinghead-app-x8k2/         everything that it keeps: uploads, results, thumbnails
-
-The system lets go of the lock when the process ends, however it ends. So a folder whose lock can be had belongs to
-nobody, and one whose lock is not there is left alone.
-"""
+"""The folder of a server that runs, with everything that it keeps: uploads, results, thumbnails."""
 
 from __future__ import annotations
 
-import os
-import secrets
-import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-from talkinghead.files import try_lock, unlock
+from talkinghead.owned import LOCK, owned_folder, remove_dead
+
+__all__ = ["LOCK", "PREFIX", "server_folder", "sweep"]
 
 PREFIX = "talkinghead-app-"
-LOCK = ".lock"
 
 
 @contextmanager
@@ -30,64 +21,10 @@ def server_folder(parent: Path | None = None) -> Iterator[Path]:
     Args:
         parent: where it is made; None: the folder for temporary files.
     """
-    parent = parent or Path(tempfile.gettempdir())
-    folder = parent / f"{PREFIX}{secrets.token_hex(8)}"
-    lock = folder.with_name(folder.name + LOCK)
-    descriptor = _locked(lock)
-    try:
-        folder.mkdir(mode=0o700)
+    with owned_folder(parent or Path(tempfile.gettempdir()), PREFIX) as folder:
         yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        with suppress(OSError):
-            lock.unlink()
-        unlock(descriptor)
-        os.close(descriptor)
-
-
-def _locked(lock: Path) -> int:
-    """Make a lock and hold it. Somebody who sweeps may have it for a moment, and remove it: then it is made again."""
-    while True:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
-        if try_lock(descriptor) and _is_same(descriptor, lock):
-            return descriptor
-        os.close(descriptor)
-
-
-def _is_same(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except OSError:
-        return False
 
 
 def sweep(parent: Path | None = None) -> int:
     """Remove the folders of servers that are dead; returns how many. Nothing of one that lives is touched."""
-    parent = parent or Path(tempfile.gettempdir())
-    swept = 0
-    for lock in parent.glob(f"{PREFIX}*{LOCK}"):
-        folder = lock.with_name(lock.name.removesuffix(LOCK))
-        if lock.is_symlink() or folder.is_symlink() or not _is_ours(lock):
-            continue
-        try:
-            descriptor = os.open(lock, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
-        except OSError:
-            continue
-        try:
-            if try_lock(descriptor) and _is_same(descriptor, lock):
-                swept += folder.is_dir()
-                shutil.rmtree(folder, ignore_errors=True)
-                with suppress(OSError):
-                    lock.unlink()
-                unlock(descriptor)
-        finally:
-            os.close(descriptor)
-    return swept
-
-
-def _is_ours(path: Path) -> bool:
-    """Whether a file belongs to the user who runs this."""
-    try:
-        return not hasattr(os, "getuid") or path.stat().st_uid == os.getuid()
-    except OSError:
-        return False
+    return remove_dead(parent or Path(tempfile.gettempdir()), PREFIX)

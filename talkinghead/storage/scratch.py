@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import secrets
 import shutil
 import threading
@@ -15,14 +14,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from talkinghead import files
+from talkinghead import files, owned
 from talkinghead.errors import StorageError
 from talkinghead.places import fitted_name
 from talkinghead.storage.address import Address
 from talkinghead.storage.base import UNKNOWN_SIZE, Stat, Store, StoreOptions, nothing_there
 from talkinghead.storage.store import open_store
 
-_LOCK = ".lock"
 _PREFIX = "scratch-"
 
 
@@ -67,9 +65,13 @@ class Scratch:
         """Least recently used first."""
         self._reserved = 0
         self._stores: dict[str, Store] = {}
+        self._own = contextlib.ExitStack()
         files.make_folder(folder)
         remove_dead(folder)
-        self.folder, self._lock = _own_folder(folder)
+        try:
+            self.folder = self._own.enter_context(owned.owned_folder(folder, _PREFIX))
+        except OSError as error:
+            raise files.unwritable(folder, error) from error
 
     @property
     def used_bytes(self) -> int:
@@ -126,12 +128,7 @@ class Scratch:
 
     def close(self) -> None:
         """Remove everything."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        if self._lock >= 0:
-            with contextlib.suppress(OSError):
-                self.folder.with_suffix(_LOCK).unlink()
-            os.close(self._lock)
-            self._lock = -1
+        self._own.close()
 
     def __enter__(self) -> Self:
         return self
@@ -245,36 +242,6 @@ class Scratch:
             )
 
 
-def _own_folder(folder: Path) -> tuple[Path, int]:
-    """A new folder, and an open file beside it that stays locked as long as this process lives."""
-    while True:
-        own = folder / f"{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
-        path = own.with_suffix(_LOCK)
-        try:
-            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        except OSError as error:
-            raise files.unwritable(path, error) from error
-        # Another process may have taken it for one of a dead process between these lines.
-        if files.try_lock(lock) and path.exists() and os.path.samestat(os.fstat(lock), path.stat()):
-            try:
-                own.mkdir()
-            except OSError as error:
-                os.close(lock)
-                raise files.unwritable(own, error) from error
-            return own, lock
-        os.close(lock)
-
-
 def remove_dead(folder: Path) -> None:
-    """Remove the folders of processes that are gone: nobody holds their locks."""
-    for path in folder.glob(f"{_PREFIX}*{_LOCK}"):
-        try:
-            lock = os.open(path, os.O_RDWR)
-        except OSError:
-            continue
-        try:
-            if files.try_lock(lock):
-                shutil.rmtree(path.with_suffix(""), ignore_errors=True)
-                path.unlink(missing_ok=True)
-        finally:
-            os.close(lock)
+    """Remove the folders of processes that are gone."""
+    owned.remove_dead(folder, _PREFIX)
