@@ -22,7 +22,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from talkinghead.audio import recogniser
@@ -30,6 +29,7 @@ from talkinghead.audio.recogniser import Block, Decoded, Heard, Recogniser
 from talkinghead.contracts import AudioClip
 from talkinghead.errors import BackendError
 from talkinghead.places import temporary_folder
+from talkinghead.processes import can_be_apart, python_program
 
 APART_FROM_S = 3.0
 """Shorter sounds are listened to in this process: starting another takes a third of a second of a core."""
@@ -38,12 +38,6 @@ Kind = Literal["AllPhones", "Words"]
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 """One thread listens; NumPy need not start others."""
 _LENGTH = struct.Struct("<Q")
-_STARTED = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from talkinghead.audio.apart import serve; serve()"
-
-
-def can_be_apart() -> bool:
-    """Whether this Python can start another one: not where it is packed into a program of another name."""
-    return bool(sys.executable) and not getattr(sys, "frozen", False)
 
 
 def is_heard_apart(clip: AudioClip) -> bool:
@@ -64,10 +58,9 @@ class RecogniserApart(Recogniser):
         self._files = contextlib.ExitStack()
         # What the process puts down for a moment is removed here, should it be ended meanwhile.
         folder = str(self._files.enter_context(temporary_folder()))
-        folders = [*map(str, sys.path), str(Path(__file__).parents[2])]
         try:
             self._process = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-P", "-S", "-c", _STARTED, json.dumps(folders), kind],
+                [*python_program("talkinghead.audio.apart:serve", site=False), kind],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

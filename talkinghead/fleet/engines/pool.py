@@ -13,18 +13,16 @@ import os
 import queue
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from talkinghead.audio.apart import can_be_apart
 from talkinghead.errors import BackendError
 from talkinghead.fleet.engines.base import Died, Ended, Event, Progressed, Ready, new_name
 from talkinghead.fleet.job import Job, Outcome
 from talkinghead.fleet.threads import thread_environment
 from talkinghead.fleet.worker import WorkerOptions, scratch_folder
+from talkinghead.processes import can_be_apart, python_program
 from talkinghead.storage.scratch import remove_dead
 
 CLOSE_S = 10.0
@@ -32,16 +30,6 @@ CLOSE_S = 10.0
 SAID_LAST = 5
 """Lines of what a process said on stderr that are told when it dies."""
 _LAST_BYTES = 4000
-_PROGRAM = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from talkinghead.fleet.engines.child import main; main()"
-)  # fmt: skip
-
-
-def child_program() -> tuple[str, ...]:
-    """What a process runs: this Python, with this one's path for modules, whatever lies in the current folder."""
-    folders = [*map(str, sys.path), str(Path(__file__).parents[3])]
-    return (sys.executable, "-P", "-c", _PROGRAM, json.dumps(folders))
 
 
 class Pool:
@@ -64,7 +52,7 @@ class Pool:
             raise BackendError("This program cannot start other Python processes.", remedy="--workers 1")
         self._options = options
         self._inherited = tuple(inherited)
-        self._program = tuple(program or child_program())
+        self._program = tuple(program or python_program("talkinghead.fleet.engines.child:main"))
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._children: dict[str, _Child] = {}
 
