@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from talkinghead.cores import available_cores
 from talkinghead.engine.cache import default_folder
 from talkinghead.files import PendingOutput, file_sha256
 from talkinghead.fleet.engines.base import Engine
@@ -17,6 +16,7 @@ from talkinghead.fleet.lease import Lease
 from talkinghead.fleet.ledger import FOLDER
 from talkinghead.fleet.options import GIGABYTE, FleetOptions
 from talkinghead.fleet.table import Table, open_table
+from talkinghead.fleet.threads import threads_each
 from talkinghead.fleet.worker import WorkerOptions
 from talkinghead.storage.address import Address
 from talkinghead.storage.store import Store, open_store
@@ -91,7 +91,7 @@ def _threads(options: FleetOptions) -> int | None:
     """Cores that each worker uses; None: all of them."""
     if options.cpus is not None:
         return max(1, int(options.cpus))
-    return max(1, available_cores() // options.workers) if options.workers > 1 else None
+    return threads_each(options.workers) if options.workers > 1 else None
 
 
 def open_engine(options: FleetOptions, worker: WorkerOptions, lease: Lease) -> Engine:

@@ -220,11 +220,12 @@ def test_a_table_in_object_storage(batch: Callable[..., Ran], desk: Path) -> Non
 def test_where_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the options of a batch make of workers and engines; a cluster itself is tried elsewhere."""
     from talkinghead.fleet import batch as module
+    from talkinghead.fleet import threads
     from talkinghead.fleet.engines import cluster
     from talkinghead.fleet.options import FleetOptions
     from talkinghead.fleet.worker import WorkerOptions
 
-    monkeypatch.setattr(module, "available_cores", lambda: 8)
+    monkeypatch.setattr(threads, "available_cores", lambda: 8)
     values = module.worker_values(FleetOptions(workers=3, scratch_gb=0.5), overwrite=True)
     assert (values["threads"], values["scratch_bytes"], values["overwrite"]) == (2, 500_000_000, True)
     assert module.worker_values(FleetOptions(), overwrite=False)["threads"] is None
