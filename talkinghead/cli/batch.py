@@ -173,10 +173,10 @@ def _plan(
     *,
     quiet: bool,
 ) -> Plan:
-    from talkinghead.fleet.batch import Stores
     from talkinghead.fleet.columns import Columns
     from talkinghead.fleet.contents import Contents
     from talkinghead.fleet.planning import make_plan
+    from talkinghead.storage.store import Stores
 
     ignored = [name.strip() for text in ignore for name in text.split(",") if name.strip()]
     columns = Columns(table.base, defaults, ignored, pattern, here=options.is_here)

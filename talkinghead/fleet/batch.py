@@ -19,7 +19,7 @@ from talkinghead.fleet.table import Table, open_table
 from talkinghead.fleet.threads import threads_each
 from talkinghead.fleet.worker import WorkerOptions
 from talkinghead.storage.address import Address
-from talkinghead.storage.store import Store, open_store
+from talkinghead.storage.store import open_store
 
 RESULTS = f"{FOLDER}/results.csv"
 """Below OUT: the table of results where no other place was named."""
@@ -55,20 +55,6 @@ def given_table(jobs: str) -> Iterator[Given]:
         path = Path(folder) / "jobs"
         open_store(address.parent).fetch(address, path)
         yield Given(open_table(path, address.name), address.shown, address.parent, file_sha256(path))
-
-
-class Stores:
-    """One store for each place that rows name. May be asked from several threads."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, Store] = {}
-
-    def __call__(self, address: Address) -> Store:
-        scheme, _, rest = address.text.partition("://") if not address.is_local else ("", "", "")
-        place = f"{scheme}://{rest.partition('/')[0]}"
-        if place not in self._known:
-            self._known[place] = open_store(address.parent)  # two threads at once: the later one counts
-        return self._known[place]
 
 
 def memory_folder(options: FleetOptions) -> Path:

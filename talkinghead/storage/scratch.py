@@ -19,7 +19,7 @@ from talkinghead.errors import StorageError
 from talkinghead.places import fitted_name
 from talkinghead.storage.address import Address
 from talkinghead.storage.base import UNKNOWN_SIZE, Stat, Store, StoreOptions, nothing_there
-from talkinghead.storage.store import open_store
+from talkinghead.storage.store import Stores
 
 _PREFIX = "scratch-"
 
@@ -59,12 +59,11 @@ class Scratch:
 
     def __init__(self, folder: Path, max_bytes: int, *, options: StoreOptions | None = None) -> None:
         self.max_bytes = max_bytes
-        self._options = options
         self._guard = threading.Lock()
         self._copies: OrderedDict[tuple[Address, str], _Copy] = OrderedDict()
         """Least recently used first."""
         self._reserved = 0
-        self._stores: dict[str, Store] = {}
+        self._stores = Stores(options)
         self._own = contextlib.ExitStack()
         files.make_folder(folder)
         remove_dead(folder)
@@ -96,7 +95,7 @@ class Scratch:
                 raise nothing_there(address)
             yield address.path
             return
-        key, copy = self._taken(address, store or self._store(address))
+        key, copy = self._taken(address, store or self._stores(address))
         try:
             yield copy.path
         finally:
@@ -137,13 +136,6 @@ class Scratch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _store(self, address: Address) -> Store:
-        key = "/".join(address.text.split("/", 3)[:3])  # the bucket or the host
-        with self._guard:
-            if key not in self._stores:
-                self._stores[key] = open_store(Address(key), options=self._options)
-            return self._stores[key]
 
     def _taken(self, address: Address, store: Store) -> tuple[tuple[Address, str], _Copy]:
         """A copy that counts as used, of the version that is there now."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+
 from talkinghead.storage.address import Address
 from talkinghead.storage.base import PARTIAL, UNKNOWN_SIZE, Stat, Store, StoreOptions
 
-__all__ = ["PARTIAL", "UNKNOWN_SIZE", "Stat", "Store", "StoreOptions", "open_store"]
+__all__ = ["PARTIAL", "UNKNOWN_SIZE", "Stat", "Store", "StoreOptions", "Stores", "open_store"]
 
 
 def open_store(address: Address | str, *, options: StoreOptions | None = None) -> Store:
@@ -35,3 +37,28 @@ def open_store(address: Address | str, *, options: StoreOptions | None = None) -
     from talkinghead.storage.objects import AzureStore, ObjectStore
 
     return (ObjectStore if root.scheme in ("gs", "memory") else AzureStore)(root, options)
+
+
+class Stores:
+    """One store for each bucket and each host that addresses name. May be asked from several threads.
+
+    Args:
+        options: of all of them.
+    """
+
+    def __init__(self, options: StoreOptions | None = None) -> None:
+        self._options = options
+        self._guard = threading.Lock()
+        self._known: dict[str, Store] = {}
+
+    def __call__(self, address: Address) -> Store:
+        """The store of an address that is not local.
+
+        Raises:
+            MissingDependency, StorageError: as for `open_store`.
+        """
+        place = "/".join(address.text.split("/", 3)[:3])
+        with self._guard:
+            if place not in self._known:
+                self._known[place] = open_store(Address(place), options=self._options)
+            return self._known[place]
