@@ -242,6 +242,11 @@ class Store(ABC):
         folder = self.root if address.is_inside(self.root) else address.parent
         return folder.join(f"{PARTIAL}/{mark}")
 
+    def _holds(self, address: Address, data: bytes) -> bool:
+        """Whether a file is there with this content."""
+        stat = self.stat(address)
+        return stat is not None and stat.size == len(data) and self.read_bytes(address, len(data)) == data
+
     def _retried(self, attempt: Callable[[], T]) -> T:
         """Do something again while it fails for a reason that may pass."""
         wait_s = self.options.first_wait_s

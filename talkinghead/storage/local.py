@@ -51,8 +51,7 @@ class LocalStore(Store):
                     return True
         except OutputExists:
             pass
-        stat = self.stat(address)
-        return stat is not None and stat.size == len(data) and self.read_bytes(address, len(data)) == data
+        return self._holds(address, data)
 
     def publish(self, source: Path, address: Address, *, mark: str, check: Callable[[], None] | None = None) -> None:
         part = self.partial(address, mark).path

@@ -107,10 +107,6 @@ class ObjectStore(Store):
         # Where an answer is lost the request is sent again, also unseen by the HTTP client: what is there may be ours.
         return is_new or self._holds(address, data)
 
-    def _holds(self, address: Address, data: bytes) -> bool:
-        stat = self.stat(address)
-        return stat is not None and stat.size == len(data) and self.read_bytes(address, len(data)) == data
-
     def publish(self, source: Path, address: Address, *, mark: str, check: Callable[[], None] | None = None) -> None:
         part = self.partial(address, mark)
         size = source.stat().st_size
