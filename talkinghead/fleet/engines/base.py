@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import queue
 import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from talkinghead.fleet.job import Job, Outcome
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,16 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """End all workers."""
+
+
+def taken(line: queue.SimpleQueue[T], timeout_s: float) -> list[T]:
+    """All that is in a line; waits for the first of it, but not longer than given."""
+    found = []
+    with contextlib.suppress(queue.Empty):
+        found.append(line.get(timeout=timeout_s))
+        while True:
+            found.append(line.get_nowait())
+    return found
 
 
 def new_name(kind: str) -> str:

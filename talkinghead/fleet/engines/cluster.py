@@ -32,7 +32,7 @@ from typing import Annotated, Any, Literal, NoReturn
 from talkinghead.bounds import THREADS, Between, check_fields
 from talkinghead.engine.progress import JobProgress
 from talkinghead.errors import BackendError, MissingDependency, OptionError
-from talkinghead.fleet.engines.base import Died, Ended, Event, Progressed, Ready, new_name
+from talkinghead.fleet.engines.base import Died, Ended, Event, Progressed, Ready, new_name, taken
 from talkinghead.fleet.job import Job, Outcome
 from talkinghead.fleet.threads import thread_environment
 from talkinghead.fleet.worker import Worker, WorkerOptions
@@ -357,7 +357,6 @@ class RayEngine:
         self._known: dict[str, _Known] = {}
         self._answers: queue.SimpleQueue[_Answer] = queue.SimpleQueue()
         self._turn: deque[str] = deque()
-        self._news: list[Event] = []
         self._waits_since = clock()
         self._had_room = False
         # By this the actors of a driver that was killed are found: nobody else works for this folder now.
@@ -401,8 +400,8 @@ class RayEngine:
         """
         self._head.check()
         self._ask()
-        self._look(0.0 if self._news else timeout_s)
-        news, self._news = self._news, []
+        news = [event for answer in taken(self._answers, timeout_s) if (event := self._event(answer)) is not None]
+        self._check_room()
         return news
 
     def stop(self, worker: str) -> None:
@@ -448,12 +447,12 @@ class RayEngine:
 
         ref.future().add_done_callback(take)
 
-    def _look(self, timeout_s: float) -> None:
-        """Take what is there; waits for the first of it."""
-        with contextlib.suppress(queue.Empty):
-            self._take(self._answers.get(timeout=timeout_s) if timeout_s > 0 else self._answers.get_nowait())
-            while True:
-                self._take(self._answers.get_nowait())
+    def _check_room(self) -> None:
+        """Give up where no worker has found a place for long.
+
+        Raises:
+            BackendError
+        """
         if not self._had_room and self._known and self._clock() - self._waits_since > ROOM_S:
             raise BackendError(
                 f"The cluster had no room for a worker with {self.cluster.cpus:g} cores and {self.cluster.gpus:g} "
@@ -461,30 +460,30 @@ class RayEngine:
                 remedy="ask for less by --cpus and --gpus, or add machines",
             )
 
-    def _take(self, answer: _Answer) -> None:
-        """Turn an answer into an event."""
+    def _event(self, answer: _Answer) -> Event | None:
+        """What an answer says; nothing where that is not news."""
         known = self._known.get(answer.worker)
         if known is None:
-            return
+            return None
         if answer.error is not None:
             del self._known[answer.worker]
             with contextlib.suppress(Exception):
                 self._ray.kill(known.actor)  # where only the connection to it was lost
-            self._news.append(Died(answer.worker, reason_of(answer.error)))
-        elif answer.what == "run":
+            return Died(answer.worker, reason_of(answer.error))
+        if answer.what == "run":
             known.key = ""
-            self._news.append(Ended(answer.worker, Outcome.from_dict(json.loads(answer.text))))
-        elif answer.what == "open":
+            return Ended(answer.worker, Outcome.from_dict(json.loads(answer.text)))
+        if answer.what == "open":
             self._had_room = True
             place = json.loads(answer.text)
             known.pid = place["pid"] if place["host"] == socket.gethostname() else None
             self._turn.append(answer.worker)
-            self._news.append(Ready(answer.worker))
-        else:
-            known.is_asked = False
-            told = json.loads(answer.text) if answer.text else {}
-            if told and told["key"] == known.key:
-                self._news.append(Progressed(answer.worker, told["key"], told["share"], told["stage"]))
+            return Ready(answer.worker)
+        known.is_asked = False
+        told = json.loads(answer.text) if answer.text else {}
+        if told and told["key"] == known.key:
+            return Progressed(answer.worker, told["key"], told["share"], told["stage"])
+        return None
 
     def _ask(self) -> None:
         """Ask those whose turn it is how far they are; who does not answer is not asked again."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from talkinghead.engine.context import CancelToken
 from talkinghead.errors import Cancelled
-from talkinghead.fleet.engines.base import Died, Ended, Event, Ready, new_name
+from talkinghead.fleet.engines.base import Died, Ended, Event, Ready, new_name, taken
 from talkinghead.fleet.engines.signs import Signs
 from talkinghead.fleet.job import Job
 from talkinghead.fleet.worker import Worker, WorkerOptions
@@ -44,13 +44,7 @@ class Here:
         self._named(worker).submit(job, attempt)
 
     def events(self, timeout_s: float) -> Sequence[Event]:
-        found: list[Event] = []
-        try:
-            found.append(self._events.get(timeout=timeout_s))
-            while True:
-                found.append(self._events.get_nowait())
-        except queue.Empty:
-            return found
+        return taken(self._events, timeout_s)
 
     def stop(self, worker: str) -> None:
         self._named(worker)

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from talkinghead.errors import BackendError
-from talkinghead.fleet.engines.base import Died, Ended, Event, Progressed, Ready, new_name
+from talkinghead.fleet.engines.base import Died, Ended, Event, Progressed, Ready, new_name, taken
 from talkinghead.fleet.job import Job, Outcome
 from talkinghead.fleet.threads import thread_environment
 from talkinghead.fleet.worker import WorkerOptions, scratch_folder
@@ -66,14 +66,7 @@ class Pool:
         self._children[worker].send({"job": job.to_dict(), "attempt": attempt})
 
     def events(self, timeout_s: float) -> Sequence[Event]:
-        found: list[Event] = []
-        try:
-            found.append(self._events.get(timeout=timeout_s))
-            while True:
-                found.append(self._events.get_nowait())
-        except queue.Empty:
-            pass
-        known = [event for event in found if event.worker in self._children]
+        known = [event for event in taken(self._events, timeout_s) if event.worker in self._children]
         for event in known:
             if isinstance(event, Ended):
                 self._children[event.worker].busy = False
