@@ -34,7 +34,6 @@ class Progressed:
     key: str
     share: float
     """How much of the job is done, in [0, 1]."""
-    stage: str = ""
 
 
 @dataclass(frozen=True)

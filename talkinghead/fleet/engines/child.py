@@ -80,7 +80,7 @@ class _Desk:
         os._exit(0)
 
     def _tell(self, event: Progressed) -> None:
-        self._say({"key": event.key, "share": event.share, "stage": event.stage})
+        self._say({"key": event.key, "share": event.share})
 
     def _say(self, message: dict[str, Any]) -> None:
         data = json.dumps(message).encode("utf-8") + b"\n"

@@ -132,7 +132,7 @@ class Actor:
 
         def progress(event: Any) -> None:
             share, _ = whole.update(event)
-            self._news = {"key": known.key, "share": share, "stage": event.stage}
+            self._news = {"key": known.key, "share": share}
 
         outcome = self._worker.run(known, attempt, progress=progress)
         return json.dumps(outcome.to_dict())
@@ -482,7 +482,7 @@ class RayEngine:
         known.is_asked = False
         told = json.loads(answer.text) if answer.text else {}
         if told and told["key"] == known.key:
-            return Progressed(answer.worker, told["key"], told["share"], told["stage"])
+            return Progressed(answer.worker, told["key"], told["share"])
         return None
 
     def _ask(self) -> None:

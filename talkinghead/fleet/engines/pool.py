@@ -174,7 +174,7 @@ class _Child:
                 return Ready(self._name)
             if "outcome" in data:
                 return Ended(self._name, Outcome.from_dict(data["outcome"]))
-            return Progressed(self._name, data["key"], data["share"], data["stage"])
+            return Progressed(self._name, data["key"], data["share"])
         return None
 
     def _hear(self) -> None:

@@ -30,4 +30,4 @@ class Signs:
         now_s = time.monotonic()
         if now_s - self._told_s >= SIGN_S:
             self._told_s = now_s
-            self._tell(Progressed(self._worker, self._key, share, event.stage))
+            self._tell(Progressed(self._worker, self._key, share))
