@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -181,8 +182,7 @@ def _plan(
     ignored = [name.strip() for text in ignore for name in text.split(",") if name.strip()]
     columns = Columns(table.base, defaults, ignored, pattern, here=options.is_here)
     contents = Contents(Stores(), memory)
-    with Steps(quiet=quiet) as steps:
-        return make_plan(table.table, table.name, columns, contents, out, steps)
+    return make_plan(table.table, table.name, columns, contents, out, Steps(quiet=quiet))
 
 
 class Steps:
@@ -191,20 +191,12 @@ class Steps:
     EVERY_S = 5.0
 
     def __init__(self, *, quiet: bool) -> None:
-        import time
-
-        self._quiet, self._clock = quiet, time.monotonic
+        self._quiet = quiet
         self._said_s = time.monotonic()
 
-    def __enter__(self) -> Steps:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
     def __call__(self, what: str, done: int, whole: int | None) -> None:
-        if not self._quiet and self._clock() - self._said_s >= self.EVERY_S:
-            self._said_s = self._clock()
+        if not self._quiet and time.monotonic() - self._said_s >= self.EVERY_S:
+            self._said_s = time.monotonic()
             console.note(f"{what}: {done:,}" + (f" of {whole:,}" if whole is not None else ""))
 
 
