@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from talkinghead.errors import NothingThere, StorageError
-from talkinghead.files import make_folder, unwritable
+from talkinghead.files import file_sha256, make_folder, unwritable
 from talkinghead.storage.address import Address
 from talkinghead.storage.base import Store
 
@@ -247,7 +247,7 @@ def read_entries(store: Store, out: Address, runs: Iterable[str] = ()) -> Iterat
     Args:
         runs: names of runs that are known.
     """
-    writers = {_writer_of(address.name, out.is_local) for address, _ in store.list(out.join(LEDGER))} - {None}
+    writers = (_writer_of(address.name, out.is_local) for address, _ in store.list(out.join(LEDGER)))
     names = {name for name in writers if name is not None}
     drivers = {name for name in names if name.startswith(_DRIVER)} | {driver_name(run) for run in runs}
     workers, missed = names - drivers, set()
@@ -377,8 +377,6 @@ def was_published(store: Store, intent: Intent) -> bool:
         return False
     if not address.is_local:
         return True
-    from talkinghead.files import file_sha256
-
     return file_sha256(address.path) == intent.sha256
 
 
