@@ -145,6 +145,14 @@ def _status(path: Path) -> os.stat_result | None:
         return None
 
 
+class Written:
+    """Marks a parameter of a command, or a field of a configuration, as a file that is written, or a folder that is
+    replaced as a whole: `Annotated[Path | None, WRITTEN]`."""
+
+
+WRITTEN = Written()
+
+
 def check_apart(outputs: Paths, inputs: Paths = ()) -> None:
     """Refuse outputs that would replace an input or one another: by any path, link, case or Unicode form.
 

@@ -9,10 +9,10 @@ import typer
 
 from talkinghead.engine.flags import Given, make_flags
 from talkinghead.errors import OptionError, choices
+from talkinghead.places import WRITTEN
 from talkinghead.service.groups import PART, PART_OF_SOUND
 from talkinghead.service.request import SoundFile
 from talkinghead.terminal import console
-from talkinghead.terminal.apart import WRITTEN
 from talkinghead.terminal.flags import declared_flags, with_flags
 from talkinghead.terminal.helping import HelpPage, help_page
 

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from talkinghead.assets.portrait import ASTRONAUT, DEFAULT_PORTRAIT, PORTRAITS
+from talkinghead.places import WRITTEN
 from talkinghead.terminal import console
-from talkinghead.terminal.apart import WRITTEN
 from talkinghead.terminal.helping import HelpPage, help_page
 
 

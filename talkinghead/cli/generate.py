@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from talkinghead.engine.flags import Flag, Given
+from talkinghead.places import WRITTEN
 from talkinghead.registry import DEFAULT_FAMILY, FAMILIES, family
 from talkinghead.service.groups import (
     FACES,
@@ -23,7 +24,6 @@ from talkinghead.service.groups import (
 )
 from talkinghead.service.request import Request
 from talkinghead.terminal import console
-from talkinghead.terminal.apart import WRITTEN
 from talkinghead.terminal.flags import with_flags
 from talkinghead.terminal.helping import HelpCommand, HelpPage, asks_for_all, help_page
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from talkinghead.places import WRITTEN
 from talkinghead.terminal import console
-from talkinghead.terminal.apart import WRITTEN
 from talkinghead.terminal.helping import HelpPage, help_page
 from talkinghead.terminal.typers import new_typer
 

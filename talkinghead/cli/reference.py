@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from talkinghead.errors import InputError, MediaNotFound, OptionError
+from talkinghead.places import WRITTEN
 from talkinghead.terminal import console
-from talkinghead.terminal.apart import WRITTEN
 from talkinghead.terminal.placing import Backend, Device, Precision
 from talkinghead.terminal.typers import new_typer
 

@@ -15,11 +15,10 @@ import typer
 from talkinghead.engine.flags import Given, make_flags
 from talkinghead.engine.options import build_config
 from talkinghead.errors import OptionError
-from talkinghead.places import check_apart
+from talkinghead.places import WRITTEN, check_apart
 from talkinghead.service.groups import OPTIONS, SPEECH, SPOKEN
 from talkinghead.speech.options import SpeechOptions
 from talkinghead.terminal import console
-from talkinghead.terminal.apart import WRITTEN
 from talkinghead.terminal.flags import declared_flags, with_flags
 from talkinghead.terminal.helping import HelpPage, help_page
 

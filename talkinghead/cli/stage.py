@@ -12,9 +12,9 @@ from talkinghead.cli.rows import row_group
 from talkinghead.engine.manifest import CommandRow
 from talkinghead.engine.options import build_config, option_fields
 from talkinghead.enhance.config import EnhanceConfig
+from talkinghead.places import WRITTEN
 from talkinghead.registry import FAMILIES
 from talkinghead.terminal import console
-from talkinghead.terminal.apart import WRITTEN
 from talkinghead.terminal.placing import Device
 from talkinghead.terminal.steps import Force, Report, show_step
 from talkinghead.terminal.typers import new_typer

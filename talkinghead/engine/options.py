@@ -26,17 +26,11 @@ from typing import Any, TypeVar
 from talkinghead.assets import help_texts
 from talkinghead.bounds import Between, Bound, FieldBounds, check_value, decimal, field_bounds, ratio, shown, whole
 from talkinghead.errors import OptionError, choices
+from talkinghead.places import WRITTEN
 
 C = TypeVar("C")
 _READ: Mapping[Any, Callable[[str], Any]] = {int: whole, float: decimal, Fraction: ratio, str: str, Path: Path}
 """How a value of a type is read from text."""
-
-
-class Written:
-    """Marks an option that names what is written, where others name what is read: `Annotated[Path | None, WRITTEN]`."""
-
-
-WRITTEN = Written()
 
 
 @dataclass(frozen=True)

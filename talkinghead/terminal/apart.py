@@ -12,14 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from talkinghead.places import check_apart
-
-
-class Written:
-    """Marks an option as a file that the command writes, or a folder that it replaces as a whole."""
-
-
-WRITTEN = Written()
+from talkinghead.places import Written, check_apart
 
 
 class Around:

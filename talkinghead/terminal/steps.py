@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from talkinghead.places import WRITTEN
 from talkinghead.terminal import console
-from talkinghead.terminal.apart import WRITTEN
 
 if TYPE_CHECKING:
     from talkinghead.engine.steps import StageReport

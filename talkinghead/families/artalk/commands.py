@@ -11,8 +11,9 @@ import typer
 from talkinghead.bounds import Between
 from talkinghead.errors import OptionError
 from talkinghead.families.artalk.config import ANTIALIAS, CLIP_LENGTHS, IMAGE_SIZES, PITCHES, YAWS, ZOOMS
+from talkinghead.places import WRITTEN
 from talkinghead.terminal import console
-from talkinghead.terminal.apart import AROUND, WRITTEN
+from talkinghead.terminal.apart import AROUND
 from talkinghead.terminal.placing import Device
 
 if TYPE_CHECKING:

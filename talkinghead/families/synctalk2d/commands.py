@@ -13,9 +13,9 @@ from talkinghead.bounds import LENGTHS_S, Between
 from talkinghead.contracts import SPEECH_RATE_HZ
 from talkinghead.families.synctalk2d.config import START_FRAMES
 from talkinghead.files import make_folder
-from talkinghead.places import check_apart, fitted_name
+from talkinghead.places import WRITTEN, check_apart, fitted_name
 from talkinghead.terminal import console
-from talkinghead.terminal.apart import AROUND, WRITTEN
+from talkinghead.terminal.apart import AROUND
 from talkinghead.terminal.placing import Backend, Device, Precision
 from talkinghead.terminal.program import program
 from talkinghead.terminal.typers import CONTEXT

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from talkinghead.bounds import THREADS, Between, check_fields
-from talkinghead.engine.options import WRITTEN
 from talkinghead.enhance.config import EnhanceConfig
+from talkinghead.places import WRITTEN
 
 START_FRAMES = Between(0, 1_000_000_000)
 

@@ -11,8 +11,8 @@ import typer
 from talkinghead.bounds import Between
 from talkinghead.errors import OptionError
 from talkinghead.families.talkinggaussian.config import ITERATIONS
+from talkinghead.places import WRITTEN
 from talkinghead.terminal import console
-from talkinghead.terminal.apart import WRITTEN
 
 EXPORTS = (".ply", ".safetensors")
 

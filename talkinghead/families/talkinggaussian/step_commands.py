@@ -9,7 +9,7 @@ import typer
 
 from talkinghead.bounds import THREADS, Between
 from talkinghead.families.talkinggaussian.config import ANGLES, ZOOMS
-from talkinghead.terminal.apart import WRITTEN
+from talkinghead.places import WRITTEN
 from talkinghead.terminal.placing import Device, Precision
 from talkinghead.terminal.steps import Force, Report, show_step
 from talkinghead.terminal.typers import new_typer

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from talkinghead.bounds import MAX_PATH, PIXELS, THREADS, Between, Length, check_fields, shown
-from talkinghead.engine.options import WRITTEN
 from talkinghead.enhance.config import EnhanceConfig
 from talkinghead.errors import OptionError
+from talkinghead.places import WRITTEN
 
 if TYPE_CHECKING:
     from talkinghead.face import FaceOptions

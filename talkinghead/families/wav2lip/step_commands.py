@@ -9,8 +9,9 @@ import typer
 
 from talkinghead.bounds import PIXELS, Between
 from talkinghead.media.options import CROPS, RESIZE_FACTORS
+from talkinghead.places import WRITTEN
 from talkinghead.terminal import console
-from talkinghead.terminal.apart import AROUND, WRITTEN
+from talkinghead.terminal.apart import AROUND
 from talkinghead.terminal.placing import Backend, Device, Precision
 from talkinghead.terminal.steps import Force, Report, show_step, write_report
 
