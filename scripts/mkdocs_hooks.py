@@ -40,8 +40,8 @@ def code(text: object) -> str:
 
 
 def plain(text: str) -> str:
-    """Help without the markup of the terminal, safe in Markdown."""
-    return re.sub(r"\\\[", "[", text).replace("<", "&lt;").replace("*", "\\*").replace("_", "\\_")
+    """Text that is safe in Markdown."""
+    return text.replace("<", "&lt;").replace("*", "\\*").replace("_", "\\_")
 
 
 def options(owner: str) -> str:

@@ -60,15 +60,10 @@ def with_flags(function: Callable[..., Any], flags: Sequence[Flag]) -> Callable[
 
 def _annotation(flag: Flag) -> Any:
     item = flag.owners[0][1]
-    settings: dict[str, Any] = {"help": escape(flag.help), "rich_help_panel": flag.panel, "show_default": False}
+    settings: dict[str, Any] = {"help": flag.help, "rich_help_panel": flag.panel, "show_default": False}
     if item.type is bool:
         return Annotated[bool | None, typer.Option(f"{flag.flag}/--no-{flag.flag.lstrip('-')}", **settings)]
     if item.choices:
         settings["autocompletion"] = lambda: list(item.choices)
     names = [flag.flag, flag.short] if flag.short else [flag.flag]
     return Annotated[str | None, _ANY_TEXT, typer.Option(*names, metavar=item.spelling, **settings)]
-
-
-def escape(text: str) -> str:
-    """Protect brackets from the help's markup."""
-    return text.replace("[", r"\[")

@@ -92,9 +92,7 @@ class HelpCommand(TyperCommand):
             rows = [option_row(one, ctx, short=True) for one in shown]
             said = [(names, page.short.get(flag, text)) for flag, (names, text) in zip(chosen, rows, strict=True)]
             lines += [f"{OPTIONS}:", *columns(said, width), ""]
-            total = sum(
-                1 for one in self.params if one.param_type_name == "option" and not getattr(one, "hidden", False)
-            )
+            total = sum(len(some) for _, some in _panels(self.params))
             lines.append(f"All {total} options: {ctx.command_path} {HELP_ALL}")
         else:
             for heading, some in _panels(self.params):
@@ -116,9 +114,7 @@ class HelpGroup(TyperGroup):
         for name in self.list_commands(ctx):
             command = self.get_command(ctx, name)
             if command is not None and not command.hidden:
-                found.append(
-                    (getattr(command, "rich_help_panel", None) or "Commands", name, first_sentence(command.help))
-                )
+                found.append((_panel(command, "Commands"), name, first_sentence(command.help)))
         return found
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
@@ -127,7 +123,7 @@ class HelpGroup(TyperGroup):
         lines += [*textwrap.wrap(plain((self.help or "").split("\n\n")[0]), width), ""]
         headings: dict[str, list[tuple[str, str]]] = {}
         for heading, name, text in self.rows_of_commands(ctx):
-            headings.setdefault(heading if isinstance(heading, str) else "Commands", []).append((name, plain(text)))
+            headings.setdefault(heading, []).append((name, plain(text)))
         for heading, rows in headings.items():
             lines += [f"{heading}:", *columns(rows, width), ""]
         for heading, some in _panels(self.params):
@@ -216,6 +212,11 @@ def _panels(parameters: Sequence[Any]) -> list[tuple[str, list[Any]]]:
     found: dict[str, list[Any]] = {}
     for one in parameters:
         if one.param_type_name == "option" and not getattr(one, "hidden", False):
-            panel = getattr(one, "rich_help_panel", None)
-            found.setdefault(panel if isinstance(panel, str) else OPTIONS, []).append(one)
+            found.setdefault(_panel(one, OPTIONS), []).append(one)
     return list(found.items())
+
+
+def _panel(shown: Any, default: str) -> str:
+    """The heading that an option or a command asks for."""
+    panel = getattr(shown, "rich_help_panel", None)
+    return panel if isinstance(panel, str) else default
