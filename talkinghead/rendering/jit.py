@@ -16,7 +16,6 @@ from functools import cache
 from itertools import pairwise
 from typing import Any, TypeVar, overload
 
-from talkinghead.cores import available_cores
 from talkinghead.errors import MissingDependency
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -57,11 +56,6 @@ def kernel(function: Any = None, *, contract: bool = False, inline: bool = False
         return compiled
 
     return decorate if function is None else decorate(function)
-
-
-def available_threads() -> int:
-    """Processor cores that this process may use."""
-    return available_cores()
 
 
 @cache

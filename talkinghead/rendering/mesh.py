@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.contracts import FloatArray, Frame, IntArray
+from talkinghead.cores import available_cores
 
 MIN_AREA = 1e-8
 MIN_DEPTH = 1e-8
@@ -156,10 +157,10 @@ def _edge(
 
 def rasterize_mesh(projected: FloatArray, faces: IntArray, size: int, *, threads: int | None = None) -> MeshRaster:
     """The same, compiled; bands of rows in parallel."""
-    from talkinghead.rendering.jit import available_threads, chunks, spread
+    from talkinghead.rendering.jit import chunks, spread
     from talkinghead.rendering.mesh_kernels import cover_rows, weigh_rows
 
-    threads = threads or available_threads()
+    threads = threads or available_cores()
     face = np.empty((size, size), dtype=np.int32)
     nearest = np.empty((size, size), dtype=np.float64)
     weights = np.empty((size, size, 3), dtype=np.float32)
@@ -273,11 +274,11 @@ def render_mesh(
     Returns:
         image [S, S, 3] float32 RGB in [0, 1], and alpha [S, S] float32, 0 or 1.
     """
-    from talkinghead.rendering.jit import available_threads, chunks, spread
+    from talkinghead.rendering.jit import chunks, spread
     from talkinghead.rendering.mesh_kernels import shade_rows
 
     camera, shading = camera or MeshCamera(), shading or MeshShading()
-    threads = threads or available_threads()
+    threads = threads or available_cores()
     vertices = np.ascontiguousarray(vertices, dtype=np.float32)
     faces = np.ascontiguousarray(faces, dtype=np.int32)
     raster = rasterize_mesh(camera.project(vertices), faces, size, threads=threads)
@@ -340,16 +341,14 @@ class MeshRenderer:
         Returns:
             uint8 [S, S, 3] RGB or [S, S, 4] RGBA.
         """
-        from talkinghead.rendering.jit import available_threads
-
-        return self._draw(vertices, self.threads or available_threads(), transparent)
+        return self._draw(vertices, self.threads or available_cores(), transparent)
 
     def frames(self, meshes: Iterable[FloatArray], *, transparent: bool = False) -> Iterator[Frame]:
         """Pictures of many meshes in order; several are drawn at once, each by one thread, with the same result."""
-        from talkinghead.rendering.jit import available_threads, in_order
+        from talkinghead.rendering.jit import in_order
 
         yield from in_order(
-            lambda vertices: self._draw(vertices, 1, transparent), meshes, self.threads or available_threads()
+            lambda vertices: self._draw(vertices, 1, transparent), meshes, self.threads or available_cores()
         )
 
     def _draw(self, vertices: FloatArray, threads: int, transparent: bool) -> Frame:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.contracts import FloatArray, IntArray
+from talkinghead.cores import available_cores
 from talkinghead.rendering.cameras import Camera
 from talkinghead.rendering.gaussians import (
     ALPHA_MAX,
@@ -36,7 +37,7 @@ from talkinghead.rendering.gaussians import (
     Raster,
     tile_grid,
 )
-from talkinghead.rendering.jit import available_threads, chunks, kernel, spread
+from talkinghead.rendering.jit import chunks, kernel, spread
 from talkinghead.rendering.simd import (
     count,
     float_bits,
@@ -547,7 +548,7 @@ def rasterize_cpu(
     Returns:
         The same as `rasterize_reference`, within float32 rounding.
     """
-    threads = threads or available_threads()
+    threads = threads or available_cores()
     if len(cloud) == 0:
         nothing = np.zeros((cloud.num_channels + 2, camera.size[1], camera.size[0]), np.float32)
         return Raster(nothing[:-2], nothing[-2], nothing[-1] if depth else None, np.zeros(0, np.int32))

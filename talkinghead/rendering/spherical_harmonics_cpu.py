@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from talkinghead.contracts import FloatArray
-from talkinghead.rendering.jit import available_threads, chunks, kernel, spread
+from talkinghead.cores import available_cores
+from talkinghead.rendering.jit import chunks, kernel, spread
 from talkinghead.rendering.spherical_harmonics import C0, C1, C2, C3, MAX_DEGREE, num_coefficients
 
 F = np.float32
@@ -69,7 +70,7 @@ def colors_cpu(
         raise ValueError(f"degree must be 0 to {MAX_DEGREE}, not {degree}")
     if coefficients.shape[1] < num_coefficients(degree):
         raise ValueError(f"degree {degree} needs {num_coefficients(degree)} coefficients, not {coefficients.shape[1]}")
-    threads = threads or available_threads()
+    threads = threads or available_cores()
     out = np.empty((len(means), coefficients.shape[2]), np.float32)
     arrays = (np.ascontiguousarray(coefficients), np.ascontiguousarray(means), np.ascontiguousarray(position))
     pieces = chunks(len(means), 2 * threads)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from talkinghead.contracts import FloatArray, Frame, NetworkRun, Picture
+from talkinghead.cores import available_cores
 from talkinghead.engine.runner import Stage
 from talkinghead.families.artalk.avatar import LivePose, batches, bursts, moments
 from talkinghead.families.artalk.config import ARTalkConfig
@@ -83,9 +84,7 @@ class MeshDrawer:
 
     @property
     def at_once(self) -> int:
-        from talkinghead.rendering.jit import available_threads
-
-        return self.renderer.threads or available_threads()
+        return self.renderer.threads or available_cores()
 
     def begin(self) -> None:
         """A mesh remembers nothing."""

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from talkinghead.bounds import LENGTHS_S, MOMENTS_S, THREADS, Between, check_fields
 from talkinghead.contracts import SPEECH_RATE_HZ, Detection, FaceStatus, FloatArray, Frame
+from talkinghead.cores import available_cores
 from talkinghead.errors import (
     InputError,
     MediaNotFound,
@@ -306,11 +307,9 @@ def _frames_and_landmarks(
     tell: Tell | None,
 ) -> list[FloatArray | None]:
     """Write every frame and find its landmarks, several at a time, in order; what is there already is kept."""
-    import os
-
     import cv2
 
-    workers = options.workers or os.cpu_count() or 1
+    workers = options.workers or available_cores()
 
     def work(k: int, frame: Frame) -> FloatArray | None:
         image, record = output / IMAGES / f"{k}.jpg", build / f"{k}.npy"

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.contracts import SPEECH_RATE_HZ
+from talkinghead.cores import available_cores
 from talkinghead.families.talkinggaussian.checkpoint import (
     CanonicalCloud,
     TrainedHead,
@@ -41,7 +42,6 @@ from talkinghead.families.talkinggaussian.renderer import DrawnHead, SpeechCodes
 from talkinghead.families.talkinggaussian.scene import FPS
 from talkinghead.measure.cases import BenchCase, BenchSettings, BenchTable
 from talkinghead.places import temporary_folder
-from talkinghead.rendering.jit import available_threads
 from talkinghead.rendering.rasterize_cpu import composite_cpu, project_cpu, sort_by_depth, tile_lists_cpu
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def cases(settings: BenchSettings, folder: Path) -> Sequence[BenchCase]:
     heads = {count: _head(folder, count) for count in FACE_COUNTS}
     for count, path in heads.items():
         write_head_safetensors(synthetic_head(count), path)
-    every = available_threads()
+    every = available_cores()
 
     def case(count: int, size: int, threads: int) -> BenchCase:
         return BenchCase(
@@ -172,7 +172,7 @@ def tables(settings: BenchSettings, folder: Path, tell: Callable[[str], None]) -
 
 def _step_table(folder: Path, load: dict[str, Any], tell: Callable[[str], None]) -> BenchTable:
     rows: list[tuple[Any, ...]] = []
-    every = available_threads()
+    every = available_cores()
     wanted = [(count, SIZE, 1) for count in FACE_COUNTS]
     wanted += [(FACE_COUNTS[1], size, 1) for size in OTHER_SIZES]
     wanted += [(FACE_COUNTS[1], SIZE, every)] if every > 1 else []
@@ -263,7 +263,7 @@ def memory_of_run(folder: Path, count: int, size: int, load: dict[str, Any]) -> 
     silence = listen(AudioClip(np.zeros(round(SPEECH_RATE_HZ * MEMORY_S), np.float32), SPEECH_RATE_HZ))
     with temporary_folder("talkinghead-bench-") as work:
         features = write_bench_features(work / "features.npy", MEMORY_S)
-        head = _load(folder, count, available_threads(), {**load, "features": features})
+        head = _load(folder, count, available_cores(), {**load, "features": features})
         head.render(head.prepare(_scene(folder, size)), silence, work / "out.mp4")
     return before, peak_memory_bytes()
 

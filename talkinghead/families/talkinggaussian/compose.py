@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 
 from talkinghead.contracts import FloatArray, Frame
-from talkinghead.rendering.jit import available_threads, chunks, kernel, spread
+from talkinghead.cores import available_cores
+from talkinghead.rendering.jit import chunks, kernel, spread
 
 F = np.float32
 DILATION = 13
@@ -78,7 +79,7 @@ def compose(
     threads: int | None = None,
 ) -> Frame:
     """`compose_reference`, compiled."""
-    threads = threads or available_threads()
+    threads = threads or available_cores()
     out = np.empty(background.shape, np.uint8)
     arrays = (face, face_alpha, mouth, mouth_alpha, np.ascontiguousarray(background), BYTE_VALUES, out)
     spread(compose_rows, ((*piece, *arrays) for piece in chunks(len(out), 2 * threads)), threads)

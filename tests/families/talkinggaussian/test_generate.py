@@ -455,7 +455,7 @@ def test_bench_writes_what_it_measures(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(bench, "FACE_COUNTS", (200, 400, 600))
     monkeypatch.setattr(bench, "SIZE", 64)
     monkeypatch.setattr(bench, "OTHER_SIZES", (48,))
-    monkeypatch.setattr(bench, "available_threads", lambda: 2)
+    monkeypatch.setattr(bench, "available_cores", lambda: 2)
     monkeypatch.setattr(bench, "MEMORY_S", 0.3)
     monkeypatch.setattr(bench, "_memory_table", lambda *_: None)  # starts processes; memory_of_run is called below
     found = bench.cases(BenchSettings(seconds=1), tmp_path)
