@@ -168,7 +168,7 @@ def paint_skin(f, c, x, y, z):
         lower = bell((ey - down + 0.002) / 0.007) * step((1.0 - abs(across)) / 0.1) * step((across + 0.75) / 0.5)
         color = blend(color, times(c.brow, 0.45), 0.45 * lower * c.lashes)
         ink = max(ink, 0.45 * lower)
-        rim = bell((ey - down + 0.0) / 0.004) * step((0.95 - abs(across)) / 0.1)
+        rim = bell((ey - down) / 0.004) * step((0.95 - abs(across)) / 0.1)
         color = blend(color, (0.75, 0.42, 0.38), 0.25 * rim)
     # brows, hair by hair
     bx = q - f.eye_x
@@ -221,14 +221,13 @@ def paint_eye(f, c, x, y):
     color = times(color, 1 - 0.62 * shadow)
     low = step(1 - (ey - down) / 0.02)
     color = times(color, 1 - 0.25 * low)
-    ink = step((radius + 0.004 - r) / 0.006) * 0.0
     # reflections of a window and of something low
     a, b = x - side * f.eye_x + 0.026, ey - 0.032
     flash = step((0.021 - max(abs(a + 0.1 * b), abs(b) * 0.85)) / 0.006)
     a2, b2 = x - side * f.eye_x - 0.030, ey + 0.036
     flash = max(flash, 0.42 * step((0.013 - math.sqrt(a2 * a2 + b2 * b2)) / 0.008))
     wet = bell((ey - down - 0.006) / 0.004) * step((0.8 - abs(across)) / 0.2) * 0.35
-    return color, flash, wet, ink
+    return color, flash, wet
 
 
 @njit
@@ -336,7 +335,7 @@ def render(f, c, lights, size, centre_y, scale, what, albedo, light, shine, norm
                 color, gloss, ink = paint_skin(f, c, x, y, z)
                 wrap_r, wrap_g, wrap_b = 0.55, 0.34, 0.26
             elif it == EYE:
-                color, flash, wet, ink = paint_eye(f, c, x, y)
+                color, flash, wet = paint_eye(f, c, x, y)
                 wrap_r, wrap_g, wrap_b = 0.5, 0.5, 0.5
             elif it == HAIR:
                 furry = hair(f, x, y, z) > 0.02

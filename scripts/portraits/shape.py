@@ -156,7 +156,7 @@ def lid_edges(f, across):
     """Upper and lower edge of the open lids, above the eye's centre, at `across` in [-1, 1] from nose to temple."""
     a = min(max(across, -1.0), 1.0)
     tilt = f.eye_tilt * f.eye_half_width * a * 0.5
-    up = f.lid_up * (1 - abs(a - 0.0) ** 2.3) * (1 - 0.12 * a)
+    up = f.lid_up * (1 - abs(a) ** 2.3) * (1 - 0.12 * a)
     down = f.lid_down * (1 - abs(a) ** 2.0) * (1 + 0.22 * a)
     return up + tilt, -down + tilt
 
@@ -338,12 +338,10 @@ def flow(f, x, y, z):
         px = -0.16
     if f.hair == BUN:
         dy, dz = y - 0.95, z + 0.45
-        return math.sqrt(x * x + dy * dy + dz * dz), 0.55 * math.atan2(
-            x, 0.35 - dz * 0.0 + 1.1 * (0.95 - y) + 0.2
-        ) + 0.25 * dz
+        return math.sqrt(x * x + dy * dy + dz * dz), 0.55 * math.atan2(x, 0.35 + 1.1 * (0.95 - y) + 0.2) + 0.25 * dz
     dx, dz = x - px, z + 0.10
     along = math.sqrt(dx * dx + dz * dz) + 0.8 * max(0.0, 0.7 - y)
-    across = 0.55 * math.atan2(dx, dz + 0.0) + 0.10 * math.sin(3.2 * y) * (1 if x > 0 else -1)
+    across = 0.55 * math.atan2(dx, dz) + 0.10 * math.sin(3.2 * y) * (1 if x > 0 else -1)
     return along, across
 
 
@@ -370,7 +368,7 @@ def hair(f, x, y, z):
         return d * 0.7
     if f.hair == CROWN:  # receded, short at the sides
         d = ellipsoid(x, y - 0.20, z + 0.18, 0.745 * w, 0.72, 0.80)
-        top = y - (0.42 - 0.75 * (z + 0.05)) + 0.0 * q
+        top = y - (0.42 - 0.75 * (z + 0.05))
         d = both(d, top, 0.10)
         line = -0.10 + 0.25 * step((z + 0.1) / 0.3)
         d = both(d, line - y, 0.05)
@@ -488,12 +486,10 @@ def cloth(f, x, y, z):
     neck = capsule(x, y, z, 0, -0.50, -0.12, 0, -1.5, -0.22, f.neck + 0.02, f.neck + 0.07)
     tall = -1.16 - 0.16 * clamp(z + 0.25, 0.0, 0.4)
     if f.cloth == CREW:
-        hole = math.sqrt(x * x / 1.15 + (z + 0.16) ** 2) - (f.neck + 0.10)
         top = -1.24 - 0.42 * clamp(z + 0.25, 0.0, 0.6)
         d = both(union(body, neck - 0.02, 0.10), y - top, 0.03)
-        rim = math.sqrt((y - top + 0.02) ** 2 + (min(d, 0.5) - 0.0) ** 2) - 0.035
-        d = union(d, rim, 0.02)
-        return d + 0.0 * hole
+        rim = math.sqrt((y - top + 0.02) ** 2 + min(d, 0.5) ** 2) - 0.035
+        return union(d, rim, 0.02)
     if f.cloth == COLLAR:
         d = union(body, neck, 0.12)
         d = both(d, y - (-1.26 - 0.30 * clamp(z + 0.2, 0.0, 0.6)), 0.02)
