@@ -37,9 +37,10 @@ from talkinghead.media.writer import (
     EncodeInfo,
     audio_codec_for,
     check_complete,
+    finished_sequence,
     open_output,
+    sound_facts,
     total_bytes,
-    write_sequence_sound,
     writing,
 )
 from talkinghead.places import check_apart
@@ -77,10 +78,9 @@ def rate_of(part: Path, asked: Fraction | None = None) -> Fraction:
     Raises:
         OptionError: a folder of pictures, which says none. MediaError: it cannot be read.
     """
-    if part.suffix == "" and asked is None:
-        raise OptionError("A folder of pictures does not tell their rate.", accepted="the rate")
     if part.suffix == "":
-        assert asked is not None
+        if asked is None:
+            raise OptionError("A folder of pictures does not tell their rate.", accepted="the rate")
         return asked
     with open_input(part) as opened:
         said = video_stream(opened, part).average_rate
@@ -213,11 +213,8 @@ def _join_files(
         "width": kind.size[0],
         "height": kind.size[1],
         "num_frames": done,
-        "audio_codec": track.codec if track else None,
-        "sample_rate_hz": track.sample_rate_hz if track else None,
-        "num_channels": track.num_channels if track else 0,
-        "num_samples": track.num_samples if track else 0,
         "notes": notes,
+        **sound_facts(track),
     }
 
 
@@ -322,21 +319,8 @@ def _join_folders(
     if len(kinds) > 1:
         raise OutputError("The parts have pictures of different sizes.", accepted="parts of one video")
     ((width, height, has_alpha),) = kinds
-    samples = write_sequence_sound(folder, sound, done / fps) if sound is not None else 0
-    return {
-        "container": "folder",
-        "video_codec": "png",
-        "encoder": "png",
-        "pixel_format": "rgba" if has_alpha else "rgb24",
-        "width": width,
-        "height": height,
-        "num_frames": done,
-        "audio_codec": "pcm_s16le" if sound else None,
-        "sample_rate_hz": sound.sample_rate_hz if sound else None,
-        "num_channels": sound.num_channels if sound else 0,
-        "num_samples": samples,
-        "notes": [],
-    }
+    facts = finished_sequence(folder, (width, height), "rgba" if has_alpha else "rgb24", sound, done / fps)
+    return {**facts, "num_frames": done, "notes": []}
 
 
 def _link(source: Path, target: Path) -> None:

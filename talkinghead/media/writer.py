@@ -25,7 +25,7 @@ from talkinghead.files import (
     unwritable,
 )
 from talkinghead.media.colour import FromRgb
-from talkinghead.media.container import encode, open_input, video_stream
+from talkinghead.media.container import encode, open_input, packets, video_stream
 from talkinghead.media.encoders import (
     MAX_LEVEL_MACROBLOCKS,
     EncoderFacts,
@@ -384,7 +384,6 @@ class _FileSink:
         self._container.close()
         check_complete(self._temporary, self._format, num_frames, fragmented=self._is_fragmented)
         width, height = self._fit.size
-        sound = self._sound
         return {
             "container": self._format,
             "video_codec": self._facts.codec,
@@ -392,10 +391,7 @@ class _FileSink:
             "pixel_format": self._pixel_format,
             "width": width,
             "height": height,
-            "audio_codec": sound.codec if sound else None,
-            "sample_rate_hz": sound.sample_rate_hz if sound else None,
-            "num_channels": sound.num_channels if sound else 0,
-            "num_samples": sound.num_samples if sound else 0,
+            **sound_facts(self._sound),
         }
 
     def abort(self) -> None:
@@ -414,7 +410,6 @@ class _PngSink:
         self._size = size
         self._fps = fps
         self._sound = sound
-        self._samples = 0
 
     def write(self, frame: Frame, index: int) -> None:
         from talkinghead.media.pictures import encode_png
@@ -422,33 +417,49 @@ class _PngSink:
         (self._folder / SEQUENCE_PICTURE.format(index)).write_bytes(encode_png(frame))
 
     def finish(self, num_frames: int) -> dict[str, Any]:
-        sound = self._sound
-        if sound is not None:
-            self._samples = write_sequence_sound(self._folder, sound, num_frames / self._fps)
-        return {
-            "container": "folder",
-            "video_codec": "png",
-            "encoder": "png",
-            "pixel_format": self._pixel_format,
-            "width": self._size[0],
-            "height": self._size[1],
-            "audio_codec": "pcm_s16le" if sound else None,
-            "sample_rate_hz": sound.sample_rate_hz if sound else None,
-            "num_channels": sound.num_channels if sound else 0,
-            "num_samples": self._samples,
-        }
+        return finished_sequence(self._folder, self._size, self._pixel_format, self._sound, num_frames / self._fps)
 
     def abort(self) -> None:
         """Nothing is open."""
 
 
-def write_sequence_sound(folder: Path, sound: Soundtrack, seconds: Fraction) -> int:
-    """Write the sound of a folder of pictures; returns its samples per channel."""
+def sound_facts(track: SoundEncoder | None) -> dict[str, Any]:
+    """What `EncodeInfo` says of the sound of a file."""
+    return {
+        "audio_codec": track.codec if track else None,
+        "sample_rate_hz": track.sample_rate_hz if track else None,
+        "num_channels": track.num_channels if track else 0,
+        "num_samples": track.num_samples if track else 0,
+    }
+
+
+def finished_sequence(
+    folder: Path, size: tuple[int, int], pixel_format: str, sound: Soundtrack | None, seconds: Fraction
+) -> dict[str, Any]:
+    """Write the sound of a folder of pictures; returns what `EncodeInfo` says of the folder.
+
+    Args:
+        size: width and height of the pictures.
+        seconds: that they last.
+    """
     from talkinghead.media.sound import wav_bytes
 
-    count = round(seconds * sound.sample_rate_hz)
-    (folder / SEQUENCE_SOUND).write_bytes(wav_bytes(sound.take(count), sound.sample_rate_hz))
-    return count
+    count = 0
+    if sound is not None:
+        count = round(seconds * sound.sample_rate_hz)
+        (folder / SEQUENCE_SOUND).write_bytes(wav_bytes(sound.take(count), sound.sample_rate_hz))
+    return {
+        "container": "folder",
+        "video_codec": "png",
+        "encoder": "png",
+        "pixel_format": pixel_format,
+        "width": size[0],
+        "height": size[1],
+        "audio_codec": "pcm_s16le" if sound else None,
+        "sample_rate_hz": sound.sample_rate_hz if sound else None,
+        "num_channels": sound.num_channels if sound else 0,
+        "num_samples": count,
+    }
 
 
 @dataclass(frozen=True)
@@ -629,17 +640,16 @@ def audio_codec_for(suffix: str, options: EncodeOptions) -> str | None:
 
 
 def check_complete(path: Path, container: str, num_frames: int, *, fragmented: bool = False) -> None:
-    """Read the finished file's header: every frame must be in it.
+    """Read the finished file again: every frame must be in it.
 
     Raises:
         OutputError
     """
-    if fragmented:
-        _check_fragments(path, num_frames)
-        return
     try:
         with open_input(path) as file:
-            there = video_stream(file, path).frames
+            stream = video_stream(file, path)
+            # the header of a file in fragments does not say how many frames it has
+            there = sum(packet.pts is not None for packet in packets(file, stream)) if fragmented else stream.frames
     except MediaError as error:
         raise OutputError(f"The file cannot be read again: {error.what}", remedy="free some disk space") from error
     if container in ("mp4", "mov") and there != num_frames:
@@ -652,14 +662,6 @@ def _check_fragmented(suffix: str, options: EncodeOptions) -> None:
             f"A {suffix or 'folder'} output is not written in fragments.",
             accepted=choices([suffix for suffix, kind in CONTAINERS.items() if kind in FRAGMENTED]),
         )
-
-
-def _check_fragments(path: Path, num_frames: int) -> None:
-    """Count the frames of a finished file whose header does not say how many it has."""
-    with open_input(path) as file:
-        there = sum(packet.pts is not None for packet in file.demux(video_stream(file, path)))
-    if there != num_frames:
-        raise OutputError(f"The file holds {there} of {num_frames} frames.", remedy="free some disk space")
 
 
 def total_bytes(path: Path) -> int:
