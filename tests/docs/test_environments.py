@@ -23,7 +23,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.docs.pages import PAGES, SERVERS, words_of
-from tests.docs.test_pages import LESS, run_other
+from tests.docs.test_pages import LESS, check_made, run_other
 
 BASE: tuple[str, ...] = ()
 EXTRAS = re.compile(r"\"?\.\[([a-z,-]+)\]")
@@ -157,10 +157,7 @@ def finish(asked: list[list[str]], extras: tuple[str, ...], desk: Path, env: dic
     assert done.returncode == 0, done.stderr[-3000:]
     assert "Traceback" not in done.stderr
     for words in asked:
-        for flag in ("-o", "--out", "--output"):
-            if flag in words:
-                made = desk / words[words.index(flag) + 1]
-                assert any(made.iterdir()) if made.is_dir() else made.stat().st_size > 0, words
+        check_made(words, desk)
     asked.clear()
 
 

@@ -69,10 +69,15 @@ def run(line: str, desk: Path) -> None:
     if arguments[0] == "inspect" and not (desk / arguments[1]).exists():
         shutil.copy(desk / "me.mp4", desk / arguments[1])
     assert main(arguments) == 0, line
+    check_made(arguments, desk)
+
+
+def check_made(arguments: list[str], desk: Path) -> None:
+    """What a command was to make is there."""
     for flag in ("-o", "--out", "--output"):
         if flag in arguments and "--dry-run" not in arguments:
             made = desk / arguments[arguments.index(flag) + 1]
-            assert any(made.iterdir()) if made.is_dir() else made.stat().st_size > 0, line
+            assert any(made.iterdir()) if made.is_dir() else made.stat().st_size > 0, arguments
 
 
 def run_other(line: str, desk: Path) -> None:

@@ -37,9 +37,7 @@ FAMILIES = [{}, {"silence_gate": False}, {"reuse": False, "batch_size": 3}]
 @pytest.mark.parametrize(
     ("backend", "precision", "family"),
     [
-        *itertools.product(
-            ["torch", "onnx"], ["parity"], [{}, {"silence_gate": False}, {"reuse": False, "batch_size": 3}]
-        ),
+        *itertools.product(["torch", "onnx"], ["parity"], FAMILIES),
         ("openvino", "int8", {}),
     ],
 )
