@@ -17,6 +17,9 @@ from tests.mesh_hidden import HIDING, python_path, without_hiding
 # Processes that share the machine keep to one thread each: more would wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
 
+# Videos say when they were made; where two runs must give the same bytes, it is the same moment for both.
+os.environ.setdefault("SOURCE_DATE_EPOCH", "1785628800")
+
 # Started in the background, Ctrl-C is ignored, also by the programs that tests start and interrupt.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

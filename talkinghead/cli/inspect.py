@@ -54,12 +54,16 @@ def inspect(
 
 def as_text(found: Inspection) -> str:
     """The inspection as aligned lines."""
+    from talkinghead.provenance.xmp import in_words
+
     media = found.media
     rows: list[tuple[str, str]] = [
         ("file", f"{media.path} ({media.kind}, {media.container}, {console.size_text(media.file_bytes)})")
     ]
     if media.comment:
         rows.append(("says", media.comment[:200]))
+    if media.said is not None:
+        rows.append(("XMP", in_words(media.said)))
     rows += [("video", _video(track)) for track in media.video]
     rows += [("audio", _audio(track)) for track in media.audio]
     rows += [("other", f"{track.kind} {track.codec or ''}".strip()) for track in media.other]

@@ -56,6 +56,7 @@ from talkinghead.errors import OptionError, choices
 from talkinghead.files import text_to_paths
 from talkinghead.media.options import EncodeOptions, FrameOptions
 from talkinghead.places import check_apart
+from talkinghead.provenance.origin import Origin
 
 if TYPE_CHECKING:
     from talkinghead.audio.ahead import PhonesAhead
@@ -574,12 +575,21 @@ class Head(ABC, Generic[AvatarT, WindowT]):
                 num_frames=len(shown),
                 options=encode,
                 overwrite=options.overwrite,
+                origin=self.origin(seen, sound),
             )
         write.stop()
         times = together((StageTime("listen", listen_s, 0.0, 0.0, len(plan)), *work.times, write.freeze()))
         report = self._report(avatar, heard, plan, run, info, times)
         report = replace(report, num_frames=len(shown), audio_s=float(len(shown) / plan.fps))
         return Result(path=output, report=replace(report, output=str(output), wall_s=time.perf_counter() - started))
+
+    def origin(self, face: Path | None = None, sound: Path | None = None) -> Origin:
+        """What videos of this head say of themselves.
+
+        Args:
+            face, sound: files that they are made of.
+        """
+        return Origin(self.facts.made_with(self.options.family), self.facts.name, face, sound)
 
     def _report(
         self,

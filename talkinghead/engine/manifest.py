@@ -7,8 +7,12 @@ family from nothing else.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
+
+from talkinghead.provenance.origin import SourceType
 
 KINDS = ("patch", "scene")
 SOURCE_OPTIONS = ("--face", "--template", "--scene", "--avatar")
@@ -70,6 +74,9 @@ class Manifest:
     """"module:class" of the family's configuration; cheap to import. Options and their help come from its fields."""
     extra: str | None
     """Extra of the package that the family needs, or None for the base install."""
+    source_type: SourceType | None = None
+    """What its videos are in IPTC's vocabulary of digital source types (docs/provenance.md); None: what is usual for
+    its kind."""
     pace: float | None = None
     """Seconds of video made per second on two cores of a server, for forecasts; None: nobody measured it."""
     default_source: str | None = None
@@ -108,3 +115,12 @@ class Manifest:
     recorded_lips: str | None = None
     """"module:function(source, poses) -> boxes (x1, y1, x2, y2)", one per frame: where the lips are in a recording
     that is a source of this family."""
+
+    def made_with(self, options: Mapping[str, Any]) -> SourceType:
+        """What its videos are in IPTC's vocabulary, with these options of the family's own: where a trained network
+        sharpens the face, it draws in the picture."""
+        usual = self.source_type
+        if usual is None:
+            usual = "compositeWithTrainedAlgorithmicMedia" if self.kind == "patch" else "trainedAlgorithmicMedia"
+        sharpened = str(options.get("enhance") or "off") != "off"
+        return "compositeWithTrainedAlgorithmicMedia" if sharpened and usual == "composite" else usual

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -21,6 +21,8 @@ from talkinghead.media.headers import picture_format
 from talkinghead.media.limits import MAX_PACKETS, check_sound_format
 from talkinghead.media.options import FrameOptions
 from talkinghead.media.pictures import load
+from talkinghead.provenance.carriers import TAG, find_packet
+from talkinghead.provenance.xmp import Said, read_packet
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -123,6 +125,8 @@ class MediaProbe:
     warnings: tuple[str, ...]
     comment: str | None = None
     """What the file's metadata says about it; videos of this package say there that they are synthetic."""
+    said: Said | None = None
+    """What its XMP packet says of where it comes from; None without one that can be read."""
 
     @property
     def main_video(self) -> VideoTrack | None:
@@ -158,7 +162,10 @@ def probe(path: str | os.PathLike[str], *, check: Check | None = None) -> MediaP
         MediaNotFound, UnreadableMedia
     """
     file = existing_file(path)
-    return _probe_picture(file) if picture_format(file) is not None else _probe_streams(file, check)
+    found = _probe_picture(file) if picture_format(file) is not None else _probe_streams(file, check)
+    packet = find_packet(file)
+    said = read_packet(packet) if packet is not None else found.said
+    return replace(found, said=said if said is not None and said.says_something else None)
 
 
 def _probe_picture(path: Path) -> MediaProbe:
@@ -268,8 +275,14 @@ def _probe_streams(path: Path, check: Check | None) -> MediaProbe:
             audio=audio,
             other=other,
             warnings=tuple(dict.fromkeys(warnings)),
-            comment=next((text for name, text in container.metadata.items() if name.lower() == "comment"), None),
+            comment=_metadata(container, "comment"),
+            said=read_packet((_metadata(container, TAG) or "").encode()),
         )
+
+
+def _metadata(container: InputContainer, name: str) -> str | None:
+    """What a file says under a name, in whatever case."""
+    return next((text for key, text in container.metadata.items() if key.lower() == name.lower()), None)
 
 
 def _is_cover(stream: Any) -> bool:

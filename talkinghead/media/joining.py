@@ -15,13 +15,11 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import av
 import numpy as np
 
 from talkinghead.contracts import AudioClip
@@ -31,6 +29,7 @@ from talkinghead.media.container import Check, open_input, packets, video_stream
 from talkinghead.media.encoders import ENCODERS
 from talkinghead.media.headers import read_header
 from talkinghead.media.options import GOOD_QUALITY, EncodeOptions
+from talkinghead.media.output import OutputFile
 from talkinghead.media.soundtrack import SoundEncoder, Soundtrack
 from talkinghead.media.writer import (
     CONTAINERS,
@@ -38,12 +37,12 @@ from talkinghead.media.writer import (
     audio_codec_for,
     check_complete,
     finished_sequence,
-    open_output,
     sound_facts,
     total_bytes,
     writing,
 )
 from talkinghead.places import check_apart
+from talkinghead.provenance.origin import Origin
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -111,6 +110,7 @@ def join_videos(
     options: EncodeOptions = GOOD_QUALITY,
     overwrite: bool = True,
     check: Check | None = None,
+    origin: Origin | None = None,
 ) -> EncodeInfo:
     """Join videos without encoding their pictures again. The final name appears only when the file is complete.
 
@@ -121,6 +121,7 @@ def join_videos(
         soundtrack, start_s, lead_s: of the whole, as for `write_video`.
         options: how the parts were written; says how the sound is.
         check: called often; what it raises ends the work.
+        origin: as for `write_video`; pictures of folders keep what they say.
     Raises:
         OptionError: no parts, or a container whose parts cannot be joined.
         OutputError: they do not belong together, or the result cannot be written.
@@ -144,7 +145,7 @@ def join_videos(
             if folder:
                 facts = _join_folders(pending.temporary, parts, fps, sound, check)
             else:
-                facts = _join_files(pending.temporary, final, parts, fps, sound, codec, options, check)
+                facts = _join_files(pending.temporary, final, parts, fps, sound, codec, options, check, origin)
             size = total_bytes(pending.temporary)
         pending.commit()
     except BaseException:
@@ -163,12 +164,14 @@ def _join_files(
     codec: str | None,
     options: EncodeOptions,
     check: Check | None,
+    origin: Origin | None,
 ) -> dict[str, Any]:
     container = CONTAINERS[final.suffix.lower()]
     tables = [_order(part, fps, check) for part in parts]
     delay = max(table.delay for table in tables)
     notes: list[str] = []
-    joined = open_output(temporary, container, fps, options)
+    file = OutputFile(temporary, container, fps, options, origin)
+    joined = file.container
     try:
         with open_input(parts[0]) as first:
             template = video_stream(first, parts[0])
@@ -199,10 +202,9 @@ def _join_files(
             done += len(table.numbers)
         if track is not None:
             track.finish()
-        joined.close()
+        file.close()
     except BaseException:
-        with suppress(av.FFmpegError, OSError, ValueError):  # the file is being thrown away
-            joined.close()
+        file.abort()
         raise
     check_complete(temporary, container, done, fragmented=options.fragment_s is not None)
     return {

@@ -102,7 +102,8 @@ class EncodeOptions:
     threads: Annotated[int, THREADS] = 0
     """Threads of the encoder; 0 lets it choose."""
     label: bool = True
-    """Say in the file's metadata (the comment) that it is synthetic; nothing is drawn into the picture."""
+    """Say in the file's metadata (XMP and the comment) that it is synthetic, what made it and when; nothing is drawn
+    into the picture."""
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -28,6 +28,7 @@ from talkinghead.engine.speech_input import with_its_pictures
 from talkinghead.errors import OptionError, TalkingHeadError
 from talkinghead.files import folder_for
 from talkinghead.media.options import EncodeOptions
+from talkinghead.provenance.origin import Origin
 from talkinghead.service.planning import check_all_apart
 from talkinghead.service.request import Request, SpokenText
 from talkinghead.service.run import hear, told
@@ -106,6 +107,16 @@ def cut(request: Request, seconds: float, *, length_s: float, folder: Path) -> t
     )
 
 
+def origin_of(request: Request, speech: Speech) -> Origin:
+    """What the video of a request says of itself."""
+    facts = request.facts
+    face = Path(request.source) if isinstance(request.source, str | Path) and Path(request.source).is_file() else None
+    sound = speech.soundtrack if isinstance(speech.soundtrack, Path) else None
+    if facts is None:
+        return Origin(face=face, sound=sound)
+    return Origin(facts.made_with(request.load.family), facts.name, face, sound)
+
+
 def join(
     request: Request,
     parts: Sequence[Path],
@@ -149,6 +160,7 @@ def join(
             options=request.render.encode or EncodeOptions(),
             overwrite=request.render.overwrite,
             check=token.check,
+            origin=origin_of(request, speech),
         )
     written = StageTime("write", time.perf_counter() - begun, 0.0, 0.0, info.num_frames)
     known = reports[0] if reports else Report(model=request.model or "")

@@ -228,6 +228,7 @@ def render_step(
         soundtrack=audio,
         num_frames=len(verts),
         options=options,
+        origin=head.origin(),
     )
     console.say(f"{output}: {info.num_frames} frames")
 

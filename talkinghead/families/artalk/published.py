@@ -166,6 +166,7 @@ class ARTAvatarInferEngine:
             soundtrack=as_clip(audio),
             num_frames=len(motion),
             on_frame=None if on_frame is None else lambda done: on_frame(done, len(motion)),
+            origin=self.head.origin(),
         )
         return path
 

@@ -417,6 +417,7 @@ class FrameGenerationPipeline:
             soundtrack=speech.soundtrack,
             num_frames=len(plan),
             options=options.encode or EncodeOptions(),
+            origin=head.origin(),
         )
         return str(output_path)
 

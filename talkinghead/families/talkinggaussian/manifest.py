@@ -19,6 +19,7 @@ MANIFEST = Manifest(
     pace=0.9,
     config="talkinghead.families.talkinggaussian.config:TalkingGaussianConfig",
     extra="models",
+    source_type="compositeSynthetic",
     source_marks=("transforms_*.json", "bc.jpg"),
     whole_sound=(
         "the spacing of the rows of DeepSpeech features",

@@ -241,6 +241,7 @@ def _writer(
     stack: contextlib.ExitStack, path: Path, size: tuple[int, int], sound: Path | AudioClip | None, num_frames: int
 ) -> VideoWriter:
     from talkinghead.media import EncodeOptions, VideoWriter
+    from talkinghead.provenance.origin import Origin
 
     make_folder(path.parent)
     fps = Fraction(FPS)
@@ -254,6 +255,7 @@ def _writer(
             soundtrack=sound if path.parent.name == "renders" else None,
             duration=num_frames / fps,
             options=options,
+            origin=Origin("compositeSynthetic", "talkinggaussian"),
         )
     )
 

@@ -17,6 +17,7 @@ MANIFEST = Manifest(
     pace=3.5,
     config="talkinghead.families.viseme.config:VisemeConfig",
     extra=None,
+    source_type="composite",
     bench_tables="talkinghead.families.viseme.bench:tables",
     whole_sound=("the recognition of phones", "how loud the speech is at its loudest"),
     examples=(Example("portrait", "a portrait speaks"), Example("text", "a portrait reads a text", text=True)),

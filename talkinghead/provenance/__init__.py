@@ -1,0 +1,6 @@
+"""What a file says of itself: that it is synthetic, what made it and when, and who signs for that.
+
+origin.py    what is said, in the words of IPTC's vocabulary
+xmp.py       as an XMP packet, and back
+carriers.py  where each kind of file holds the packet
+"""
