@@ -18,6 +18,7 @@ from talkinghead.engine.manifest import Manifest
 from talkinghead.engine.options import OptionField, config_class, option_fields
 from talkinghead.enhance.config import EnhanceConfig
 from talkinghead.errors import OptionError, choices
+from talkinghead.hosting.words import AUTOMATIC, WORDS, called, hint_of, label_of
 
 
 @dataclass(frozen=True)
@@ -30,27 +31,42 @@ class Offered:
 
     @property
     def kind(self) -> str:
-        """ "switch", "number", "choice" or "text"."""
+        """ "switch", "number", "choice" or "text": of numbers that may be left open, too."""
         if self.field.type is bool:
             return "switch"
         if self.names:
             return "choice"
-        return "number" if self.field.type in (int, float) else "text"
+        return "number" if self.field.type in (int, float) and self.shown_default is not None else "text"
 
     @property
     def label(self) -> str:
-        """The name for people: "Blinks per minute", "Start (seconds)"."""
-        name, seconds, _ = self.field.name.rpartition("_s")
-        words = name if seconds and not _ else self.field.name
-        text = words.replace("_", " ")
-        text = text[:1].upper() + text[1:]
-        return f"{text} (seconds)" if seconds and not _ else text
+        """What it is called: "Blinks per minute"."""
+        return label_of(self.field.name)
+
+    @property
+    def hint(self) -> str:
+        """A sentence on it, for beside its input, with the numbers that it takes."""
+        text = hint_of(self.field.name, self.field.help)
+        span = self.field.range if typing.get_origin(self.field.type) is not tuple and self.field.name != "seed" else ""
+        return f"{text} {span[:1].upper()}{span[1:]}.".strip() if span else text
+
+    @property
+    def placeholder(self) -> str:
+        """What an empty input shows."""
+        return AUTOMATIC
+
+    @property
+    def called_names(self) -> tuple[tuple[str, str], ...]:
+        """What each of `names` is called, and the name itself."""
+        return tuple((called(self.field.name, name), name) for name in self.names)
 
     @property
     def shown_default(self) -> Any:
-        """The default, as the page's input takes it."""
-        value = self.field.default
-        if self.kind in ("switch", "number"):
+        """The default, as the page's input takes it; None where it is automatic."""
+        value, known = self.field.default, WORDS.get(self.field.name)
+        if known is not None and known.empty is not None and value == known.empty and self.field.type is not bool:
+            return None
+        if self.field.type is bool or (not self.names and self.field.type in (int, float)):
             return value
         if value is None:
             return None
@@ -64,11 +80,11 @@ class Offered:
         """
         if self.kind == "choice":
             if str(value) not in self.names:
-                raise OptionError(f"{self.label} is {shown(value)}.", accepted=choices(self.names))
+                raise OptionError(f"{self.field.name} is {shown(value)}.", accepted=choices(self.names))
             return str(value)
         if self.kind == "switch":
             if not isinstance(value, bool):
-                raise OptionError(f"{self.label} is {shown(value)}.", accepted="true or false")
+                raise OptionError(f"{self.field.name} is {shown(value)}.", accepted="true or false")
             return value
         if self.kind == "number" and self.field.type is int and isinstance(value, float) and value.is_integer():
             value = int(value)
@@ -76,7 +92,7 @@ class Offered:
         try:
             return self.field.parse(text)
         except OptionError as error:
-            raise OptionError(f"{self.label} is {shown(value)}.", accepted=error.accepted) from None
+            raise OptionError(f"{self.field.name} is {shown(value)}.", accepted=error.accepted) from None
 
 
 @dataclass(frozen=True)

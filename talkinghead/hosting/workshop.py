@@ -426,7 +426,7 @@ class Workshop:
                 f"There is no {facts.source_option.lstrip('-')} {shown(name)}." if name
                 else f"No {facts.source_option.lstrip('-')} is chosen.",
                 accepted=choices(offered) if offered else facts.face_source,
-                remedy=None if offered else "talkinghead app --gallery FOLDER, with such a folder in it",
+                remedy=None if offered else "a gallery folder with one in it, where the server is started",
             )  # fmt: skip
         if isinstance(given, Path):
             return self.check_face(given)

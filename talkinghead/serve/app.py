@@ -48,7 +48,7 @@ BODY_S = 900.0
 MAX_KEY = 255
 TYPES = {
     "video": "video/mp4",
-    "thumbnail": "image/png",
+    "thumbnail": "image/webp",
     "report": "application/json",
     "cues": "application/json",
     "motion": "application/octet-stream",

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import secrets
 import shutil
 import threading
@@ -31,6 +30,7 @@ from talkinghead.service.jobs import Job, QueueFull, Work
 from talkinghead.service.request import Request, SpokenText
 from talkinghead.service.run import hear
 from talkinghead.webui.options import AppOptions
+from talkinghead.webui.sentences import on_page
 
 if TYPE_CHECKING:
     from talkinghead.engine.head import Avatar
@@ -374,30 +374,21 @@ class Studio:
         return path
 
     def sentence(self, error: BaseException) -> str:
-        """What to tell the visitor: the package's own words without the folders of this machine, options by the names
-        that they have on the page. Of any other error nothing but a number, under which the log has all of it.
+        """What to tell the visitor: the package's own words without the folders of this machine, and with the controls
+        of the page. Of any other error nothing but a number, under which the log has all of it.
         """
         if isinstance(error, TalkingHeadError):
-            told = _OPTION.sub(self._option_on_page, self.workshop.without_folders(str(error)))
-            return "\n".join(map(told_line, told.splitlines()))
+            return "\n".join(map(told_line, self.in_words(str(error)).splitlines()))
         number = logged(error, LOG, "the web page")
         if isinstance(error, MemoryError):
             return f"There is not enough memory (number {number}).\nTry: a smaller picture or a shorter video"
         return f"Something went wrong inside. Whoever serves this page finds it in the log under the number {number}."
 
-    def _option_on_page(self, match: re.Match[str]) -> str:
-        """`--audio-features phones` as: the option "Audio features": phones. What is not on the page stays."""
-        offered = self._option_names.get(match["name"].replace("-", "_"))
-        if offered is None:
-            return match[0]
-        value = match["value"] or ""
-        return f'the option "{offered.label}"' + (f": {value}" if value in offered.names else f" {value}".rstrip())
+    def in_words(self, text: str) -> str:
+        """A message of the package in the words of the page, without the folders of this machine."""
+        return on_page(self.workshop.without_folders(text), self._option_names)
 
     @cached_property
     def _option_names(self) -> dict[str, Offered]:
         groups = (group for found in self.workshop.models() for group in self.workshop.groups(found))
         return {offered.field.name: offered for group in groups for offered in group.offered}
-
-
-_OPTION = re.compile(r"(?:the option )?(?<![\w-])--(?P<name>[a-z][a-z0-9-]*)(?: (?P<value>[\w.]+))?")
-"""An option of the command line in a text."""

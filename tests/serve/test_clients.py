@@ -54,4 +54,4 @@ def test_the_lines_of_the_page(tmp_path: Path) -> None:
     assert '"deleted":true' in done.stdout
     for name in ("hello.mp4", "live.mp4"):
         assert probe(desk / name).video[0].num_frames > 5
-    assert (desk / "hello.png").read_bytes()[1:4] == b"PNG"
+    assert (desk / "hello.webp").read_bytes()[8:12] == b"WEBP"

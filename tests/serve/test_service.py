@@ -32,7 +32,7 @@ def test_a_video_from_its_order_to_its_removal(anna: Any, media: dict[str, Path]
     assert probe(path).video[0].num_frames == 25
     part = anna.get(f"/v1/videos/{video['id']}/content", headers={"Range": "bytes=10-19"})
     assert (part.status_code, part.content) == (206, content.content[10:20])
-    assert anna.get(f"/v1/videos/{video['id']}/content?variant=thumbnail").content[1:4] == b"PNG"
+    assert anna.get(f"/v1/videos/{video['id']}/content?variant=thumbnail").content[8:12] == b"WEBP"
     report = anna.get(f"/v1/videos/{video['id']}/content?variant=report").json()
     assert report["num_frames"] == 25
     assert "/tmp" not in json.dumps(report)
@@ -82,7 +82,7 @@ def test_the_same_key_gives_the_same_video(anna: Any, ben: Any, media: dict[str,
         ({"model": "wav2lip"}, 409, "MissingWeights", "model file"),
         ({"checkpoint": "/etc/passwd"}, 400, "OptionError", "no checkpoint"),
         ({"options": {"nose": {}}}, 400, "OptionError", "nose"),
-        ({"options": {"model": {"delay_s": "x"}}}, 400, "OptionError", "Delay"),
+        ({"options": {"model": {"delay_s": "x"}}}, 400, "OptionError", "delay_s"),
         ({"source": "Portrait"}, 400, "InputError", "Both a face"),
         ({"text": "Hello."}, 400, "InputError", "Both a sound"),
         ({"speed": "fast"}, 400, "OptionError", "speed"),

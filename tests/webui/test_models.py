@@ -103,7 +103,7 @@ def test_what_is_missing_is_said_in_the_words_of_the_page(client: Any, house: Pa
     sound = gradio_client.handle_file(str(voice))
     with pytest.raises(Exception, match="DeepSpeech") as caught:
         client.predict(sound=sound, model="talkinggaussian", source="head", api_name="/generate")
-    assert 'the option "Audio features": phones' in str(caught.value)
+    assert 'the option "What the head listens to": Recognised speech sounds' in str(caught.value)
     assert str(house) not in str(caught.value)
     with pytest.raises(Exception, match="There is no template 'june'") as caught:
         client.predict(sound=sound, model="synctalk2d", source="june", api_name="/generate")
@@ -121,10 +121,12 @@ def test_choosing_each_on_the_page(open_page: Open, voice: Path) -> None:
         page.locator("#model-note", has_text=note).wait_for()
         if title == "TalkingGaussian":
             page.locator("#go").click()
-            page.locator("#status .th-error", has_text='the option "Audio features": phones').wait_for()
+            page.locator(
+                "#status .th-error", has_text='the option "What the head listens to": Recognised speech sounds'
+            ).wait_for()
             page.locator("#options > button").click()
-            page.get_by_label("Audio features", exact=True).first.click(timeout=8000)
-            page.get_by_role("option", name="phones").click()
+            page.get_by_label("What the head listens to", exact=True).first.click(timeout=8000)
+            page.get_by_role("option", name="Recognised speech sounds").click()
         page.get_by_role("tab", name="Preview").click()
         page.locator("#look").click()
         page.locator("#preview-status", has_text=f"{made} pixels").wait_for()

@@ -116,12 +116,12 @@ def test_previews_that_were_seen_are_let_go(studio: Studio, order: Order) -> Non
         ({"model": "wav2lip"}, "needs a model file"),
         ({"source": ""}, "No face"),
         ({"checkpoint": "/etc/passwd"}, "no checkpoint"),
-        ({"options": {"model": {"fail_at": "x"}}}, "Fail at is 'x'"),
+        ({"options": {"model": {"fail_at": "x"}}}, "fail_at is 'x'"),
         ({"options": {"model": {"nose": 1}}}, "no option 'nose'"),
         ({"options": {"nose": {}}}, "no options 'nose'"),
-        ({"options": {"encoding": {"crf": 90}}}, "Crf is 90"),
+        ({"options": {"encoding": {"crf": 90}}}, "crf is 90"),
         ({"options": {"reading": {"cache_bytes": 1}}}, "no option 'cache_bytes'"),
-        ({"options": {"machine": {"device": "tpu"}}}, "Device is 'tpu'"),
+        ({"options": {"machine": {"device": "tpu"}}}, "device is 'tpu'"),
     ],
 )
 def test_orders_that_cannot_be_done_are_refused_in_sentences(
