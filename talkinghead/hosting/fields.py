@@ -184,7 +184,11 @@ def shared_groups() -> tuple[FieldGroup, ...]:
         texts=("select",),
     )
     video = offered_fields(RenderOptions, only=("fps", "loop"))
-    encoding = offered_fields(EncodeOptions, only=("crf", "audio_bitrate", "gop_s", "even"))
+    encoding = offered_fields(
+        EncodeOptions,
+        only=("crf", "audio_bitrate", "gop_s", "even", "mark", "mark_place", "mark_opacity"),
+        texts=("mark",),
+    )
     machine = offered_fields(
         LoadOptions,
         only=("device", "precision", "backend", "compat"),

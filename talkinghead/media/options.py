@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated, Literal, get_args
 
-from talkinghead.bounds import FRAME_RATES, LENGTHS_S, MOMENTS_S, THREADS, Between, check_fields
+from talkinghead.bounds import FRAME_RATES, LENGTHS_S, MOMENTS_S, THREADS, Between, Length, check_fields
 from talkinghead.errors import OptionError, choices
 from talkinghead.media.limits import MAX_PIXELS
 
 Matrix = Literal["auto", "bt601", "bt709"]
 EvenPolicy = Literal["crop", "pad"]
+MarkPlace = Literal["bottom-right", "bottom-left", "top-right", "top-left"]
 RESIZE_FACTORS = Between(1, 64)
 CROPS = Between(-1, 65_536)
 
@@ -104,9 +105,21 @@ class EncodeOptions:
     label: bool = True
     """Say in the file's metadata (XMP and the comment) that it is synthetic, what made it and when; nothing is drawn
     into the picture."""
+    mark: Annotated[str | None, Length(80)] = None
+    """Words that are drawn into every frame, such as "AI-generated", on a dark plate in a corner; None: nothing is."""
+    mark_place: MarkPlace = "bottom-right"
+    """Corner of the mark."""
+    mark_opacity: Annotated[float, Between(0.6, 1)] = 0.9
+    """How much of the mark is seen: 1 hides what is behind its letters."""
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.mark_place not in get_args(MarkPlace):
+            raise OptionError(f"Unknown place {self.mark_place!r}.", accepted=choices(get_args(MarkPlace)))
+        if self.mark is not None:
+            from talkinghead.media.mark import check_mark
+
+            check_mark(self.mark)
         if self.even not in get_args(EvenPolicy):
             raise OptionError(f"Unknown way to make sizes even: {self.even!r}.", accepted=choices(get_args(EvenPolicy)))
 

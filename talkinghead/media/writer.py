@@ -36,6 +36,7 @@ from talkinghead.media.encoders import (
     set_up,
     transparent_encoder,
 )
+from talkinghead.media.mark import mark_of
 from talkinghead.media.options import GOOD_QUALITY, EncodeOptions
 from talkinghead.media.output import FRAGMENTED, OutputFile
 from talkinghead.media.soundtrack import AUDIO_CODECS, SoundEncoder, Soundtrack
@@ -219,6 +220,7 @@ class VideoWriter:
             soundtrack = Path(soundtrack)
             check_apart([path], [soundtrack])
         check_target(path, overwrite=overwrite, folder=folder)
+        self._mark = mark_of(options.mark, self._size, options.mark_place, options.mark_opacity)
         audio_codec = audio_codec_for(suffix, options)
         sound: Soundtrack | None = None
         if soundtrack is not None and audio_codec is not None:
@@ -275,6 +277,8 @@ class VideoWriter:
             )
         if frame.strides[1:] != (channels, 1):
             frame = np.ascontiguousarray(frame)
+        if self._mark is not None:
+            frame = self._mark.on(frame)
         with writing(self._path):
             self._sink.write(frame, self.num_frames)
         self.num_frames += 1
