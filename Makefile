@@ -18,7 +18,7 @@ JOBS ?= 2
 MINUTES ?= 5
 OUT ?= demo.mp4
 ARGS ?=
-EXTRAS := dev,docs,demo,fleet,live,models,openvino,serve,tts,web
+EXTRAS := dev,docs,demo,fleet,live,models,openvino,provenance,serve,tts,web
 
 PYTHONS ?= 3.11 3.12 3.13
 

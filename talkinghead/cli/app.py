@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from talkinghead.cli.signing import Key, Sign, TimestampUrl
 from talkinghead.engine.flags import Given, Group, make_flags
 from talkinghead.engine.options import build_config, option_fields
 from talkinghead.registry import DEFAULT_FAMILY
@@ -28,9 +29,13 @@ _HELP = {field.name: field.help for field in option_fields(AppOptions)}
             "app",
             "app --gallery faces/ --browser",
             "app --host 0.0.0.0 --auth me:secret-of-mine",
-        )
+        ),
+        main=(
+            "--host", "--port", "--auth", "--share", "--model", "--gallery", "--at-once", "--max-waiting",
+            "--max-upload-mb", "--max-minutes", "--browser",
+        ),
     )
-)
+)  # fmt: skip
 def app(
     given: Given,
     auth: Annotated[
@@ -44,6 +49,9 @@ def app(
             help="Folder of faces (pictures, videos), template folders and scenes to offer. Several are allowed."
         ),
     ] = None,
+    sign: Sign = None,
+    key: Key = None,
+    timestamp_url: TimestampUrl = None,
     browser: Annotated[bool, typer.Option("--browser", help="Open the page in the browser.")] = False,
 ) -> None:
     """Serve the web page on this machine; stop it with Ctrl-C.
@@ -51,9 +59,12 @@ def app(
     Nothing is sent to or fetched from anywhere else, and files of a visitor are removed when the page is closed. Needs
     the extra `web`.
     """
+    from talkinghead.provenance.signing import signing_with
+
     values: dict[str, Any] = {"auth": auth, "share": share, **given.of(PAGE.owner)}
     options = build_config(AppOptions, values, owner="The web page")
-    run_page(options, model=model, folders=gallery or [], browser=browser)
+    with signing_with(sign, key, timestamp_url):
+        run_page(options, model=model, folders=gallery or [], browser=browser)
 
 
 def run_page(

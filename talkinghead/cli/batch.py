@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from talkinghead.cli.signing import Key, Sign, TimestampUrl
 from talkinghead.engine.flags import Given, Group, make_flags
 from talkinghead.engine.options import build_config
 from talkinghead.errors import OptionError, OutputExists, TalkingHeadError
@@ -110,6 +111,9 @@ def batch(
     progress_json: Annotated[
         str | None, typer.Option(metavar="FILE", help="Write progress as lines of JSON into this file; - is stdout.")
     ] = None,
+    sign: Sign = None,
+    key: Key = None,
+    timestamp_url: TimestampUrl = None,
     json_output: Annotated[bool, typer.Option("--json", help="Show what came of it on stdout as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> int:
@@ -120,6 +124,7 @@ def batch(
     """
     from talkinghead.fleet.batch import given_table, memory_folder
     from talkinghead.fleet.contents import Memory
+    from talkinghead.provenance.signing import signing_with
     from talkinghead.storage.address import Address
 
     options = build_config(FleetOptions, given.of(FLEET.owner), owner="The batch")
@@ -137,7 +142,8 @@ def batch(
         if dry_run:
             return _say_what_would_be_done(plan, out, options, wanted)
         facts = {"table": table.name, "table_sha256": table.sha256, "rows": len(plan)}
-        return _run(plan, out, options, wanted, facts)
+        with signing_with(sign, key, timestamp_url):
+            return _run(plan, out, options, wanted, facts)
 
 
 def _check_results(target: Address, *, write: bool) -> None:

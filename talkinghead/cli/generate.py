@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from talkinghead.cli.signing import Key, Sign, TimestampUrl
 from talkinghead.engine.flags import Flag, Given
 from talkinghead.places import WRITTEN
 from talkinghead.registry import DEFAULT_FAMILY, FAMILIES, family
@@ -185,6 +186,9 @@ def generate(
         WRITTEN,
     ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Show that on stdout instead.")] = False,
+    sign: Sign = None,
+    key: Key = None,
+    timestamp_url: TimestampUrl = None,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Show what ran, and where the time went, as a table.")
     ] = False,
@@ -195,9 +199,10 @@ def generate(
     Without --model the built-in animator moves the mouth; it needs no weights. Several faces and sounds make one video
     for each pair, in the folder after -o; one that fails is reported and the others go on.
     """
+    from talkinghead.provenance.signing import signing_with
     from talkinghead.service.batch import Batch
     from talkinghead.service.planning import check_before, given_sources, given_speech, plan_requests
-    from talkinghead.service.run import write_report
+    from talkinghead.service.run import check_signed, write_report
 
     if model is None:
         model = DEFAULT_FAMILY
@@ -223,7 +228,9 @@ def generate(
     )
     requests = plan_requests(base, sources, said, output)
     check_before(requests, report, [text_file] if text_file is not None else [])
-    outcomes = _run(Batch(requests), quiet=quiet)
+    with signing_with(sign, key, timestamp_url):
+        check_signed(requests)
+        outcomes = _run(Batch(requests), quiet=quiet)
     results = [outcome.to_dict() for outcome in outcomes]
     shown = results[0]["report"] if len(requests) == 1 else {"items": results}
     if report is not None:

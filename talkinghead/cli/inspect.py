@@ -13,6 +13,7 @@ from talkinghead.terminal.helping import HelpPage, help_page
 if TYPE_CHECKING:
     from talkinghead.measure.inspect import Inspection, MouthOpening
     from talkinghead.media import AudioTrack, VideoTrack
+    from talkinghead.provenance.verify import Signature
 
 
 @help_page(
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
         examples=(
             "inspect out.mp4",
             "inspect me.jpg --json",
+            "inspect signed.mp4 --no-faces --trust authority.pem",
         )
     )
 )
@@ -28,6 +30,10 @@ def inspect(
     faces: Annotated[
         bool, typer.Option("--faces/--no-faces", help="Look for faces and measure sync; else only read the streams.")
     ] = True,
+    trust: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Authorities (PEM) that may vouch for whoever signed the file."),
+    ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Show it as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
@@ -35,10 +41,11 @@ def inspect(
 
     Frames and samples are counted, not taken from the header. Offset and drift between sound and pictures are measured
     from how the mouth opens against how loud the sound is; no model is needed. With the face mesh installed it says how
-    far the lips are apart, too.
+    far the lips are apart, too. A signature (C2PA) is verified where the extra `provenance` is installed.
     """
     from talkinghead.engine.context import ProgressEvent
     from talkinghead.measure.inspect import inspect_media
+    from talkinghead.provenance.verify import read_signature
 
     with console.ProgressDisplay(quiet=quiet or json_output) as display:
         found = inspect_media(
@@ -46,14 +53,16 @@ def inspect(
             look_for_faces=faces,
             progress=lambda what, done, total: display(ProgressEvent(what, done, total)),
         )
+    signature = read_signature(file, trust=trust)
     if json_output:
-        console.print_json(found.to_dict())
+        console.print_json({**found.to_dict(), "signature": signature.to_dict() if signature is not None else None})
     else:
-        console.say(as_text(found))
+        console.say(as_text(found, signature))
 
 
-def as_text(found: Inspection) -> str:
+def as_text(found: Inspection, signature: Signature | None = None) -> str:
     """The inspection as aligned lines."""
+    from talkinghead.provenance.verify import in_lines
     from talkinghead.provenance.xmp import in_words
 
     media = found.media
@@ -64,6 +73,8 @@ def as_text(found: Inspection) -> str:
         rows.append(("says", media.comment[:200]))
     if media.said is not None:
         rows.append(("XMP", in_words(media.said)))
+    if signature is not None:
+        rows += [("signed" if k == 0 else "", line) for k, line in enumerate(in_lines(signature))]
     rows += [("video", _video(track)) for track in media.video]
     rows += [("audio", _audio(track)) for track in media.audio]
     rows += [("other", f"{track.kind} {track.codec or ''}".strip()) for track in media.other]

@@ -42,6 +42,7 @@ OWN = (
     CommandRow("bench", "talkinghead.cli.bench:command", "Measure where the time of a model goes.", LOOK),
     CommandRow("models", "talkinghead.cli.models:app", "List models and what they need.", MANAGE),
     CommandRow("reference", "talkinghead.cli.reference:app", "Run one network alone on named arrays.", MANAGE),
+    CommandRow("provenance", "talkinghead.cli.provenance:app", "Make a certificate for trying to sign videos.", MANAGE),
     CommandRow("cache", "talkinghead.cli.cache:app", "Show or clear what was kept from earlier runs.", MANAGE),
 )
 """Commands that belong to no family."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from talkinghead.bounds import Between
+from talkinghead.cli.signing import Key, Sign, TimestampUrl
 from talkinghead.engine.flags import Given, Group, make_flags
 from talkinghead.engine.options import build_config
 from talkinghead.serve.options import ServeOptions
@@ -55,6 +56,9 @@ def serve(
             help="Folder of faces (pictures, videos), template folders and scenes to offer. Several are allowed."
         ),
     ] = None,
+    sign: Sign = None,
+    key: Key = None,
+    timestamp_url: TimestampUrl = None,
     page: Annotated[
         bool, typer.Option("--page", help="Also serve the web page, on the same queue. Needs the extra `web`.")
     ] = False,
@@ -68,6 +72,7 @@ def serve(
     extra `serve`.
     """
     from talkinghead.errors import OptionError
+    from talkinghead.provenance.signing import signing_with
     from talkinghead.serve.server import serve as run
     from talkinghead.serve.tokens import read_tokens
 
@@ -84,14 +89,15 @@ def serve(
         if running.beside is not None:
             console.say(f"The page is at {running.beside.url}")
 
-    run(
-        options,
-        tokens=read_tokens(token, "--token") if token else (),
-        allow_addresses=allow_address or (),
-        folders=gallery or (),
-        beside=_page_beside(options, PAGE_PORT if page_port is None else page_port) if page else None,
-        on_ready=ready,
-    )
+    with signing_with(sign, key, timestamp_url):
+        run(
+            options,
+            tokens=read_tokens(token, "--token") if token else (),
+            allow_addresses=allow_address or (),
+            folders=gallery or (),
+            beside=_page_beside(options, PAGE_PORT if page_port is None else page_port) if page else None,
+            on_ready=ready,
+        )
 
 
 def _page_beside(options: ServeOptions, port: int) -> Any:

@@ -57,6 +57,7 @@ from talkinghead.files import text_to_paths
 from talkinghead.media.options import EncodeOptions, FrameOptions
 from talkinghead.places import check_apart
 from talkinghead.provenance.origin import Origin
+from talkinghead.provenance.signing import Signer
 
 if TYPE_CHECKING:
     from talkinghead.audio.ahead import PhonesAhead
@@ -523,11 +524,13 @@ class Head(ABC, Generic[AvatarT, WindowT]):
         progress: Progress | None = None,
         cancel: CancelToken | None = None,
         ahead: PhonesAhead | None = None,
+        signer: Signer | None = None,
     ) -> Result:
         """Make the video, or a stretch of it; the final name appears only when the file is complete.
 
         Args:
             ahead: recognises the phones of this speech already.
+            signer: signs the finished video; None: nobody does.
         Raises:
             OutputError: the result cannot be written. Cancelled: the token was used.
         """
@@ -540,6 +543,8 @@ class Head(ABC, Generic[AvatarT, WindowT]):
         sound = speech.soundtrack if isinstance(speech.soundtrack, Path) else None
         check_apart([output, options.motion, options.cues], [seen, sound])
         check_output(output, overwrite=options.overwrite, options=encode)
+        if signer is not None:
+            signer.check(output)
         started = time.perf_counter()
         run = RunContext(cache=avatar.cache or Cache(), cancel=cancel or CancelToken(), progress=progress, ahead=ahead)
         speech = self._of(avatar, speech)
@@ -576,6 +581,7 @@ class Head(ABC, Generic[AvatarT, WindowT]):
                 options=encode,
                 overwrite=options.overwrite,
                 origin=self.origin(seen, sound),
+                signer=signer,
             )
         write.stop()
         times = together((StageTime("listen", listen_s, 0.0, 0.0, len(plan)), *work.times, write.freeze()))

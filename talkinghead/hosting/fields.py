@@ -53,7 +53,8 @@ class Offered:
     @property
     def placeholder(self) -> str:
         """What an empty input shows."""
-        return AUTOMATIC
+        words = WORDS.get(self.field.name)
+        return AUTOMATIC if words is None else words.absent
 
     @property
     def called_names(self) -> tuple[tuple[str, str], ...]:

@@ -27,6 +27,8 @@ class Words:
     """The value that stands for an automatic choice, and is shown as an empty input."""
     names: tuple[tuple[str, str], ...] = ()
     """Values and what they are called; others go by themselves."""
+    absent: str = AUTOMATIC
+    """What an empty input shows."""
 
 
 _ON_AUTO = (("auto", "Automatic"),)
@@ -159,6 +161,13 @@ WORDS: dict[str, Words] = {
         "Odd sizes", "Most videos need an even width and height.",
         names=(("crop", "Leave one row out"), ("pad", "Repeat one row")),
     ),
+    "mark": Words("Mark in the picture", "Words in every frame, such as AI-generated; empty: none.", absent="none"),
+    "mark_place": Words(
+        "Place of the mark", "The corner in which it is.",
+        names=(("bottom-right", "Bottom right"), ("bottom-left", "Bottom left"), ("top-right", "Top right"),
+               ("top-left", "Top left")),
+    ),
+    "mark_opacity": Words("Strength of the mark", "How much of it is seen, from 0.6 to 1."),
     "device": Words(
         "Runs on", "The graphics card where there is one.",
         names=(*_ON_AUTO, ("cpu", "Processor"), ("cuda", "Graphics card")),

@@ -36,6 +36,7 @@ from talkinghead.hosting.limits import Limits
 from talkinghead.hosting.thumbnails import thumbnail_of
 from talkinghead.measure.memory import give_back
 from talkinghead.places import printable
+from talkinghead.provenance.signing import configured
 from talkinghead.service.availability import Availability, all_models, availability, sources_in
 from talkinghead.service.jobs import JobQueue
 from talkinghead.service.request import Request, SoundFile, SpokenText
@@ -373,6 +374,11 @@ class Workshop:
         from talkinghead.face.detectors.options import FaceOptions
         from talkinghead.media.options import EncodeOptions, FrameOptions
 
+        if fragment_s is not None and configured() is not None:
+            raise OptionError(
+                "Videos are signed here once they are complete, so none can be watched while it is made.",
+                remedy="an order without stream",
+            )
         speech = self._speech(order.sound)
         source = self._source(found, order.source)
         values = self.values(found, order.options)

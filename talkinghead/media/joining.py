@@ -43,6 +43,7 @@ from talkinghead.media.writer import (
 )
 from talkinghead.places import check_apart
 from talkinghead.provenance.origin import Origin
+from talkinghead.provenance.signing import Signer
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -111,6 +112,7 @@ def join_videos(
     overwrite: bool = True,
     check: Check | None = None,
     origin: Origin | None = None,
+    signer: Signer | None = None,
 ) -> EncodeInfo:
     """Join videos without encoding their pictures again. The final name appears only when the file is complete.
 
@@ -121,7 +123,7 @@ def join_videos(
         soundtrack, start_s, lead_s: of the whole, as for `write_video`.
         options: how the parts were written; says how the sound is.
         check: called often; what it raises ends the work.
-        origin: as for `write_video`; pictures of folders keep what they say.
+        origin, signer: as for `write_video`; pictures of folders keep what they say.
     Raises:
         OptionError: no parts, or a container whose parts cannot be joined.
         OutputError: they do not belong together, or the result cannot be written.
@@ -129,6 +131,8 @@ def join_videos(
     """
     final = Path(path)
     check_cut(final)
+    if signer is not None:
+        signer.check(final)
     if not parts:
         raise OptionError("There are no parts to join.", accepted="at least one video")
     sound_files = [soundtrack] if isinstance(soundtrack, Path) else []
@@ -146,6 +150,8 @@ def join_videos(
                 facts = _join_folders(pending.temporary, parts, fps, sound, check)
             else:
                 facts = _join_files(pending.temporary, final, parts, fps, sound, codec, options, check, origin)
+            if signer is not None:
+                signer.sign(pending.temporary, final.name, origin or Origin())
             size = total_bytes(pending.temporary)
         pending.commit()
     except BaseException:

@@ -43,6 +43,7 @@ from talkinghead.media.soundtrack import AUDIO_CODECS, SoundEncoder, Soundtrack
 from talkinghead.places import check_apart
 from talkinghead.provenance.carriers import labelled_png
 from talkinghead.provenance.origin import Origin
+from talkinghead.provenance.signing import Signer
 from talkinghead.provenance.xmp import packet_of
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".gif": "gif"}
@@ -117,6 +118,7 @@ def write_video(
     overwrite: bool = True,
     on_frame: Callable[[int], None] | None = None,
     origin: Origin | None = None,
+    signer: Signer | None = None,
 ) -> EncodeInfo:
     """Write frames and sound as a video. The final name appears only when the file is complete.
 
@@ -132,7 +134,8 @@ def write_video(
         duration: seconds of the soundtrack to use; silence follows. None: as much as there are pictures.
         num_frames: how many frames are expected; fewer or more are noted.
         on_frame: called with the number of frames written so far.
-        origin: what the file says of itself, where it says something (`options.label`).
+        origin: what the file says of itself, where it says something (`options.label`), and in its signature.
+        signer: signs the finished file before it gets its name; None: nobody does.
     Raises:
         OutputError: it cannot be written; MediaError: the soundtrack cannot be read. Nothing is left behind.
     """
@@ -155,6 +158,7 @@ def write_video(
                     overwrite=overwrite,
                     transparent=frame.shape[2] == 4,
                     origin=origin,
+                    signer=signer,
                 )
             writer.write(frame)
             if on_frame is not None:
@@ -200,6 +204,7 @@ class VideoWriter:
         overwrite: bool = True,
         transparent: bool = False,
         origin: Origin | None = None,
+        signer: Signer | None = None,
     ) -> None:
         fps = Fraction(fps)
         if not (0 < fps <= 1000 and fps.numerator < 2**31 and fps.denominator < 2**31):
@@ -210,6 +215,9 @@ class VideoWriter:
         self._path = Path(path)
         self._size = (width, height)
         self._fps = fps
+        self._origin, self._signer = origin or Origin(), signer
+        if signer is not None:
+            signer.check(self._path)
         self._notes: list[str] = []
         self._info: EncodeInfo | None = None
         suffix = self._path.suffix.lower()
@@ -293,6 +301,8 @@ class VideoWriter:
         try:
             with writing(self._path):
                 facts = self._sink.finish(self.num_frames)
+                if self._signer is not None:
+                    self._signer.sign(self._pending.temporary, self._path.name, self._origin)
                 size = total_bytes(self._pending.temporary)
             self._pending.commit()
         except BaseException:

@@ -17,6 +17,7 @@ from talkinghead.speech.options import SpeechOptions
 OWN = (
     *("--output", "-o", "--audio", "-a", "--text", "--text-file", "--face", "-f", "--template", "--scene", "--avatar"),
     *("--model", "-m", "--cache", "--no-cache", "--report", "--json", "--verbose", "-v", "--quiet", "-q"),
+    *("--sign", "--key", "--timestamp-url"),
     "--help",
 )
 """What a request, or `talkinghead generate`, has besides: no option of a model has these names."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from talkinghead.engine.lru import Lru
 from talkinghead.engine.speech_input import listen, say
 from talkinghead.errors import OptionError
 from talkinghead.files import folder_for
+from talkinghead.provenance.signing import Signer, configured
 from talkinghead.registry import build, family
 from talkinghead.service.planning import check_all_apart, missing_source
 from talkinghead.service.request import Request, SoundFile, SpokenText
@@ -128,6 +129,7 @@ def run(
     """
     started = time.perf_counter()
     check_all_apart([request])
+    signer = signer_for(request)
     watch = _Watch(progress, cancel)
     if head is None:
         if request.model is None:
@@ -154,9 +156,39 @@ def run(
             stack.enter_context(folder_for(request.output))
         # Handed over rather than lent, so that the samples are freed once they have been listened to.
         result = head.render(
-            avatar, heard.pop(), request.output, request.render, progress=progress, cancel=cancel, ahead=ahead
+            avatar,
+            heard.pop(),
+            request.output,
+            request.render,
+            progress=progress,
+            cancel=cancel,
+            ahead=ahead,
+            signer=signer,
         )
     return told(request, with_stages(result, watch.times, time.perf_counter() - started))
+
+
+def signer_for(request: Request) -> Signer | None:
+    """Who signs the video of a request: whom the environment of this process names (`provenance.signing`).
+
+    Raises:
+        OptionError: certificate or key cannot be used, or such a video cannot be signed.
+    """
+    signer = configured()
+    if signer is not None:
+        signer.check(request.output)
+    return signer
+
+
+def check_signed(requests: Sequence[Request]) -> None:
+    """Find out before the work whether all videos can be signed, where videos are.
+
+    Raises:
+        OptionError: as `signer_for`.
+    """
+    signer = configured()
+    for request in requests if signer is not None else ():
+        signer_for(request)
 
 
 def source_of(request: Request, head: AnyHead) -> Any:

@@ -31,7 +31,7 @@ from talkinghead.media.options import EncodeOptions
 from talkinghead.provenance.origin import Origin
 from talkinghead.service.planning import check_all_apart
 from talkinghead.service.request import Request, SpokenText
-from talkinghead.service.run import hear, told
+from talkinghead.service.run import hear, signer_for, told
 
 STRETCHES_S = Between(1, 3_600)
 """Seconds of one stretch."""
@@ -161,6 +161,7 @@ def join(
             overwrite=request.render.overwrite,
             check=token.check,
             origin=origin_of(request, speech),
+            signer=signer_for(request),
         )
     written = StageTime("write", time.perf_counter() - begun, 0.0, 0.0, info.num_frames)
     known = reports[0] if reports else Report(model=request.model or "")

@@ -36,6 +36,7 @@ from talkinghead.fleet.engines.base import Died, Ended, Event, Progressed, Ready
 from talkinghead.fleet.job import Job, Outcome
 from talkinghead.fleet.threads import thread_environment
 from talkinghead.fleet.worker import Worker, WorkerOptions
+from talkinghead.provenance.signing import signing_environment
 
 NAMESPACE = "talkinghead"
 """Where our actors have their names in a cluster."""
@@ -344,7 +345,7 @@ class RayEngine:
         self.cluster = cluster
         self._options = json.dumps({**options.to_dict(), "threads": cluster.threads_each})
         self._worker, self._clock = worker, clock
-        self._environment = thread_environment(cluster.threads_each)
+        self._environment = {**thread_environment(cluster.threads_each), **signing_environment()}
         if cluster.address is None:
             self._environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
         self._folder = own_folder() if cluster.address is None else None
