@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -37,6 +37,12 @@ class ProgressEvent:
     """What `done` and `total` count: "frames", or "s" of sound."""
     note: str = ""
     """A sentence to show at once, such as what the job is going to take."""
+    job: str = ""
+    """What kind of job it is, as far as it is known: such jobs take about as long as each other."""
+    stages: tuple[str, ...] = ()
+    """Those that the job is going to have; empty where that was said before, or is not known."""
+    sizes: Mapping[str, float] = field(default_factory=dict)
+    """What has become known of its size: "sound_s" of speech, "face_frames" to be looked at."""
 
     def __post_init__(self) -> None:
         if self.stage not in STAGES:

@@ -151,6 +151,8 @@ class Job(Generic[T]):
 
     def _end(self, phase: Phase, error: BaseException | None) -> None:
         with self._changed:
+            if phase == "done":
+                self._progressed.finish()
             self._phase, self._error, self._ended_s, self._work = phase, error, time.monotonic(), None
             self._changed.notify_all()
 

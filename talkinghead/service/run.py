@@ -25,6 +25,8 @@ from talkinghead.service.request import Request, SoundFile, SpokenText
 
 HEADS_KEPT = 3
 """Loaded models that a pool keeps for the next request."""
+CHARACTERS_PER_S = 15.0
+"""Of a text that is spoken."""
 
 
 def load(model: str, options: LoadOptions | None = None) -> AnyHead:
@@ -94,15 +96,16 @@ class _Watch:
         self._progress, self._cancel = progress, cancel
         self.times: list[StageTime] = []
 
-    def begin(self, name: str) -> None:
+    def begin(self, name: str, **known: Any) -> None:
+        """Say that a stage begins, and what has become known of the job."""
         if self._cancel is not None:
             self._cancel.check()
         if self._progress is not None:
-            self._progress(ProgressEvent(name, 0, None))
+            self._progress(ProgressEvent(name, 0, None, **known))
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        self.begin(name)
+    def stage(self, name: str, **known: Any) -> Iterator[None]:
+        self.begin(name, **known)
         started = time.perf_counter()
         yield
         self.times.append(StageTime(name, time.perf_counter() - started, 0.0, 0.0, 1))
@@ -134,12 +137,12 @@ def run(
     if head is None:
         if request.model is None:
             raise OptionError("The request names no model, and none was handed over.", accepted="a name, or a head")
-        with watch.stage("load"):
+        with watch.stage("load", **foreseen(request)):
             head = load(request.model, request.load)
     if isinstance(request.speech, Speech):
         heard = [request.speech]
     else:
-        with watch.stage("speak" if isinstance(request.speech, SpokenText) else "read-sound"):
+        with watch.stage("speak" if isinstance(request.speech, SpokenText) else "read-sound", **foreseen(request)):
             face = None if head.compat else request.source
             heard = [hear(request.speech, face=face, progress=progress, cancel=cancel)]
     request.check_length(float(heard[0].clip.duration_s))
@@ -147,7 +150,7 @@ def run(
         ahead = None
         if avatar is None:
             ahead = stack.enter_context(head.listen_ahead(heard[0], request.render, request.prepare.cache))
-            watch.begin("open-face")
+            watch.begin("open-face", sizes={"sound_s": float(heard[0].clip.duration_s)})
             options = replace(request.preparing, speech=heard[0], render=request.render)
             avatar = head.prepare(source_of(request, head), options, progress=progress, cancel=cancel)
             watch.times.extend(avatar.times)
@@ -189,6 +192,28 @@ def check_signed(requests: Sequence[Request]) -> None:
     signer = configured()
     for request in requests if signer is not None else ():
         signer_for(request)
+
+
+def foreseen(request: Request) -> dict[str, Any]:
+    """What a request says about its stages before anything is opened, as `ProgressEvent` has it."""
+    facts = request.facts
+    if facts is None:
+        return {}
+    opened = facts.kind == "scene" or bool(facts.source_marks)
+    face = () if opened else ("detect-faces", "analyse-face")
+    speech = "speak" if isinstance(request.speech, SpokenText) else "read-sound"
+    is_still = isinstance(request.source, Path) and request.source.is_file() and _is_picture(request.source)
+    sizes = {"face_frames": 0.0 if opened else 1.0} if opened or is_still else {}
+    if isinstance(request.speech, SpokenText):
+        sizes["sound_s"] = len(request.speech.text) / CHARACTERS_PER_S
+    kind = f"{facts.name} of {'nobody' if opened else 'a picture' if is_still else 'a video'}"
+    return {"job": kind, "stages": (speech, "open-face", *face, "listen", "render"), "sizes": sizes}
+
+
+def _is_picture(path: Path) -> bool:
+    from talkinghead.media.headers import picture_format
+
+    return picture_format(path) is not None
 
 
 def source_of(request: Request, head: AnyHead) -> Any:
@@ -250,7 +275,7 @@ class HeadPool:
             head = self._free.take(key)
         watch = _Watch(progress, None)
         if head is None:
-            with watch.stage("load"):
+            with watch.stage("load", **foreseen(request)):
                 head = load(request.model, request.load)
         try:
             yield head, watch.times

@@ -212,8 +212,8 @@ def _rate_text(event: ProgressEvent, rate: float) -> str:
 
 
 class ProgressDisplay:
-    """Progress on stderr: on a terminal one bar for the whole job, with the stage at work, its rate and the time left;
-    else a line now and then.
+    """Progress on stderr: on a terminal one bar for the whole job, with the time left and the stage at work; else a
+    line now and then.
 
     Use as a context manager; call it with each `ProgressEvent`, from any thread. `label` goes before each line where
     several jobs run one after the other.
@@ -281,11 +281,9 @@ class ProgressDisplay:
     def _draw(self, event: ProgressEvent, share: float, rate: float, left_s: float | None) -> None:
         from talkinghead.contracts import STAGES
 
-        parts = []
-        if (event.total or 0) > 1:
-            parts = [f"{event.done}/{event.total}", *([_rate_text(event, rate)] if rate else [])]
-        if left_s is not None:
-            parts.append(f"{left_s:.0f} s left")
+        parts = [] if left_s is None else [f"{left_s:.0f} s left"]
+        if event.stage == "render" and rate:
+            parts.append(_rate_text(event, rate))
         title, detail = STAGES.get(event.stage, event.stage), "  ".join(parts)
         if self._task is None:
             self._task = self._bar.add_task(title, total=1.0, detail=detail)

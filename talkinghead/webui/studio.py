@@ -23,6 +23,7 @@ from talkinghead.engine.context import CancelToken, Progress
 from talkinghead.errors import InputError, OptionError, TalkingHeadError
 from talkinghead.hosting.faults import logged, told_line
 from talkinghead.hosting.fields import Offered
+from talkinghead.hosting.naming import video_name
 from talkinghead.hosting.uploads import Uploads
 from talkinghead.hosting.workshop import Finished, Order, Workshop
 from talkinghead.service.availability import Availability
@@ -64,6 +65,8 @@ class Session:
     avatar: tuple[tuple[Any, ...], Avatar] | None = None
     """The face prepared last for a preview, and what it was prepared from."""
     count: int = 0
+    names: set[str] = field(default_factory=set)
+    """Of its videos, without their suffix."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -248,7 +251,8 @@ class Studio:
         with session.lock:
             number = session.count + 1
             folder = session.folder / f"result-{number}"
-            request = replace(asked, output=folder / f"{order.model}-{number}.mp4")
+            name = video_name(asked, self.workshop.example_sound, session.names)
+            request = replace(asked, output=folder / f"{name}.mp4")
 
             def work(progress: Progress, cancel: CancelToken) -> Finished:
                 try:
@@ -259,6 +263,7 @@ class Studio:
 
             job = self._submit(session, work, order.model)
             session.count = number
+            session.names.add(name)
         return job
 
     def keep(self, key: str | None, finished: Finished) -> tuple[Finished, ...]:
@@ -276,6 +281,22 @@ class Studio:
         """What the session made, newest first."""
         found = self._sessions.get(key or "")
         return tuple(found.finished) if found is not None else ()
+
+    def delete(self, key: str | None, number: int) -> None:
+        """Remove one video of the session, with all that belongs to it.
+
+        Raises:
+            OptionError: the session has no such video.
+        """
+        found = self._sessions.get(key or "")
+        old = next((item for item in found.finished if item.number == number), None) if found is not None else None
+        if found is None or old is None:
+            raise OptionError("That video is not here any more.", accepted="one of the videos that you have made")
+        with found.lock:
+            if old in found.finished:
+                found.finished.remove(old)
+            found.names.discard(old.video.stem)
+        shutil.rmtree(old.video.parent, ignore_errors=True)
 
     def cancel(self, key: str | None) -> int:
         """Stop what the session has under way; returns how many jobs."""

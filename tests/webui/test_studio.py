@@ -57,6 +57,24 @@ def test_a_video_with_everything_that_belongs_to_it(studio: Studio, order: Order
     assert studio.history("berta") == ()
 
 
+def test_videos_have_names_of_their_own_and_go_when_they_are_deleted(studio: Studio, order: Order) -> None:
+    first = studio.start("anna", order).result()
+    second = studio.start("anna", order).result()
+    assert (first.video.name, second.video.name) == ("me-hello.mp4", "me-hello-2.mp4")
+    assert first.poster.read_bytes()[8:12] == b"WEBP"
+    assert first.poster.stat().st_size < 20_000
+    for made in (first, second):
+        studio.keep("anna", made)
+    for visitor, number in (("berta", 1), ("anna", 7), (None, 1)):
+        with pytest.raises(OptionError, match="not here any more"):
+            studio.delete(visitor, number)
+    studio.delete("anna", 1)
+    assert studio.history("anna") == (second,)
+    assert not first.video.parent.exists()
+    assert not studio.may_be_named(str(first.video))
+    assert second.video.is_file()
+
+
 def test_sessions_have_folders_that_cannot_be_guessed_and_leave_nothing(studio: Studio, order: Order) -> None:
     finished = studio.start("anna", order).result()
     folders = [studio.session(name).folder for name in ("anna", "berta")]
