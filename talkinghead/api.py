@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from talkinghead.contracts import AudioClip, Frame, Phone, Result, Speech
+from talkinghead.contracts import AudioClip, FaceSource, Frame, Phone, Result, Speech
 from talkinghead.engine import speech_input
 from talkinghead.engine.context import CancelToken, Progress
 from talkinghead.engine.head import AnyHead, Avatar, LoadOptions, PrepareOptions, RenderOptions
@@ -113,7 +113,7 @@ def say(text: str, *, lang: str = "auto", voice: str | None = None, engine: str 
     return speech_input.say(text, build_config(SpeechOptions, values, owner="Speech"))
 
 
-def prepare(head: AnyHead, source: str | Path | Frame, options: PrepareOptions | None = None) -> Avatar:
+def prepare(head: AnyHead, source: FaceSource, options: PrepareOptions | None = None) -> Avatar:
     """`head.prepare(source, options)`."""
     avatar: Avatar = head.prepare(source, options)
     return avatar

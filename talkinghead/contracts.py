@@ -196,6 +196,10 @@ class FrameSource(Protocol):
         """Let go of open files and of frames that are kept; reading again opens and decodes anew."""
 
 
+FaceSource = str | Path | Frame | FrameSource
+"""What a face is prepared from: a file, folder or name, one picture, or several with their rate (`ArraySource`)."""
+
+
 @dataclass(frozen=True, eq=False)
 class Detection:
     """One face in one frame."""

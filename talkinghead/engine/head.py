@@ -23,6 +23,7 @@ import numpy as np
 from talkinghead.bounds import FRAME_RATES, MOMENTS_S, check_fields
 from talkinghead.contracts import (
     STAGES,
+    FaceSource,
     FaceStatus,
     FaceTrack,
     FloatArray,
@@ -221,7 +222,7 @@ class Head(ABC, Generic[AvatarT, WindowT]):
     # What a family implements -----------------------------------------------------------------------------------------
 
     @abstractmethod
-    def open_avatar(self, source: str | Path | Frame, options: PrepareOptions, run: RunContext) -> AvatarT:
+    def open_avatar(self, source: FaceSource, options: PrepareOptions, run: RunContext) -> AvatarT:
         """Read the face once: decode, detect, compute what does not depend on speech; see `prepare`."""
 
     @abstractmethod
@@ -330,7 +331,7 @@ class Head(ABC, Generic[AvatarT, WindowT]):
 
     def prepare(
         self,
-        source: str | Path | Frame,
+        source: FaceSource,
         options: PrepareOptions | None = None,
         *,
         progress: Progress | None = None,
@@ -339,7 +340,8 @@ class Head(ABC, Generic[AvatarT, WindowT]):
         """Read the face once: decode, detect, compute what does not depend on speech.
 
         Args:
-            source: what `facts.face_source` names; a frame is RGB uint8 [H, W, 3].
+            source: what `facts.face_source` names; a frame is RGB uint8 [H, W, 3], and several with their rate are an
+                `ArraySource`.
         Raises:
             MediaError: the source cannot be read. NoFaceFound: no face in it.
         """
@@ -395,10 +397,15 @@ class Head(ABC, Generic[AvatarT, WindowT]):
         speech: Speech,
         options: RenderOptions | None = None,
         *,
+        progress: Progress | None = None,
         cancel: CancelToken | None = None,
     ) -> Iterator[Frame]:
-        """Frames one by one as they are ready, RGB uint8 [H, W, 3]; closing the iterator stops the work."""
-        with closing(self.pictures(avatar, speech, options, cancel=cancel)) as made:
+        """Frames one by one as they are ready, RGB uint8 [H, W, 3]; closing the iterator stops the work.
+
+        Args:
+            progress: told of the listening; frames are counted by who takes them.
+        """
+        with closing(self.pictures(avatar, speech, options, progress=progress, cancel=cancel)) as made:
             for picture in made:
                 yield picture.frame if isinstance(picture, Picture) else picture
 
@@ -408,11 +415,12 @@ class Head(ABC, Generic[AvatarT, WindowT]):
         speech: Speech,
         options: RenderOptions | None = None,
         *,
+        progress: Progress | None = None,
         cancel: CancelToken | None = None,
     ) -> Generator[Frame | Picture, None, None]:
         """As `frames`, with alpha: a `Picture` instead of a frame where the model draws transparency."""
         options = options or RenderOptions()
-        run = RunContext(cache=avatar.cache or Cache(), cancel=cancel or CancelToken())
+        run = RunContext(cache=avatar.cache or Cache(), cancel=cancel or CancelToken(), progress=progress)
         speech = self._of(avatar, speech)
         plan = self.plan(avatar, speech, options)
         shown = _shown(plan, options)
@@ -525,12 +533,14 @@ class Head(ABC, Generic[AvatarT, WindowT]):
         cancel: CancelToken | None = None,
         ahead: PhonesAhead | None = None,
         signer: Signer | None = None,
+        look: Callable[[Frame | Picture], object] | None = None,
     ) -> Result:
         """Make the video, or a stretch of it; the final name appears only when the file is complete.
 
         Args:
             ahead: recognises the phones of this speech already.
             signer: signs the finished video; None: nobody does.
+            look: called with each frame once it is written, from the caller's thread; must return quickly.
         Raises:
             OutputError: the result cannot be written. Cancelled: the token was used.
         """
@@ -564,12 +574,14 @@ class Head(ABC, Generic[AvatarT, WindowT]):
 
             work = self._start(avatar, heard, plan, shown, options, run)
             write = _SinkClock("write")
+
+            def written(done: int, frame: Frame | Picture) -> None:
+                run.tell("render", done, len(shown))
+                if look is not None:
+                    look(frame)
+
             # Closed here, not when collected: an exception that travels holds its frames and so the threads of the run.
-            watched = stack.enter_context(
-                closing(
-                    write.watch(_only(iter(work), run.first, shown), lambda done: run.tell("render", done, len(shown)))
-                )
-            )
+            watched = stack.enter_context(closing(write.watch(_only(iter(work), run.first, shown), written)))
             info = write_video(
                 output,
                 watched,
@@ -711,7 +723,9 @@ class _SinkClock:
         self._wait_s = 0.0
         self._items = 0
 
-    def watch(self, frames: Iterator[Frame | Picture], on_frame: Callable[[int], None]) -> Generator[Frame, None, None]:
+    def watch(
+        self, frames: Iterator[Frame | Picture], on_frame: Callable[[int, Frame | Picture], None]
+    ) -> Generator[Frame, None, None]:
         """Frames as the writer takes them, RGBA where there is alpha."""
         try:
             while True:
@@ -724,7 +738,7 @@ class _SinkClock:
                     self._wait_s += time.perf_counter() - started
                 yield np.dstack((frame.frame, frame.alpha)) if isinstance(frame, Picture) else frame
                 self._items += 1
-                on_frame(self._items)
+                on_frame(self._items, frame)
         finally:
             close = getattr(frames, "close", None)
             if close is not None:

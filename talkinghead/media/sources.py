@@ -1,13 +1,19 @@
-"""Open any picture or video as frames."""
+"""Open any picture or video as frames, and take those that are in memory."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 
-from talkinghead.contracts import FrameSource
+import numpy as np
+
+from talkinghead.contracts import FaceSource, FrameSource
+from talkinghead.errors import OptionError
 from talkinghead.files import existing_file
 from talkinghead.media.options import AS_THEY_ARE, FrameOptions
+
+PART_OF_READING = ("crop", "resize_factor", "rotate", "start_s", "duration_s")
+"""What was done with frames that are given, if it was."""
 
 
 def open_frames(
@@ -47,3 +53,30 @@ def open_frames(
 
         return StillSource(video)
     return video
+
+
+def frames_of(
+    source: FaceSource,
+    *,
+    options: FrameOptions = AS_THEY_ARE,
+    check: Callable[[], object] | None = None,
+) -> FrameSource:
+    """What a head is given to show, as frames: a file is opened, a picture in memory is a source of one frame, and a
+    source that is open already is taken as it is.
+
+    Raises:
+        OptionError: a part or a turn is asked for of frames that were read already. And as `open_frames`.
+    """
+    if isinstance(source, np.ndarray):
+        from talkinghead.media.arrays import ArraySource
+
+        return ArraySource([source], options=options)
+    if isinstance(source, str | os.PathLike):
+        return open_frames(source, options=options, check=check)
+    for name in PART_OF_READING:
+        if getattr(options, name) != getattr(AS_THEY_ARE, name):
+            raise OptionError(
+                f"{name} was given with frames that are in memory already.",
+                remedy=f"leave {name} out, or give it to ArraySource",
+            )
+    return source

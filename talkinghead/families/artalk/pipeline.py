@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from talkinghead.contracts import FloatArray, Frame, Phone, Picture, Speech, StageTime
+from talkinghead.contracts import FaceSource, FloatArray, Frame, Phone, Picture, Speech, StageTime
 from talkinghead.engine.context import RunContext
 from talkinghead.engine.head import Description, Head, LoadOptions, PrepareOptions, RenderOptions
 from talkinghead.engine.listener import Heard, Listener
@@ -127,7 +127,7 @@ class ARTalkHead(Head[HeadAvatar, MotionRow]):
 
     # Preparing
 
-    def open_avatar(self, source: str | Path | Frame, options: PrepareOptions, run: RunContext) -> HeadAvatar:  # noqa: ARG002
+    def open_avatar(self, source: FaceSource, options: PrepareOptions, run: RunContext) -> HeadAvatar:  # noqa: ARG002
         """Get an avatar ready.
 
         Args:
@@ -135,7 +135,7 @@ class ARTalkHead(Head[HeadAvatar, MotionRow]):
         Raises:
             OptionError: no such avatar. MissingWeights: its files are not there.
         """
-        if isinstance(source, np.ndarray):
+        if not isinstance(source, (str, Path)):
             raise OptionError(
                 "The model artalk cannot make an avatar from a picture itself.",
                 accepted='"mesh", or the id of a tracked avatar',

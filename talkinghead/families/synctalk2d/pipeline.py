@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from talkinghead.backends import DEPTHWISE, Placement, candidates
 from talkinghead.backends.gate import Verdict, first_faithful, psnr_db
 from talkinghead.backends.placement import asked_by_name
-from talkinghead.contracts import AudioClip, FloatArray, Frame, Phone, Speech, StageTime
+from talkinghead.contracts import AudioClip, FaceSource, FloatArray, Frame, Phone, Speech, StageTime
 from talkinghead.engine.cache import Cache
 from talkinghead.engine.context import RunContext
 from talkinghead.engine.head import Avatar, Description, Head, LoadOptions, PrepareOptions, RenderOptions
@@ -272,7 +272,7 @@ class SyncTalk2DHead(Head[TemplateAvatar, FloatArray]):
                 return self.weights.variant(present[0])
         return self.weights.variant(None)
 
-    def open_avatar(self, source: str | Path | Frame, options: PrepareOptions, run: RunContext) -> TemplateAvatar:  # noqa: ARG002
+    def open_avatar(self, source: FaceSource, options: PrepareOptions, run: RunContext) -> TemplateAvatar:  # noqa: ARG002
         """Look through a template folder; frames are decoded when they are shown."""
         if not isinstance(source, (str, Path)):
             raise InputError("A picture is not a template.", accepted=self.facts.face_source)

@@ -20,7 +20,7 @@ from talkinghead.backends import PRODUCTS, Placement, candidates, choose_device
 from talkinghead.backends.gate import Verdict, first_faithful, psnr_db
 from talkinghead.backends.placement import asked_by_name
 from talkinghead.backends.torch_backend import DTYPES
-from talkinghead.contracts import AudioClip, FloatArray, Frame, NetworkRun, Phone, Speech, StageTime
+from talkinghead.contracts import AudioClip, FaceSource, FloatArray, Frame, NetworkRun, Phone, Speech, StageTime
 from talkinghead.engine.context import RunContext
 from talkinghead.engine.head import Avatar, Description, Head, LoadOptions, PrepareOptions, RenderOptions
 from talkinghead.engine.listener import Heard, Listener, Told, WholeSound
@@ -128,7 +128,7 @@ class TalkingGaussianHead(Head[SceneAvatar, SpeechCode]):
         self.fallbacks = ("A GPU is there, but gsplat is not installed: rendered on the processor.",)
         return "cpu"
 
-    def open_avatar(self, source: str | Path | Frame, options: PrepareOptions, run: RunContext) -> SceneAvatar:
+    def open_avatar(self, source: FaceSource, options: PrepareOptions, run: RunContext) -> SceneAvatar:
         """Read a scene folder.
 
         Raises:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy as np
 from talkinghead.contracts import (
     MOUTH_COLUMNS,
     AudioClip,
+    FaceSource,
     FaceStatus,
     FaceTrack,
     FloatArray,
@@ -86,20 +86,16 @@ class VisemeHead(Head[VisemeAvatar, MouthRow]):
         self.config = build_config(VisemeConfig, options.family, owner="viseme")
         self.enhancement = Enhancement(self.config, options)
 
-    def open_avatar(self, source: str | Path | Frame, options: PrepareOptions, run: RunContext) -> VisemeAvatar:
+    def open_avatar(self, source: FaceSource, options: PrepareOptions, run: RunContext) -> VisemeAvatar:
         from talkinghead.face import FaceOptions, load_detector, track_faces
         from talkinghead.face.detectors.mesh import MeshDetector
         from talkinghead.face.upright import stood_up, turned_note
-        from talkinghead.media import FrameOptions, open_frames
-        from talkinghead.media.arrays import ArraySource
+        from talkinghead.media import FrameOptions
+        from talkinghead.media.sources import frames_of
 
         started = time.perf_counter()
         frame_options = options.frames or FrameOptions()
-        frames: FrameSource
-        if isinstance(source, np.ndarray):
-            frames = ArraySource([source], options=frame_options)
-        else:
-            frames = open_frames(source, options=frame_options, check=run.cancel.check)
+        frames = frames_of(source, options=frame_options, check=run.cancel.check)
         stop = self.frames_needed(options, frames.fps)
         opened = time.perf_counter()
         faces = options.faces or FaceOptions()

@@ -18,6 +18,7 @@ from talkinghead.bounds import FRAME_RATES
 from talkinghead.contracts import (
     SPEECH_RATE_HZ,
     AudioClip,
+    FaceSource,
     FaceStatus,
     FaceTrack,
     Frame,
@@ -112,22 +113,18 @@ class Wav2LipHead(Head[Wav2LipAvatar, Windows]):
 
     # Prepare --------------------------------------------------------------------------------------------------------
 
-    def open_avatar(self, source: str | Path | Frame, options: PrepareOptions, run: RunContext) -> Wav2LipAvatar:
+    def open_avatar(self, source: FaceSource, options: PrepareOptions, run: RunContext) -> Wav2LipAvatar:
         """See `Head.prepare`. Under `compat`, frames that the speech cannot show are left out before detection, which
         changes the smoothing of the last boxes: give the speech with the options for results that equal the published.
         """
         from talkinghead.face import FaceOptions, load_detector
         from talkinghead.face.upright import stood_up, turned_note
-        from talkinghead.media import FrameOptions, open_frames
-        from talkinghead.media.arrays import ArraySource
+        from talkinghead.media import FrameOptions
+        from talkinghead.media.sources import frames_of
 
         frame_options = options.frames or FrameOptions()
         started = time.perf_counter()
-        frames: FrameSource
-        if isinstance(source, np.ndarray):
-            frames = ArraySource([source], options=frame_options)
-        else:
-            frames = open_frames(source, options=frame_options, check=run.cancel.check)
+        frames = frames_of(source, options=frame_options, check=run.cancel.check)
         opened_s = time.perf_counter() - started
         self.weights.file_hash.start(run.cache)
         faces = self.config.face_options(options.faces or FaceOptions())
