@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,7 @@ import torch
 
 from talkinghead.assets.portrait import PORTRAITS, portrait_path
 from talkinghead.contracts import FaceSource
-from talkinghead.engine.head import AnyHead, Avatar, PrepareOptions
-from talkinghead.engine.lru import Lru
+from talkinghead.engine.head import Avatar, PrepareOptions
 from talkinghead.face.detectors.options import FaceOptions
 from talkinghead.media.arrays import ArraySource
 from talkinghead.media.options import FrameOptions
@@ -27,40 +26,32 @@ from .words import NodeError
 
 FACE = "TALKINGHEAD_FACE"
 PORTRAIT, AVATAR, PERSON = "portrait: ", "avatar: ", "folder: "
-AVATARS_KEPT = 2
 
 
 @dataclass(eq=False)
 class PreparedFace:
-    """A face, prepared by a head, and what it was prepared from."""
+    """A face, and the head that prepared it."""
 
     head: LoadedHead
-    source: FaceSource
-    options: PrepareOptions
     avatar: Avatar
-    _others: Lru[int, tuple[AnyHead, Avatar]] = field(default_factory=lambda: Lru(AVATARS_KEPT))
 
-    def avatar_for(self, loaded: LoadedHead, head: AnyHead, work: host.Work) -> Avatar:
-        """The face as this head takes it; what was found in it before is not looked for again.
+    def avatar_for(self, loaded: LoadedHead) -> Avatar:
+        """The face as this head takes it, in whatever manner it speaks.
 
-        Args:
-            loaded: the head as it was loaded.
-            head: as it is to speak.
         Raises:
-            NodeError: prepared for another model.
+            NodeError: prepared by another one.
         """
         if loaded.model != self.head.model:
             raise NodeError(
                 f"The face was prepared for {self.head.model}, and the head is {loaded.model}.",
                 remedy="the same Load Head for Prepare Face and here",
             )
-        if head is self.head.head:
-            return self.avatar
-        found = self._others.take(id(head))
-        if found is None or found[0] is not head:
-            found = (head, head.prepare(self.source, self.options, progress=work.progress, cancel=work.cancel))
-        self._others.keep(id(head), found)
-        return found[1]
+        if loaded.options != self.head.options:
+            raise NodeError(
+                "The face was prepared by a head with other options.",
+                remedy="the same Load Head for Prepare Face and here",
+            )
+        return self.avatar
 
 
 def source_names() -> list[str]:
@@ -159,7 +150,7 @@ class PrepareFace:
                 options = replace(options, frames=FrameOptions())
             avatar = head.head.prepare(shown, options, progress=work.progress, cancel=work.cancel)
             work.tell((*avatar.fallbacks, *avatar.warnings))
-            return (PreparedFace(head, shown, options, avatar),)
+            return (PreparedFace(head, avatar),)
 
 
 class PreviewFace:
@@ -203,7 +194,7 @@ class PreviewFace:
         layers = _chosen({"box": show_box, "landmarks": show_landmarks, "mask": show_mask})
         with host.Work() as work:
             speaking = head.speaking(manner)
-            seen = preview(speaking, face.avatar_for(head, speaking, work), shape=shape, cancel=work.cancel)
+            seen = preview(speaking, face.avatar_for(head), shape=shape, cancel=work.cancel)
             height, width = seen.result.shape[:2]
             changed = torch.ones((1, height, width)) if seen.mask is None else torch.from_numpy(seen.mask[None]).float()
             return values.image_of(seen.picture(layers)), changed, seen.sentence(layers)

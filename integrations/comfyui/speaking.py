@@ -72,7 +72,6 @@ class Job:
         loaded: LoadedHead,
         face: PreparedFace,
         speech: Speech,
-        work: host.Work,
         *,
         fps: float,
         loop: str,
@@ -91,9 +90,8 @@ class Job:
                 f"fps is {fps:g}, and the model {loaded.model} makes {only} frames per second.",
                 accepted=f"{only}, or 0",
             )
-        head = loaded.speaking(manner)
-        avatar = face.avatar_for(loaded, head, work)
-        return Job(head, avatar, speech, RenderOptions(fps=rate, loop=loop, encode=encode))  # type: ignore[arg-type]
+        options = RenderOptions(fps=rate, loop=loop, encode=encode)  # type: ignore[arg-type] # one of the list
+        return Job(loaded.speaking(manner), face.avatar_for(loaded), speech, options)
 
     @property
     def length(self) -> tuple[int, Fraction]:
@@ -161,7 +159,7 @@ class Speak:
         **manner: Any,
     ) -> tuple[torch.Tensor, dict[str, Any], float, torch.Tensor]:
         with host.Work() as work, values.speech_of(audio) as speech:
-            job = Job.of(head, face, speech, work, fps=fps, loop=loop, manner=manner)
+            job = Job.of(head, face, speech, fps=fps, loop=loop, manner=manner)
             count, rate = job.length
             check_memory(count, job.avatar.size)
             images, mask = _collected(job, count, work)
@@ -228,7 +226,7 @@ class SpeakToVideo:
         **manner: Any,
     ) -> dict[str, Any]:
         with host.Work() as work, values.speech_of(audio) as speech:
-            job = Job.of(head, face, speech, work, fps=fps, loop=loop, manner=manner, encode=video_options)
+            job = Job.of(head, face, speech, fps=fps, loop=loop, manner=manner, encode=video_options)
             path, shown = host.next_output(filename_prefix, f".{format}", job.avatar.size)
             count, done = job.length[0], 0
 
