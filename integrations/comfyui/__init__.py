@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 if find_spec("talkinghead") is None:
     raise ImportError(
@@ -20,7 +21,7 @@ from .options import FaceOptionsNode, VideoOptionsNode, model_option_nodes
 from .speaking import Speak, SpeakToVideo
 from .voices import SpeechFromText
 
-NODE_CLASS_MAPPINGS = {
+NODE_CLASS_MAPPINGS: dict[str, type[Any]] = {
     "TalkingHeadLoadHead": LoadHead,
     "TalkingHeadPrepareFace": PrepareFace,
     "TalkingHeadPreviewFace": PreviewFace,

@@ -12,6 +12,7 @@ import torch
 from talkinghead.assets.portrait import PORTRAITS, portrait_path
 from talkinghead.contracts import FaceSource
 from talkinghead.engine.head import Avatar, PrepareOptions
+from talkinghead.engine.manifest import Manifest
 from talkinghead.face.detectors.options import FaceOptions
 from talkinghead.media.arrays import ArraySource
 from talkinghead.media.options import FrameOptions
@@ -63,18 +64,24 @@ def source_names() -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def named_source(name: str) -> str | Path:
-    """The source of a name that was chosen."""
-    if name.startswith(PORTRAIT):
-        return portrait_path(name.removeprefix(PORTRAIT))
-    if name.startswith(AVATAR):
-        return name.removeprefix(AVATAR)
-    wanted = name.removeprefix(PERSON)
-    for facts in FAMILIES.values():
-        for path in sources_in(host.model_folders(), facts):
-            if path.name == wanted:
-                return path
-    raise NodeError(f"There is no folder {wanted!r}.", accepted="a folder in models/talkinghead")
+def named_source(name: str, facts: Manifest) -> str | Path:
+    """The source of a name that was chosen.
+
+    Raises:
+        NodeError: the model does not show such a thing, or it is not there any more.
+    """
+    for option, start in (("--face", PORTRAIT), ("--avatar", AVATAR)):
+        if name.startswith(start) and facts.source_option == option:
+            rest = name.removeprefix(start)
+            return portrait_path(rest) if start == PORTRAIT else rest
+    found = {PERSON + path.name: path for path in sources_in(host.model_folders(), facts)}
+    if name in found:
+        return found[name]
+    raise NodeError(
+        f"The source is {name!r}, and the model {facts.name} shows {facts.face_source}.",
+        accepted=", ".join(found) if found else None,
+        remedy="its folder in models/talkinghead" if facts.source_marks and not found else None,
+    )
 
 
 class PrepareFace:
@@ -144,7 +151,7 @@ class PrepareFace:
             elif video is not None:
                 shown = values.source_of_video(video, reading)
             else:
-                shown = named_source(source)
+                shown = named_source(source, head.head.facts)
             options = PrepareOptions(frames=reading, faces=finding)
             if isinstance(shown, ArraySource):  # cropped and turned already
                 options = replace(options, frames=FrameOptions())

@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from talkinghead.engine.head import AnyHead, BackendChoice, LoadOptions, PrecisionChoice
 from talkinghead.engine.lru import Lru
+from talkinghead.engine.manifest import Manifest
 from talkinghead.engine.options import config_class, option_fields
 from talkinghead.registry import DEFAULT_FAMILY, FAMILIES, family
 from talkinghead.service.models import model_store
@@ -45,7 +46,7 @@ class LoadedHead:
         Raises:
             NodeError: one that this model does not have.
         """
-        known = {item.name: item.default for item in option_fields(config_class(self.head.facts.config))}
+        known = _defaults(self.head.facts)
         changed = {}
         for name, value in manner.items():
             own = MANNER[name]
@@ -67,9 +68,13 @@ class LoadedHead:
         return head
 
 
+def _defaults(facts: Manifest) -> dict[str, Any]:
+    return {item.name: item.default for item in option_fields(config_class(facts.config))}  # type: ignore[arg-type]
+
+
 def _usual(own: str) -> Any:
-    config = config_class(family(DEFAULT_FAMILY).config)
-    return next(item.default for item in option_fields(config) if item.name == own)
+    """The default of the built-in animator, which is that of the widget."""
+    return _defaults(family(DEFAULT_FAMILY))[own]
 
 
 def checkpoint_names() -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 from talkinghead.bounds import Between
 from talkinghead.engine.manifest import Manifest
 from talkinghead.engine.options import build_config, config_class
+from talkinghead.enhance.config import OFF, EnhanceConfig
 from talkinghead.errors import TalkingHeadError
 from talkinghead.face.detectors import DETECTORS
 from talkinghead.face.detectors.options import NO_FACE_POLICIES, FaceOptions
@@ -162,10 +163,18 @@ class VideoOptionsNode:
 
 
 def _model_fields(facts: Manifest) -> FieldGroup:
-    """All options of a model but those that Speak has."""
-    group = model_group(facts, availability(facts.name).choices)
-    offered = tuple(one for one in group.offered if one.field.name not in MANNER.values())
-    return FieldGroup(group.key, group.title, offered)
+    """All options of a model but those that Speak has. Those that are there on some machines only come last, since a
+    saved workflow counts widgets.
+    """
+    names = dict(availability(facts.name).choices)
+    always: dict[str, Sequence[str]] = {}
+    if issubclass(config_class(facts.config), EnhanceConfig):
+        always["enhance"] = names.pop("enhance", (OFF,))
+    group = model_group(facts, always)
+    known = {one.field.name for one in group.offered} | set(MANNER.values())
+    here = [one for one in model_group(facts, {**always, **names}).offered if one.field.name not in known]
+    offered = [one for one in group.offered if one.field.name not in MANNER.values()]
+    return FieldGroup(group.key, group.title, (*offered, *here))
 
 
 def _model_node(facts: Manifest) -> type[Any]:
