@@ -153,6 +153,12 @@ class LoadHead:
                 f"The options are those of {options.model}, and the model is {model}.",
                 remedy=f"the node Options: {FAMILIES[model].title}, or no options",
             )
+        if checkpoint == INSTALLED and family(model).needs_checkpoint and not model_store().for_model(model):
+            raise NodeError(
+                f"The model {model} needs a checkpoint, and none is installed.",
+                remedy=f"put its file into ComfyUI's models/{host.FOLDER} and choose it as checkpoint. "
+                + model_store().missing_checkpoint(model),
+            )
         with host.Work():
             where = host.device_for(device)
             host.make_room(where)
