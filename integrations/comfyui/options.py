@@ -47,31 +47,22 @@ DEFAULT = "default"
 
 def widget(offered: Offered) -> Widget:
     """The input of one field; text where it may be left empty."""
-    item, default = offered.field, offered.shown_default
-    facts: dict[str, Any] = {"tooltip": f"{item.help} ({item.range})" if item.range else item.help}
-    if offered.kind == "choice":
-        names = [] if default in offered.names else [DEFAULT]
-        return [*names, *offered.names], {**facts, "default": default if not names else DEFAULT}
-    if offered.kind == "switch":
+    item, default = offered.field, offered.field.default
+    facts: dict[str, Any] = {"tooltip": offered.hint}
+    if item.type is bool:
         return "BOOLEAN", {**facts, "default": default}
-    if offered.kind == "text" or default is None:
-        return "STRING", {**facts, "default": "" if default is None else str(default)}
+    if offered.names:
+        names = list(offered.names) if default in offered.names else [DEFAULT, *offered.names]
+        return names, {**facts, "default": default if default in names else DEFAULT}
+    if item.type not in (int, float) or default is None:
+        text = ",".join(map(str, default)) if isinstance(default, tuple) else "" if default is None else str(default)
+        return "STRING", {**facts, "default": text}
     assert isinstance(item.bound, Between)
     if item.type is int:
-        return "INT", {
-            **facts,
-            "default": default,
-            "min": int(item.bound.least),
-            "max": min(int(item.bound.most), LARGEST),
-        }
-    return "FLOAT", {
-        **facts,
-        "default": default,
-        "min": float(item.bound.least),
-        "max": float(item.bound.most),
-        "step": 0.05,
-        "round": False,
-    }
+        least, most = int(item.bound.least), min(int(item.bound.most), LARGEST)
+        return "INT", {**facts, "default": default, "min": least, "max": most}
+    span = {"min": float(item.bound.least), "max": float(item.bound.most), "step": 0.05, "round": False}
+    return "FLOAT", {**facts, "default": default, **span}
 
 
 def widgets(offered: Sequence[Offered]) -> dict[str, Widget]:
@@ -98,9 +89,8 @@ def _group(key: str) -> FieldGroup:
         names = {"detector": ("auto", *DETECTORS), "no_face": NO_FACE_POLICIES}
         finding = offered_fields(FaceOptions, names=names, texts=("select",))
         return FieldGroup("face", "Options: Face", (*finding, *reading))
-    return FieldGroup(
-        "video", "Options: Video File", offered_fields(EncodeOptions, leave_out=("fragment_s", "threads"))
-    )
+    offered = offered_fields(EncodeOptions, leave_out=("fragment_s", "threads"), texts=("mark",))
+    return FieldGroup("video", "Options: Video File", offered)
 
 
 @dataclass(frozen=True)

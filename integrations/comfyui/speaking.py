@@ -14,6 +14,7 @@ from talkinghead.contracts import Frame, Picture, Speech
 from talkinghead.engine.head import AnyHead, Avatar, RenderOptions
 from talkinghead.engine.timeline import LOOP_POLICIES
 from talkinghead.media.options import EncodeOptions
+from talkinghead.provenance.signing import configured
 
 from . import host, values
 from .faces import FACE, PreparedFace
@@ -242,6 +243,7 @@ class SpeakToVideo:
                 job.options,
                 progress=lambda event: None if event.stage == "render" and not event.note else work.progress(event),
                 cancel=work.cancel,
+                signer=configured(),
                 look=look,
             )
             work.tell((*result.report.fallbacks, *result.report.warnings))
