@@ -19,6 +19,11 @@ def demo_phones_path() -> Path:
     return Path(str(files(__name__) / "demo_speech.phones.json"))
 
 
+def demo_text() -> str:
+    """What the bundled sentence says."""
+    return str(json.loads(demo_phones_path().read_text("utf-8"))["text"])
+
+
 @cache
 def help_texts() -> Mapping[str, Mapping[str, Mapping[str, str]]]:
     """Sentences that the sources hold, for when there are none: `scripts/write_help.py` copies them into `help.json`.

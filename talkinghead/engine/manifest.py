@@ -77,6 +77,11 @@ class Manifest:
     source_type: SourceType | None = None
     """What its videos are in IPTC's vocabulary of digital source types (docs/provenance.md); None: what is usual for
     its kind."""
+    phrase: str = ""
+    """What it is for, in a few plain words: under its name on the web page's card. A picture beside it lies in
+    `talkinghead/assets` as model-NAME.webp."""
+    plain: str = ""
+    """What it does, in a sentence or two for people who do not know the field; empty: the summary serves."""
     pace: float | None = None
     """Seconds of video made per second on two cores of a server, for forecasts; None: nobody measured it."""
     default_source: str | None = None

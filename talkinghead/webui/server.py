@@ -102,7 +102,9 @@ def _launch(
 
     with listening_socket(options.host, options.port, "The page") as trial:
         port = int(trial.getsockname()[1])
-    style = (files("talkinghead.assets") / "webui.css").read_text(encoding="utf-8")
+    style, script = (
+        (files("talkinghead.assets") / name).read_text(encoding="utf-8") for name in ("webui.css", "webui.js")
+    )
     _, url, _ = blocks.launch(
         server_name=options.host,
         server_port=port,
@@ -123,7 +125,7 @@ def _launch(
         mcp_server=False,
         allowed_paths=[],
         theme=page_theme(gr),
-        head=f"<style>{style}</style>",  # gradio would rewrite the selectors of its own parameter for this
+        head=f"<style>{style}</style><script>{script}</script>",  # gradio's own parameter rewrites selectors
         app_kwargs={"lifespan": guarded, "docs_url": None, "redoc_url": None},
     )
     threading.Thread(target=_keep_house, args=(studio, stopped), name="webui-housekeeping", daemon=True).start()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 
 from talkinghead.contracts import STAGES, Report, StageTime
 from talkinghead.service.availability import Availability
 from talkinghead.service.jobs import JobState
+from talkinghead.webui.widgets import address
 
 
 def duration(seconds: float) -> str:
@@ -21,22 +23,45 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def step(name: str, number: int, title: str) -> None:
+    """The heading of a step of the page."""
+    import gradio as gr
+
+    gr.HTML(
+        f'<h2 class="th-heading" id="{name}-heading"><span class="th-number" aria-hidden="true">{number}</span>'
+        f"{escape(title)}</h2>",
+        apply_default_css=False,
+    )
+
+
+def sample_html(sound: Path) -> str:
+    """The sentence that comes along, to read and to hear."""
+    return (
+        f'<div class="th-sample"><blockquote>{escape(sample_text())}</blockquote>'
+        f'<audio controls preload="none" src="{address(sound)}" aria-label="The sample sentence"></audio></div>'
+    )
+
+
+def sample_text() -> str:
+    """What the bundled sentence says."""
+    from talkinghead.assets import demo_text
+
+    return demo_text()
+
+
 def progress_html(state: JobState) -> str:
-    """A job under way: place in line, or stage, frames and time left, with one bar for the whole job."""
+    """A job under way: place in line, or one bar for the whole job with the time left, and what it does now."""
     if state.phase == "waiting":
         line = f"In line: position {state.position} of {max(state.waiting, state.position)}"
-        detail = "It starts as soon as the ones before it are done."
-        return _panel("waiting", line, detail, None)
-    title = STAGES.get(state.stage, state.stage)
-    parts = []
-    if state.total is not None and state.total > 1:
-        parts.append(f"{state.done} of {state.total} {state.unit}")
-    if state.per_second is not None and state.stage == "render":
-        parts.append(f"{state.per_second:.1f} {state.unit}/s")
-    if state.left_s is not None:
-        parts.append(f"{duration(state.left_s)} left")
-    parts.append(f"{duration(state.elapsed_s)} so far")
-    return _panel("working", title, ", ".join(parts), state.share or None)
+        return _panel("waiting", line, "It starts as soon as the ones before it are done.", None)
+    now = STAGES.get(state.stage, state.stage)
+    title = f"{duration(state.left_s)} left" if state.left_s is not None else "Making your video"
+    return _panel("working", title, now, state.share or None)
+
+
+def beginning_html() -> str:
+    """A job that was just asked for."""
+    return _panel("working", "Making your video", "", None)
 
 
 def _panel(kind: str, title: str, detail: str, fraction: float | None) -> str:
@@ -45,9 +70,9 @@ def _panel(kind: str, title: str, detail: str, fraction: float | None) -> str:
     width = f'style="width:{percent}%"' if percent else ""
     moving = "" if percent else " th-moving"
     return (
-        f'<div class="th-panel th-{kind}" role="status"><div class="th-title">{escape(title)}'
+        f'<div class="th-panel th-{kind}"><div class="th-title"><span>{escape(title)}</span>'
         f'<span class="th-percent">{percent + "%" if percent else ""}</span></div>'
-        f'<div class="th-bar{moving}" role="progressbar" aria-label="{escape(title)}" aria-valuemin="0" '
+        f'<div class="th-bar{moving}" role="progressbar" aria-label="Your video" aria-valuemin="0" '
         f'aria-valuemax="100" {known}><div {width}></div></div>'
         f'<div class="th-detail">{escape(detail)}</div></div>'
     )
@@ -56,10 +81,7 @@ def _panel(kind: str, title: str, detail: str, fraction: float | None) -> str:
 def done_html(report: Report, elapsed_s: float) -> str:
     """A finished job in a sentence."""
     took = duration(elapsed_s) if elapsed_s >= 10 else f"{elapsed_s:.1f} s"
-    detail = (
-        f"{report.num_frames} frames of {report.width} x {report.height}, {report.audio_s:.1f} s of video in {took}, "
-        f"{report.realtime_factor:.1f} times real time"
-    )
+    detail = f"{report.audio_s:.1f} s of video, {report.width} x {report.height}, made in {took}"
     return (
         f'<div class="th-panel th-done" role="status"><div class="th-title">Done</div>'
         f'<div class="th-detail">{escape(detail)}</div></div>'
@@ -90,13 +112,13 @@ def _lines(text: str) -> str:
 
 
 def model_html(found: Availability) -> str:
-    """What a model does, and how to get it where it is missing."""
+    """What a model does, in plain words, and how to get it where it is missing."""
     facts = found.facts
+    words = f'<p class="th-words">{escape(facts.plain or facts.summary)}</p>'
     if found.ready:
-        return f'<div class="th-model">{escape(facts.summary)}</div>'
+        return words
     return (
-        f'<div class="th-model">{escape(facts.summary)}</div>'
-        f'<div class="th-panel th-note" role="status"><div class="th-title">{escape(found.why_not)}</div>'
+        f'{words}<div class="th-panel th-note" role="status"><div class="th-title">{escape(found.why_not)}</div>'
         f'<div class="th-detail">To get it: {_with_commands(found.remedy)}</div></div>'
     )
 
@@ -109,8 +131,11 @@ def _with_commands(text: str) -> str:
 
 
 def report_html(report: Report) -> str:
-    """Where the time went, as a chart and a table, and what really ran."""
-    return f'<div class="th-report">{_warnings(report)}{_chart(report.stages)}{_facts(report)}</div>'
+    """Where the time went and what really ran, folded; what went differently than asked for stands before it."""
+    return (
+        f'{_warnings(report)}<details class="th-details"><summary>Details</summary>'
+        f'<div class="th-report">{_chart(report.stages)}{_facts(report)}</div></details>'
+    )
 
 
 def _warnings(report: Report) -> str:
@@ -121,28 +146,25 @@ def _warnings(report: Report) -> str:
 
 
 def _chart(stages: Sequence[StageTime]) -> str:
-    """One row per stage: a bar of work and waiting, and the numbers."""
+    """One row per stage: a bar of work and waiting, and the seconds."""
     longest = max((stage.busy_s + stage.wait_input_s + stage.wait_output_s for stage in stages), default=0.0) or 1.0
     rows = []
     for stage in stages:
         name = STAGES.get(stage.name, stage.name)
         waited = stage.wait_input_s + stage.wait_output_s
-        rate = f"{stage.items / stage.busy_s:.0f}" if stage.items > 1 and stage.busy_s > 0 else ""
+        rate = f"{stage.items / stage.busy_s:.0f} a second" if stage.items > 1 and stage.busy_s > 0 else ""
         busy_width, wait_width = 100 * stage.busy_s / longest, 100 * waited / longest
         rows.append(
-            f'<tr><th scope="row">{escape(name)}</th><td class="th-bars"><div class="th-bars">'
-            f'<span class="th-busy" style="width:{busy_width:.1f}%"></span>'
-            f'<span class="th-wait" style="width:{wait_width:.1f}%"></span></div></td>'
-            f"<td>{stage.busy_s:.2f}</td><td>{waited:.2f}</td><td>{rate}</td></tr>"
+            f'<li><span class="th-stage-name">{escape(name)}</span>'
+            f'<span class="th-stage-time">{stage.busy_s:.2f} s</span>'
+            f'<span class="th-bars" aria-hidden="true"><span class="th-busy" style="width:{busy_width:.1f}%"></span>'
+            f'<span class="th-wait" style="width:{wait_width:.1f}%"></span></span>'
+            f'<span class="th-rate">{rate}</span></li>'
         )
     return (
-        '<table class="th-times"><caption>Where the time went. Stages of the last part run side by side: the one that '
-        "works longest sets the pace, the others wait for it.</caption><thead><tr>"
-        '<th scope="col">Stage</th><td class="th-bars"></td>'
-        '<th scope="col"><span class="th-key th-busy"></span> work, s</th>'
-        '<th scope="col"><span class="th-key th-wait"></span> waiting, s</th>'
-        '<th scope="col">per s</th></tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table>"
+        '<h2>Where the time went</h2><p class="th-words"><span class="th-key th-busy"></span> work '
+        '<span class="th-key th-wait"></span> waiting. The last stages run side by side: the one that works longest '
+        f'sets the pace.</p><ol class="th-times">{"".join(rows)}</ol>'
     )
 
 
@@ -163,7 +185,5 @@ def _facts(report: Report) -> str:
     }
     if report.weights_sha256:
         rows["Weights"] = f"sha256 {report.weights_sha256[:16]}..."
-    cells = "".join(
-        f'<tr><th scope="row">{escape(name)}</th><td>{escape(text)}</td></tr>' for name, text in rows.items()
-    )
-    return f'<table class="th-facts"><caption>What ran</caption><tbody>{cells}</tbody></table>'
+    pairs = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(text)}</dd></div>" for name, text in rows.items())
+    return f'<h2>What ran</h2><dl class="th-facts">{pairs}</dl>'

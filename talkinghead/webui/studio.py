@@ -24,6 +24,7 @@ from talkinghead.errors import InputError, OptionError, TalkingHeadError
 from talkinghead.hosting.faults import logged, told_line
 from talkinghead.hosting.fields import Offered
 from talkinghead.hosting.naming import video_name
+from talkinghead.hosting.thumbnails import thumbnail_of
 from talkinghead.hosting.uploads import Uploads
 from talkinghead.hosting.workshop import Finished, Order, Workshop
 from talkinghead.service.availability import Availability
@@ -52,6 +53,8 @@ CALLED_S = 600.0
 RESULTS_KEPT, SPEECHES_KEPT = 30, 10
 """Videos, and spoken texts, of one session; older ones are removed."""
 SPEECH_LANE = "speech"
+STILL_SIDE = 720
+"""Longer side of the picture of a face that was sent, as the page shows it, pixels."""
 
 
 @dataclass
@@ -105,6 +108,7 @@ class Studio:
         self.forget: Callable[[str], None] = lambda _: None
         """Called with the key of a session that ended."""
         self._pages: Counter[str] = Counter()
+        self._page_files: dict[Path, Path] = {}
         self._sessions: dict[str, Session] = {}
         self._lock = threading.Lock()
 
@@ -236,6 +240,29 @@ class Studio:
             source=self.own_file(key, source) if isinstance(source, Path) else source,
         )
         return self.workshop.request(found, own, output=session.folder, cache=session.folder / "cache")
+
+    # Showing
+
+    def page_file(self, path: Path) -> Path:
+        """A copy, in the server's own folder, of a file that everybody may see."""
+        with self._lock:
+            if path not in self._page_files:
+                folder = self.folder / "page" / secrets.token_hex(8)
+                folder.mkdir(mode=0o700, parents=True)
+                self._page_files[path] = Path(shutil.copyfile(path, folder / path.name)).resolve()
+            return self._page_files[path]
+
+    def still(self, key: str | None, path: Path) -> Path:
+        """A picture of a face that the visitor sent, of a size for the page.
+
+        Raises:
+            OptionError: another's file. MediaError: it is damaged.
+        """
+        own, folder = self.own_file(key, path), self.session(key).folder
+        picture = folder / f"still-{own.parent.name}.webp"
+        if not picture.is_file():
+            thumbnail_of(own, picture, STILL_SIDE)
+        return picture.resolve()
 
     # Working
 

@@ -112,28 +112,25 @@ def test_what_is_missing_is_said_in_the_words_of_the_page(client: Any, house: Pa
 
 def test_choosing_each_on_the_page(open_page: Open, voice: Path) -> None:
     page = open_page()
-    page.locator("#sound input[type=file]").set_input_files(str(voice))
-    page.locator("#sound .timestamps").wait_for()
+    page.locator("#sound-from").get_by_role("radio", name="File").check()
+    page.locator("#sound-drop input[type=file]").set_input_files(str(voice))
+    page.locator("#sound-taken audio").wait_for()
+    page.locator("#look-panel button").first.click()
     for title, made in (("Wav2Lip", "512 x 512"), ("SyncTalk_2D", "320 x 180"), ("TalkingGaussian", "160 x 160")):
-        page.locator("#model input").click()
-        page.get_by_role("option", name=re.compile(f"^{title}$")).click()
-        note = {"Wav2Lip": "Generates", "SyncTalk_2D": "Redraws", "TalkingGaussian": "Renders"}[title]
+        page.locator("#models").get_by_role("radio", name=re.compile(f"^{title} ")).check()
+        note = {"Wav2Lip": "new lips", "SyncTalk_2D": "the one person", "TalkingGaussian": "in 3D"}[title]
         page.locator("#model-note", has_text=note).wait_for()
         if title == "TalkingGaussian":
             page.locator("#go").click()
             page.locator(
                 "#status .th-error", has_text='the option "What the head listens to": Recognised speech sounds'
             ).wait_for()
-            page.locator("#options > button").click()
+            page.locator("#expert > button").click()
             page.get_by_label("What the head listens to", exact=True).first.click(timeout=8000)
             page.get_by_role("option", name="Recognised speech sounds").click()
-        page.get_by_role("tab", name="Preview").click()
+        assert page.locator("#slider-strength").count() == 0
         page.locator("#look").click()
         page.locator("#preview-status", has_text=f"{made} pixels").wait_for()
         page.locator("#go").click()
-        page.locator("#status .th-done", has_text=f"13 frames of {made}").wait_for()
-    page.get_by_role("tab", name="Side by side").click()
-    page.get_by_text("This model takes no picture or video").wait_for()
-    assert not page.locator("#play-both").is_visible()
-    page.get_by_role("tab", name="History").click()
-    assert page.locator("#history .gallery-item").count() == 3
+        page.locator("#status .th-done", has_text=f"0.5 s of video, {made}").wait_for()
+    assert page.locator("#compare").count() == 0

@@ -15,6 +15,9 @@ MANIFEST = Manifest(
     needs_checkpoint=False,
     fps=None,
     pace=3.5,
+    phrase="Any photo or film",
+    plain="Makes the mouth, eyes and head of any photo move, and the mouth of any film. It comes along: nothing to "
+    "download.",
     config="talkinghead.families.viseme.config:VisemeConfig",
     extra=None,
     source_type="composite",
