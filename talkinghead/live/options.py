@@ -103,6 +103,8 @@ class StreamOptions:
     """Seconds between pictures at which a receiver can begin."""
     overwrite: bool = False
     """Replace a file that is there."""
+    label: bool = True
+    """Say in the metadata of files (XMP and the comment) that they are synthetic, what made them and when."""
 
     def __post_init__(self) -> None:
         check_fields(self)

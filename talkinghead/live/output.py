@@ -32,6 +32,8 @@ from talkinghead.live.speech import SpeechSource
 from talkinghead.media.colour import FromRgb
 from talkinghead.media.encoders import EncoderFacts, candidates, encoder_status, set_up
 from talkinghead.media.options import EncodeOptions
+from talkinghead.media.output import Label
+from talkinghead.provenance.origin import Origin
 
 PIPE = "-"
 ADDRESSES = {"rtmp": "flv", "rtmps": "flv", "srt": "mpegts", "tcp": "mpegts", "udp": "mpegts"}
@@ -93,7 +95,8 @@ def stream(
     options = options or StreamOptions()
     reading = None if source is None else source.read_into(session)
     begun = time.perf_counter()
-    with LiveWriter(url, session.size, session.fps, session.options.sample_rate_hz, options) as writer:
+    rate = session.options.sample_rate_hz
+    with LiveWriter(url, session.size, session.fps, rate, options, origin=session.origin) as writer:
         try:
             if reading is not None:
                 reading.start()
@@ -129,7 +132,14 @@ class LiveWriter:
     """
 
     def __init__(
-        self, url: str, size: tuple[int, int], fps: Fraction, sample_rate_hz: int, options: StreamOptions
+        self,
+        url: str,
+        size: tuple[int, int],
+        fps: Fraction,
+        sample_rate_hz: int,
+        options: StreamOptions,
+        *,
+        origin: Origin | None = None,
     ) -> None:
         self.report = StreamReport()
         self._name, format_name, target = _target(url, options.overwrite)
@@ -141,10 +151,16 @@ class LiveWriter:
         self.report.encoder = facts.name
         encode = EncodeOptions(codec="h264", gop_s=options.keyframe_s)
         self._container: Any = None
+        self._label: Label | None = None
         try:
+            self._label = Label(format_name, origin or Origin()) if options.label else None
+            if self._label is not None and isinstance(target, str) and target.startswith("file:"):
+                target = self._label.inserting(Path(target.removeprefix("file:"))) or target
             self._container = av.open(
                 target, "w", format=format_name, options=_FORMAT_OPTIONS.get(format_name, {}), timeout=10
             )
+            if self._label is not None:
+                self._label.say(self._container)
             video = self._container.add_stream(facts.name, rate=fps)
             assert isinstance(video, av.VideoStream)
             self._video = video
@@ -169,6 +185,9 @@ class LiveWriter:
         if self._container is not None:
             with suppress(av.FFmpegError, OSError, ValueError):  # what is said is the first error
                 self._container.close()
+        if self._label is not None:
+            with suppress(OSError):
+                self._label.close()
 
     def write(self, moment: Moment) -> None:
         """Send a moment: its picture where there is one, and all of its sound.
@@ -215,6 +234,8 @@ class LiveWriter:
             self._container.mux(self._video.encode(None))
             self._container.mux(self._audio.encode(None))
             self._container.close()
+            if self._label is not None:
+                self._label.close()
         except (av.FFmpegError, OSError) as error:
             raise self._refused(error, "takes nothing more") from error
 

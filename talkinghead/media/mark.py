@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from talkinghead.contracts import Frame
+from talkinghead.contracts import Frame, Picture
 from talkinghead.errors import OptionError
 from talkinghead.media.options import MarkPlace
 
@@ -104,6 +104,13 @@ class Mark:
         self._region = (slice(y, y + height), slice(x, x + width))
         self._alpha = np.asarray(alpha[..., None], np.float32)
         self._light = np.asarray((255 * opacity * ink)[..., None], np.float32)
+
+    def over(self, picture: Frame | Picture) -> Frame | Picture:
+        """`on`, for a picture with or without alpha beside it."""
+        if not isinstance(picture, Picture):
+            return self.on(picture)
+        marked = self.on(np.dstack((picture.frame, picture.alpha)))
+        return Picture(np.ascontiguousarray(marked[..., :3]), np.ascontiguousarray(marked[..., 3]))
 
     def on(self, frame: Frame) -> Frame:
         """A copy of a frame with the mark.

@@ -75,6 +75,20 @@ AS_THEY_ARE = FrameOptions()
 """Frames as the file has them."""
 
 
+def check_marked(text: str | None, place: str) -> None:
+    """Refuse a mark that cannot be drawn.
+
+    Raises:
+        OptionError: its text, or its place.
+    """
+    if place not in get_args(MarkPlace):
+        raise OptionError(f"Unknown place {place!r}.", accepted=choices(get_args(MarkPlace)))
+    if text is not None:
+        from talkinghead.media.mark import check_mark
+
+        check_mark(text)
+
+
 @dataclass(frozen=True)
 class EncodeOptions:
     """How frames become a file."""
@@ -114,12 +128,7 @@ class EncodeOptions:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if self.mark_place not in get_args(MarkPlace):
-            raise OptionError(f"Unknown place {self.mark_place!r}.", accepted=choices(get_args(MarkPlace)))
-        if self.mark is not None:
-            from talkinghead.media.mark import check_mark
-
-            check_mark(self.mark)
+        check_marked(self.mark, self.mark_place)
         if self.even not in get_args(EvenPolicy):
             raise OptionError(f"Unknown way to make sizes even: {self.even!r}.", accepted=choices(get_args(EvenPolicy)))
 

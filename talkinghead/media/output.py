@@ -31,6 +31,59 @@ FRAGMENTED = ("mp4", "mov")
 """Containers that can be written in fragments."""
 
 
+class Label:
+    """What a file says of itself, while it is written.
+
+    Args:
+        container: FFmpeg's name of it.
+    """
+
+    def __init__(self, container: str, origin: Origin) -> None:
+        self._container, self._origin = container, origin
+        self._packet = packet_of(origin)
+        self._file: Inserting | None = None
+        self._path: Path | None = None
+
+    def inserting(self, path: Path) -> Inserting | None:
+        """What to write into, where the packet has its place before the pictures: GIF, and MP4 in fragments."""
+        if self._container == "gif":
+            self._file = Inserting(path, after_gif_palette, gif_block(self._packet))
+        elif self._container == "mp4":
+            self._file, self._path = Inserting(path, after_moov, uuid_box(self._packet)), path
+        return self._file
+
+    def say(self, opened: OutputContainer) -> None:
+        """Give an opened container its metadata."""
+        opened.metadata["comment"] = self._origin.done
+        if self._container == "mov":
+            opened.metadata[MOV_KEY] = self._packet.decode()
+        elif self._container in ("matroska", "webm"):
+            opened.metadata[TAG] = self._packet.decode()
+            opened.metadata["DIGITAL_SOURCE_TYPE"] = self._origin.source_address
+
+    def append(self, path: Path) -> None:
+        """Put the packet behind a finished MP4 file.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        if self._container == "mp4" and self._file is None:
+            append_box(path, self._packet)
+
+    def close(self) -> None:
+        """End what `inserting` gave.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        if self._file is None:
+            return
+        self._file.close()
+        if self._path is not None:
+            move_fragment_index(self._path, len(uuid_box(self._packet)))
+            self._path = None
+
+
 class OutputFile:
     """A file to write pictures of one rate into. No pass over it is needed for what it says of itself.
 
@@ -45,35 +98,19 @@ class OutputFile:
         self, path: Path, container: str, fps: Fraction, options: EncodeOptions, origin: Origin | None = None
     ) -> None:
         self._path = path
-        origin = origin or Origin()
-        packet = packet_of(origin) if options.label else None
-        in_fragments = options.fragment_s is not None
-        settings = _settings(container, fps, options)
-        self._inserting: Inserting | None = None
-        self._moved = 0
-        self._appended: bytes | None = None
-        if packet is not None and container == "gif":
-            self._inserting = Inserting(path, after_gif_palette, gif_block(packet))
-        elif packet is not None and container == "mp4" and in_fragments:
-            box = uuid_box(packet)
-            self._inserting, self._moved = Inserting(path, after_moov, box), len(box)
-        elif packet is not None and container == "mp4":
-            self._appended = packet
+        self._label = Label(container, origin or Origin()) if options.label else None
+        inserting = None
+        if self._label is not None and (container == "gif" or options.fragment_s is not None):
+            inserting = self._label.inserting(path)
         try:
-            target = self._inserting or f"file:{path}"
-            self.container = av.open(target, "w", format=container, container_options=settings)
+            settings = _settings(container, fps, options)
+            self.container = av.open(inserting or f"file:{path}", "w", format=container, container_options=settings)
         except BaseException:
-            if self._inserting is not None:
-                self._inserting.close()
+            if inserting is not None:
+                inserting.close()
             raise
-        if packet is None:
-            return
-        self.container.metadata["comment"] = origin.done
-        if container == "mov":
-            self.container.metadata[MOV_KEY] = packet.decode()
-        elif container in ("matroska", "webm"):
-            self.container.metadata[TAG] = packet.decode()
-            self.container.metadata["DIGITAL_SOURCE_TYPE"] = origin.source_address
+        if self._label is not None:
+            self._label.say(self.container)
 
     def close(self) -> None:
         """Finish the file.
@@ -82,20 +119,17 @@ class OutputFile:
             OSError, av.FFmpegError: it cannot be written.
         """
         self.container.close()
-        if self._inserting is not None:
-            self._inserting.close()
-        if self._moved:
-            move_fragment_index(self._path, self._moved)
-        if self._appended is not None:
-            append_box(self._path, self._appended)
+        if self._label is not None:
+            self._label.close()
+            self._label.append(self._path)
 
     def abort(self) -> None:
         """Close a file that is being thrown away."""
         with suppress(av.FFmpegError, OSError, ValueError):
             self.container.close()
-        if self._inserting is not None:
+        if self._label is not None:
             with suppress(OSError):
-                self._inserting.close()
+                self._label.close()
 
 
 def _settings(container: str, fps: Fraction, options: EncodeOptions) -> dict[str, str]:

@@ -18,7 +18,7 @@ import av
 import numpy as np
 import pytest
 
-from talkinghead.contracts import AudioClip, Frame
+from talkinghead.contracts import AudioClip, Frame, Picture
 from talkinghead.engine.live import LiveOptions, LiveSession
 from talkinghead.engine.live.face import Order
 from talkinghead.errors import InputError, MediaNotFound, OptionError, OutputExists, UnwritableOutput
@@ -26,7 +26,10 @@ from talkinghead.live import output
 from talkinghead.live.options import StreamOptions
 from talkinghead.live.output import stream
 from talkinghead.live.speech import SpeechSource
+from talkinghead.media import probe
+from talkinghead.media.mark import Mark
 from talkinghead.media.sound import wav_bytes, write_wav
+from talkinghead.provenance.origin import SYNTHETIC_LABEL
 from tests.engine.live.stage import plain_avatar, plain_session
 
 RATE = 48_000
@@ -86,6 +89,38 @@ def test_flash_and_beep_arrive_together(tmp_path: Path, suffix: str) -> None:
         assert session.stats().played_s == pytest.approx(0.4)
     check_together(str(target))
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("live-")]
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".mov"])
+def test_a_recording_says_that_it_is_synthetic(tmp_path: Path, suffix: str) -> None:
+    for label in (True, False):
+        target = tmp_path / f"{label}{suffix}"
+        with opened() as session:
+            stream(session, str(target), options=StreamOptions(label=label), seconds=0.1)
+        found = probe(target)
+        assert found.main_video is not None
+        assert found.main_video.num_frames > 0
+        assert (found.said is not None and found.said.source_type == "composite") == label
+        assert (found.comment == SYNTHETIC_LABEL) == label
+
+
+def test_a_mark_is_in_every_picture_of_a_session() -> None:
+    options = LiveOptions(sample_rate_hz=RATE, lead_s=0.2, mark="AI", mark_place="top-left")
+    mark = Mark("AI", (128, 128), "top-left")
+    with plain_session(None, plain_avatar(size=128), options, drawing=dark) as session:
+        pictures = [moment.picture for moment, _ in zip(session, range(3), strict=False)]
+    black = np.zeros((128, 128, 3), np.uint8)
+    assert all(picture is None or (picture == mark.on(black)).all() for picture in pictures)
+    assert pictures[0] is not None
+    beside = mark.over(Picture(black, np.zeros((128, 128), np.uint8)))
+    assert isinstance(beside, Picture)
+    assert beside.alpha.max() > 200
+    with pytest.raises(OptionError, match="cannot be drawn"):
+        LiveOptions(mark="人工智能")
+
+
+def dark(orders: Sequence[Order]) -> list[Frame]:
+    return [np.zeros((128, 128, 3), np.uint8) for _ in orders]
 
 
 def test_from_a_pipe_to_a_receiver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

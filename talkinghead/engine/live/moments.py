@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated
 
-from talkinghead.bounds import FRAME_RATES, Between, check_fields
+from talkinghead.bounds import FRAME_RATES, Between, Length, check_fields
 from talkinghead.contracts import FloatArray, Frame, Picture
 from talkinghead.engine.timeline import LOOP_POLICIES, LoopPolicy
 from talkinghead.errors import OptionError, choices
+from talkinghead.media.options import MarkPlace, check_marked
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,16 @@ class LiveOptions:
     rides out senders that stutter."""
     pause_s: Annotated[float, Between(0.05, 600)] = 1.0
     """An utterance that broke off, of which nothing has come for so long, is over without `end_turn`."""
+    mark: Annotated[str | None, Length(80)] = None
+    """Words that are drawn into every picture, such as "AI-generated", on a dark plate in a corner; None: none."""
+    mark_place: MarkPlace = "bottom-right"
+    """Corner of the mark."""
+    mark_opacity: Annotated[float, Between(0.6, 1)] = 0.9
+    """How much of the mark is seen: 1 hides what is behind its letters."""
 
     def __post_init__(self) -> None:
         check_fields(self)
+        check_marked(self.mark, self.mark_place)
         if self.loop not in LOOP_POLICIES or self.loop == "trim":
             raise OptionError(
                 f"A live session has no loop policy {self.loop!r}.",

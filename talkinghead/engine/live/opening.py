@@ -72,6 +72,7 @@ def open_session(
         lookahead_s=listener.lookahead_s,
         fallbacks=head.fallbacks,
         threaded=clock is None,
+        origin=head.origin(),
     )
 
 

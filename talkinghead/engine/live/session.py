@@ -22,6 +22,8 @@ from talkinghead.engine.live.pictures import Shown
 from talkinghead.engine.live.settling import Slot, Timeline
 from talkinghead.engine.live.utterance import Ears, Utterance, mono
 from talkinghead.errors import InputError, OptionError
+from talkinghead.media.mark import mark_of
+from talkinghead.provenance.origin import Origin
 
 if TYPE_CHECKING:
     from talkinghead.engine.head import Avatar
@@ -92,8 +94,12 @@ class LiveSession(Generic[WindowT]):
         lookahead_s: float,
         fallbacks: tuple[str, ...] = (),
         threaded: bool = True,
+        origin: Origin | None = None,
     ) -> None:
         self.options, self.fps, self.size = options, fps, avatar.size
+        self.origin = origin or Origin()
+        """What a recording says of itself."""
+        self._mark = mark_of(options.mark, avatar.size, options.mark_place, options.mark_opacity)
         self.drawn_until = -math.inf
         """When the latest frame is due that the host has begun to draw; its own."""
         self.lookahead_s = lookahead_s
@@ -406,7 +412,7 @@ class LiveSession(Generic[WindowT]):
             index=slot.index,
             time=self._ticks.start(slot.index),
             time_base=Fraction(1, self._ticks.sample_rate_hz),
-            picture=slot.picture,
+            picture=slot.picture if slot.picture is None or self._mark is None else self._mark.over(slot.picture),
             sound=slot.sound,
             utterance=None if utterance is None else utterance.number,
             is_last=slot.is_last,
