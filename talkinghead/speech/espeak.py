@@ -2,12 +2,13 @@
 
 The library comes with the wheel `espeakng-loader` (extra `tts`) or from the system. It is called through ctypes and
 never bundled; it is under the GPL-3. Interface: espeak-ng's `speak_lib.h`. The library has one global state, so one
-thread at a time speaks. It carries its wave's phase from one sentence to the next, so that the same text takes a few
-samples more or less each time; the times of the sounds are always those of the very samples they come with.
+thread at a time speaks, and each sentence begins with a library that is loaded anew: the same sentence in the same
+voice is the same samples, whatever was said before.
 """
 
 from __future__ import annotations
 
+import _ctypes
 import ctypes
 import ctypes.util
 import os
@@ -38,6 +39,8 @@ _UTF8, _END_PAUSE = 1, 0x1000
 _LIST_END, _PHONEME = 0, 7
 _RATE, _RATE_MIN = 1, 80
 _CHARACTERS = 1
+_SEED = 1
+"""Of the noise in voices that breathe."""
 
 LANGUAGE_ALIASES: Mapping[str, str] = {
     "en": "en-us",
@@ -99,14 +102,21 @@ class Library:
     """The loaded library. One for the process: `library()`."""
 
     def __init__(self, path: str, data: str | None) -> None:
-        self.path = path
+        self.path, self._given_data = path, data
         self.lock = threading.RLock()
+        self._caught = _Caught()
+        self._callback = _CALLBACK(self._catch)  # kept alive as long as the library may call it
+        self._load()
+        folder = ctypes.c_char_p()
+        self.version = self._c.espeak_Info(ctypes.byref(folder)).decode("ascii", "replace")
+        self.data = Path(folder.value.decode()) if folder.value else None
+
+    def _load(self) -> None:
+        path, data = self.path, self._given_data
         self._c = ctypes.CDLL(path)
         self._c.espeak_ListVoices.restype = ctypes.POINTER(ctypes.POINTER(_VoiceRow))
         self._c.espeak_Info.restype = ctypes.c_char_p
         self._c.espeak_SetSynthCallback.argtypes = [_CALLBACK]
-        self._caught = _Caught()
-        self._callback = _CALLBACK(self._catch)  # kept alive as long as the library may call it
         self.sample_rate_hz = int(
             self._c.espeak_Initialize(
                 ctypes.c_int(_SYNCHRONOUS),
@@ -120,9 +130,21 @@ class Library:
                 f"espeak-ng ({path}) does not start.", remedy="install its language data, or the wheel espeakng-loader"
             )
         self._c.espeak_SetSynthCallback(self._callback)
-        folder = ctypes.c_char_p()
-        self.version = self._c.espeak_Info(ctypes.byref(folder)).decode("ascii", "replace")
-        self.data = Path(folder.value.decode()) if folder.value else None
+        seed = getattr(self._c, "espeak_ng_SetRandSeed", None)  # it takes the time of day otherwise
+        if seed is not None:
+            seed(ctypes.c_long(_SEED))
+
+    def renew(self) -> None:
+        """Load the library again; the lock must be held. Half a millisecond.
+
+        Tremor, echo and breath of a voice go on from where the sentence before left them, and nothing in the library
+        sets them back: only so is the same sentence the same sound, whoever said what before.
+        """
+        self._c.espeak_Terminate()
+        # Names differ between systems; where a program holds the library itself, it stays as it is.
+        unload = getattr(_ctypes, "dlclose", None) or _ctypes.FreeLibrary
+        unload(self._c._handle)
+        self._load()
 
     def _catch(self, wave: Any, count: int, events: Any) -> int:
         caught = self._caught
@@ -280,6 +302,7 @@ class EspeakVoice:
 
     def speak(self, sentence: str) -> Spoken:
         with self._library.lock:
+            self._library.renew()
             self._library.set_voice(self._file)
             caught = self._library.synthesise(sentence, self.words_per_minute)
         samples = np.concatenate([np.zeros(0, np.int16), *caught.samples])

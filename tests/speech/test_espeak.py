@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from fractions import Fraction
@@ -121,6 +123,20 @@ def test_speed_voice_and_language() -> None:
     assert EspeakVoice("en-GB").lang == "en-gb"
     assert EspeakVoice("de_AT").lang == "de"
     assert EspeakVoice("zh").lang == "cmn"
+
+
+def test_the_same_sentence_is_the_same_sound_whatever_was_said_before() -> None:
+    """f2 breathes and has an echo, m3 trembles; another process says the same."""
+    program = (
+        "import hashlib; from talkinghead.speech.espeak import EspeakVoice\n"
+        "for name in ('f2', 'm3', None, 'm3', 'f2', None):\n"
+        "    samples = EspeakVoice('en', name).speak('Good morning.').clip.samples\n"
+        "    print(name, hashlib.sha256(samples.tobytes()).hexdigest())"
+    )
+    said = [subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout for _ in range(2)]
+    assert said[0] == said[1]
+    lines = said[0].splitlines()
+    assert (len(lines), len(set(lines))) == (6, 3)
 
 
 def test_threads_take_turns() -> None:
