@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from talkinghead.errors import BackendError, OutputError, TalkingHeadError
+from talkinghead.errors import BackendError, MediaNotFound, OutputError, TalkingHeadError
 from talkinghead.fleet.engines.base import Ended, Engine, Event, Progressed, Ready
+from talkinghead.fleet.inputs import missing_here
 from talkinghead.fleet.job import Job, Outcome
 from talkinghead.fleet.opening import Ledger
 from talkinghead.fleet.schedule import Scheduler, TimeLimits
@@ -237,6 +238,8 @@ class _Loop:
         self._shares.pop(worker, None)
         if outcome.end == "failed" and outcome.blames == "place":  # it may have its name in spite of that
             outcome = self._ledger.settle(job, worker, attempt) or outcome
+        if outcome.kind == MediaNotFound.__name__ and missing_here(job.request):
+            outcome = replace(outcome, will_stay=True)  # not that worker's machine alone
         fate = self._scheduler.ended(worker, outcome, self._clock())
         if outcome.end == "done":
             self._done(job)

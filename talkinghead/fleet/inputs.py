@@ -23,6 +23,13 @@ def addresses(request: Mapping[str, Any]) -> dict[str, Address]:
     return {text: Address.of(text) for path, text in _texts(request, ()) if path != _SAID and _ADDRESS.match(text)}
 
 
+def missing_here(request: Mapping[str, Any]) -> bool:
+    """Whether a file that a request's row names by its whole path is not there on this machine."""
+    return any(
+        Path(text).is_absolute() and not Path(text).exists() for path, text in _texts(request, ()) if path != _SAID
+    )
+
+
 def with_paths(request: Mapping[str, Any], paths: Mapping[str, Path]) -> dict[str, Any]:
     """A request's row with addresses replaced by paths.
 

@@ -79,6 +79,8 @@ class Outcome:
     """What failed: the row, or the place (disk, storage, ledger) where any row would have."""
     may_pass: bool = False
     """Whether it passes by itself, as far as one can tell: storage that was busy, or did not answer."""
+    will_stay: bool = False
+    """Whether trying again would end the same way: the row names what cannot be used."""
 
     def to_dict(self) -> dict[str, Any]:
         """A row of JSON values; `from_dict` takes it."""

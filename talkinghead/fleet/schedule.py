@@ -171,11 +171,11 @@ class _Pace:
 class Scheduler:
     """Hands out jobs, and keeps what became of them. Times are seconds of any clock that never goes back.
 
-    A job that fails `tries` times, or whose worker dies `kills` times, is put aside, and so is what needs it. Failures
-    that blame the place are counted apart: while storage is away, jobs wait for it and keep their tries. Where
-    machines are taken away, deaths prove little: those of jobs that another worker made afterwards are counted, and as
-    many deaths of one job are asked for as make it unlikely that a good row of this table is put aside; at most three
-    more.
+    A job that fails `tries` times, or once in a way that will stay, or whose worker dies `kills` times, is put aside,
+    and so is what needs it. Failures that blame the place are counted apart: while storage is away, jobs wait for it
+    and keep their tries. Where machines are taken away, deaths prove little: those of jobs that another worker made
+    afterwards are counted, and as many deaths of one job are asked for as make it unlikely that a good row of this
+    table is put aside; at most three more.
 
     A key in `after` that no job has counts as done already.
     """
@@ -400,7 +400,7 @@ class Scheduler:
             self._become(known, "bad")
             self._failed[number] += 1
             pause_s = self.limits.pause_s * 4.0 ** (self._failed[number] - 1)
-        if self._failed[number] >= self._tries or self._away.get(number, 0) >= AWAY:
+        if outcome.will_stay or self._failed[number] >= self._tries or self._away.get(number, 0) >= AWAY:
             return self._put_aside(number, attempt)
         if outcome.blames == "row":
             self._failed_on[number] = worker

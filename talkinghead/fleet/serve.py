@@ -221,7 +221,7 @@ class Remote:
         self._make = handle.options(stream=True).make
 
     def __call__(self, asked: Any, place: Path, cache: Path, progress: Progress, cancel: CancelToken) -> Any:
-        from ray.exceptions import RayError
+        from ray.exceptions import RayError, RayTaskError
 
         from talkinghead.serve.records import MADE
 
@@ -231,6 +231,8 @@ class Remote:
                 shutil.rmtree(left, ignore_errors=True)
             try:
                 return self._once(to_row(asked), place, cache, progress, cancel)
+            except RayTaskError:  # the maker lives, and would fail in the same way again
+                raise
             except RayError as error:
                 LOG.warning("%s lost its maker (%d of %d): %s", place.name, lost, LOSSES, type(error).__name__)
                 time.sleep(min(5.0, 0.5 * 2**lost))

@@ -20,7 +20,16 @@ from talkinghead.bounds import THREADS, Between, check_fields
 from talkinghead.contracts import Report
 from talkinghead.engine.cache import Cache
 from talkinghead.engine.context import CancelToken, Progress
-from talkinghead.errors import Cancelled, OptionError, OutputExists, StorageError, TalkingHeadError, UnwritableOutput
+from talkinghead.errors import (
+    Cancelled,
+    InputError,
+    NothingThere,
+    OptionError,
+    OutputExists,
+    StorageError,
+    TalkingHeadError,
+    UnwritableOutput,
+)
 from talkinghead.files import file_sha256, unwritable
 from talkinghead.fleet.inputs import addresses, with_paths
 from talkinghead.fleet.job import Job, Outcome
@@ -319,7 +328,10 @@ class Worker:
             self._say("failed", job, attempt, {"error": text, "kind": kind, "blames": blames})
             self._journal.flush()
         may_pass = isinstance(error, StorageError) and error.retryable
-        return Outcome(job.key, "failed", error=text, kind=kind, blames=blames, may_pass=may_pass)
+        # What the system itself said of a file may be true of this machine alone.
+        is_told_here = isinstance(error.__cause__, OSError) and not isinstance(error, NothingThere)
+        will_stay = blames == "row" and isinstance(error, InputError | NothingThere) and not is_told_here
+        return Outcome(job.key, "failed", error=text, kind=kind, blames=blames, may_pass=may_pass, will_stay=will_stay)
 
     def _say(
         self, event: EventName, job: Job, attempt: int, facts: Mapping[str, Any], *, certain: bool = False
