@@ -309,19 +309,18 @@ class Intent:
 
 
 class History:
-    """What a ledger comes to. About a hundred bytes for each completed job, more for those that are not.
+    """What a ledger comes to. Less than two hundred bytes for each completed job, more for those that are not.
 
     Args:
         entries: of all writers, each in its own order.
     """
 
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
-        self._completed: set[bytes] = set()
+        self._completed: dict[bytes, int | None] = {}
+        """By key the size of the video."""
         self._outputs: dict[str, list[Intent]] = {}
         self._aside: dict[str, Entry] = {}
         self._attempts: dict[str, int] = {}
-        self._replaced: dict[str, tuple[float, str]] = {}
-        """Outputs that replaced another: when, and of which job the latest is."""
         for entry in entries:
             self.add(entry)
 
@@ -331,12 +330,10 @@ class History:
         if not key:
             return
         if entry.event in COMPLETED:
-            self._completed.add(bytes.fromhex(key))
+            size = entry.more.get("size")
+            self._completed[bytes.fromhex(key)] = size if isinstance(size, int) else None
             self._outputs.pop(key, None)
             self._attempts.pop(key, None)
-            if entry.more.get("before") is not None:
-                output = str(entry.more.get("output"))
-                self._replaced[output] = max((entry.t, key), self._replaced.get(output, (0.0, "")))
         elif bytes.fromhex(key) in self._completed:
             return
         elif entry.event == "given":
@@ -346,10 +343,13 @@ class History:
         elif entry.event == "aside":
             self._aside[key] = entry
 
-    def is_completed(self, key: str, output: str) -> bool:
-        """Whether a job was done, in whatever run, and its video was not replaced by that of a changed row since."""
-        latest = self._replaced.get(output)
-        return bytes.fromhex(key) in self._completed and (latest is None or latest[1] == key)
+    def is_completed(self, key: str) -> bool:
+        """Whether a job was done, in whatever run. Another one may have replaced its video since."""
+        return bytes.fromhex(key) in self._completed
+
+    def size(self, key: str) -> int | None:
+        """Bytes of the video of a completed job; None where the ledger does not say."""
+        return self._completed.get(bytes.fromhex(key))
 
     def intents(self, key: str) -> tuple[Intent, ...]:
         """Videos of a job of which nobody knows yet whether they have their name."""

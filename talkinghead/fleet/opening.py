@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -27,7 +27,7 @@ from talkinghead.fleet.ledger import (
 )
 from talkinghead.fleet.worker import WorkerOptions
 from talkinghead.storage.address import Address
-from talkinghead.storage.store import Store, StoreOptions, open_store
+from talkinghead.storage.store import Stat, Store, StoreOptions, open_store
 
 FLUSH_S = 1.0
 """How often what the driver says is made readable, where nothing can be appended."""
@@ -43,6 +43,8 @@ class Plan:
     """Done in an earlier run."""
     gone: list[Job] = field(default_factory=list)
     """Those of them whose videos are not there any more."""
+    altered: list[Job] = field(default_factory=list)
+    """Those of them in whose place something else lies, by its size, of which the ledger does not speak."""
     found: list[tuple[Job, Intent]] = field(default_factory=list)
     """Done in an earlier run that ended before it could say so."""
     aside: list[tuple[Job, Entry]] = field(default_factory=list)
@@ -66,7 +68,8 @@ def plan_jobs(
     Args:
         history: what the ledger comes to; default: it is read.
         overwrite: what lies under the name of an output may be replaced, whosever it is.
-        retry: what was put aside is tried again, and videos that are gone are made again.
+        retry: what was put aside is tried again, and videos that are gone are made again; with `overwrite` also those
+            in whose place something else lies.
     Raises:
         StorageError: the ledger or the outputs cannot be read.
     """
@@ -77,7 +80,7 @@ def plan_jobs(
     for job in jobs:
         if faces.setdefault(job.face, job.row) != job.row:
             faces[job.face] = 0
-        if history.is_completed(job.key, job.output):
+        if history.is_completed(job.key):
             plan.completed.append(job)
         elif found := next((intent for intent in history.intents(job.key) if was_published(store, intent)), None):
             plan.found.append((job, found))
@@ -86,27 +89,60 @@ def plan_jobs(
         else:
             plan.todo.append(job)
     _leave_out_what_waits(plan)
-    plan.gone = _gone(plan.completed, store)
-    if retry and plan.gone:
-        again = {job.key for job in plan.gone}
-        plan.completed = [job for job in plan.completed if job.key not in again]
-        plan.todo = sorted([*plan.todo, *plan.gone], key=lambda job: job.row)
-        plan.gone = []
-    there = _versions(plan.todo, store)
-    spoken_of: set[str] = set()
-    if there and not overwrite:
-        for entry in read_entries(store, out, runs):
-            output = entry.more.get("output")
-            if output in there:
-                spoken_of.add(str(output))
-        plan.refused = [job for job in plan.todo if job.output in there.keys() - spoken_of]
+    there = _stats([*plan.completed, *plan.todo], store)
+    others = history.completed > len(plan.completed)
+    """Whether the ledger speaks of jobs that this table does not have: rows as they were before, those of others."""
+    asked = {job.output for job in plan.completed} if others else set()
+    if not overwrite:
+        asked |= {job.output for job in plan.todo if job.output in there}
+    latest = _latest(read_entries(store, out, runs) if asked else (), asked)
+    replaced = {job.key for job in plan.completed if latest.get(job.output, job.key) != job.key}
+    _look_at_completed(plan, replaced, there, store, history)
+    again = replaced | {job.key for job in (*plan.gone, *(plan.altered if overwrite else ())) if retry}
+    if again:
+        plan.todo = sorted([*plan.todo, *(job for job in plan.completed if job.key in again)], key=lambda job: job.row)
+        for some in (plan.completed, plan.gone, plan.altered):
+            some[:] = [job for job in some if job.key not in again]
+    if not overwrite:
+        plan.refused = [job for job in plan.todo if job.output in there and job.output not in latest]
     refused = {job.key for job in plan.refused}
     plan.todo = [
-        replace(job, replaces=there.get(job.output), shares_face=faces[job.face] == 0)
+        replace(
+            job,
+            replaces=there[job.output].version if job.output in there else None,
+            shares_face=faces[job.face] == 0,
+        )
         for job in plan.todo
         if job.key not in refused
     ]
     return plan
+
+
+def _latest(entries: Iterable[Entry], outputs: Collection[str]) -> dict[str, str]:
+    """Outputs of which a ledger speaks, and the key of the job that each was completed of last; empty for none."""
+    found: dict[str, tuple[float, str]] = {}
+    for entry in entries:
+        output = entry.more.get("output")
+        if output in outputs:
+            completed = (entry.t, entry.key) if entry.event in COMPLETED else (0.0, "")
+            found[output] = max(completed, found.get(output, completed))
+    return {output: key for output, (_, key) in found.items()}
+
+
+def _look_at_completed(
+    plan: Plan, replaced: Collection[str], there: Mapping[str, Stat], store: Store, history: History
+) -> None:
+    """Find jobs whose videos are gone, or are others. A listing may be late, so where it says so each is asked for."""
+    for job in plan.completed:
+        size = history.size(job.key)
+        found = there.get(job.output)
+        if job.key in replaced or (found is not None and size in (None, found.size)):
+            continue
+        found = store.stat(Address.of(job.output))
+        if found is None:
+            plan.gone.append(job)
+        elif size not in (None, found.size):
+            plan.altered.append(job)
 
 
 def _leave_out_what_waits(plan: Plan) -> None:
@@ -124,14 +160,8 @@ def _leave_out_what_waits(plan: Plan) -> None:
             plan.aside.append((job, entry))
 
 
-def _gone(jobs: Sequence[Job], store: Store) -> list[Job]:
-    """Jobs whose videos are not there. A listing may be late, so each that it does not have is asked for."""
-    there = _versions(jobs, store)
-    return [job for job in jobs if job.output not in there and store.stat(Address.of(job.output)) is None]
-
-
-def _versions(jobs: Iterable[Job], store: Store) -> dict[str, str]:
-    """Versions of the outputs of jobs that are there already. By listing, which may be late: workers look again."""
+def _stats(jobs: Iterable[Job], store: Store) -> dict[str, Stat]:
+    """Which outputs of jobs are there already. By listing, which may be late: workers look again."""
     wanted: dict[Address, dict[str, str]] = {}
     for job in jobs:
         address = Address.of(job.output)
@@ -140,7 +170,7 @@ def _versions(jobs: Iterable[Job], store: Store) -> dict[str, str]:
     for folder, outputs in wanted.items():
         for address, stat in store.list(folder):
             if (output := outputs.get(str(address))) is not None:
-                found[output] = stat.version
+                found[output] = stat
     return found
 
 

@@ -134,7 +134,7 @@ def test_videos_that_somebody_removed(batch: Callable[..., Ran], desk: Path) -> 
     for arguments in ((), ("--dry-run",)):
         ran = batch(*arguments)
         assert ran.status == 0
-        assert "1 row of those done before has its video not there any more (2). --retry makes them again." in ran.err
+        assert "1 row of those done before has its video not there any more (2). --retry makes it again." in ran.err
     assert not (desk / "out" / "two.mkv").exists()
     assert "3 of 3 rows are done; 1 now" in batch("--retry").out
     assert (desk / "out" / "two.mkv").exists()

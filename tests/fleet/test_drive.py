@@ -22,6 +22,7 @@ from talkinghead.files import cache_key, unwritable
 from talkinghead.fleet.drive import Progress, drive
 from talkinghead.fleet.engines.base import Event, Ready
 from talkinghead.fleet.engines.pool import Pool
+from talkinghead.fleet.inputs import missing_here
 from talkinghead.fleet.opening import open_ledger
 from talkinghead.fleet.worker import Worker
 from talkinghead.measure.memory import usage
@@ -113,6 +114,54 @@ def test_what_lies_under_the_name_of_an_output_is_kept_unless_the_ledger_knows_i
     assert run_fleet([changed], tmp_path).attempts == 0
     assert run_fleet(jobs[:1], tmp_path).done == 1  # changed back: its video was replaced meanwhile
     assert run_fleet(jobs[:1], tmp_path).attempts == 0
+
+
+def test_a_row_that_was_changed_back_is_made_again_though_its_first_video_was_removed(tmp_path: Path) -> None:
+    jobs = make_jobs(tmp_path, 2)
+    run_fleet(jobs, tmp_path)
+    (tmp_path / "out" / "1.mkv").unlink()
+    changed = replace(jobs[0], key=cache_key("test", other=1))
+    assert run_fleet([changed, jobs[1]], tmp_path).done == 1
+    assert run_fleet(jobs, tmp_path).done == 1
+    assert [event for event in events(tmp_path, jobs[0].key) if event == "done"] == ["done"] * 2
+
+
+def test_a_video_that_somebody_has_changed_is_told_and_kept(tmp_path: Path) -> None:
+    jobs = make_jobs(tmp_path, 2)
+    run_fleet(jobs, tmp_path)
+    path = tmp_path / "out" / "2.mkv"
+    path.write_bytes(b"with subtitles")
+    with open_ledger(tmp_path / "out") as ledger:
+        for retry in (False, True):
+            plan = ledger.plan(jobs, retry=retry)
+            assert ([job.row for job in plan.altered], plan.gone, plan.todo) == ([2], [], [])
+        again = ledger.plan(jobs, retry=True, overwrite=True)
+        assert ([job.row for job in again.todo], again.altered) == ([2], [])
+        assert again.todo[0].replaces is not None
+    path.unlink()
+    with open_ledger(tmp_path / "out") as ledger:
+        plan = ledger.plan(jobs)
+        assert ([job.row for job in plan.gone], plan.altered) == ([2], [])
+
+
+def test_what_no_other_try_would_mend_is_tried_once(tmp_path: Path) -> None:
+    """A damaged file, one that is gone, an option that does not fit: of the row, wherever it is made."""
+    damaged, missing, wrong, good = make_jobs(tmp_path, 4)
+    (tmp_path / "damaged.png").write_bytes(b"\x89PNG and no more")
+    damaged = replace(damaged, request={**damaged.request, "source": str(tmp_path / "damaged.png")})
+    missing = replace(missing, request={**missing.request, "source": str(tmp_path / "missing.png")})
+    wrong = replace(wrong, request={**wrong.request, "load": {"family": {"no_option": 1}}})
+    summary = run_fleet([damaged, missing, wrong, good], tmp_path)
+    assert sorted((one.job.row, one.kind, one.attempts) for one in summary.failures) == [
+        (1, "UnreadableMedia", 1), (2, "MediaNotFound", 1), (3, "OptionError", 1),
+    ]  # fmt: skip
+    assert (summary.done, summary.attempts) == (1, 4)
+
+
+def test_a_file_that_one_machine_alone_misses_is_tried_elsewhere() -> None:
+    request = {"source": str(Path(__file__)), "speech": {"text": "/nowhere"}, "output": "a.mp4"}
+    assert not missing_here(request)
+    assert missing_here({**request, "source": str(Path(__file__).with_name("nobody.png"))})
 
 
 def test_a_second_driver_is_told_who_fills_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
