@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from talkinghead.fleet.opening import Plan as Todo
     from talkinghead.fleet.planning import Plan
     from talkinghead.fleet.progress import Tell
+    from talkinghead.fleet.splitting import Split
     from talkinghead.storage.address import Address
 
 FLEET = Group("fleet", FleetOptions, "Where it runs")
@@ -213,6 +214,7 @@ def _say_what_would_be_done(plan: Plan, out: Address, options: FleetOptions, wan
     from talkinghead.fleet.forecast import Rates, forecast
     from talkinghead.fleet.ledger import History, read_entries
     from talkinghead.fleet.opening import plan_jobs
+    from talkinghead.fleet.splitting import split
     from talkinghead.storage.store import open_store
 
     store, rates = open_store(out), Rates()
@@ -220,12 +222,14 @@ def _say_what_would_be_done(plan: Plan, out: Address, options: FleetOptions, wan
     todo = plan_jobs(plan, store, out, history=history, overwrite=wanted.overwrite, retry=wanted.retry)
     refuse_what_is_there(todo.refused, plan.name)
     ahead = forecast(todo.todo, rates, options.workers)
+    found = split(todo.todo, options.split, out, history, store) if options.split is not None else None
     if wanted.json_output:
         counts = {"rows": len(plan), "todo": len(todo.todo), "done": _done(todo), "aside": len(todo.aside)}
-        console.print_json({**counts, "files": plan.files, "bytes_read": plan.bytes_read, **ahead.to_dict()})
+        cut = {} if found is None else {"split": {"rows": found.cut, "stretches": found.parts}}
+        console.print_json({**counts, "files": plan.files, "bytes_read": plan.bytes_read, **cut, **ahead.to_dict()})
         return 0
-    show_forecast(plan, todo, ahead)
-    _say_what_is_gone(todo.gone)
+    show_forecast(plan, todo, ahead, found)
+    _say_what_is_gone(todo)
     return 0
 
 
@@ -233,17 +237,22 @@ def _done(todo: Todo) -> int:
     return len(todo.completed) + len(todo.found)
 
 
-def show_forecast(plan: Plan, todo: Todo, ahead: Forecast) -> None:
+def show_forecast(plan: Plan, todo: Todo, ahead: Forecast, cut: Split | None = None) -> None:
     """What a run would do, on stdout."""
     from talkinghead.fleet.progress import time_text
 
-    rows = [[job.row, job.output, f"{job.seconds:.1f}", job.head.rpartition("-")[0]] for job in todo.todo[:SHOWN]]
+    heading = ["row", "video", "seconds", "model", *(["stretches"] if cut is not None else [])]
+    pieces = {job.key: len(job.parts) for job in cut.jobs} if cut is not None else {}
+    rows: list[list[Any]] = []
+    for job in todo.todo[:SHOWN]:
+        rows.append([job.row, job.output, f"{job.seconds:.1f}", job.head.rpartition("-")[0]])
+        rows[-1] += [pieces[job.key] or "-"] if cut is not None else []
     if rows:
-        console.say(console.table(["row", "video", "seconds", "model"], rows))
+        console.say(console.table(heading, rows))
         if len(todo.todo) > SHOWN:
             console.say(f"and {len(todo.todo) - SHOWN:,} more")
         console.say()
-    console.say(f"{len(plan):,} rows: {len(todo.todo):,} to do, {_done(todo):,} done, {len(todo.aside):,} put aside")
+    console.say(f"{_rows(len(plan))}: {len(todo.todo):,} to do, {_done(todo):,} done, {len(todo.aside):,} put aside")
     for entry in todo.aside[:SHOWN]:
         console.say(f"row {entry[0].row:,} was put aside: {_one_line(entry[1].more.get('error'))}")
     for model, count in ahead.jobs.items():
@@ -252,6 +261,8 @@ def show_forecast(plan: Plan, todo: Todo, ahead: Forecast) -> None:
             f"{model}: {_rows(count)}, {time_text(ahead.video_s[model])} of video, "
             f"{time_text(ahead.work_s[model])} of work {how}"
         )
+    for line in _of_stretches(cut) if cut is not None else ():
+        console.say(line)
     if todo.todo:
         workers = "1 worker" if ahead.workers == 1 else f"{ahead.workers:,} workers, each with cores of its own"
         console.say(f"about {time_text(ahead.total_s)} with {workers}")
@@ -330,12 +341,21 @@ def _in_stretches(jobs: list[Job], ledger: Ledger, options: FleetOptions, *, qui
         return jobs
     found = split(jobs, options.split, ledger.out, ledger.history, ledger.store)
     if not quiet:
-        if found.cut:
-            parts = "1 stretch" if found.parts == 1 else f"{found.parts:,} stretches"
-            console.note(f"{_rows(found.cut)} in {parts} of about {options.split:g} s")
-        for reason, count in found.whole.most_common():
-            console.note(f"{_rows(count)} in one piece: {reason}")
+        for line in _of_stretches(found):
+            console.note(line)
     return found.jobs
+
+
+def _of_stretches(found: Split) -> Iterator[str]:
+    """What `--split` comes to, in lines."""
+    if found.cut:
+        parts = "1 stretch" if found.parts == 1 else f"{found.parts:,} stretches"
+        joins = "1 join" if found.cut == 1 else f"{found.cut:,} joins"
+        yield f"{_rows(found.cut)} in {parts} of about {found.seconds:g} s to make, and {joins}"
+    elif not found.whole:
+        yield f"no row is cut: none is longer than {1.5 * found.seconds:g} s"
+    for reason, count in found.whole.most_common():
+        yield f"{_rows(count)} in one piece: {reason}"
 
 
 def _say_what_is_done(plan: Plan, todo: Todo) -> None:
@@ -345,17 +365,21 @@ def _say_what_is_done(plan: Plan, todo: Todo) -> None:
     if todo.aside:
         parts.append(f"{len(todo.aside):,} failed before (--retry tries them again)")
     console.note(", ".join(parts))
-    _say_what_is_gone(todo.gone)
+    _say_what_is_gone(todo)
 
 
-def _say_what_is_gone(jobs: Sequence[Job]) -> None:
-    """Rows that the ledger calls done, and whose videos somebody has removed or moved away."""
-    if jobs:
-        rows = ", ".join(f"{job.row:,}" for job in jobs[:SHOWN]) + (", ..." if len(jobs) > SHOWN else "")
-        console.warn(
-            f"{_rows(len(jobs))} of those done before {'has its video' if len(jobs) == 1 else 'have their videos'} not "
-            f"there any more ({rows}). --retry makes them again."
-        )
+def _say_what_is_gone(todo: Todo) -> None:
+    """Rows that the ledger calls done, and whose videos somebody has removed, moved away or replaced."""
+    for jobs, one, many, flags in (
+        (todo.gone, "has its video not there any more", "have their videos not there any more", "--retry"),
+        (todo.altered, "has another file in its place", "have other files in their places", "--retry --overwrite"),
+    ):
+        if jobs:
+            rows = ", ".join(f"{job.row:,}" for job in jobs[:SHOWN]) + (", ..." if len(jobs) > SHOWN else "")
+            console.warn(
+                f"{_rows(len(jobs))} of those done before {one if len(jobs) == 1 else many} ({rows}). "
+                f"{flags} makes {'it' if len(jobs) == 1 else 'them'} again."
+            )
 
 
 class Latest:
@@ -439,7 +463,7 @@ def _say_what_came(plan: Plan, todo: Todo, summary: Summary | None, target: Addr
         console.say(f"row {row:,} failed: {error}")
     if len(failures) > SHOWN:
         console.say(f"and {failed - SHOWN:,} more failed")
-    text = f"{done:,} of {_rows(len(plan))} are done"
+    text = f"{done:,} of {_rows(len(plan))} {'is' if len(plan) == 1 else 'are'} done"
     if failed:
         text += f", {failed:,} failed"
     if summary is not None and summary.done:

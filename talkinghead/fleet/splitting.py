@@ -34,6 +34,8 @@ JOINED_S = 1 / 50
 class Split:
     """What became of the rows of a run."""
 
+    seconds: float
+    """Of a stretch."""
     jobs: list[Job] = field(default_factory=list)
     cut: int = 0
     """Rows that are made in stretches."""
@@ -68,7 +70,7 @@ def split(jobs: Iterable[Job], seconds: float, out: Address, history: History, s
         length = job.seconds * JOINED_S
         found.append(replace(job, head=JOIN, face=JOIN, seconds=length, after=keys, parts=outputs, bytes_read=0))
         cut, parts = cut + 1, parts + len(todo)
-    return Split(found, cut, parts, whole)
+    return Split(seconds, found, cut, parts, whole)
 
 
 def _part(job: Job, number: int, edge: tuple[float, float], seconds: float, out: Address) -> Job:
@@ -99,7 +101,7 @@ def part_row(row: Mapping[str, Any], stretch: tuple[float, float], output: str, 
 
 
 def _is_there(part: Job, history: History, store: Store) -> bool:
-    return history.is_completed(part.key, part.output) and store.stat(Address.of(part.output)) is not None
+    return history.is_completed(part.key) and store.stat(Address.of(part.output)) is not None
 
 
 def sweep_parts(store: Store, out: Address, history: History) -> int:
@@ -111,7 +113,7 @@ def sweep_parts(store: Store, out: Address, history: History) -> int:
     count = 0
     for address, _ in list(store.list(out.join(PARTS), deep=True)):
         key = address.parent.name.partition("-")[0]
-        if len(key) == 64 and history.is_completed(key, ""):
+        if len(key) == 64 and history.is_completed(key):
             store.delete(address)
             count += 1
     if out.is_local:

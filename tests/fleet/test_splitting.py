@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +22,7 @@ from talkinghead.media import open_frames, read_audio, write_wav
 from talkinghead.registry import FAMILIES
 from talkinghead.storage.address import Address
 from talkinghead.storage.store import open_store
+from tests.conftest import ROOT
 from tests.stripes import FACTS
 from tests.synthetic_media import make_video, speech_like
 
@@ -49,6 +53,12 @@ def results(out: str) -> list[dict[str, str]]:
 def test_rows_are_as_without_it(desk: Path, capfd: pytest.CaptureFixture[str]) -> None:
     table("face.mp4,long.wav,stripes,0,long.mp4,", "face.mp4,short.wav,stripes,0,short.mp4,")
     assert main(["batch", "jobs.csv", "-o", "whole", "-q"]) == 0
+    capfd.readouterr()
+    assert main(["batch", "jobs.csv", "-o", "cut", "--split", "1", "--dry-run"]) == 0
+    ahead = capfd.readouterr().out
+    assert re.search(r"1 .*long.mp4 +3.2 +stripes +3\n +2 .*short.mp4 +0.4 +stripes +-\n", ahead)
+    assert "1 row in 3 stretches of about 1 s to make, and 1 join\n" in ahead
+    assert not Path("cut").exists()
     assert main(["batch", "jobs.csv", "-o", "cut", "--split", "1", "--progress-json", "told.jsonl"]) == 0
     said = capfd.readouterr()
     assert "1 row in 3 stretches of about 1 s" in said.err
@@ -75,7 +85,7 @@ def test_a_row_fails_with_its_part(desk: Path, capfd: pytest.CaptureFixture[str]
     said = capfd.readouterr()
     assert "row 1 (00002.mp4) failed: the paint is empty" in said.err
     assert "row 1 failed: the paint is empty" in said.out
-    assert "0 of 1 row are done, 1 failed" in said.out
+    assert "0 of 1 row is done, 1 failed" in said.out
     assert [(row["status"], row["error"]) for row in results("out")] == [("failed", "the paint is empty")]
     assert sorted(item.name for item in (desk / "out" / PARTS).rglob("*.mp4")) == ["00000.mp4", "00001.mp4"]
     assert main(["batch", "jobs.csv", "-o", "out", "--split", "1"]) == 1
@@ -122,3 +132,12 @@ def test_what_stays_whole_is_told(tmp_path: Path) -> None:
     ((reason, count),) = found.whole.items()
     assert (count, found.cut) == (2, 0)
     assert "talkinghead say" in reason
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(("engine", "place"), [("pool", "folder"), ("ray", "s3")])
+def test_workers_that_die_in_a_stretch_and_in_the_join_change_nothing(engine: str, place: str, tmp_path: Path) -> None:
+    for package in ("ray", "s3fs", "moto") if engine == "ray" else ():
+        pytest.importorskip(package)
+    command = [sys.executable, "-m", "tests.fleet.split_case", str(tmp_path), engine, place]
+    subprocess.run(command, cwd=ROOT, check=True, timeout=300)
