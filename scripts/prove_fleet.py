@@ -1,7 +1,7 @@
 """Prove that a fleet makes each row once, whatever dies: real small rows, real deaths, frames as one process.
 
     python scripts/prove_fleet.py /tmp/proof --rows 1000 --kills 20 --driver-kills 2 --json figures.json
-    python scripts/prove_fleet.py /tmp/proof --only rates          # figures that want a quiet machine, about a minute
+    python scripts/prove_fleet.py /tmp/proof --only rates --rows 40 [--seconds 4 --rows 14] [--bind]    # a quiet minute
 
 Run it in the root of the repository, with the packages of the tests. The parts, in order:
 
@@ -40,7 +40,11 @@ RATE_HZ = 16_000
 WAV2LIP_EVERY = 4
 """Each so-many-th row is Wav2Lip, the others are viseme."""
 RATES = "rates"
-"""A folder of this name has rows of one model and one face, twice as long, so that nothing is prepared in between."""
+"""A folder of this name has rows of one model and one face, so that nothing is prepared in between."""
+RATED_S = 1.0
+"""How long they are, where nothing else is said."""
+SETTLE_S = 10.0
+"""So long a cluster that was just started is left alone before rates are measured."""
 LONGEST_S = 3600.0
 
 
@@ -74,7 +78,7 @@ def write_faces(folder: Path) -> list[str]:
     return [*names, "moving.mp4"]
 
 
-def write_table(folder: Path, rows: int) -> Path:
+def write_table(folder: Path, rows: int, seconds: float = SOUND_S) -> Path:
     """A table, its faces, its sounds, each another one, and the weights. Gives the table's file."""
     import numpy as np
 
@@ -84,19 +88,20 @@ def write_table(folder: Path, rows: int) -> Path:
     speech_like = importlib.import_module("tests.synthetic_media").speech_like
 
     folder.mkdir(parents=True, exist_ok=True)
-    table = folder / f"rows{rows}.csv"
+    table = folder / f"rows{rows}-{seconds:g}.csv"
     if table.exists():
         return table
     alike = folder.name == RATES
     faces = write_faces(folder)[: 1 if alike else None]
     (folder / "sounds").mkdir(exist_ok=True)
-    write_safetensors(network_weights("wav2lip/wav2lip96"), folder / "wav2lip.safetensors")
+    if not (folder / "wav2lip.safetensors").exists():
+        write_safetensors(network_weights("wav2lip/wav2lip96"), folder / "wav2lip.safetensors")
     with table.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["source", "audio", "model", "checkpoint", "output"])
         for row in range(1, rows + 1):
-            sound = folder / "sounds" / f"{row}.wav"
-            samples = (speech_like(2 * SOUND_S if alike else SOUND_S, RATE_HZ, seed=row) * 32_767).astype("<i2")
+            sound = folder / "sounds" / f"{row}-{seconds:g}.wav"
+            samples = (speech_like(seconds, RATE_HZ, seed=row) * 32_767).astype("<i2")
             with wave.open(str(sound), "wb") as out:
                 out.setnchannels(1)
                 out.setsampwidth(2)
@@ -105,7 +110,9 @@ def write_table(folder: Path, rows: int) -> Path:
             wav2lip = row % WAV2LIP_EVERY == 0 and not alike
             face = faces[row % len(faces)]
             weights = "wav2lip.safetensors" if wav2lip else ""
-            writer.writerow([face, f"sounds/{row}.wav", "wav2lip" if wav2lip else "viseme", weights, f"{row:05d}.mp4"])
+            writer.writerow(
+                [face, f"sounds/{sound.name}", "wav2lip" if wav2lip else "viseme", weights, f"{row:05d}.mp4"]
+            )
     return table
 
 
@@ -177,19 +184,22 @@ def reference(folder: Path, rows: int) -> dict[str, Any]:
 # A driver, in a process of its own ------------------------------------------------------------------------------------
 
 
-def drive_table(folder: Path, rows: int, out: Path, address: str | None, workers: int) -> int:
+def drive_table(
+    folder: Path, rows: int, seconds: float, out: Path, address: str | None, workers: int, worker: str
+) -> int:
     """What a driver does, as the command does it; says how far it is in lines of JSON."""
     from talkinghead.fleet.drive import Progress, drive
     from talkinghead.fleet.engines.cluster import ClusterOptions, RayEngine
     from talkinghead.fleet.opening import open_ledger
 
-    jobs = plan_of(write_table(folder, rows), out)
+    jobs = plan_of(write_table(folder, rows, seconds), out)
     with open_ledger(str(out), facts={"rows": rows}) as ledger:
         plan = ledger.plan(jobs)
         assert not plan.refused, plan.refused
         options = ledger.worker_options(scratch=str(folder / "scratch"), cache=str(folder / "cache"), threads=1)
         before = len(plan.completed) + len(plan.found)
-        engine = RayEngine(options, ClusterOptions(address=address, workers=workers, threads=1))
+        cluster = ClusterOptions(address=address, workers=workers, threads=1)
+        engine = RayEngine(options, cluster, worker=worker)
         first = None
 
         def tell(progress: Progress) -> None:
@@ -207,14 +217,33 @@ def drive_table(folder: Path, rows: int, out: Path, address: str | None, workers
     return 1 if summary.failed else 0
 
 
+def open_bound(name: str, options: Mapping[str, Any]) -> Any:
+    """A worker with one core of its own, as a machine with as many cores as workers would give it."""
+    import fcntl
+
+    from talkinghead.fleet.engines.cluster import open_worker
+
+    for core in sorted(os.sched_getaffinity(0)):
+        mine = os.open(Path(options["scratch"]) / f"core{core}", os.O_CREAT | os.O_RDWR)
+        try:
+            fcntl.flock(mine, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until this process ends
+        except BlockingIOError:
+            os.close(mine)
+            continue
+        for thread in Path("/proc/self/task").iterdir():
+            os.sched_setaffinity(int(thread.name), {core})
+        return open_worker(name, options)
+    raise RuntimeError("there are fewer cores than workers")
+
+
 class Driver:
     """A driver that runs, and what it says."""
 
     all: ClassVar[list[Driver]] = []
 
-    def __init__(self, folder: Path, rows: int, out: Path, address: str | None, workers: int) -> None:
+    def __init__(self, folder: Path, rows: int, out: Path, address: str | None, workers: int, *more: str) -> None:
         command = [sys.executable, str(Path(__file__).resolve()), str(folder), "--rows", str(rows), "--drive", str(out)]
-        command += ["--workers", str(workers), *(["--address", address] if address else [])]
+        command += ["--workers", str(workers), *(["--address", address] if address else []), *more]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT)
         assert self.process.stdout is not None
         os.set_blocking(self.process.stdout.fileno(), False)
@@ -394,21 +423,34 @@ def memory(folder: Path, rows: int) -> dict[str, Any]:
     return {"wall_s": round(time.monotonic() - began, 1), "said": said, "samples": samples, **check(folder, rows, out)}
 
 
-def rates(folder: Path, rows: int) -> dict[str, Any]:
-    """Rows per second without a fleet, with one worker, with two: of the last three quarters, when all is warm."""
+def rates(folder: Path, rows: int, seconds: float, *, bind: bool) -> dict[str, Any]:
+    """Rows per second without a fleet, with one worker, with two: of the last three quarters, when all is warm.
+
+    Args:
+        seconds: length of a row.
+        bind: each worker has one core of its own, and so has what is compared with it.
+    """
     folder = folder / RATES
-    jobs = plan_of(write_table(folder, rows), folder / "nowhere")
+    jobs = plan_of(write_table(folder, rows, seconds), folder / "nowhere")
+    every = os.sched_getaffinity(0)
+    if bind:
+        os.sched_setaffinity(0, {max(every)})
     steady = [took for _, _, took in run_here(jobs, folder / "here")][rows // 4 :]
+    os.sched_setaffinity(0, every)
     found: dict[str, float] = {"without": len(steady) / sum(steady)}
+    more = ["--seconds", str(seconds), *(["--bind"] if bind else [])]
     with cluster() as (_, address):
+        time.sleep(SETTLE_S)
         for workers in (1, 2):
             out = folder / f"rates{workers}"
             shutil.rmtree(out, ignore_errors=True)
-            found[f"workers{workers}"] = Driver(folder, rows, out, address, workers).wait()["rows_per_s"]
+            found[f"workers{workers}"] = Driver(folder, rows, out, address, workers, *more).wait()["rows_per_s"]
     return {
+        "seconds": seconds,
         **{name: round(value, 3) for name, value in found.items()},
         "two_against_one": round(found["workers2"] / found["workers1"], 3),
         "overhead": round(1 - found["workers1"] / found["without"], 4),
+        "ms_for_each_row": round(1000 * (1 / found["workers1"] - 1 / found["without"]), 1),
     }
 
 
@@ -418,6 +460,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--kills", type=int, default=20, help="workers to kill")
     parser.add_argument("--driver-kills", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=RATED_S, help="length of a row of the part rates")
+    parser.add_argument("--bind", action="store_true", help="in the part rates, each worker has one core of its own")
     parser.add_argument("--seed", type=int, default=0, help="of whom is killed when")
     parser.add_argument("--only", choices=PARTS, action="append", help="parts to run; default: all but rates")
     parser.add_argument("--json", type=Path, help="write the figures here")
@@ -426,12 +470,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=2, help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     sys.path.insert(0, str(ROOT))
+    from talkinghead.fleet.engines.cluster import WORKER
     from talkinghead.fleet.threads import thread_environment
 
     os.environ |= thread_environment(1)
     folder = given.folder.absolute()
     if given.drive is not None:
-        return drive_table(folder, given.rows, given.drive, given.address, given.workers)
+        seconds = given.seconds if folder.name == RATES else SOUND_S
+        worker = "scripts.prove_fleet:open_bound" if given.bind else WORKER
+        return drive_table(folder, given.rows, seconds, given.drive, given.address, given.workers, worker)
     figures: dict[str, Any] = {}
     for part in given.only or PARTS[:3]:
         if part == "reference":
@@ -441,7 +488,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         elif part == "memory":
             figures[part] = memory(folder, given.rows)
         else:
-            figures[part] = rates(folder, given.rows)
+            figures[part] = rates(folder, given.rows, given.seconds, bind=given.bind)
         print(json.dumps({part: figures[part]}, indent=1), flush=True)
     if given.json is not None:
         given.json.write_text(json.dumps(figures, indent=1) + "\n")
