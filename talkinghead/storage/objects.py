@@ -211,9 +211,10 @@ class AzureStore(ObjectStore):
         source: Path,
         address: Address,
         *,
-        mark: str,  # noqa: ARG002
+        mark: str,
         check: Callable[[], None] | None = None,
     ) -> None:
+        self.partial(address, mark)  # refuses marks that others would refuse
         if check is not None:
             check()
         self._retried(lambda: self.upload(source, address, source.stat().st_size))

@@ -1,4 +1,9 @@
-"""The same laws for every place: a folder and a bucket in memory here, S3 in its own file."""
+"""The same laws for every place: a folder and a bucket in memory here, S3 in its own file.
+
+Others, such as servers of Google's and Azure's storage on this machine, are named by addresses of their buckets:
+
+    TALKINGHEAD_TEST_STORES="gs://test az://test" pytest tests/storage/test_store.py
+"""
 
 from __future__ import annotations
 
@@ -16,10 +21,12 @@ from talkinghead.storage.store import PARTIAL, Stat, Store, open_store
 from tests.conftest import ROOT
 
 
-@pytest.fixture(params=["local", "memory"])
+@pytest.fixture(params=["local", "memory", *os.environ.get("TALKINGHEAD_TEST_STORES", "").split()])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     if request.param == "local":
         return open_store(str(tmp_path / "out"))
+    if request.param != "memory":
+        return open_store(f"{request.param}/{secrets.token_hex(8)}/out")
     pytest.importorskip("fsspec")
     return open_store(f"memory://{secrets.token_hex(8)}/out")
 
@@ -118,7 +125,7 @@ def test_a_check_right_before_the_commit(store: Store, video: Path) -> None:
         store.publish(video, there, mark="m-1", check=refuse)
     assert names(store) == []
     store.publish(video, there, mark="m-2", check=lambda: seen.extend(names(store)))
-    assert seen == [f"{PARTIAL}/m-2"]
+    assert seen == ([] if store.root.scheme == "az" else [f"{PARTIAL}/m-2"]), "Azure's uploads are seen when they end"
     assert names(store) == ["x.mp4"]
 
 
