@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from talkinghead.bounds import shown
 from talkinghead.errors import InputError, OptionError, UnreadableMedia, choices
 from talkinghead.hosting.limits import SendingLimits
 
@@ -285,6 +286,14 @@ class _Form:
         self._headers.append((self._name.lower(), self._value))
         self._name = self._value = b""
 
+    def _unknown_field(self, is_file: bool) -> OptionError:
+        name = shown(self._field)
+        if self._field in self.rules.files:
+            return OptionError(f"{name} is sent as a text.", accepted=f"a file (with curl: -F {self._field}=@FILE)")
+        if self._field in self.rules.texts and is_file:
+            return OptionError(f"{name} is sent as a file.", accepted=f"a text (with curl: -F {self._field}=TEXT)")
+        return OptionError(f"The form has a field {name}.", accepted=choices([*self.rules.files, *self.rules.texts]))
+
     def _open(self) -> None:
         from python_multipart.multipart import parse_options_header
 
@@ -293,8 +302,7 @@ class _Form:
         self._field = options.get(b"name", b"").decode("utf-8", "replace")
         is_file = b"filename" in options
         if self._field not in (self.rules.files if is_file else self.rules.texts):
-            names = choices([*self.rules.files, *self.rules.texts])
-            raise UnreadableMedia("The form of the upload has other fields than files.", accepted=names)
+            raise self._unknown_field(is_file)
         if not is_file:
             if self._field in self.found.texts:
                 raise UnreadableMedia(f"The form has two fields {self._field!r}.")

@@ -163,7 +163,7 @@ def test_files_of_a_form_are_written(tmp_path: Path) -> None:
     ],
 )
 def test_other_forms_are_refused(tmp_path: Path, body: bytes, kind: str | None) -> None:
-    with pytest.raises((UnreadableMedia, TooMuch)):
+    with pytest.raises((UnreadableMedia, OptionError, TooMuch)):
         received(tmp_path, body, *([kind] if kind is not None else []))
 
 

@@ -86,7 +86,7 @@ def test_the_same_key_gives_the_same_video(anna: Any, ben: Any, media: dict[str,
         ({"source": "Portrait"}, 400, "InputError", "Both a face"),
         ({"text": "Hello."}, 400, "InputError", "Both a sound"),
         ({"speed": "fast"}, 400, "OptionError", "speed"),
-        ({"nose": "x"}, 400, "UnreadableMedia", "fields"),
+        ({"nose": "x"}, 400, "OptionError", "a field 'nose'"),
     ],
 )
 def test_what_cannot_be_is_refused_with_reasons(
