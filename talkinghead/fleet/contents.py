@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import sqlite3
 import threading
 import time
@@ -64,6 +65,8 @@ class Contents:
         self._sizes, self._seconds = array("q"), array("d")
         self.faults: dict[int, str] = {}
         """What is wrong with some of them, after `look`."""
+        self._away: set[str] = set()
+        """Hosts behind https that did not answer, however often they were asked."""
         self.sound_faults: dict[int, str] = {}
         """Why some of them cannot be used as sounds."""
 
@@ -137,6 +140,9 @@ class Contents:
             if address.is_local and not address.path.is_dir():
                 existing_file(address.path)
         except (TalkingHeadError, OSError) as error:
+            slashed = address.text.replace("\\", "/")
+            if os.sep == "/" and slashed != address.text and Path(slashed).exists():
+                return f"There is no file {address.text!r}. Try: {slashed!r}, with slashes between folders."
             return _in_one_line(error)
         return None
 
@@ -159,7 +165,17 @@ class Contents:
 
     def _elsewhere(self, address: Address, sound: bool) -> Seen | str:
         store = self._store_of(address)
-        stat = store.stat(address)
+        host = address.text.split("/", 3)[2]
+        if host in self._away:
+            return f"{address.shown!r} cannot be read: {host} does not answer."
+        try:
+            stat = store.stat(address)
+        except StorageError as error:
+            if not address.is_web:  # without its storage a run has no place; of servers each is somebody else's
+                raise
+            if error.retryable:
+                self._away.add(host)
+            return error.in_one_line
         if stat is None:
             return f"There is no file {address.shown!r}."
         version = stat.version or store.identity(address) or ""

@@ -149,7 +149,7 @@ def _row(number: int, cells: Mapping[str, Any], line: int | None = None) -> Row:
 
 
 def _not_text(path: Path) -> InputError:
-    return InputError(f"{str(path)!r} is not UTF-8.", remedy="save it as UTF-8 text")
+    return InputError(f"{str(path)!r} is not UTF-8.", remedy="save it as UTF-8 text (in Excel: CSV UTF-8)")
 
 
 # CSV ------------------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from talkinghead.errors import InputError
+from talkinghead.errors import InputError, StorageError
 from talkinghead.files import file_sha256
 from talkinghead.fleet.columns import Columns
 from talkinghead.fleet.contents import Contents, Memory, forget_all, memory_size, sound_seconds
@@ -20,7 +21,7 @@ from talkinghead.fleet.table import open_table
 from talkinghead.service.groups import request_flags
 from talkinghead.service.request import Request
 from talkinghead.storage.address import Address
-from talkinghead.storage.store import open_store
+from talkinghead.storage.store import Stat, open_store
 from tests.synthetic_media import make_picture, make_sound
 
 Make = Callable[..., Plan]
@@ -331,6 +332,34 @@ def test_length_of_a_text() -> None:
     assert text_seconds("Hello, and welcome to the course.") == pytest.approx(2.4, abs=1)
     assert text_seconds("你好，欢迎来到课程。") == pytest.approx(2.2, abs=1)
     assert text_seconds("Hello.", 2.0) == text_seconds("Hello.") / 2
+
+
+def test_a_server_that_does_not_answer_is_a_fault_of_its_rows(desk: Path) -> None:
+    """Asked once, however many files of it are named; a bucket that does not answer ends it all."""
+    asked: list[str] = []
+
+    class Away:
+        def stat(self, address: Address) -> Stat:
+            asked.append(address.text)
+            raise StorageError("nobody there", retryable=True)
+
+    contents = Contents(lambda _: Away())  # type: ignore[arg-type, return-value]
+    numbers = [contents.number(Address.of(f"https://away.example/{name}.png")) for name in "ab"]
+    assert isinstance(contents._look(numbers[0]), str)
+    assert "away.example does not answer" in str(contents._look(numbers[1]))
+    assert asked == ["https://away.example/a.png"]
+    with pytest.raises(StorageError):
+        contents._look(contents.number(Address.of("s3://bucket/c.png")))
+
+
+@pytest.mark.skipif(os.sep != "/", reason="these are its folders")
+def test_a_name_of_windows_is_told_as_it_is_here(desk: Path) -> None:
+    (desk / "faces").mkdir()
+    (desk / "faces" / "ann.png").write_bytes(b"a picture")
+    contents = Contents(open_store)
+    contents.number(Address.of(f"{desk}/faces\\ann.png"))
+    contents.look(deep=False)
+    assert f"Try: '{desk}/faces/ann.png', with slashes" in contents.faults[0]
 
 
 def test_marks_are_hashes(desk: Path) -> None:
