@@ -122,7 +122,7 @@ def _latest(entries: Iterable[Entry], outputs: Collection[str]) -> dict[str, str
     """Outputs of which a ledger speaks, and the key of the job that each was completed of last; empty for none."""
     found: dict[str, tuple[float, str]] = {}
     for entry in entries:
-        output = entry.more.get("output")
+        output = str(entry.more.get("output"))
         if output in outputs:
             completed = (entry.t, entry.key) if entry.event in COMPLETED else (0.0, "")
             found[output] = max(completed, found.get(output, completed))

@@ -142,7 +142,7 @@ class Library:
         """
         self._c.espeak_Terminate()
         # Names differ between systems; where a program holds the library itself, it stays as it is.
-        unload = getattr(_ctypes, "dlclose", None) or _ctypes.FreeLibrary
+        unload: Any = getattr(_ctypes, "dlclose" if os.name == "posix" else "FreeLibrary")
         unload(self._c._handle)
         self._load()
 

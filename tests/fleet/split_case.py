@@ -1,6 +1,6 @@
 """A long video in stretches on workers that are killed, one in the middle of a stretch and one in that of the join.
 
-    python -m tests.fleet.split_case FOLDER pool|ray folder|s3
+    python -m tests.fleet.split_case FOLDER pool|ray folder|s3|ADDRESS
 
 It is there once, and its frames and its sound are those of one process.
 """
@@ -90,7 +90,8 @@ def main(kind: str, where: str, folder: Path) -> None:
     }
     (folder / "cache").mkdir()
     alone = run(Request.from_dict({**row, "output": str(folder / "alone.mkv")}))
-    with s3() if where == "s3" else nullcontext(str(folder / "out")) as out:
+    place = where if "://" in where else str(folder / "out")
+    with s3() if where == "s3" else nullcontext(place) as out:
         check(kind, folder, out, row, alone.path)
 
 
