@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -35,6 +36,7 @@ from talkinghead.fleet.inputs import addresses, with_paths
 from talkinghead.fleet.job import Job, Outcome
 from talkinghead.fleet.lease import Superseded, still_holds
 from talkinghead.fleet.ledger import Entry, EventName, Intent, Journal, now, open_journal, read_entries, was_published
+from talkinghead.measure.memory import give_back
 from talkinghead.service.request import Request
 from talkinghead.service.warm import Warm, face_key
 from talkinghead.storage.address import Address
@@ -51,6 +53,8 @@ OUTPUT_BYTES_PER_S = 250_000
 """Room on the scratch disk that is asked for, per second of video."""
 OUTPUT_BYTES = 16 << 20
 """And for any video."""
+GIVE_BACK_S = 5.0
+"""Seconds between two times that memory is given back to the system."""
 
 
 @dataclass(frozen=True)
@@ -162,6 +166,7 @@ class Worker:
         self.out = Address.of(options.out)
         self._store = store or open_store(self.out, options=options.store_options)
         self._make: Make = make or Renderer(options)
+        self._gave_back_s = time.monotonic()
         self._names: dict[str, str] = {}
         """Of the job at hand: what copies on this machine are called in the table."""
         with ExitStack() as stack:
@@ -184,6 +189,7 @@ class Worker:
             Cancelled: the token was used. The video has its name then, or is as if it had never been begun.
         """
         token = cancel or CancelToken()
+        self._give_back_now_and_then()
         try:
             with self._room(job) as (request, output):
                 return self._outcome(job, attempt, request, output, progress, token)
@@ -195,6 +201,12 @@ class Worker:
             return self._failed(job, attempt, error, "place" if error.retryable else "row")
         except Exception as error:  # noqa: BLE001 (it is told with the row, and the worker goes on)
             return self._failed(job, attempt, error, "row")
+
+    def _give_back_now_and_then(self) -> None:
+        """Let go of what earlier videos left in memory: a gigabyte otherwise, and a tenth of a short row each time."""
+        if time.monotonic() - self._gave_back_s >= GIVE_BACK_S:
+            give_back()
+            self._gave_back_s = time.monotonic()
 
     def close(self) -> None:
         """Remove what is on the scratch disk; the ledger says nothing more."""
