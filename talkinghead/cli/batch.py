@@ -141,9 +141,12 @@ def batch(
     with given_table(jobs) as table, Memory(memory_folder(options)) as memory:
         plan = _plan(table, memory, out, _pairs(defaults or ()), ignore or (), output_name, options, quiet=quiet)
         if dry_run:
+            with signing_with(sign, key, timestamp_url):
+                _check_signed(plan)
             return _say_what_would_be_done(plan, out, options, wanted)
         facts = {"table": table.name, "table_sha256": table.sha256, "rows": len(plan)}
         with signing_with(sign, key, timestamp_url):
+            _check_signed(plan)
             return _run(plan, out, options, wanted, facts)
 
 
@@ -208,6 +211,21 @@ class Steps:
 
 
 # What would be done ---------------------------------------------------------------------------------------------------
+
+
+def _check_signed(plan: Plan) -> None:
+    """Refuse a table with videos that cannot be signed, where videos are."""
+    from talkinghead.provenance.signing import configured
+    from talkinghead.storage.address import Address
+
+    signer = configured()
+    if signer is None:
+        return
+    for job in plan:
+        try:
+            signer.check(Path(Address.of(job.output).name))
+        except OptionError as error:
+            raise OptionError(f"Row {job.row}: {error.what}", accepted=error.accepted, remedy=error.remedy) from None
 
 
 def _say_what_would_be_done(plan: Plan, out: Address, options: FleetOptions, wanted: Wanted) -> int:

@@ -240,3 +240,20 @@ def test_files_without_a_signature_and_damaged_ones(tmp_path: Path, papers: Path
     for content in (b"", b"\0\0\0\x08ftyp", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"text"):
         path.write_bytes(content)
         assert read_signature(path) is None
+
+
+def test_a_table_with_rows_that_cannot_be_signed_is_refused_before_the_first(
+    tmp_path: Path, papers: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from talkinghead.assets.portrait import portrait_path
+
+    sound = make_sound(tmp_path / "a.wav", 0.2)
+    table = tmp_path / "jobs.csv"
+    table.write_text(
+        f"face,audio,output\n{portrait_path('iris')},{sound},a.mp4\n{portrait_path('iris')},{sound},b.webm\n"
+    )
+    words = ["batch", str(table), "-o", str(tmp_path / "out"), "--sign", str(papers / "certificate.pem")]
+    for more in ([], ["--dry-run"]):
+        assert main([*words, "--key", str(papers / "key.pem"), *more]) == 2
+        assert "Row 2: A .webm file cannot be signed" in capfd.readouterr().err
+    assert not (tmp_path / "out").exists()
