@@ -48,10 +48,11 @@ async def events(desk: Desk, video: Video, after: int) -> AsyncIterator[str]:
         number = event_id(seen, video.record.attempts)
         ended = seen.status in ENDED
         text = seen.model_dump_json()
-        if number >= after and text != said and (number > after or said or ended):
+        if text != said and (number > after or said or ended):
+            after = number if number > after or not said else after + 1  # more was said of the same percent
             name = "progress" if seen.status == "in_progress" else seen.status
-            yield f"id: {number}\nevent: {name}\ndata: {text}\n\n"
-            said, spoken_s, after = text, loop.time(), number
+            yield f"id: {after}\nevent: {name}\ndata: {text}\n\n"
+            said, spoken_s = text, loop.time()
         if ended or desk.is_closing:
             return
         if loop.time() - spoken_s > ALIVE_S:
