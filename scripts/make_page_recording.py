@@ -1,6 +1,6 @@
 """Record the web page in a real browser: from the first view to a video in two clicks, and the pictures of docs/web.md.
 
-    python scripts/make_page_recording.py [-o docs/images] [--quality 60]
+    python scripts/make_page_recording.py [-o docs/images] [--quality 80]
 
 Writes `page.webp` (moving), `page-result.webp` and `page-phone.webp`. Needs the extra `web`, playwright, and Chromium
 or Chrome in the path (or TALKINGHEAD_BROWSER).
@@ -94,7 +94,7 @@ def done(page: Any) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "docs" / "images", help="folder")
-    parser.add_argument("--quality", type=int, default=50, help="of the moving picture, 1 to 100")
+    parser.add_argument("--quality", type=int, default=80, help="of the moving picture, 1 to 100")
     given = parser.parse_args()
     program = os.environ.get("TALKINGHEAD_BROWSER") or shutil.which("chromium") or shutil.which("google-chrome")
     with tempfile.TemporaryDirectory() as home:
