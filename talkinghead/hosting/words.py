@@ -94,7 +94,7 @@ WORDS: dict[str, Words] = {
     "audio_extractor": Words("How the head listens", "What the head was trained with.", names=_ON_AUTO),
     "audio_features": Words(
         "What the head listens to", "The speech network that it was trained with, or recognised speech sounds.",
-        names=(("trained", "Its speech network"), ("phones", "Recognised speech sounds")),
+        names=(*_ON_AUTO, ("trained", "Its speech network"), ("phones", "Recognised speech sounds")),
     ),
     "iteration": Words("Step of the training", "Which of the saved steps; empty takes the latest.", empty=-1),
     "mode": Words("How the network listens", "What the network was trained with.", names=_ON_AUTO),

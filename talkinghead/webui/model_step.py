@@ -41,7 +41,7 @@ class ModelStep:
 
     def look(self) -> None:
         """What is installed now."""
-        self.found = {found.facts.name: found for found in self.studio.workshop.models()}
+        self.found = {found.facts.name: self.studio.in_our_words(found) for found in self.studio.workshop.models()}
         self.groups = {name: tuple(self.studio.workshop.groups(found)) for name, found in self.found.items()}
         self.inputs.has = {
             name: frozenset((group.key, offered.field.name) for group in groups for offered in group.offered)

@@ -372,7 +372,7 @@ class _Page:
         return {
             self.stage: stage.result_html(made),
             self.downloads: stage.downloads_html(made),
-            self.details: show.report_html(finished.report),
+            self.details: show.report_html(self.studio.worded(finished.report)),
             self.history: self._history(key, finished.number),
             self.first_view: gr.update(visible=False),
         }

@@ -35,6 +35,7 @@ from talkinghead.webui.options import AppOptions
 from talkinghead.webui.sentences import on_page
 
 if TYPE_CHECKING:
+    from talkinghead.contracts import Report
     from talkinghead.engine.head import Avatar
     from talkinghead.service.preview import Preview
 
@@ -435,6 +436,19 @@ class Studio:
     def in_words(self, text: str) -> str:
         """A message of the package in the words of the page, without the folders of this machine."""
         return on_page(self.workshop.without_folders(text), self._option_names)
+
+    def worded(self, report: Report) -> Report:
+        """A report whose notes are in the words of the page."""
+        return replace(
+            report,
+            warnings=tuple(map(self.in_words, report.warnings)),
+            fallbacks=tuple(map(self.in_words, report.fallbacks)),
+        )
+
+    def in_our_words(self, found: Availability) -> Availability:
+        """A model whose sentences are in the words of the page."""
+        remedy = self.in_words(f"Try: {found.remedy}").removeprefix("Try: ") if found.remedy else ""
+        return replace(found, why_not=self.in_words(found.why_not), remedy=remedy)
 
     @cached_property
     def _option_names(self) -> dict[str, Offered]:

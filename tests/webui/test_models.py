@@ -64,11 +64,10 @@ def client(served: Any) -> Iterator[Any]:
     made.close()
 
 
-PHONES = {"model": {"audio_features": "phones"}}
 CASES = [
     ("wav2lip", "hazel", {}, (512, 512)),
     ("synctalk2d", "may", {}, (320, 180)),
-    ("talkinggaussian", "head", PHONES, (160, 160)),
+    ("talkinggaussian", "head", {}, (160, 160)),
 ]
 
 
@@ -88,6 +87,8 @@ def test_preview_and_generate(
     assert stream is not None
     assert (stream.width, stream.height, stream.num_frames) == (*size, 13)
     assert report["model"] == model
+    told = [text for text in report["fallbacks"] if "speech network of this head" in text]
+    assert len(told) == (model == "talkinggaussian")
     assert str(house) not in json.dumps(report)
 
 
@@ -102,7 +103,10 @@ def test_landmarks_of_a_template_are_shown(client: Any) -> None:
 def test_what_is_missing_is_said_in_the_words_of_the_page(client: Any, house: Path, voice: Path) -> None:
     sound = gradio_client.handle_file(str(voice))
     with pytest.raises(Exception, match="DeepSpeech") as caught:
-        client.predict(sound=sound, model="talkinggaussian", source="head", api_name="/generate")
+        client.predict(
+            sound=sound, model="talkinggaussian", source="head", options={"model": {"audio_features": "trained"}},
+            api_name="/generate",
+        )  # fmt: skip
     assert 'the option "What the head listens to": Recognised speech sounds' in str(caught.value)
     assert str(house) not in str(caught.value)
     with pytest.raises(Exception, match="There is no template 'june'") as caught:
@@ -120,17 +124,11 @@ def test_choosing_each_on_the_page(open_page: Open, voice: Path) -> None:
         page.locator("#models").get_by_role("radio", name=re.compile(f"^{title} ")).check()
         note = {"Wav2Lip": "new lips", "SyncTalk_2D": "the one person", "TalkingGaussian": "in 3D"}[title]
         page.locator("#model-note", has_text=note).wait_for()
-        if title == "TalkingGaussian":
-            page.locator("#go").click()
-            page.locator(
-                "#status .th-error", has_text='the option "What the head listens to": Recognised speech sounds'
-            ).wait_for()
-            page.locator("#expert > button").click()
-            page.get_by_label("What the head listens to", exact=True).first.click(timeout=8000)
-            page.get_by_role("option", name="Recognised speech sounds").click()
         assert page.locator("#slider-strength").count() == 0
         page.locator("#look").click()
         page.locator("#preview-status", has_text=f"{made} pixels").wait_for()
         page.locator("#go").click()
         page.locator("#status .th-done", has_text=f"0.5 s of video, {made}").wait_for()
+        told = page.locator("#details", has_text="The speech network of this head is not installed")
+        assert told.count() == (title == "TalkingGaussian")
     assert page.locator("#compare").count() == 0

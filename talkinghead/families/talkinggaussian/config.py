@@ -11,7 +11,7 @@ from talkinghead.enhance.config import EnhanceConfig
 from talkinghead.errors import OptionError
 
 AudioExtractor = Literal["auto", "deepspeech", "hubert", "esperanto"]
-AudioFeatures = Literal["trained", "phones"]
+AudioFeatures = Literal["auto", "trained", "phones"]
 ANGLES = Between(-90, 90)
 ZOOMS = Between(0.2, 5)
 ITERATIONS = Between(-1, 1_000_000_000)
@@ -48,8 +48,9 @@ class TalkingGaussianConfig(EnhanceConfig):
     Face hub, which may download it. Default: the published one, if it is on this machine."""
     deepspeech_graph: Path | None = None
     """For DeepSpeech heads: the released frozen graph deepspeech-0_1_0-b90017e8.pb."""
-    audio_features: AudioFeatures = "trained"
-    """"phones" approximates DeepSpeech features from recognised phones, without any speech network."""
+    audio_features: AudioFeatures = "auto"
+    """"trained" is what the head was trained with; "phones" approximates DeepSpeech features from recognised phones,
+    without any speech network; auto: the former where that network is there, else the latter, which the report says."""
     iteration: Annotated[int, ITERATIONS] = -1
     """Which chkpnt_fuse_N.pth of a checkpoint folder; -1 is the latest."""
     threads: Annotated[int, THREADS] = 0

@@ -45,6 +45,14 @@ class FeatureSource:
     stored: bool = False
     """The rows come from a file, whatever the sound is."""
     approximate: bool = False
+    fallback: str = ""
+    """How this differs from what the head was trained with, as a sentence, where nobody asked for that."""
+
+
+NO_NETWORK = (
+    "The speech network of this head is not installed: recognised speech sounds stand in for what it would hear "
+    "(talkinghead models pull deepspeech brings it)."
+)
 
 
 def feature_source(extractor_name: str, config: TalkingGaussianConfig, device: str) -> FeatureSource:
@@ -92,16 +100,18 @@ def _deepspeech_source(extractor: Extractor, config: TalkingGaussianConfig) -> F
     def num_rows(speech: Speech) -> int:
         return deepspeech.num_windows(len(speech.clip.samples))
 
-    if config.audio_features == "phones":
+    graph = named_part(config.deepspeech_graph) or part_of_kind("deepspeech")
+    if config.audio_features == "phones" or (config.audio_features == "auto" and graph is None):
 
         def from_phones(speech: Speech, watch: Watch | None = None) -> Iterator[FloatArray]:
             return _channels_first(phone_features.phone_rows(speech, watch))
 
+        told = "" if config.audio_features == "phones" else NO_NETWORK
         return FeatureSource(
-            extractor, "recognised phones", from_phones, num_rows, lambda: f"phones {__version__}", approximate=True
-        )
+            extractor, "recognised phones", from_phones, num_rows, lambda: f"phones {__version__}",
+            approximate=not told, fallback=told,
+        )  # fmt: skip
     loaded: list[Any] = []
-    graph = named_part(config.deepspeech_graph) or part_of_kind("deepspeech")
 
     def from_network(speech: Speech, _watch: Watch | None = None) -> Iterator[FloatArray]:
         from talkinghead.audio.encoders.deepspeech_graph import read_deepspeech

@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -110,7 +110,9 @@ class TalkingGaussianHead(Head[SceneAvatar, SpeechCode]):
             exact=options.precision != "fast",
             dtype=DTYPES[self._places[0].precision],
         )
-        self.feature_source = feature_source(self.trained.extractor, self.config, device)
+        as_trained = self.compat and self.config.audio_features == "auto"
+        listening = replace(self.config, audio_features="trained") if as_trained else self.config
+        self.feature_source = feature_source(self.trained.extractor, listening, device)
         face = self.trained.face
         self.pivot = np.median(face.xyz, axis=0).astype(np.float64) if len(face) else np.zeros(3)
         """[3] float64, the middle of the head."""
@@ -226,6 +228,8 @@ class TalkingGaussianHead(Head[SceneAvatar, SpeechCode]):
         codes = self.renderer.codes(rows, np.arange(num_frames), positions)
         run.count("rows of features", count)
         notes = []
+        if source.fallback:
+            run.fall_back(source.fallback)
         if source.stored and abs(count - num_frames) > 2:
             notes.append(
                 f"The features have {count} rows, {count / FPS:.2f} s, and the sound lasts {num_frames / FPS:.2f} s: "

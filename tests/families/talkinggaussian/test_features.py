@@ -125,10 +125,19 @@ def test_options_that_do_not_fit_the_head_are_refused(tmp_path: Path) -> None:
         feature_source("hubert", TalkingGaussianConfig(audio_features="phones"), "cpu")
     with pytest.raises(OptionError, match="no effect"):
         feature_source("hubert", TalkingGaussianConfig(deepspeech_graph=tmp_path), "cpu")
+    trained = TalkingGaussianConfig(audio_features="trained")
     with pytest.raises(MissingWeights, match="audio-features phones"):
-        list(feature_source("deepspeech", TalkingGaussianConfig(), "cpu").blocks(speech_of(np.zeros(16_000))))
+        list(feature_source("deepspeech", trained, "cpu").blocks(speech_of(np.zeros(16_000))))
     with pytest.raises(AudioTooShort):
         check_rows(3, speech_of(np.zeros(2000)))
+
+
+def test_phones_stand_in_where_the_speech_network_is_missing_and_it_is_said() -> None:
+    unasked = feature_source("deepspeech", TalkingGaussianConfig(), "cpu")
+    asked = feature_source("deepspeech", TalkingGaussianConfig(audio_features="phones"), "cpu")
+    assert unasked.method == asked.method == "recognised phones"
+    assert "speech network of this head is not installed" in unasked.fallback
+    assert (asked.fallback, asked.approximate, unasked.approximate) == ("", True, False)
 
 
 def test_stored_features(tmp_path: Path) -> None:
