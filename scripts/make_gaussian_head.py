@@ -10,7 +10,6 @@ Needs the extra `models`. Nothing is downloaded or trained: see talkinghead/fami
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 from pathlib import Path
 
@@ -28,14 +27,14 @@ def main() -> int:
     except ImportError as error:
         print(f'error: {error.name} is not installed. Try: pip install ".[models]"', file=sys.stderr)
         return 1
-    from talkinghead.terminal.program import program
+    from talkinghead.terminal.program import program, quoted
 
     config = ProceduralConfig(size=arguments.size, detail=arguments.detail, seed=arguments.seed)
     facts = write_example(arguments.folder, config)
     print(f"{arguments.folder}: {facts.gaussians} Gaussians, {facts.num_frames} frames of {config.size}x{config.size}")
     words = ["--scene", str(arguments.folder / "data"), "--checkpoint", str(arguments.folder / "model")]
     print(
-        f"Next: {program()} generate --model talkinggaussian {shlex.join(words)} "
+        f"Next: {program()} generate --model talkinggaussian {quoted(words)} "
         "--audio-features phones --audio hello.wav -o out.mp4"
     )
     return 0

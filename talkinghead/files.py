@@ -9,9 +9,8 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import stat
-import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from fractions import Fraction
@@ -21,12 +20,16 @@ from types import TracebackType
 from typing import Any, Self
 
 from talkinghead.errors import MediaNotFound, OutputExists, UnreadableMedia, UnwritableOutput
-from talkinghead.places import DISK_FULL, NOWHERE, partial_name
+from talkinghead.places import DISK_FULL, NOWHERE, long_path_remedy, partial_name, path_fault
+from talkinghead.system import open_file, remove, remove_tree, replace
 
 SEQUENCE_PICTURE = "{:06d}.png"
 SEQUENCE_SOUND = "sound.wav"
 _SEQUENCE_FILE = re.compile(r"\d{6,}\.png|sound\.wav")
 """What a folder of pictures holds; a folder with anything else in it is never replaced."""
+
+_COARSEST_TIME_S = 2.0
+"""Steps of the times of files on FAT."""
 
 _KEY_FORMAT = 1
 """Part of every cache key: raised when the spelling of values changes."""
@@ -51,7 +54,8 @@ def existing_file(path: str | os.PathLike[str]) -> Path:
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise MediaNotFound(f"There is no file {str(path)!r}.", remedy="check the spelling and the folder") from error
+        remedy = long_path_remedy(path.absolute()) or "check the spelling and the folder"
+        raise MediaNotFound(f"There is no file {str(path)!r}.", remedy=remedy) from error
     except (OSError, ValueError) as error:
         raise UnreadableMedia(f"{str(path)!r} cannot be opened: {error}.") from error
     if stat.S_ISDIR(status.st_mode):
@@ -79,14 +83,23 @@ def is_pipe(path: str | os.PathLike[str]) -> bool:
 
 
 def file_sha256(path: str | os.PathLike[str]) -> str:
-    """Hex SHA-256 of a file's bytes; remembered in this process while size, times and inode stay the same."""
+    """Hex SHA-256 of a file's bytes; remembered in this process while size, times and inode stay the same.
+
+    What was written a moment ago is not remembered: a file system with coarse times may give the next content the same.
+    """
     path = Path(path).resolve()
     status = path.stat()
+    if -_COARSEST_TIME_S < time.time() - status.st_mtime < _COARSEST_TIME_S:
+        return _sha256(path)
     return _sha256_of_version(path, (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino))
 
 
 @lru_cache(maxsize=256)
 def _sha256_of_version(path: Path, version: tuple[int, ...]) -> str:  # noqa: ARG001 (part of the cache key)
+    return _sha256(path)
+
+
+def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -155,6 +168,10 @@ def _plain(value: object) -> Any:
     )
 
 
+_HELD = (32, 33)
+"""Errors of Windows: a sharing violation, a lock violation."""
+
+
 def unwritable(path: Path, error: OSError) -> UnwritableOutput:
     """The error to raise when writing `path` failed in the operating system."""
     if NOWHERE in path.parents:
@@ -167,7 +184,14 @@ def unwritable(path: Path, error: OSError) -> UnwritableOutput:
             f"No room left for {str(path)!r}: {error.strerror or error}.",
             remedy="free some space, or write to another disk",
         )
-    return UnwritableOutput(f"{str(path)!r} cannot be written: {error.strerror or error}.", remedy="another folder")
+    if getattr(error, "winerror", None) in _HELD:
+        return UnwritableOutput(
+            f"{str(path)!r} cannot be written: another program has it open.", remedy="close it there, or another name"
+        )
+    return UnwritableOutput(
+        f"{str(path)!r} cannot be written: {error.strerror or error}.",
+        remedy=long_path_remedy(path.absolute()) or "another folder",
+    )
 
 
 def check_target(path: str | os.PathLike[str], *, overwrite: bool, folder: bool = False) -> Path:
@@ -225,6 +249,8 @@ def _final(path: str | os.PathLike[str]) -> Path:
     Raises:
         UnwritableOutput: it stands for none.
     """
+    if fault := path_fault(Path(path)):
+        raise UnwritableOutput(f"{str(path)!r} cannot be written: {fault}.", remedy="another name")
     try:
         return Path(os.path.realpath(path))
     except ValueError as error:  # a zero byte, or what has no bytes on this system
@@ -242,13 +268,16 @@ def make_folder(folder: Path) -> None:
     Raises:
         UnwritableOutput: it cannot be made.
     """
+    if fault := path_fault(folder):
+        raise UnwritableOutput(f"The folder {str(folder)!r} cannot be made: {fault}.", remedy="another name")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise UnwritableOutput(f"{str(folder)!r} cannot be a folder: a file is in the way.") from error
     except OSError as error:
         raise UnwritableOutput(
-            f"The folder {str(folder)!r} cannot be made: {error.strerror or error}.", remedy="another folder"
+            f"The folder {str(folder)!r} cannot be made: {error.strerror or error}.",
+            remedy=long_path_remedy(folder.absolute()) or "another folder",
         ) from error
 
 
@@ -318,9 +347,7 @@ class PendingOutput:
             if folder:
                 self.temporary.mkdir()
             else:
-                os.close(
-                    os.open(self.temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o666)
-                )
+                os.close(open_file(self.temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
         except OSError as error:
             raise unwritable(self.named, error) from error
 
@@ -339,7 +366,7 @@ class PendingOutput:
                     self.final.rmdir()
             elif flush:
                 flush_file(self.temporary)
-            self.temporary.replace(self.final)
+            replace(self.temporary, self.final)
         except OSError as error:
             raise unwritable(self.named, error) from error
         self.committed = True
@@ -359,9 +386,10 @@ class PendingOutput:
         if self.committed:
             return
         if self.folder:
-            shutil.rmtree(self.temporary, ignore_errors=True)
+            remove_tree(self.temporary)
         else:
-            self.temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # still open somewhere (Windows): the error that led here counts
+                remove(self.temporary)
 
     def __enter__(self) -> Self:
         return self
@@ -387,7 +415,7 @@ def write_bytes(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = 
 def _empty_sequence_folder(folder: Path) -> None:
     for item in folder.iterdir():
         if _SEQUENCE_FILE.fullmatch(item.name):
-            item.unlink()
+            remove(item)
 
 
 def flush_file(path: Path) -> None:
@@ -417,38 +445,3 @@ def flush_folder(path: Path) -> None:
         pass  # some network file systems refuse; the rename itself has happened
     finally:
         os.close(descriptor)
-
-
-# Locks between processes ----------------------------------------------------------------------------------------------
-
-if sys.platform != "win32":
-    import fcntl
-
-    def try_lock(descriptor: int) -> bool:
-        """Lock an open file for this process; False where another has it. The system lets go when the process ends."""
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    def unlock(descriptor: int) -> None:
-        """Let go of a lock."""
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
-
-else:
-    import msvcrt
-
-    def try_lock(descriptor: int) -> bool:
-        """Lock an open file for this process; False where another has it. The system lets go when the process ends."""
-        try:
-            os.lseek(descriptor, 0, os.SEEK_SET)
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-    def unlock(descriptor: int) -> None:
-        """Let go of a lock."""
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)

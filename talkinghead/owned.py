@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-from talkinghead.files import try_lock, unlock
+from talkinghead.system import end_lock, is_file_of, is_ours, open_file, remove_tree, try_lock
 
 LOCK = ".lock"
 
@@ -38,27 +37,17 @@ def owned_folder(parent: Path, prefix: str) -> Iterator[Path]:
         folder.mkdir(mode=0o700)
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        with suppress(OSError):
-            lock.unlink()
-        unlock(descriptor)
-        os.close(descriptor)
+        remove_tree(folder)
+        end_lock(descriptor, lock)
 
 
 def _locked(lock: Path) -> int:
     """Make a lock and hold it. Somebody who sweeps may have it for a moment, and remove it: then it is made again."""
     while True:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
-        if try_lock(descriptor) and _is_same(descriptor, lock):
+        descriptor = open_file(lock, os.O_RDWR | os.O_CREAT, 0o600)
+        if try_lock(descriptor) and is_file_of(descriptor, lock):
             return descriptor
         os.close(descriptor)
-
-
-def _is_same(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except OSError:
-        return False
 
 
 def remove_dead(parent: Path, prefix: str) -> int:
@@ -70,27 +59,16 @@ def remove_dead(parent: Path, prefix: str) -> int:
     swept = 0
     for lock in parent.glob(f"{prefix}*{LOCK}"):
         folder = lock.with_name(lock.name.removesuffix(LOCK))
-        if lock.is_symlink() or folder.is_symlink() or not _is_ours(lock):
+        if lock.is_symlink() or folder.is_symlink() or not is_ours(lock):
             continue
         try:
-            descriptor = os.open(lock, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+            descriptor = open_file(lock, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
         except OSError:
             continue
-        try:
-            if try_lock(descriptor) and _is_same(descriptor, lock):
-                swept += folder.is_dir()
-                shutil.rmtree(folder, ignore_errors=True)
-                with suppress(OSError):
-                    lock.unlink()
-                unlock(descriptor)
-        finally:
+        if try_lock(descriptor) and is_file_of(descriptor, lock):
+            swept += folder.is_dir()
+            remove_tree(folder)
+            end_lock(descriptor, lock)
+        else:
             os.close(descriptor)
     return swept
-
-
-def _is_ours(path: Path) -> bool:
-    """Whether a file belongs to the user who runs this."""
-    try:
-        return not hasattr(os, "getuid") or path.stat().st_uid == os.getuid()
-    except OSError:
-        return False

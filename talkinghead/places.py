@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+from talkinghead import system
 from talkinghead.errors import OptionError, UnwritableOutput
 
 MAX_NAME_BYTES = 255
@@ -28,6 +29,12 @@ STAGE_RECORD = ".stage.json"
 """Suffix of the record beside what a step wrote, and its name inside a folder."""
 _VIDEOS = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".gif"}
 """What is made, and never a part of a folder that is read."""
+
+_NOT_IN_NAMES = re.compile(r'[<>:"|?*\x00-\x1f]')
+"""Signs that no name has on Windows, beside the separators of paths."""
+_DEVICE = re.compile(r"con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³]", re.IGNORECASE)
+_LONG_PATH = 240
+"""Of 259 letters, less what a temporary name has more."""
 
 _NO_LETTER = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -64,6 +71,48 @@ def printable(name: object) -> str:
 def folded_name(name: str) -> str:
     """What names have in common that are one file to some file system: case and Unicode form do not count."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
+
+
+def name_fault(name: str) -> str | None:
+    """Why Windows takes the name of a file for something else, or not at all; None where it is a name there too.
+
+    Args:
+        name: one step of a path.
+    """
+    if found := _NOT_IN_NAMES.search(name):
+        return f"{found[0]!r} cannot stand in a name on Windows"
+    if name.rstrip(" .") != name:
+        return "Windows leaves out dots and blanks at the end of a name"
+    if _DEVICE.fullmatch(name.partition(".")[0].rstrip(" ")):
+        return f"{name.partition('.')[0]} is a device on Windows, whatever follows it"
+    return None
+
+
+def path_fault(path: Path) -> str | None:
+    """`name_fault` of the first step that has one, where this is Windows; elsewhere None."""
+    if not system.WINDOWS:
+        return None
+    steps = path.parts[1 if path.anchor else 0 :]
+    return next((fault for step in steps if step not in (".", "..") and (fault := name_fault(step))), None)
+
+
+def portable_name(name: str, instead: str = "file") -> str:
+    """A name that every file system takes as it is, much like the given one: nothing in it is a folder, a drive or a
+    device.
+
+    Args:
+        instead: for a name of which nothing is left.
+    """
+    name = "".join(sign if sign.isprintable() and sign not in '<>:"|?*/\\' else "_" for sign in name)
+    name = name.strip(" ").rstrip(" .") or instead
+    return f"_{name}" if name_fault(name) else name
+
+
+def long_path_remedy(path: Path) -> str | None:
+    """What to do where Windows may find a path too long; None elsewhere."""
+    if not system.WINDOWS or len(str(path)) < _LONG_PATH:
+        return None
+    return "a shorter path: Windows takes 259 letters, unless long paths are switched on (docs/platforms.md)"
 
 
 def _cut(name: str, size: int) -> str:
@@ -230,7 +279,7 @@ def user_folder(kind: Literal["cache", "data"]) -> Path:
 
 def given_folder(text: str) -> Path:
     """A folder that an environment variable names; `~` is the home."""
-    if text != "~" and not text.startswith("~/"):
+    if text != "~" and not text.startswith(("~/", "~\\") if system.WINDOWS else "~/"):
         return Path(text)
     return (_home() or NOWHERE) / text[2:]
 
@@ -252,6 +301,11 @@ def _home_of_account() -> Path:
     return Path(pwd.getpwuid(os.getuid()).pw_dir)
 
 
+def _temporary() -> str:
+    """The environment variable that names the folder for temporary files."""
+    return "TEMP" if system.WINDOWS else "TMPDIR"
+
+
 @contextmanager
 def temporary_folder(prefix: str = "talkinghead-") -> Iterator[Path]:
     """A folder for the time of the block.
@@ -264,7 +318,7 @@ def temporary_folder(prefix: str = "talkinghead-") -> Iterator[Path]:
     except OSError as error:
         raise UnwritableOutput(
             f"There is no place for temporary files: {error.strerror or error}.",
-            remedy="set TMPDIR to a folder that can be written",
+            remedy=f"set {_temporary()} to a folder that can be written",
         ) from error
     with made as name:
         try:
@@ -274,5 +328,5 @@ def temporary_folder(prefix: str = "talkinghead-") -> Iterator[Path]:
                 raise
             raise UnwritableOutput(
                 f"There is no room for temporary files in {Path(name).parent!s}: {error.strerror}.",
-                remedy="free some space, or set TMPDIR to a folder on another disk",
+                remedy=f"free some space, or set {_temporary()} to a folder on another disk",
             ) from error

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.backends.base import Network
+from talkinghead.system import replace
 
 MAX_BYTES = 1024**3
 """Above this the least recently used go; one compiled generator takes about 130 MB."""
@@ -138,7 +139,7 @@ def keep(path: Path, data: bytes | memoryview, *, max_bytes: int = MAX_BYTES) ->
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".partial-")
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-        Path(temporary).replace(path)
+        replace(Path(temporary), path)
         temporary = None
     except OSError:
         return

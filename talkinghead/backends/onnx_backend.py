@@ -119,7 +119,7 @@ class OnnxSession:
     def profile(self) -> list[OperatorTime]:
         if self._profile_folder is None:
             return []
-        events = json.loads(Path(self._session.end_profiling()).read_text())
+        events = json.loads(Path(self._session.end_profiling()).read_text(encoding="utf-8"))
         return [
             OperatorTime(event["name"].removesuffix("_kernel_time"), event["args"]["op_name"], "", event["dur"] / 1e6)
             for event in events

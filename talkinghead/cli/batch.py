@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,6 +21,7 @@ from talkinghead.fleet.options import FleetOptions
 from talkinghead.terminal import console
 from talkinghead.terminal.flags import declared_flags, with_flags
 from talkinghead.terminal.helping import HelpPage, help_page
+from talkinghead.terminal.program import quoted
 
 if TYPE_CHECKING:
     from talkinghead.fleet.drive import Progress, Summary
@@ -452,7 +452,7 @@ def _say_how_to_go_on(done: int, left: int) -> None:
     verbs = ("is", "stays") if done == 1 else ("are", "stay")
     console.note(
         f"{_rows(done)} of this run {verbs[0]} done and {verbs[1]} done; {_rows(left)} {'is' if left == 1 else 'are'} "
-        f"left. The same command goes on from there: talkinghead {shlex.join(sys.argv[1:])}"
+        f"left. The same command goes on from there: talkinghead {quoted(sys.argv[1:])}"
     )
 
 

@@ -149,7 +149,9 @@ def _failed(error: Exception, debug: bool) -> int:
 
 @contextmanager
 def _signals() -> Iterator[list[int]]:
-    """Let SIGTERM and SIGHUP stop a job as Ctrl-C does, so that it cleans up; yields the signals that came."""
+    """Let SIGTERM, SIGHUP and Ctrl-Break (Windows) stop a job as Ctrl-C does, so that it cleans up; yields the signals
+    that came.
+    """
     came: list[int] = []
 
     def stop(number: int, frame: types.FrameType | None) -> None:  # noqa: ARG001
@@ -157,7 +159,7 @@ def _signals() -> Iterator[list[int]]:
         raise KeyboardInterrupt
 
     previous: dict[int, Any] = {}
-    for name in ("SIGTERM", "SIGHUP"):
+    for name in ("SIGTERM", "SIGHUP", "SIGBREAK"):
         number = getattr(signal, name, None)
         try:
             if number is not None and signal.getsignal(number) == signal.SIG_DFL:

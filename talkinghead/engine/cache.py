@@ -30,6 +30,7 @@ from talkinghead.files import unwritable
 from talkinghead.places import given_folder, user_folder
 from talkinghead.reading import read_npz
 from talkinghead.reading.bounds import ROOM_BYTES
+from talkinghead.system import replace
 
 DEFAULT_MAX_BYTES = 2 * 1024**3
 """Size above which the least recently used entries are removed."""
@@ -119,7 +120,7 @@ class Cache:
             partial = Path(partial_name)
             with os.fdopen(handle, "wb") as file:
                 _write(file, key, arrays)
-            partial.replace(path)
+            replace(partial, path)
             partial = None
         except OSError as error:
             self._tell_unwritable(error)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from talkinghead.errors import InputError, MediaNotFound, OutputExists, StaleSta
 from talkinghead.files import PendingOutput, check_target, unwritable, write_bytes
 from talkinghead.places import STAGE_RECORD, check_apart, fitted_name, partial_name
 from talkinghead.reading import read_json, read_npy
+from talkinghead.system import remove_tree, replace
 
 VERSION = 1
 _EDGE = 64 * 1024
@@ -218,12 +218,12 @@ def pending_folder(output: Path) -> Iterator[Path]:
     try:
         yield temporary
         if output.exists():
-            shutil.rmtree(output)
-        temporary.replace(output)
+            remove_tree(output, strict=True)
+        replace(temporary, output)
     except OSError as error:
         raise unwritable(output, error) from error
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        remove_tree(temporary)
 
 
 def write_array(output: Path, array: NDArray[Any]) -> None:

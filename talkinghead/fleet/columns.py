@@ -19,6 +19,7 @@ from talkinghead.engine.manifest import Manifest
 from talkinghead.engine.options import OptionField
 from talkinghead.errors import BadAddress, InputError, MissingWeights, TalkingHeadError, choices
 from talkinghead.fleet.table import column_name
+from talkinghead.places import name_fault, portable_name
 from talkinghead.registry import DEFAULT_FAMILY, FAMILIES, family
 from talkinghead.service.groups import FACES, FRAMES, PART, SPEECH, refuse_without_effect, request_flags, request_parts
 from talkinghead.service.planning import given_sources, given_text, missing_source, usual_suffix
@@ -274,6 +275,8 @@ class Columns:
         suffix = os.path.splitext(steps[-1])[1]  # noqa: PTH122 (a million times)
         if not suffix or not re.fullmatch(r"\.[A-Za-z0-9]{1,5}", suffix):
             name, suffix = name + settings.suffix, settings.suffix
+        if "output" not in values:  # a table gives the same names on every system
+            name = "/".join(portable_name(step) if name_fault(step) else step for step in name.split("/"))
         try:
             Address("/").join(name)
         except BadAddress as error:

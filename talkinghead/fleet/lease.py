@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from talkinghead.errors import InputError, NothingThere, OutputError, StorageError
-from talkinghead.files import make_folder, try_lock, unwritable
+from talkinghead.files import make_folder, unwritable
 from talkinghead.fleet.ledger import FOLDER
 from talkinghead.reading import parse_json
 from talkinghead.storage.address import Address
 from talkinghead.storage.base import Store
+from talkinghead.system import is_running, open_file, try_lock
 
 LEASE_S = 120.0
 """An entry that was not written again for so long may be followed."""
@@ -104,7 +105,7 @@ class _FileLease(Lease):
         path = out.join(_LOCK).path
         make_folder(path.parent)
         try:
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            self._descriptor = open_file(path, os.O_RDWR | os.O_CREAT)
         except OSError as error:
             raise unwritable(path, error) from error
         try:
@@ -205,16 +206,9 @@ def _parsed(data: bytes) -> dict[str, Any]:
 def _is_gone(who: Mapping[str, Any]) -> bool:
     """Whether a holder is a process of this machine that has ended."""
     number = who.get("process")
-    if os.name != "posix" or who.get("host") != socket.gethostname() or not isinstance(number, int) or number <= 0:
+    if who.get("host") != socket.gethostname() or not isinstance(number, int) or number <= 0:
         return False
-    try:
-        os.kill(number, 0)
-        state = Path(f"/proc/{number}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
-    except ProcessLookupError:
-        return True
-    except OSError:  # somebody else's, or no /proc
-        return False
-    return state[:1] == ["Z"]  # ended, and nobody has asked how
+    return not is_running(number)
 
 
 def _number(value: object) -> float:

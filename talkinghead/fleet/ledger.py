@@ -28,6 +28,7 @@ from talkinghead.errors import NothingThere, StorageError
 from talkinghead.files import file_sha256, make_folder, unwritable
 from talkinghead.storage.address import Address
 from talkinghead.storage.base import Store
+from talkinghead.system import open_file
 
 FOLDER = ".talkinghead"
 """Below OUT: all that is not an output."""
@@ -134,7 +135,7 @@ class FileJournal(Journal):
         self._torn = False
         make_folder(path.parent)
         try:
-            self._descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o666)
+            self._descriptor = open_file(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND)
         except OSError as error:
             raise unwritable(path, error) from error
 

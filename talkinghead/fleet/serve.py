@@ -16,7 +16,6 @@ import asyncio
 import json
 import logging
 import os
-import shutil
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -31,6 +30,7 @@ from talkinghead.engine.options import OptionField, build_config, option_fields
 from talkinghead.errors import BackendError, Cancelled, MissingDependency, OptionError
 from talkinghead.serve.options import ServeOptions
 from talkinghead.service.rows import from_row, to_row
+from talkinghead.system import remove_tree
 
 LOG = logging.getLogger("talkinghead.serve")
 TELL_S = 0.25
@@ -228,7 +228,7 @@ class Remote:
         for lost in range(1, LOSSES + 1):
             cancel.check()
             for left in place.glob(f"{MADE}*"):
-                shutil.rmtree(left, ignore_errors=True)
+                remove_tree(left)
             try:
                 return self._once(to_row(asked), place, cache, progress, cancel)
             except RayTaskError:  # the maker lives, and would fail in the same way again

@@ -7,8 +7,6 @@ about to get it; a worker that is killed at any moment leaves nothing that someb
 from __future__ import annotations
 
 import contextlib
-import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -42,6 +40,7 @@ from talkinghead.service.warm import Warm, face_key
 from talkinghead.storage.address import Address
 from talkinghead.storage.scratch import Scratch
 from talkinghead.storage.store import Stat, Store, StoreOptions, open_store
+from talkinghead.system import is_ours, user_number
 
 SCRATCH_BYTES = 8 << 30
 """Of a worker's copies of inputs and of its outputs on their way."""
@@ -413,11 +412,10 @@ def scratch_folder(options: WorkerOptions) -> Path:
     """
     if options.scratch is not None:
         return Path(options.scratch)
-    user = os.getuid() if sys.platform != "win32" else 0
-    folder = Path(gettempdir()) / f"talkinghead-{user}"
+    folder = Path(gettempdir()) / f"talkinghead-{user_number()}"
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
-        if sys.platform != "win32" and folder.lstat().st_uid != user:
+        if not is_ours(folder):
             raise UnwritableOutput(f"The folder {str(folder)!r} belongs to somebody else.", remedy="--scratch FOLDER")
     except OSError as error:
         raise unwritable(folder, error) from error

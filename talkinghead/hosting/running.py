@@ -16,6 +16,9 @@ from talkinghead.hosting.hosts import EVERYWHERE, LOCAL
 
 START_S = 30.0
 STOP_S = 20.0
+_PORT_OPTION = int(getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR))
+"""A port is ours alone. On Windows SO_REUSEADDR would let two programs have one at the same time; elsewhere it only
+lets it be had again right after its last owner."""
 
 
 def listening_socket(host: str, port: int, what: str) -> socket.socket:
@@ -28,7 +31,7 @@ def listening_socket(host: str, port: int, what: str) -> socket.socket:
     """
     listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.SOL_SOCKET, _PORT_OPTION, 1)
         listening.bind((host, port))
         listening.listen(128)
     except OSError as error:

@@ -20,6 +20,8 @@ from typing import Any, BinaryIO
 from talkinghead.bounds import shown
 from talkinghead.errors import InputError, OptionError, UnreadableMedia, choices
 from talkinghead.hosting.limits import SendingLimits
+from talkinghead.places import portable_name
+from talkinghead.system import remove_tree
 
 MAX_FILES = 200
 """Files that one visitor has here at the same time."""
@@ -97,7 +99,7 @@ class Uploads:
                 self._coming.remove(coming)
                 kept = any(upload.path.parent == coming.path for upload in self._known.values())
             if not kept:
-                shutil.rmtree(coming.path, ignore_errors=True)
+                remove_tree(coming.path)
 
     def _check(self, coming: Upload) -> None:
         most = self.options.visitor_bytes
@@ -352,8 +354,7 @@ def safe_name(given: str) -> str:
     """The last part of a name that a visitor gave, without what a system may take for something else; at most 100
     bytes, and its suffix kept.
     """
-    name = re.split(r"[/\\]", given)[-1]
-    name = "".join(letter if letter.isprintable() and letter not in '<>:"|?*' else "_" for letter in name).strip(" .")
+    name = portable_name(re.split(r"[/\\]", given)[-1].strip(" ."))
     stem, suffix = Path(name).stem, Path(name).suffix
     suffix = suffix if len(suffix.encode()) <= 12 else ""
     stem = stem.encode()[: 100 - len(suffix.encode())].decode(errors="ignore").strip(" .")

@@ -42,6 +42,7 @@ from talkinghead.service.jobs import JobQueue
 from talkinghead.service.request import Request, SoundFile, SpokenText
 from talkinghead.service.run import HeadPool, run, with_stages
 from talkinghead.speech.options import SpeechOptions
+from talkinghead.system import remove_tree
 from talkinghead.weights.folder import model_folder
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ class Workshop:
     def close(self) -> None:
         """Stop all jobs and remove the folder."""
         self.jobs.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove_tree(self.folder)
 
     # What there is to choose from
 

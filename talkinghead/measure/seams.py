@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -25,6 +24,7 @@ from talkinghead.errors import InputError, MediaNotFound, OutputExists
 from talkinghead.files import make_folder, unwritable
 from talkinghead.places import partial_name
 from talkinghead.reading import read_json, read_npy, reading, shown
+from talkinghead.system import remove_tree, replace
 
 Array = NDArray[Any]
 FORMAT = "talkinghead-reference 1"
@@ -127,12 +127,12 @@ def write_reference_folder(
         manifest = {"format": FORMAT, **details, "seams": rows, "graphs": graph_rows}
         (pending / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
         if folder.exists():
-            shutil.rmtree(folder)
-        pending.replace(folder)
+            remove_tree(folder, strict=True)
+        replace(pending, folder)
     except OSError as error:
         raise unwritable(folder, error) from error
     finally:
-        shutil.rmtree(pending, ignore_errors=True)
+        remove_tree(pending)
     return folder
 
 

@@ -11,7 +11,6 @@ waiting or in work, and still has what was done.
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +30,7 @@ from talkinghead.serve.options import ServeOptions
 from talkinghead.serve.orders import Asked, fingerprint
 from talkinghead.serve.records import GIVEN, MADE, Record, Shelf, Status, new_id
 from talkinghead.service.jobs import Job, JobState
+from talkinghead.system import remove_tree
 
 FETCH_LANE, FETCHES_AT_ONCE = "fetch", 8
 """Files that are fetched from elsewhere do not wait for videos that are made."""
@@ -213,7 +213,7 @@ class Desk:
                 if key:
                     self._keys[owner, key] = record.id
         except BaseException:
-            shutil.rmtree(place, ignore_errors=True)
+            remove_tree(place)
             raise
         self.metrics.ordered.labels(asked.model).inc()
         self._hand_in(video)

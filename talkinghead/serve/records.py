@@ -14,16 +14,16 @@ import logging
 import os
 import re
 import secrets
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from talkinghead.errors import OptionError, TalkingHeadError
-from talkinghead.files import make_folder, try_lock, unlock, write_bytes
+from talkinghead.files import make_folder, write_bytes
 from talkinghead.serve.orders import Asked
 from talkinghead.service.rows import from_row, to_row
+from talkinghead.system import open_file, remove, remove_tree, try_lock, unlock
 
 LOG = logging.getLogger("talkinghead.serve")
 Status = Literal["queued", "in_progress", "completed", "failed", "cancelled"]
@@ -79,14 +79,14 @@ class Shelf:
         for part in (self.folder, self.folder / "videos", self.folder / "uploads", self.folder / "cache"):
             make_folder(part)
             part.chmod(0o700)
-        self._lock = os.open(self.folder / "server.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        self._lock = open_file(self.folder / "server.lock", os.O_RDWR | os.O_CREAT, 0o600)
         if not try_lock(self._lock):
             os.close(self._lock)
             raise OptionError(
                 f"Another server keeps its videos in {str(folder)!r}.", remedy="another folder, or stop that server"
             )
         for left in (self.folder / "uploads").iterdir():
-            shutil.rmtree(left, ignore_errors=True)
+            remove_tree(left)
 
     def close(self) -> None:
         """Let go of it."""
@@ -113,7 +113,7 @@ class Shelf:
         place = self.place(name)
         for path in place.iterdir() if place.is_dir() else ():
             if path.is_dir() and path.name != keep:
-                shutil.rmtree(path, ignore_errors=True)
+                remove_tree(path)
 
     def save(self, record: Record) -> None:
         """Write a record; it is there whole or as it was.
@@ -126,12 +126,12 @@ class Shelf:
 
     def forget(self, name: str) -> None:
         """Remove a record; what else there is of the video will not be found again."""
-        (self.place(name) / RECORD).unlink(missing_ok=True)
+        remove(self.place(name) / RECORD)
 
     def remove(self, name: str) -> None:
         """Remove a video with all that belongs to it; the record goes first, so that nothing half is found again."""
         self.forget(name)
-        shutil.rmtree(self.place(name), ignore_errors=True)
+        remove_tree(self.place(name))
 
     def all(self) -> Iterator[Record]:
         """Every record, oldest first. What is none is removed: an order that was never accepted."""
@@ -143,7 +143,7 @@ class Shelf:
                 found.append(self._read(place))
             except TalkingHeadError as error:
                 LOG.warning("%s holds no record and is removed: %s", place.name, error)
-                shutil.rmtree(place, ignore_errors=True)
+                remove_tree(place)
         yield from sorted(found, key=lambda record: record.created_s)
 
     def _read(self, place: Path) -> Record:

@@ -244,7 +244,8 @@ def _gpus() -> tuple[Gpu, ...]:
     if program is not None:
         query = [program, "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader,nounits"]
         try:
-            answer = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True).stdout  # noqa: S603
+            done = subprocess.run(query, capture_output=True, timeout=10, check=True)  # noqa: S603
+            answer = done.stdout.decode("utf-8", "replace")
         except (OSError, subprocess.SubprocessError):
             answer = ""
         for line in answer.splitlines():

@@ -11,6 +11,7 @@ Work of one lane (for example a model) waits in line while as many as allowed ru
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,9 @@ from talkinghead.errors import BackendError, Cancelled
 
 T = TypeVar("T")
 Work = Callable[[Progress, CancelToken], T]
+
+_PIECE_S = 0.5
+"""Longest wait in one piece."""
 
 Phase = Literal["waiting", "working", "done", "failed", "cancelled"]
 
@@ -125,8 +129,10 @@ class Job(Generic[T]):
 
     def wait(self, timeout_s: float | None) -> None:
         """Wait for the end, however it comes, or for so many seconds."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._ended_s > 0, timeout_s)
+        until = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        with self._changed:  # in pieces: on Windows Ctrl-C does not end a wait
+            while not self._ended_s > 0 and (left_s := until - time.monotonic()) > 0:
+                self._changed.wait(min(left_s, _PIECE_S))
 
     def _progress(self, event: ProgressEvent) -> None:
         with self._changed:

@@ -12,6 +12,7 @@ import _ctypes
 import ctypes
 import ctypes.util
 import os
+import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from talkinghead import system
 from talkinghead.audio.phones import fill_holes, with_closures
 from talkinghead.contracts import AudioClip, Phone
 from talkinghead.errors import BackendError, MissingDependency, OptionError, choices
@@ -32,6 +34,9 @@ LIBRARY_VARIABLE = "TALKINGHEAD_ESPEAK_LIBRARY"
 
 WORDS_PER_MINUTE = 175
 """The library's own pace."""
+
+_PATH_ENCODING = "mbcs" if sys.platform == "win32" else "utf-8"
+"""Of paths: on Windows the library takes the system's code page."""
 
 _SYNCHRONOUS = 2
 _PHONEME_EVENTS, _IPA, _DO_NOT_EXIT = 0x0001, 0x0002, 0x8000
@@ -109,7 +114,7 @@ class Library:
         self._load()
         folder = ctypes.c_char_p()
         self.version = self._c.espeak_Info(ctypes.byref(folder)).decode("ascii", "replace")
-        self.data = Path(folder.value.decode()) if folder.value else None
+        self.data = Path(folder.value.decode(_PATH_ENCODING, "replace")) if folder.value else None
 
     def _load(self) -> None:
         path, data = self.path, self._given_data
@@ -121,7 +126,7 @@ class Library:
             self._c.espeak_Initialize(
                 ctypes.c_int(_SYNCHRONOUS),
                 ctypes.c_int(0),
-                data.encode() if data is not None else None,
+                _path_bytes(data) if data is not None else None,
                 ctypes.c_int(_PHONEME_EVENTS | _IPA | _DO_NOT_EXIT),
             )
         )
@@ -225,8 +230,35 @@ def find_library() -> tuple[str, str | None] | None:
         path = Path(espeakng_loader.get_library_path())
         if path.is_file():
             return str(path), str(espeakng_loader.get_data_path())
-    found = ctypes.util.find_library("espeak-ng")
+    found = ctypes.util.find_library("espeak-ng") or next(
+        (path for path in usual_places() if Path(path).is_file()), None
+    )
     return (found, None) if found else None
+
+
+def usual_places() -> tuple[str, ...]:
+    """Files of the library where installers put them and the system does not look."""
+    if sys.platform == "darwin":
+        return tuple(f"{prefix}/lib/libespeak-ng.dylib" for prefix in ("/opt/homebrew", "/usr/local", "/opt/local"))
+    if system.WINDOWS:
+        folders = (os.environ.get(name, "") for name in ("ProgramFiles", "ProgramFiles(x86)"))
+        return tuple(f"{folder}\\eSpeak NG\\libespeak-ng.dll" for folder in folders if folder)
+    return ()
+
+
+def _path_bytes(path: str) -> bytes:
+    """A path as the library takes it.
+
+    Raises:
+        BackendError: it has letters that the system's code page lacks (Windows).
+    """
+    try:
+        return path.encode(_PATH_ENCODING, "strict" if system.WINDOWS else "surrogateescape")
+    except UnicodeEncodeError as error:
+        raise BackendError(
+            f"espeak-ng cannot find its data in {path!r}: its path has letters that this Windows does not know.",
+            remedy="install this program in a folder with plain letters",
+        ) from error
 
 
 @cache

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
+from talkinghead import system
 from talkinghead.errors import BadAddress
+from talkinghead.places import path_fault
 from talkinghead.storage.masking import masked
 
 OBJECTS = ("s3", "gs", "az", "abfs", "abfss", "memory")
@@ -50,7 +52,7 @@ class Address:
         text = os.fspath(given)
         if not text or _CONTROL.search(text):
             raise BadAddress(f"{text[:200]!r} is no address.", accepted=ACCEPTED)
-        match = _SCHEME.match(text) if isinstance(given, str) else None
+        match = _SCHEME.match(text) if isinstance(given, str) and not _is_drive(text) else None
         if match is None:
             if isinstance(given, str) and _MISSPELLED.match(text):
                 raise BadAddress(f"{masked(text[:200])!r} is no address: '://' is missing.", accepted=ACCEPTED)
@@ -137,15 +139,16 @@ class Address:
                 system takes.
         """
         steps = name.split("/")
+        fault = None
         if (
             _SCHEME.match(name)
             or _CONTROL.search(name)
             or "\\" in name
-            or (os.name == "nt" and ":" in name)
             or any(step in ("", ".", "..") for step in steps)
+            or (fault := path_fault(Path(name)))
         ):
             raise BadAddress(
-                f"{name[:200]!r} is no name of a file below {self.shown!r}.",
+                f"{name[:200]!r} is no name of a file below {self.shown!r}{f': {fault}' if fault else ''}.",
                 accepted="a relative name without '..' and '\\', such as 'lesson 1/intro.mp4'",
             )
         if self.is_local:
@@ -158,6 +161,8 @@ class Address:
 
     def is_inside(self, folder: Address) -> bool:
         """Whether it lies below a folder, at whatever depth."""
+        if self.is_local and folder.is_local:
+            return folder.path in self.path.parents
         return self.text.startswith(folder.text.rstrip("/") + "/") and self != folder
 
     def relative_to(self, folder: Address) -> str:
@@ -168,6 +173,8 @@ class Address:
         """
         if not self.is_inside(folder):
             raise ValueError(f"{self.shown!r} is not in {folder.shown!r}")
+        if self.is_local:
+            return self.path.relative_to(folder.path).as_posix()
         rest = self.text[len(folder.text.rstrip("/")) + 1 :]
         return unquote(rest) if self.is_web else rest
 
@@ -194,7 +201,12 @@ def _path_of_url(text: str) -> str:
     path = unquote(split.path, errors="surrogateescape")
     if _CONTROL.search(path):
         raise BadAddress(f"{text[:200]!r} is no address.", accepted=ACCEPTED)
-    return _whole_path(path.removeprefix("/") if re.match(r"/[A-Za-z]:", path) and os.name == "nt" else path)
+    return _whole_path(path.removeprefix("/") if _is_drive(path.removeprefix("/")) else path)
+
+
+def _is_drive(text: str) -> bool:
+    """Whether a path begins with a drive: `C:\\…`, and `C://…`, which is no scheme."""
+    return system.WINDOWS and re.match(r"[A-Za-z]:", text) is not None
 
 
 def _web(scheme: str, rest: str) -> str:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated, Any, TypeVar
 
 from talkinghead import files
 from talkinghead.bounds import Between, check_fields
 from talkinghead.errors import NothingThere, StorageError
-from talkinghead.places import partial_name
+from talkinghead.places import partial_name, temporary_folder
 from talkinghead.storage.address import Address
+from talkinghead.system import remove, replace
 
 PARTIAL = ".talkinghead/partial"
 """Below the root of a store: what is not complete yet."""
@@ -179,11 +180,12 @@ class Store(ABC):
         try:
             stat = self._retried(lambda: self._download(address, part, checked))
             try:
-                part.replace(target)
+                replace(part, target)
             except OSError as error:
                 raise files.unwritable(target, error) from error
         finally:
-            part.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                remove(part)
         return stat
 
     def read_bytes(self, address: Address, limit: int) -> bytes:
@@ -199,8 +201,8 @@ class Store(ABC):
             if stat.size > limit:
                 raise StorageError(f"{address.shown!r} has {stat.size} bytes.", accepted=f"up to {limit} bytes")
 
-        with TemporaryDirectory(prefix="talkinghead-") as folder:
-            path = Path(folder) / "content"
+        with temporary_folder() as folder:
+            path = folder / "content"
             self.fetch(address, path, check=check)
             data = path.read_bytes()
         check(Stat(len(data), ""))
@@ -219,8 +221,8 @@ class Store(ABC):
             return None
         if stat.version:
             return f"{stat.size}-{stat.version}"
-        with TemporaryDirectory(prefix="talkinghead-") as folder:
-            path = Path(folder) / "content"
+        with temporary_folder() as folder:
+            path = folder / "content"
             self.fetch(address, path)
             return f"sha256-{files.file_sha256(path)}"
 

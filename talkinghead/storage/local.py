@@ -15,6 +15,7 @@ from talkinghead import files
 from talkinghead.errors import OutputExists, StorageError
 from talkinghead.storage.address import Address
 from talkinghead.storage.base import PARTIAL, Stat, Store, changed, nothing_there
+from talkinghead.system import remove, replace
 
 
 class LocalStore(Store):
@@ -66,7 +67,7 @@ class LocalStore(Store):
             if check is not None:
                 check()
             try:
-                part.replace(address.path)
+                replace(part, address.path)
             except OSError as error:
                 if error.errno != errno.EXDEV:
                     raise files.unwritable(address.path, error) from error
@@ -74,7 +75,7 @@ class LocalStore(Store):
             files.flush_folder(address.path.parent)
         finally:
             with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
+                remove(part)
 
     def _from_other_disk(self, part: Path, final: Path) -> None:
         """The folder of an output is mounted from elsewhere: what is complete is moved by way of a hidden sibling."""
@@ -101,7 +102,7 @@ class LocalStore(Store):
 
     def delete(self, address: Address) -> None:
         try:
-            address.path.unlink(missing_ok=True)
+            remove(address.path)
         except NotADirectoryError:
             return
         except OSError as error:

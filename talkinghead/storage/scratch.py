@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import secrets
-import shutil
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -16,10 +15,11 @@ from typing import Self
 
 from talkinghead import files, owned
 from talkinghead.errors import StorageError
-from talkinghead.places import fitted_name
+from talkinghead.places import fitted_name, portable_name
 from talkinghead.storage.address import Address
 from talkinghead.storage.base import UNKNOWN_SIZE, Stat, Store, StoreOptions, nothing_there
 from talkinghead.storage.store import Stores
+from talkinghead.system import remove_tree
 
 _PREFIX = "scratch-"
 
@@ -121,7 +121,7 @@ class Scratch:
             files.make_folder(folder)
             yield folder
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_tree(folder)
             with self._guard:
                 self._reserved -= expected_bytes
 
@@ -197,7 +197,7 @@ class Scratch:
     def _place(self, address: Address, stat: Stat) -> Path:
         """A path with the name that the address has: its end tells readers what it is."""
         mark = hashlib.sha256(f"{address.text}\n{stat.version}".encode(errors="surrogateescape")).hexdigest()[:16]
-        name = "".join(sign if sign.isprintable() and sign not in '/\\:*?"<>|' else "_" for sign in address.name)
+        name = portable_name(address.name)
         suffix = Path(name).suffix[:20]
         stem = name.removesuffix(suffix) or "file"
         return self.folder / f"in-{mark}-{secrets.token_hex(4)}" / fitted_name(stem, suffix)
@@ -206,7 +206,7 @@ class Scratch:
         with self._guard:
             if self._copies.get(key) is copy and copy.users == 0:
                 del self._copies[key]
-                shutil.rmtree(copy.path.parent, ignore_errors=True)
+                remove_tree(copy.path.parent)
 
     def _used(self) -> int:
         return self._reserved + sum(copy.size for copy in self._copies.values())
@@ -224,7 +224,7 @@ class Scratch:
                 break
             if copy.users == 0:
                 del self._copies[key]
-                shutil.rmtree(copy.path.parent, ignore_errors=True)
+                remove_tree(copy.path.parent)
                 free += copy.size
         if free < needed:
             raise StorageError(

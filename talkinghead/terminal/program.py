@@ -7,7 +7,10 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+
+from talkinghead import system
 
 NAME = "talkinghead"
 
@@ -20,11 +23,11 @@ def program() -> str:
     """
     own = _own_script()
     if own is None:
-        return _quoted([_short(Path(sys.executable)), "-m", NAME]) if sys.executable else NAME
+        return quoted([_short(Path(sys.executable)), "-m", NAME]) if sys.executable else NAME
     found = shutil.which(NAME)
     if found is not None and _same(Path(found), own):
         return NAME
-    return _quoted([_short(own)])
+    return quoted([_short(own)])
 
 
 def _own_script() -> Path | None:
@@ -57,5 +60,8 @@ def _short(path: Path) -> str:
     return short if os.sep in short else os.path.join(os.curdir, short)  # noqa: PTH118 (a Path drops the dot)
 
 
-def _quoted(words: list[str]) -> str:
-    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+def quoted(words: Sequence[str]) -> str:
+    """Words as they are typed, for the shell of this system: on Windows for both of its shells, if the first needs no
+    quotes (PowerShell wants `&` before a program in quotes).
+    """
+    return subprocess.list2cmdline(words) if system.WINDOWS else shlex.join(words)

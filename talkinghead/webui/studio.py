@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-import shutil
 import threading
 import time
 from collections import Counter
@@ -31,6 +30,7 @@ from talkinghead.service.availability import Availability
 from talkinghead.service.jobs import Job, QueueFull, Work
 from talkinghead.service.request import Request, SpokenText
 from talkinghead.service.run import hear
+from talkinghead.system import remove_tree
 from talkinghead.webui.options import AppOptions
 from talkinghead.webui.sentences import on_page
 
@@ -172,7 +172,7 @@ class Studio:
         if found is not None:
             for job in found.jobs:
                 job.cancel()
-            shutil.rmtree(found.folder, ignore_errors=True)
+            remove_tree(found.folder)
         self.uploads.end(name)
         self.forget(name)
 
@@ -209,7 +209,7 @@ class Studio:
             self.end_session(key)
         if not self._shares:
             self.workshop.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove_tree(self.folder)
 
     # Checking what was given
 
@@ -286,7 +286,7 @@ class Studio:
                 try:
                     return self.workshop.make(request, number, progress, cancel)
                 except BaseException:
-                    shutil.rmtree(folder, ignore_errors=True)
+                    remove_tree(folder)
                     raise
 
             job = self._submit(session, work, order.model)
@@ -301,7 +301,7 @@ class Studio:
             if all(known.number != finished.number for known in session.finished):
                 session.finished.insert(0, finished)
             for old in session.finished[RESULTS_KEPT:]:
-                shutil.rmtree(old.video.parent, ignore_errors=True)
+                remove_tree(old.video.parent)
             del session.finished[RESULTS_KEPT:]
             return tuple(session.finished)
 

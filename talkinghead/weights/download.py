@@ -22,6 +22,7 @@ from talkinghead.errors import BackendError, InputError, UnwritableOutput, Wrong
 from talkinghead.files import unwritable
 from talkinghead.places import given_folder
 from talkinghead.reading import read_json, reading
+from talkinghead.system import remove, replace
 from talkinghead.weights.offline import offline_reason
 
 Progress = Callable[[int, int | None], None]
@@ -119,7 +120,7 @@ def download(
             try:
                 shutil.copyfile(blob, part)
             except OSError as error:
-                part.unlink(missing_ok=True)
+                remove(part)
                 raise unwritable(target, error) from error
             with contextlib.suppress(WrongCheckpoint):
                 return _accept(part, target, sha256, size_bytes, str(blob)), str(blob)
@@ -162,7 +163,7 @@ def _from_mirror(
             if status is not None and status < 500 and status not in (408, 416, 429):
                 raise _Refused(f"status {status}") from error
             if status == 416:
-                part.unlink(missing_ok=True)  # longer than the file: begin again
+                remove(part)  # longer than the file: begin again
             if attempt + 1 == options.attempts:
                 raise _Refused(_why(error)) from error
             if part.exists() and part.stat().st_size > had:
@@ -231,10 +232,10 @@ def _goes_on_from(answer: Any, part: Path, have: int, tag: str) -> int:
         return 0
     start = answer.headers.get("Content-Range", "").removeprefix("bytes ").split("-")[0]
     if start != str(have):
-        part.unlink(missing_ok=True)
+        remove(part)
         raise ConnectionError("it resumed at another place")
     if tag and answer.headers.get("ETag", tag) != tag:  # it did not heed If-Range
-        part.unlink(missing_ok=True)
+        remove(part)
         raise ConnectionError("the file was changed meanwhile")
     return have
 
@@ -300,8 +301,8 @@ def _resumable(part: Path, url: str, verified: bool) -> tuple[int, str]:
 
 
 def _remove(part: Path) -> None:
-    part.unlink(missing_ok=True)
-    _origin(part).unlink(missing_ok=True)
+    remove(part)
+    remove(_origin(part))
 
 
 def _accept(part: Path, target: Path, sha256: str, size: int | None, origin: str) -> str:
@@ -316,8 +317,8 @@ def _accept(part: Path, target: Path, sha256: str, size: int | None, origin: str
             accepted=f"SHA-256 {sha256}" if sha256 else f"{size} bytes",
             remedy="another mirror, or try again: the file was damaged on the way, or was changed at its source",
         )
-    part.replace(target)
-    _origin(part).unlink(missing_ok=True)
+    replace(part, target)
+    remove(_origin(part))
     return found
 
 

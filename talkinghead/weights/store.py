@@ -35,9 +35,11 @@ from talkinghead.errors import (
     WrongCheckpoint,
     choices,
 )
-from talkinghead.files import file_sha256, try_lock, unlock, unwritable, write_bytes
+from talkinghead.files import file_sha256, unwritable, write_bytes
+from talkinghead.places import name_fault
 from talkinghead.reading import read_json, reading, unpacked_limit
 from talkinghead.reading.archive import open_archive
+from talkinghead.system import remove, remove_tree, replace, try_lock, unlock
 from talkinghead.weights.catalogue import CatalogueEntry, Licence
 from talkinghead.weights.checkpoint import read_checkpoint
 from talkinghead.weights.download import DownloadOptions, Progress, download
@@ -296,7 +298,7 @@ class ModelStore:
                 _remember_hash(name, sha256)
                 record = _file_away(entry, arrived, sha256, origin, accepted=True)
             except (CheckpointError, UnwritableOutput):
-                shutil.rmtree(folder, ignore_errors=True)
+                remove_tree(folder)
                 raise
         return record
 
@@ -361,7 +363,7 @@ class ModelStore:
                 else:
                     shutil.copyfile(source, arrived)
             except OSError as error:
-                shutil.rmtree(folder, ignore_errors=True)
+                remove_tree(folder)
                 raise unwritable(arrived, error) from error
             return _file_away(entry, arrived, sha256, str(source.absolute()), accepted=False)
 
@@ -439,12 +441,15 @@ class ModelStore:
         with _incoming(name, None) as incoming:
             if record is not None:
                 freed += record.file.stat().st_size
-                record.file.unlink()
-                (folder / ".records" / f"{name}.json").unlink(missing_ok=True)
+                try:
+                    remove(record.file)
+                    remove(folder / ".records" / f"{name}.json")
+                except OSError as error:  # on Windows: a program has it open
+                    raise unwritable(record.file, error) from error
                 with contextlib.suppress(OSError):
                     record.file.parent.rmdir()  # only if it is empty
             freed += sum(path.stat().st_size for path in incoming.glob("*") if path.is_file())
-            shutil.rmtree(incoming, ignore_errors=True)
+            remove_tree(incoming)
         return freed
 
     # Helpers
@@ -496,7 +501,8 @@ class ModelStore:
 
     def _fit_name(self, stem: str, kind: str) -> str:
         made = re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).strip("-._")[:48]
-        return made if _NAME.fullmatch(made) and made not in self.catalogue else f"my-{kind}"
+        fits = _NAME.fullmatch(made) and not name_fault(made) and made not in self.catalogue
+        return made if fits else f"my-{kind}"
 
 
 def _arrived_before(path: Path, sha256: str, url: str) -> tuple[str, str] | None:
@@ -529,10 +535,10 @@ def unpack_member(archive: Path, member: str, target: Path, *, sha1: str = "", l
                 raise WrongCheckpoint(f"{member} in {archive.name} would be {info.file_size} bytes.")
             _write_blocks(target, opened.blocks(member), digest)
     except (WrongCheckpoint, UnwritableOutput):
-        target.unlink(missing_ok=True)
+        remove(target)
         raise
     if sha1 and digest.hexdigest() != sha1:
-        target.unlink(missing_ok=True)
+        remove(target)
         raise WrongCheckpoint(f"{member} has the SHA-1 {digest.hexdigest()}.", accepted=sha1)
 
 
@@ -568,7 +574,7 @@ def _file_away(entry: CatalogueEntry, arrived: Path, source_sha256: str, origin:
         with arrived.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         size = arrived.stat().st_size
-        arrived.replace(target)
+        replace(arrived, target)
     except OSError as error:
         raise unwritable(target, error) from error
     record = Installed(
@@ -586,7 +592,7 @@ def _file_away(entry: CatalogueEntry, arrived: Path, source_sha256: str, origin:
         notes=notes,
     )
     _write_json(model_folder() / ".records" / f"{entry.name}.json", asdict(record))
-    shutil.rmtree(model_folder() / ".incoming" / entry.name, ignore_errors=True)
+    remove_tree(model_folder() / ".incoming" / entry.name)
     return record
 
 
@@ -599,13 +605,15 @@ def _converted(arrived: Path, source_sha256: str) -> Path:
     with reading(arrived, WrongCheckpoint, what="cannot be kept as safetensors"):
         write_safetensors(checkpoint.tensors, target, metadata=metadata, overwrite=True)
     del checkpoint
-    arrived.unlink()
+    remove(arrived)
     return target
 
 
 def _check_name(name: str) -> None:
     if not _NAME.fullmatch(name) or name in ("hashes", "records") or ".." in name:
         raise OptionError(f"{name!r} cannot be a name.", accepted="small letters, digits, '-', '_' and '.', at most 64")
+    if fault := name_fault(name):  # a store may be shared, or be moved to another machine
+        raise OptionError(f"{name!r} cannot be a name: {fault}.", remedy="another name")
 
 
 def _check_relative(path: str) -> None:

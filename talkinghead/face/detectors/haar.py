@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from talkinghead.contracts import Detection, FloatArray, Frame, NetworkRun
 from talkinghead.errors import BackendError
+from talkinghead.face.cascades import open_cascade
 from talkinghead.face.detectors.base import check_frame
 from talkinghead.face.detectors.options import FaceOptions
 
@@ -243,13 +244,10 @@ class _Square:
 
 
 def _load_cascade() -> Any:
-    import cv2
-
-    path = Path(cv2.__file__).parent / "data" / CASCADE
-    cascade = cv2.CascadeClassifier(str(path)) if path.is_file() else None
-    if cascade is None or cascade.empty():
+    cascade = open_cascade(CASCADE)
+    if cascade.empty():
         raise BackendError(
-            f"OpenCV's face cascade {path} cannot be loaded.",
+            f"OpenCV's face cascade {CASCADE} cannot be loaded.",
             remedy="pip install --force-reinstall 'opencv-python-headless>=4.14,<5' (OpenCV 5 has no cascades).",
         )
     return cascade

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -56,6 +55,7 @@ from talkinghead.families.synctalk2d.variants import AUDIO_VARIANTS, MODES
 from talkinghead.files import text_to_paths, write_bytes
 from talkinghead.places import check_apart
 from talkinghead.reading import read_json, read_npy
+from talkinghead.system import remove_tree
 
 BUILD = ".build"
 _SINGLE_FILES = ("aud.wav", "contact_sheet.png", *FEATURE_FILES.values())
@@ -246,7 +246,7 @@ def build_template(
     features = _sound_and_features(Path(video), output, options, first, stop - first, tell, warnings)
     sheet = output / "contact_sheet.png"
     write_contact_sheet(output, sheet)
-    shutil.rmtree(build)
+    remove_tree(build, strict=True)
     return BuildResult(
         path=output,
         num_frames=stop - first,
@@ -285,7 +285,7 @@ def _begin(output: Path, state: dict[str, Any], force: bool) -> Path:
             what = "a file" if not output.is_dir() else "unfinished work of other options" if known else "not empty"
             raise OutputExists(f"{output} is {what}.", remedy="another name after -o, or --force to replace it")
         for name in (IMAGES, LANDMARKS, PARSING, BUILD):
-            shutil.rmtree(output / name, ignore_errors=True)
+            remove_tree(output / name)
         for name in _SINGLE_FILES:
             (output / name).unlink(missing_ok=True)
     try:

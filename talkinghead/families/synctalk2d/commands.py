@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +16,7 @@ from talkinghead.places import WRITTEN, check_apart, fitted_name
 from talkinghead.terminal import console
 from talkinghead.terminal.apart import AROUND
 from talkinghead.terminal.placing import Backend, Device, Precision
-from talkinghead.terminal.program import program
+from talkinghead.terminal.program import program, quoted
 from talkinghead.terminal.typers import CONTEXT
 
 app = typer.Typer(
@@ -221,4 +220,4 @@ def demo(
     checkpoint = write_models(output / "model", size, overwrite=force)
     template = write_template(output / "template", num_frames=frames, width=width, height=height)
     words = ["generate", "--model", "synctalk2d", "--checkpoint", str(checkpoint), "--template", str(template)]
-    console.say(f"Next: {program()} {shlex.join(words)} --audio hello.wav -o out.mp4")
+    console.say(f"Next: {program()} {quoted(words)} --audio hello.wav -o out.mp4")

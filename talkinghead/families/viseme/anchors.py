@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from talkinghead.contracts import FloatArray, Frame, IntArray
+from talkinghead.face.cascades import open_cascade
 
 EYE_IN_BOX = np.array([[0.285, 0.412], [0.715, 0.412]])
 """[2, 2] left and right eye of an average face in its box (hairline to chin), as shares of width and height."""
@@ -150,10 +150,7 @@ def _look_for_eyes(
 
 @lru_cache(maxsize=1)
 def _cascade() -> Any:
-    import cv2
-
-    folder = Path(cv2.__file__).parent / "data"
-    return cv2.CascadeClassifier(str(folder / CASCADE))
+    return open_cascade(CASCADE)
 
 
 def refined(frame: Frame, anchors: Anchors, *, count: int = 1500, rounds: int = 5) -> Anchors:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -18,6 +17,7 @@ from talkinghead.files import make_folder
 from talkinghead.media.options import CROPS, RESIZE_FACTORS
 from talkinghead.places import check_apart
 from talkinghead.reading import read_npy
+from talkinghead.system import remove_tree
 
 FILES = {
     "extract-mel": "mel.npy",
@@ -194,7 +194,7 @@ def _remove(out: Path) -> None:
     """Remove an outdated result and its record; only what a stage writes."""
     record = record_path(out)
     if out.is_dir():
-        shutil.rmtree(out)
+        remove_tree(out, strict=True)
     else:
         out.unlink(missing_ok=True)
         record.unlink(missing_ok=True)

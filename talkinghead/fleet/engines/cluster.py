@@ -16,8 +16,6 @@ import math
 import os
 import queue
 import secrets
-import shutil
-import signal
 import socket
 import sys
 import tempfile
@@ -37,6 +35,7 @@ from talkinghead.fleet.job import Job, Outcome
 from talkinghead.fleet.threads import thread_environment
 from talkinghead.fleet.worker import Worker, WorkerOptions
 from talkinghead.provenance.signing import signing_environment
+from talkinghead.system import end_process, is_running, remove_tree
 
 NAMESPACE = "talkinghead"
 """Where our actors have their names in a cluster."""
@@ -260,13 +259,10 @@ def _wait_until_gone(pid: int) -> None:
     """Wait for the end of a process of this machine; end it where that takes long."""
     until = time.monotonic() + END_S
     while time.monotonic() < until:
-        try:
-            os.kill(pid, 0)
-        except OSError:
+        if not is_running(pid):
             return
         time.sleep(0.01)
-    with contextlib.suppress(OSError):
-        os.kill(pid, signal.SIGKILL)
+    end_process(pid)
 
 
 class _Head:
@@ -435,7 +431,7 @@ class RayEngine:
 
     def _remove_folder(self) -> None:
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            remove_tree(self._folder)
 
     def _await(self, worker: str, what: What, ref: Any) -> None:
         """Have what comes of a call put in line."""
