@@ -11,8 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talkinghead.errors import OptionError, UnwritableOutput
-from talkinghead.files import PendingOutput, check_target, folder_for, write_bytes
+from talkinghead import system
+from talkinghead.errors import MediaNotFound, OptionError, UnwritableOutput
+from talkinghead.files import (
+    PendingOutput,
+    check_target,
+    existing_file,
+    folder_for,
+    make_folder,
+    unwritable,
+    write_bytes,
+)
 from talkinghead.places import (
     MAX_NAME_BYTES,
     NOWHERE,
@@ -20,7 +29,9 @@ from talkinghead.places import (
     check_apart,
     fitted_name,
     given_folder,
+    name_fault,
     partial_name,
+    portable_name,
     temporary_folder,
     user_folder,
 )
@@ -279,3 +290,61 @@ def test_no_place_for_temporary_files(monkeypatch: pytest.MonkeyPatch, tmp_path:
     with pytest.raises(UnwritableOutput, match="temporary files") as caught, temporary_folder():
         pass
     assert "TMPDIR" in str(caught.value)
+
+
+# Names and paths of Windows -------------------------------------------------------------------------------------------
+
+DEVICES = ["CON", "con.mp4", "nul.tar.gz", "Aux.txt", "PRN", "COM1", "com¹.wav", "lpt9.csv", "CONIN$", "con .mp4"]
+
+
+@pytest.mark.parametrize(
+    "name", [*DEVICES, "a.", "a ", "out.mp4. ", "a:b.mp4", "a?.png", 'a"b', "a|b", "a<b>", "a*", "a\tb"]
+)
+def test_names_that_windows_does_not_take_as_they_are(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert name_fault(name)
+    assert name_fault(portable_name(name)) is None
+    assert check_target(tmp_path / name, overwrite=True).name == name
+    monkeypatch.setattr(system, "WINDOWS", True)
+    for target in (tmp_path / name, tmp_path / name / "out.mp4"):
+        with pytest.raises(UnwritableOutput, match="Windows"):
+            check_target(target, overwrite=True)
+    with pytest.raises(UnwritableOutput, match="Windows"):
+        make_folder(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["console.mp4", "com10.mp4", "lpt.wav", "a.con", ".mp4", "ä b.mp4", "a.b.c", "名.mp4"])
+def test_names_like_those_are_names(name: str) -> None:
+    assert name_fault(name) is None
+    assert portable_name(name) == name
+
+
+@given(st.text(max_size=40))
+def test_a_portable_name_is_one_everywhere_and_stays_as_it_is(name: str) -> None:
+    made = portable_name(name)
+    assert made
+    assert name_fault(made) is None
+    assert not set(made) & set("/\\\0")
+    assert portable_name(made) == made
+
+
+def test_a_path_may_be_too_long_for_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path.joinpath(*["folder" * 8] * 6) / "speech.wav"
+    with pytest.raises(MediaNotFound) as there:
+        existing_file(path)
+    monkeypatch.setattr(system, "WINDOWS", True)
+    with pytest.raises(MediaNotFound, match="long paths") as here:
+        existing_file(path)
+    assert "long paths" not in str(there.value)
+    assert str(here.value).count("259") == 1
+    assert "long paths" in str(unwritable(path, FileNotFoundError(2, "No such file or directory")))
+
+
+def test_a_home_is_found_behind_both_slashes_on_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert given_folder("~\\models") == Path("~\\models")
+    monkeypatch.setattr(system, "WINDOWS", True)
+    assert given_folder("~\\models") == tmp_path / "models"
+    assert given_folder("~/models") == tmp_path / "models"

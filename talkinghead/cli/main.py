@@ -17,6 +17,7 @@ from talkinghead.cli.rows import row_group
 from talkinghead.engine.manifest import LOOK, MANAGE, CommandRow
 from talkinghead.registry import FAMILIES
 from talkinghead.terminal import console
+from talkinghead.terminal.program import expanded
 from talkinghead.terminal.typers import CONTEXT
 
 OWN = (
@@ -98,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         Exit status: 0 done; 1 failed; 2 something given cannot be used; 130 stopped by Ctrl-C, 143 by a signal.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    given = expanded(sys.argv[1:]) if arguments is None else list(arguments)
     debug = os.environ.get("TALKINGHEAD_DEBUG", "") not in ("", "0")
     if "--debug" in given:
         debug = True

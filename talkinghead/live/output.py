@@ -254,7 +254,7 @@ class LiveWriter:
 def shown_address(url: str) -> str:
     """An address without what in it may be secret: names, passwords and keys of streams."""
     parts = urlsplit(url)
-    return f"{parts.scheme.lower()}://{parts.netloc.rpartition('@')[2]}" if parts.scheme else url
+    return f"{parts.scheme.lower()}://{parts.netloc.rpartition('@')[2]}" if "://" in url else url
 
 
 def _target(url: str, overwrite: bool) -> tuple[str, str, Any]:

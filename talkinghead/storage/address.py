@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from talkinghead import system
 from talkinghead.errors import BadAddress
-from talkinghead.places import path_fault
+from talkinghead.places import name_fault
 from talkinghead.storage.masking import masked
 
 OBJECTS = ("s3", "gs", "az", "abfs", "abfss", "memory")
@@ -139,13 +139,13 @@ class Address:
                 system takes.
         """
         steps = name.split("/")
-        fault = None
+        fault = next(filter(None, map(name_fault, steps)), None) if system.WINDOWS else None
         if (
             _SCHEME.match(name)
             or _CONTROL.search(name)
             or "\\" in name
             or any(step in ("", ".", "..") for step in steps)
-            or (fault := path_fault(Path(name)))
+            or fault
         ):
             raise BadAddress(
                 f"{name[:200]!r} is no name of a file below {self.shown!r}{f': {fault}' if fault else ''}.",

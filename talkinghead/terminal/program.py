@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shlex
 import shutil
@@ -28,6 +29,15 @@ def program() -> str:
     if found is not None and _same(Path(found), own):
         return NAME
     return quoted([_short(own)])
+
+
+def expanded(arguments: Sequence[str]) -> list[str]:
+    """Arguments with `*.wav` and the like replaced by the files that are meant, sorted, where no shell has done it: on
+    Windows. What means no file stays as it is.
+    """
+    if not system.WINDOWS:
+        return list(arguments)
+    return [name for given in arguments for name in (sorted(glob.glob(given)) if "*" in given else []) or [given]]
 
 
 def _own_script() -> Path | None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from talkinghead.terminal.program import program
+from talkinghead import system
+from talkinghead.terminal.program import expanded, program, quoted
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="programs are files that may be run")
 
@@ -59,3 +60,21 @@ def test_without_a_program_python_starts_the_module(here: Path, monkeypatch: pyt
     programs = environment(here / "env")
     monkeypatch.setattr(sys, "executable", str(programs / "python"))
     assert program() == "env/bin/python -m talkinghead"
+
+
+def test_windows_quotes_as_its_shells_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["batch", "my jobs.csv", "-o", "C:\\videos", "it's"]
+    assert quoted(words) == "batch 'my jobs.csv' -o 'C:\\videos' 'it'\"'\"'s'"
+    monkeypatch.setattr(system, "WINDOWS", True)
+    assert quoted(words) == 'batch "my jobs.csv" -o C:\\videos it\'s'
+
+
+def test_stars_mean_files_where_no_shell_has_replaced_them(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("b.wav", "a.wav", "c d.wav"):
+        (here / name).touch()
+    given = ["generate", "--audio", "*.wav", "--face", "*.png", "--text", "What?"]
+    assert expanded(given) == given
+    monkeypatch.setattr(system, "WINDOWS", True)
+    assert expanded(given) == [
+        "generate", "--audio", "a.wav", "b.wav", "c d.wav", "--face", "*.png", "--text", "What?",
+    ]  # fmt: skip

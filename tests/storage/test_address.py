@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ntpath
 import os
 import string
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from talkinghead import system
 from talkinghead.errors import BadAddress
+from talkinghead.storage import address
 from talkinghead.storage.address import Address
 from talkinghead.storage.masking import masked
 
@@ -145,3 +148,68 @@ def test_secrets_do_not_show_in_messages(monkeypatch: pytest.MonkeyPatch) -> Non
     secrets = ["pw1234", "abcd1234", "abcd5678", "abcd9012", "zzzz9999", "yyyy8888", "wJalr", "xxxx7777", "AKIAABC"]
     assert [secret for secret in secrets if secret in text] == []
     assert masked("there is no file 's3://b/lesson 1/x.mp4'") == "there is no file 's3://b/lesson 1/x.mp4'"
+
+
+# Windows --------------------------------------------------------------------------------------------------------------
+
+
+class WindowsPath(PureWindowsPath):
+    """A path of Windows, in a process that runs in C:\\here."""
+
+    def absolute(self) -> WindowsPath:
+        return self if self.is_absolute() else WindowsPath("C:\\here") / self
+
+    def resolve(self) -> WindowsPath:
+        return WindowsPath(ntpath.normpath(self.absolute()))
+
+
+@pytest.fixture
+def windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(address, "Path", WindowsPath)
+    monkeypatch.setattr(system, "WINDOWS", True)
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("C:\\data\\x.mp4", "C:\\data\\x.mp4"),
+        ("C:/data/x.mp4", "C:\\data\\x.mp4"),
+        ("c://data/x.mp4", "c:\\data\\x.mp4"),
+        ("x.mp4", "C:\\here\\x.mp4"),
+        ("..\\x.mp4", "C:\\x.mp4"),
+        ("\\\\server\\share\\x.mp4", "\\\\server\\share\\x.mp4"),
+        ("\\\\?\\C:\\data\\x.mp4", "\\\\?\\C:\\data\\x.mp4"),
+        ("file:///C:/data/a%20b.mp4", "C:\\data\\a b.mp4"),
+        ("s3://b/x.mp4", "s3://b/x.mp4"),
+    ],
+)
+def test_drives_and_shares_are_paths(windows: None, given: str, meant: str) -> None:
+    found = Address.of(given)
+    assert str(found) == meant
+    assert found.is_local == (not given.startswith("s3"))
+    assert found.name == found.text.replace("\\", "/").rpartition("/")[2]
+
+
+def test_what_lies_below_a_folder_of_windows(windows: None) -> None:
+    folder = Address.of("C:\\videos")
+    below = folder.join("lesson 1/intro.mp4")
+    assert str(below) == "C:\\videos\\lesson 1\\intro.mp4"
+    assert below.is_inside(folder)
+    assert below.is_inside(Address.of("c:\\Videos"))
+    assert not folder.is_inside(folder)
+    assert not Address.of("C:\\videos2\\x").is_inside(folder)
+    assert below.relative_to(folder) == "lesson 1/intro.mp4"
+    assert folder.join(below.relative_to(folder)) == below
+    assert Address.of("\\\\server\\share\\a\\b").relative_to(Address.of("\\\\server\\share")) == "a/b"
+
+
+@pytest.mark.parametrize("name", ["C:/x", "D:x", "a:b.mp4", "con", "lesson/NUL.mp4", "x.mp4.", "a\\b", "x?.mp4"])
+def test_names_that_windows_takes_for_something_else_are_refused(windows: None, name: str) -> None:
+    with pytest.raises(BadAddress, match="below"):
+        Address.of("C:\\videos").join(name)
+
+
+def test_elsewhere_a_letter_is_no_drive() -> None:
+    assert Address.of("C:\\data").path.name == "C:\\data"
+    with pytest.raises(BadAddress, match="scheme"):
+        Address.of("c://data/x.mp4")
