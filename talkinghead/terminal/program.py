@@ -37,7 +37,8 @@ def expanded(arguments: Sequence[str]) -> list[str]:
     """
     if not system.WINDOWS:
         return list(arguments)
-    return [name for given in arguments for name in (sorted(glob.glob(given)) if "*" in given else []) or [given]]
+    found = {given: sorted(glob.glob(given)) for given in arguments if "*" in given}  # noqa: PTH207 (of any folder)
+    return [name for given in arguments for name in found.get(given) or [given]]
 
 
 def _own_script() -> Path | None:

@@ -161,12 +161,23 @@ def test_python_that_is_not_run_is_python(name):
 @EVERY_PAGE
 def test_every_block_says_what_it_is(name):
     """So that no command slips through unseen."""
-    known = {"sh", "console", "python", "py", "json", "text", "toml", "yaml"}
+    known = {"sh", "console", "powershell", "python", "py", "json", "text", "toml", "yaml"}
     openings = re.findall(r"^```(.*)$", PAGES[name], re.MULTILINE)[::2]
     assert set(openings) <= known, openings
     tested_apart = ("docs/adding-a-model.md",)
     for block in blocks(PAGES[name], "text") if name not in tested_apart else []:
         assert not re.search(r"^\$? ?talkinghead [a-z]+ -", block, re.MULTILINE)
+
+
+def test_lines_for_powershell_are_those_for_other_shells():
+    """Which are run by other tests."""
+    (block,) = blocks(PAGES["docs/platforms.md"], "powershell")
+    assert sum(len(blocks(page, "powershell")) for page in PAGES.values()) == 1
+    elsewhere = "".join(blocks(PAGES["docs/quickstart.md"], "sh")).splitlines()
+    for line in block.splitlines():
+        meant = line.replace("py -m venv", "python3 -m venv").replace(".venv\\Scripts\\python -m pip", ".venv/bin/pip")
+        meant = meant.replace(".venv\\Scripts\\", ".venv/bin/")
+        assert meant in elsewhere or meant.removeprefix(".venv/bin/") in elsewhere, line
 
 
 @EVERY_PAGE
@@ -199,6 +210,11 @@ def test_options_named_in_the_pages_exist(name):
     known = flags()
     others = {
         "--strict",
+        "--check",
+        "--editable",
+        "--only-binary",
+        "--platform",
+        "--python-version",
         "--no-deps",
         "--gain",
         "--green",
@@ -210,7 +226,7 @@ def test_options_named_in_the_pages_exist(name):
         "--from-literal",
         "--gpus",
         "--head",
-    }  # of mypy, mkdocs, pip, docker, kubectl, ray; of a model that a page makes up; of the benchmark of mouths
+    }  # of mypy, ruff, mkdocs, pip, docker, kubectl, ray; of a model that a page makes up; of the benchmark of mouths
     for flag in set(re.findall(r"(?<![\w-])--[a-z][a-z0-9_-]+", PAGES[name])) - others:
         assert flag in known, f"{name} names {flag}"
 
