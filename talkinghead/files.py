@@ -54,7 +54,7 @@ def existing_file(path: str | os.PathLike[str]) -> Path:
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError) as error:
-        remedy = long_path_remedy(path.absolute()) or "check the spelling and the folder"
+        remedy = long_path_remedy(path) or "check the spelling and the folder"
         raise MediaNotFound(f"There is no file {str(path)!r}.", remedy=remedy) from error
     except (OSError, ValueError) as error:
         raise UnreadableMedia(f"{str(path)!r} cannot be opened: {error}.") from error
@@ -190,7 +190,7 @@ def unwritable(path: Path, error: OSError) -> UnwritableOutput:
         )
     return UnwritableOutput(
         f"{str(path)!r} cannot be written: {error.strerror or error}.",
-        remedy=long_path_remedy(path.absolute()) or "another folder",
+        remedy=long_path_remedy(path) or "another folder",
     )
 
 
@@ -277,7 +277,7 @@ def make_folder(folder: Path) -> None:
     except OSError as error:
         raise UnwritableOutput(
             f"The folder {str(folder)!r} cannot be made: {error.strerror or error}.",
-            remedy=long_path_remedy(folder.absolute()) or "another folder",
+            remedy=long_path_remedy(folder) or "another folder",
         ) from error
 
 

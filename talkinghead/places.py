@@ -110,7 +110,7 @@ def portable_name(name: str, instead: str = "file") -> str:
 
 def long_path_remedy(path: Path) -> str | None:
     """What to do where Windows may find a path too long; None elsewhere."""
-    if not system.WINDOWS or len(str(path)) < _LONG_PATH:
+    if not system.WINDOWS or len(str(path.absolute())) < _LONG_PATH:
         return None
     return "a shorter path: Windows takes 259 letters, unless long paths are switched on (docs/platforms.md)"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
 import stat
 import subprocess
 import sys
@@ -214,7 +213,7 @@ def test_a_disk_that_is_full(place):
 @pytest.mark.thorough
 def test_bars_on_a_terminal(place):
     """On a terminal progress is drawn with bars; results still go to stdout."""
-    leader, follower = pty.openpty()
+    leader, follower = pytest.importorskip("pty").openpty()
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"}
     frames = [coded_frame(i) for i in range(30)]
     make_video(place / "long.mp4", frames=frames)

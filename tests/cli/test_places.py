@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pwd
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from tests.synthetic_media import make_sound, make_video
 
 pytestmark = pytest.mark.usefixtures("stripes")
 
+pwd = pytest.importorskip("pwd", reason="accounts of POSIX")
 Run = Callable[..., Ran]
 OWN = ("TALKINGHEAD_HOME", "TALKINGHEAD_CACHE")
 
