@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import shutil
 import threading
 import time
 from collections import Counter
@@ -324,7 +325,7 @@ class Studio:
             if old in found.finished:
                 found.finished.remove(old)
             found.names.discard(old.video.stem)
-        shutil.rmtree(old.video.parent, ignore_errors=True)
+        remove_tree(old.video.parent)
 
     def cancel(self, key: str | None) -> int:
         """Stop what the session has under way; returns how many jobs."""
