@@ -75,7 +75,7 @@ def _line(line: str, options: Mapping[str, Offered]) -> str:
     text = _LEFT.sub("", text).strip()
     if is_hint:
         return f"{head}: {text}" if text else f"Try: {NOTHING_HERE}" if head == "Try" else ""
-    return text[:1].upper() + text[1:] if text.startswith("the option ") else text
+    return re.sub(r"(^|[.!?] )the option ", r"\1The option ", text)
 
 
 def _label(match: re.Match[str], options: Mapping[str, Offered]) -> str:

@@ -90,6 +90,7 @@ def test_whatever_is_said_has_no_flag(text: str) -> None:
         ("Try: --no-torso shows the head alone",
          'Try: the option "Shoulders" switched off shows the head alone'),
         ("Try: a lower --fps", 'Try: a lower "Frames per second"'),
+        ("Large. --resize-factor 2 halves it.", 'Large. The option "Make smaller": 2 halves it.'),
         ("crf is 90.", '"Compression" is 90.'),
         ("'a--b or c.png' is empty.", "'a--b or c.png' is empty."),
     ],
