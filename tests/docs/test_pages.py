@@ -210,6 +210,7 @@ def test_options_named_in_the_pages_exist(name):
     known = flags()
     others = {
         "--strict",
+        "--bind",
         "--check",
         "--editable",
         "--only-binary",
