@@ -57,10 +57,10 @@ class Inputs:
         """What is asked for, from the values of `components`.
 
         Raises:
-            OptionError: something is missing.
+            OptionError: something is missing, or there is no such model.
         """
         given = self.given(values)
-        model = str(given["model"])
+        model = family(str(given["model"])).name
         options: dict[str, dict[str, Any]] = {}
         start = len(self.named)
         for (place, _), value in zip(self.sliders.values(), values[start : start + len(self.sliders)], strict=True):

@@ -494,24 +494,25 @@ def sent(url: str, path: Path) -> dict[str, Any]:
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("where", ["Gallery", "Picture"])
+@pytest.mark.parametrize("where", ["portrait", "file", "photo"])
 def test_the_page_makes_and_shows(served: Any, face: Path, voice: Path, where: str) -> None:
-    picture = sent(served.url, face) if where == "Picture" else None
-    session = f"page{where}"
-    told = press(served.url, "look", session, face_from=where, picture=picture)
+    picture, session = sent(served.url, face), f"page-{where}"
+    given = {"portrait": {}, "file": {"face_drop": picture["path"]}, "photo": {"photo": picture}}[where]
+    told = press(served.url, "look", session, **given)
     assert "pixels" in told
     assert "th-error" not in told
-    told = press(served.url, "go", session, face_from=where, picture=picture, sound=sent(served.url, voice))
-    assert "13 frames of" in told
+    told = press(served.url, "go", session, **given, sound_from="File", sound_drop=sent(served.url, voice)["path"])
+    assert "0.5 s of video" in told
     assert "th-error" not in told
 
 
 def test_the_page_takes_no_path_either(served: Any, face: Path, voice: Path) -> None:
     other = {"path": str(face), "meta": {"_type": "gradio.FileData"}}
-    assert "names a file that is not here" in press(served.url, "go", "page1234", face_from="Picture", picture=other)
-    sound = sent(served.url, voice)
-    for values in ({"gallery_face": str(face)}, {"face_from": "Picture", "picture": str(face)}, {"model": str(face)}):
-        told = press(served.url, "go", "page1234", sound=sound, **values)
+    assert "names a file that is not here" in press(served.url, "go", "page1234", photo=other)
+    sound = sent(served.url, voice)["path"]
+    ours: list[dict[str, Any]] = [{"portraits": str(face)}, {"face_drop": str(face)}, {"models": str(face)}]
+    for values in (*ours, {"sound_drop": str(voice)}):
+        told = press(served.url, "go", "page1234", **{"sound_from": "File", "sound_drop": sound, **values})
         assert "th-error" in told or '"success":false' in told
         assert "Done" not in told
         assert str(face.parent) not in told
