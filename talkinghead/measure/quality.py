@@ -127,19 +127,29 @@ class Lpips:
     def __call__(self, a: Frame, b: Frame) -> float:
         """Distance of two uint8 RGB frames, 0 for equal ones."""
         import torch
-        from torch.nn import functional
 
         _same_shape(a, b)
         with torch.inference_mode():
             pair = torch.from_numpy(np.stack([a, b])).to(self._shift.device).permute(0, 3, 1, 2).float() / 255
-            x = ((pair * 2 - 1) - self._shift) / self._scale
-            total = 0.0
-            for (_, stride, padding, pooled), (weight, bias, linear) in zip(_ALEXNET, self._layers, strict=True):
-                if pooled:
-                    x = functional.max_pool2d(x, kernel_size=3, stride=2)
-                x = torch.relu(functional.conv2d(x, weight, bias, stride=stride, padding=padding))
-                unit = x / (x.square().sum(dim=1, keepdim=True).sqrt() + 1e-10)
-                total += float((linear * (unit[:1] - unit[1:]).square()).sum(dim=1).mean())
+            return float(self.distance(pair[:1], pair[1:])[0])
+
+    def distance(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        """Distances of pictures, [B], through which gradients go.
+
+        Args:
+            a, b: [B, 3, H, W] float32 RGB in [0, 1].
+        """
+        import torch
+        from torch.nn import functional
+
+        x = ((torch.cat([a, b]) * 2 - 1) - self._shift) / self._scale
+        total = x.new_zeros(len(a))
+        for (_, stride, padding, pooled), (weight, bias, linear) in zip(_ALEXNET, self._layers, strict=True):
+            if pooled:
+                x = functional.max_pool2d(x, kernel_size=3, stride=2)
+            x = torch.relu(functional.conv2d(x, weight, bias, stride=stride, padding=padding))
+            unit = x / (x.square().sum(dim=1, keepdim=True) + 1e-20).sqrt()
+            total = total + (linear * (unit[: len(a)] - unit[len(a) :]).square()).sum(dim=1).mean(dim=(1, 2))
         return total
 
 
