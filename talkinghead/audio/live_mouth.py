@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
-from talkinghead.audio.live_phones import SoundOfPhones
+from talkinghead.audio.live_phones import SoundOfPhones, Witness
 from talkinghead.audio.mouth import LONG_PAUSE_S, MouthConfig, motion_near, sealed_between
 from talkinghead.audio.visemes import BILABIAL, SILENCE
 from talkinghead.contracts import MOUTH_COLUMNS, SPEECH_RATE_HZ, FloatArray, Phone
@@ -45,10 +45,11 @@ class LiveMouth:
     `lookahead_s` after i / fps on. Memory does not grow with length.
     """
 
-    def __init__(self, fps: Fraction, config: MouthConfig | None = None) -> None:
+    def __init__(self, fps: Fraction, config: MouthConfig | None = None, witness: Witness | None = None) -> None:
         """
         Args:
             fps: exact. Frame i shows [i / fps, (i + 1) / fps).
+            witness: see `LivePhones`; is told of all that a row hears before the row is there.
         """
         self._fps = fps
         self._parts = math.ceil(SHORTEST_RATE / fps)
@@ -56,7 +57,7 @@ class LiveMouth:
         self._frame_s, self._part_s = float(1 / fps), float(1 / self._rate)
         self._reach = math.ceil(SMOOTHED_S * self._rate)
         self._config = config or MouthConfig()
-        self._sound = SoundOfPhones()
+        self._sound = SoundOfPhones(witness)
         self._phones = self._sound.phones
         self._rows = 0
         self._speaking = 0.0

@@ -9,6 +9,7 @@ search tells the row of phones that suits best what was heard so far; what comes
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,7 @@ from talkinghead.audio.articulation import (
     hidden_layer,
     live_tables,
 )
-from talkinghead.audio.live_features import LiveFeatures
+from talkinghead.audio.live_features import HeardFrames, LiveFeatures
 from talkinghead.audio.mouth import MouthConfig, loudness_gain
 from talkinghead.audio.phone_search import PhoneSearch
 from talkinghead.audio.phones import BILABIALS, SILENT, ListeningConfig, log_normalised
@@ -52,6 +53,10 @@ FIRST_FRAMES, ALL_FRAMES = 30.0, 100.0
 """Frames of sound from which on variety is asked for, and from which on all of it; between them, as much less."""
 NOT_SPOKEN = 20.0
 """Added for silence where no speech is heard."""
+
+Witness = Callable[[HeardFrames, FloatArray], None]
+"""Is told of the hundredths of a second that were heard next, and of the log probabilities [n, 40] of the phones of
+those that can be told now, LOOKAHEAD_FRAMES before them."""
 
 
 class Variety:
@@ -113,9 +118,13 @@ class LivePhones:
     """Finds the phones of sound that arrives bit by bit; made for one sound.
 
     Memory does not grow with length. Before the sound there is silence.
+
+    Args:
+        witness: is told of everything that is heard, in order.
     """
 
-    def __init__(self, config: ListeningConfig = LIVE_LISTENING) -> None:
+    def __init__(self, config: ListeningConfig = LIVE_LISTENING, witness: Witness | None = None) -> None:
+        self._witness = witness
         fitted = live_tables()
         self._config = config
         self._features = LiveFeatures(fitted.typical)
@@ -147,6 +156,8 @@ class LivePhones:
         self._level = np.concatenate((self._level, heard.level_db))
         self._loud = np.concatenate((self._loud, heard.loud_db))
         evidence = self._network.push(heard.features)
+        if self._witness is not None:
+            self._witness(heard, evidence.copy())
         first = len(self._active) - LOOKAHEAD_FRAMES - len(evidence)
         for k, row in enumerate(evidence):
             self._variety.add(row, active=bool(self._active[first + k]))
@@ -201,10 +212,14 @@ class LivePhones:
 
 
 class SoundOfPhones:
-    """Sound that arrives bit by bit, cut into the windows that `LivePhones` hears; before it there is silence."""
+    """Sound that arrives bit by bit, cut into the windows that `LivePhones` hears; before it there is silence.
 
-    def __init__(self) -> None:
-        self.phones = LivePhones()
+    Args:
+        witness: see `LivePhones`.
+    """
+
+    def __init__(self, witness: Witness | None = None) -> None:
+        self.phones = LivePhones(witness=witness)
         self.num_samples = 0
         """That have come."""
         self._samples = np.zeros(WINDOW_SAMPLES // 2, np.float32)

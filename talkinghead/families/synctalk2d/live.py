@@ -23,6 +23,7 @@ from talkinghead.engine.listener import Listener, Told
 from talkinghead.engine.live.face import LiveFace, Order
 from talkinghead.engine.timeline import source_frames_at
 from talkinghead.errors import OptionError
+from talkinghead.families.synctalk2d import sound_rows
 from talkinghead.families.synctalk2d.config import SyncTalk2DConfig
 from talkinghead.families.synctalk2d.crop import filled_canvas, inner_picture, paste_crop
 from talkinghead.families.synctalk2d.engine import Engine, StateCache
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from talkinghead.families.synctalk2d.pipeline import TemplateAvatar, TemplateReader
     from talkinghead.families.synctalk2d.speech import SpeechListener
 
-RowStream = ave.AveStream | wenet.WenetStream
+RowStream = ave.AveStream | wenet.WenetStream | sound_rows.SoundRows
 
 
 class LiveWindows(Listener[FloatArray]):
@@ -72,6 +73,8 @@ class LiveWindows(Listener[FloatArray]):
 
     @property
     def lookahead_s(self) -> float:
+        if isinstance(self._stream, sound_rows.SoundRows):
+            return sound_rows.LOOKAHEAD_S + float(self._smooth / self._audio.fps)
         after = self._audio.window_rows // 2 - 1 + self._smooth
         if isinstance(self._stream, ave.AveStream):  # its first row comes twice
             return float((after - 1) / self._audio.fps + Fraction(ave.LOOKAHEAD_SAMPLES, SPEECH_RATE_HZ))

@@ -63,7 +63,7 @@ from talkinghead.families.synctalk2d.template import (
     template_order,
 )
 from talkinghead.families.synctalk2d.variants import AUDIO_VARIANTS, AudioVariant, Variant
-from talkinghead.families.synctalk2d.weights import PHONES, GeneratorWeights, read_generator
+from talkinghead.families.synctalk2d.weights import PHONES, SOUND_ROWS, GeneratorWeights, read_generator
 
 MAX_ROWS_MISSING = 5
 """Rows that given features may be shorter than the sound: published ones lack up to three."""
@@ -354,7 +354,12 @@ class SyncTalk2DHead(Head[TemplateAvatar, FloatArray]):
         if audio.mode not in self._encoders:
             first = self._places[0]
             self._encoders[audio.mode] = SpeechListener(
-                audio, self.config, self.weights.path, backend=first.backend, device=first.device
+                audio,
+                self.config,
+                self.weights.path,
+                backend=first.backend,
+                device=first.device,
+                own=self.weights.hears == SOUND_ROWS and self.config.ave_encoder is None,
             )
         return self._encoders[audio.mode]
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from talkinghead.audio.encoders import ave, hubert, wenet
-from talkinghead.contracts import AudioClip, Backend
+from talkinghead.contracts import SPEECH_RATE_HZ, AudioClip, Backend
 from talkinghead.errors import MissingWeights
+from talkinghead.families.synctalk2d import sound_rows, weights
 from talkinghead.families.synctalk2d.config import SyncTalk2DConfig
 from talkinghead.families.synctalk2d.features import Features, features_of
 from talkinghead.families.synctalk2d.variants import AudioVariant
@@ -27,9 +29,18 @@ class SpeechListener:
     """The encoder of one mode, loaded when it is first needed."""
 
     def __init__(
-        self, audio: AudioVariant, config: SyncTalk2DConfig, checkpoint: Path | None, *, backend: Backend, device: str
+        self,
+        audio: AudioVariant,
+        config: SyncTalk2DConfig,
+        checkpoint: Path | None,
+        *,
+        backend: Backend,
+        device: str,
+        own: bool = False,
     ) -> None:
         self.audio = audio
+        self._own = own
+        """The features are `sound_rows`, and no encoder is needed."""
         self._config = config
         self._checkpoint = checkpoint
         self._backend = backend
@@ -40,6 +51,8 @@ class SpeechListener:
 
     def num_rows(self, num_samples: int) -> int:
         """Feature rows of a sound of so many samples at 16 kHz: as many frames as the published script makes."""
+        if self._own:
+            return math.ceil(num_samples * self.audio.fps / SPEECH_RATE_HZ) + sound_rows.DELAY
         if self.audio.mode == "ave":
             return ave.num_rows(num_samples)
         if self.audio.mode == "wenet":
@@ -49,6 +62,8 @@ class SpeechListener:
 
     def samples_for_rows(self, rows: int) -> int:
         """Samples that give at least so many rows."""
+        if self._own:
+            return math.ceil(max(rows - sound_rows.DELAY, 0) * SPEECH_RATE_HZ / self.audio.fps)
         if self.audio.mode == "ave":
             return ave.samples_for_rows(rows)
         if self.audio.mode == "wenet":
@@ -75,6 +90,9 @@ class SpeechListener:
         samples = clip.samples
         if min_rows is not None and self.num_rows(len(samples)) < min_rows:
             samples = np.pad(samples, (0, max(0, self.samples_for_rows(min_rows) - len(samples))))
+        if self._own:
+            self.encoder_name = weights.SOUND_ROWS
+            return features_of(sound_rows.sound_rows(samples), self.audio, self.encoder_name)
         if self._encoder is None:
             self._encoder = self._load(cache_folder)
         if isinstance(self._encoder, ave.AveEncoder):
@@ -86,12 +104,14 @@ class SpeechListener:
             rows = self._encoder.features(samples)
         return features_of(rows, self.audio, self.encoder_name)
 
-    def stream(self) -> ave.AveStream | wenet.WenetStream:
+    def stream(self) -> ave.AveStream | wenet.WenetStream | sound_rows.SoundRows:
         """Listens to a sound that arrives in pieces, with an encoder of its own; not for the mode hubert.
 
         Raises:
             MissingWeights: the encoder is not found. CheckpointError: it is another file.
         """
+        if self._own:
+            return sound_rows.SoundRows()
         if self._live_encoder is None:
             self._live_encoder = self._load(None, live=True)
         if isinstance(self._live_encoder, ave.AveEncoder):

@@ -47,6 +47,9 @@ _NET_NAMES = {
 
 PHONES = "phones"
 """What a file may state that its network hears: features that are made from recognised phones."""
+SOUND_ROWS = "sound-rows/1"
+"""The same: rows of `sound_rows`, which this package trains with; another number, other rows."""
+HEARD = (PHONES, SOUND_ROWS)
 WANTED = "a generator of SyncTalk_2D or Ultralight-Digital-Human (state dict, 484 or 556 entries)"
 
 
@@ -67,7 +70,8 @@ class GeneratorWeights:
     """Mode that the file itself states (a converted file does)."""
     sha256: str | None
     hears: str | None = None
-    """PHONES where the file states that its features are made from recognised phones (a constructed file does)."""
+    """One of HEARD, where the file states that its features are made here: from recognised phones (a constructed file),
+    or as `sound_rows` (a file that was trained here)."""
 
     def variant(self, mode: str | None = None) -> Variant:
         """The network that these weights belong to.
@@ -283,4 +287,10 @@ def read_generator(path: str | Path) -> GeneratorWeights:
             stated_mode=stated if isinstance(stated, str) else None,
             sha256=file_sha256(file),
         )
-    return replace(weights, hears=PHONES if hears == PHONES else None)
+    if hears is not None and hears not in HEARD:
+        raise WrongCheckpoint(
+            f"{file} hears {hears!r}, which this version does not know.",
+            accepted=f"nothing special, or {choices(HEARD)}",
+            remedy="the version of the package that it was trained with, or a newer one",
+        )
+    return replace(weights, hears=hears)
