@@ -17,6 +17,7 @@ from talkinghead.registry import DEFAULT_FAMILY, FAMILIES, family
 from talkinghead.service.groups import (
     FACES,
     FRAMES,
+    LOAD,
     PART,
     SPEECH,
     refuse_without_effect,
@@ -214,7 +215,8 @@ def generate(
     stdin = getattr(sys.stdin, "buffer", None)
     said = given_speech(audio or (), text, text_file, part=given.of(PART), voice=given.of(SPEECH), stdin=stdin)
     given.refuse_all_but(model, list(FAMILIES))
-    sources = given_sources(facts, {"--face": face, "--template": template, "--scene": scene, "--avatar": avatar})
+    paths = {"--face": face, "--template": template, "--scene": scene, "--avatar": avatar}
+    sources = given_sources(facts, paths, given.of(LOAD).get("checkpoint"))
     refuse_without_effect(facts, given.flags_of([FRAMES, FACES]))
     load, prepare, render = request_parts(facts, given.of, cache=cache)
     base = Request(

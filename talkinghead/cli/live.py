@@ -120,7 +120,8 @@ def live(
 
         source = portrait_path()
     else:
-        source = given_sources(facts, {flag: [path] if path is not None else None for flag, path in paths.items()})[0]
+        chosen = {flag: [path] if path is not None else None for flag, path in paths.items()}
+        source = given_sources(facts, chosen, given.of(LOAD).get("checkpoint"))[0]
     cast = Cast(
         model,
         source,

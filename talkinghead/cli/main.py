@@ -29,6 +29,7 @@ OWN = (
     CommandRow("serve", "talkinghead.cli.serve:command", "Serve videos over HTTP: orders, progress, results."),
     CommandRow("say", "talkinghead.cli.say:command", "Speak a text into a sound file."),
     CommandRow("stage", "talkinghead.cli.stage:app", "Run steps of the models as separate programs."),
+    CommandRow("train", "talkinghead.cli.train:app", "Train a model of a person from a video."),
     CommandRow("cues", "talkinghead.cli.cues:command", "Write the mouth shapes of a recording as a cue file."),
     CommandRow(
         "evaluate",

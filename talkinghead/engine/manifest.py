@@ -117,6 +117,8 @@ class Manifest:
     right input. It may write into the folder."""
     bench_tables: str | None = None
     """"module:function(BenchSettings, folder, tell) -> Sequence[BenchTable]": what else the benchmark shows."""
+    train: str | None = None
+    """"module:object" of the command `talkinghead train NAME`: a function, or what `terminal.flags.with_flags` made."""
     recorded_lips: str | None = None
     """"module:function(source, poses) -> boxes (x1, y1, x2, y2)", one per frame: where the lips are in a recording
     that is a source of this family."""

@@ -99,11 +99,14 @@ def given_speech(
 # Who says it ----------------------------------------------------------------------------------------------------------
 
 
-def given_sources(facts: Manifest, options: Mapping[str, Sequence[Path] | None]) -> tuple[Path, ...]:
+def given_sources(
+    facts: Manifest, options: Mapping[str, Sequence[Path] | None], checkpoint: Path | None = None
+) -> tuple[Path, ...]:
     """The sources of a model among what was given.
 
     Args:
         options: source options ("--face", "--scene") to what was given with them.
+        checkpoint: that was given, if any.
     Raises:
         OptionError: the model takes another option, or needs one that is missing.
     """
@@ -118,9 +121,19 @@ def given_sources(facts: Manifest, options: Mapping[str, Sequence[Path] | None])
             )
     if wanted:
         return tuple(wanted)
-    if facts.default_source is not None:
-        return (Path(facts.default_source),)
+    own = own_source(facts, checkpoint)
+    if own is not None:
+        return (Path(own),)
     raise missing_source(facts)
+
+
+def own_source(facts: Manifest, checkpoint: Path | None) -> str | Path | None:
+    """What a model shows where no source is given: its own, or the checkpoint's folder where that is a source, too, as
+    those of avatars that were trained here are."""
+    is_source = checkpoint is not None and facts.source_marks and checkpoint.is_dir()
+    if checkpoint is not None and is_source and all(any(checkpoint.glob(mark)) for mark in facts.source_marks):
+        return checkpoint
+    return facts.default_source
 
 
 def missing_source(facts: Manifest) -> OptionError:

@@ -20,7 +20,7 @@ from talkinghead.errors import OptionError
 from talkinghead.files import folder_for
 from talkinghead.provenance.signing import Signer, configured
 from talkinghead.registry import build, family
-from talkinghead.service.planning import check_all_apart, missing_source
+from talkinghead.service.planning import check_all_apart, missing_source, own_source
 from talkinghead.service.request import Request, SoundFile, SpokenText
 
 HEADS_KEPT = 3
@@ -223,7 +223,7 @@ def source_of(request: Request, head: AnyHead) -> Any:
         OptionError: neither.
     """
     facts = head.facts
-    source = request.source if request.source is not None else facts.default_source
+    source = request.source if request.source is not None else own_source(facts, request.load.checkpoint)
     if source is None:
         raise missing_source(facts)
     return source

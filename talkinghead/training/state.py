@@ -80,9 +80,13 @@ def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, torch.Tenso
 
 def load_optimiser(optimiser: torch.optim.Optimizer, tensors: Tensors) -> None:
     """Give an optimiser back what it knew."""
+    parameters = [each for group in optimiser.param_groups for each in group["params"]]
     state: dict[int, dict[str, torch.Tensor]] = {}
     for name, value in tensors.items():
         number, _, what = name.partition(".")
+        parameter = parameters[int(number)]
+        if value.shape == parameter.shape:  # fused steps go through memory: it must lie as the parameter does
+            value = torch.empty_like(parameter).copy_(value)
         state.setdefault(int(number), {})[what] = value
     groups = optimiser.state_dict()["param_groups"]
     optimiser.load_state_dict({"state": state, "param_groups": groups})

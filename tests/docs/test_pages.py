@@ -227,6 +227,7 @@ def test_options_named_in_the_pages_exist(name):
         "--from-literal",
         "--gpus",
         "--head",
+        "--nproc-per-node",
     }  # of mypy, ruff, mkdocs, pip, docker, kubectl, ray; of a model that a page makes up; of the benchmark of mouths
     for flag in set(re.findall(r"(?<![\w-])--[a-z][a-z0-9_-]+", PAGES[name])) - others:
         assert flag in known, f"{name} names {flag}"

@@ -50,4 +50,4 @@ def tiny_network() -> nn.Module:
 def tiny_loop(folder: Path, steps: int = 40, **more: Any) -> Loop:
     task = more.pop("task", None) or TinyTask()
     plan = Plan(steps, batch=8, rate=1e-2, seed=3, evaluate_every=10, warm_up=5, **more.pop("plan", {}))
-    return Loop(task, tiny_network(), plan, folder, SPEED, **more)
+    return Loop(task, SPEED.ready(tiny_network()), plan, folder, SPEED, **more)

@@ -124,6 +124,8 @@ class BuildResult:
     """Feature files that were written."""
     contact_sheet: Path
     warnings: tuple[str, ...] = ()
+    without_face: tuple[int, ...] = ()
+    """Those frames of the folder, by number."""
 
 
 class Landmarker:
@@ -256,6 +258,7 @@ def build_template(
         features=features,
         contact_sheet=sheet,
         warnings=(*source.warnings, *warnings),
+        without_face=tuple(np.flatnonzero(~found[first:stop]).tolist()),
     )
 
 

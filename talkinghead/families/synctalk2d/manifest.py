@@ -37,4 +37,5 @@ MANIFEST = Manifest(
     reference="talkinghead.families.synctalk2d.reference:NETWORKS",
     bench="talkinghead.families.synctalk2d.bench:cases",
     bench_tables="talkinghead.families.synctalk2d.bench:tables",
+    train="talkinghead.families.synctalk2d.training_command:command",
 )

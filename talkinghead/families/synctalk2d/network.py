@@ -180,7 +180,7 @@ class UNet(nn.Module):
         x: Tensor = self.fuse_conv(torch.cat([maps[-1], heard], dim=1))
         for k in range(1, self.num_levels + 1):
             x = self.get_submodule(f"up{k}")(x, maps[-1 - k])
-        return torch.sigmoid(self.outc(x))
+        return torch.sigmoid(self.outc(x).float())  # of half precision, too, the last step is exact
 
     def forward(self, image: Tensor, audio: Tensor) -> Tensor:
         """Run the whole network.
