@@ -160,6 +160,7 @@ def live(
 
 
 def _send(cast: Cast, url: str, speech: dict[str, Any], options: StreamOptions) -> None:
+    from talkinghead.engine.live import keeping_time
     from talkinghead.live.output import shown_address, stream
     from talkinghead.live.speech import SpeechSource
     from talkinghead.service.run import load
@@ -171,7 +172,8 @@ def _send(cast: Cast, url: str, speech: dict[str, Any], options: StreamOptions) 
     elif speech["--input-rate"] or speech["--input-channels"]:
         raise OptionError("--input-rate and --input-channels say what --input is.", remedy="--input -")
     head = load(cast.model, cast.load)
-    with head.live(head.prepare(cast.source, cast.prepare), cast.live) as session:
+    avatar = head.prepare(cast.source, cast.prepare)
+    with keeping_time(), head.live(avatar, cast.live) as session:
         console.note(f"Sending to {shown_address(url)} (Ctrl-C stops it)")
         report = stream(session, url, speech=source, options=options)
     late = f", {report.left_out} pictures left out" if report.left_out else ""

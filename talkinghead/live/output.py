@@ -219,7 +219,8 @@ class LiveWriter:
         if isinstance(error, av.error.ProtocolNotFoundError):
             return UnwritableOutput(
                 f"{self._name} cannot be opened: the FFmpeg within PyAV has no {self._name.partition(':')[0]}.",
-                remedy="hand it to an FFmpeg that has it: --output - | ffmpeg -i - -c copy -f mpegts ADDRESS",
+                remedy="hand it to an FFmpeg that has it: "
+                "--output - | ffmpeg -analyzeduration 500000 -i - -c copy -f mpegts ADDRESS",
             )
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         return UnwritableOutput(f"{self._name} {what}: {reason}", remedy="check the address, and that somebody listens")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
     from talkinghead.live.heads import Cast
     from talkinghead.live.rooms import Stage
 
-SWITCH_S = 0.0005
-"""How long a thread waits for Python's lock: with Python's own 5 ms, those who draw and those who send would often wait
-for each other."""
 PACKAGES = ("fastapi", "uvicorn", "aiortc", "websockets")
 MOST_MESSAGE = 1_000_000
 """Bytes of one message of a WebSocket."""
@@ -63,6 +59,7 @@ def open_stage(
         MissingDependency: a package of the extra `live` is not installed. OptionError: the port is taken.
     """
     check_packages()
+    from talkinghead.engine.live import keeping_time
     from talkinghead.live.app import build_app
     from talkinghead.live.guard import Guard
 
@@ -72,20 +69,15 @@ def open_stage(
     port = int(listening.getsockname()[1])
     app = build_app(stage, options, speech or SpeechOptions())
     guard = Guard(app, options, Hosts(options.host, host_names(options.allow_host)), token)
-    switching = sys.getswitchinterval()
-    sys.setswitchinterval(SWITCH_S)
     sockets = {
         "ws": "websockets-sansio",
         "ws_max_size": MOST_MESSAGE,
         "ws_ping_interval": 10.0,
         "ws_ping_timeout": 20.0,
     }
-    try:
-        with serving(guard, listening, "live-server", **sockets):
-            url = shown_url(options.host, port) + (f"#token={token}" if token else "")
-            yield RunningServer(url, port, token)
-    finally:
-        sys.setswitchinterval(switching)
+    with keeping_time(), serving(guard, listening, "live-server", **sockets):
+        url = shown_url(options.host, port) + (f"#token={token}" if token else "")
+        yield RunningServer(url, port, token)
 
 
 @contextmanager

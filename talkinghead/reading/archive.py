@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from talkinghead.errors import InputError
 from talkinghead.reading.bounds import Budget, Failure, reading, shortened
@@ -44,9 +44,15 @@ class Archive:
     """An archive that is open, with its directory checked."""
 
     def __init__(
-        self, path: Path, opened: zipfile.ZipFile, size: int, entries: Mapping[str, zipfile.ZipInfo], budget: Budget
+        self,
+        path: Path,
+        file: BinaryIO,
+        opened: zipfile.ZipFile,
+        size: int,
+        entries: Mapping[str, zipfile.ZipInfo],
+        budget: Budget,
     ) -> None:
-        self._path, self._opened, self._size, self._budget = path, opened, size, budget
+        self._path, self._file, self._opened, self._size, self._budget = path, file, opened, size, budget
         self.entries = entries
         """By name, in the archive's order."""
         self._memory: NDArray[np.uint8] | None = None
@@ -93,7 +99,8 @@ class Archive:
         if self._memory is None:
             self._memory = np.memmap(self._path, dtype=np.uint8, mode="c")
         start = info.header_offset
-        local = self._memory[start : start + _LOCAL_BYTES].tobytes()
+        self._file.seek(start)  # not through the map: who waits there for a disk holds Python's lock
+        local = self._file.read(_LOCAL_BYTES)
         if local[:4] != _LOCAL:
             raise ValueError(f"{shortened(info.filename, 60)} has no header")
         begin = start + _LOCAL_BYTES + sum(struct.unpack_from("<HH", local, 26))
@@ -127,7 +134,7 @@ def open_archive(
             raise ValueError(f"its directory is larger than {MAX_DIRECTORY_BYTES} bytes")
         with zipfile.ZipFile(file) as opened:
             entries = _checked(opened.infolist(), size)
-            yield Archive(path, opened, size, entries, budget or Budget(path, size, error))
+            yield Archive(path, file, opened, size, entries, budget or Budget(path, size, error))
 
 
 def _directory_bytes(file: Any, size: int) -> int:

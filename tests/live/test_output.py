@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import os
 import re
+import shlex
+import shutil
 import socket
+import subprocess
 import sys
 import threading
 import types
@@ -178,6 +181,33 @@ def test_from_a_named_pipe_into_one(tmp_path: Path) -> None:
     for thread in threads:
         thread.join(10)
     assert {part[0] for part in parts} == {0x47}
+
+
+@pytest.mark.thorough
+def test_by_srt_through_the_ffmpeg_that_the_docs_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The documented command, from what goes to standard output to a listener by SRT."""
+    ffmpeg = shutil.which("ffmpeg")
+    if ffmpeg is None or b" srt" not in subprocess.run([ffmpeg, "-protocols"], capture_output=True).stdout:
+        pytest.skip("no FFmpeg with SRT")
+    (line,) = [line for line in Path("docs/live.md").read_text().splitlines() if line.endswith("srt://localhost:9000")]
+    command = shlex.split(line.partition("| ffmpeg ")[2])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    got = tmp_path / "got.ts"
+    quiet = [ffmpeg, "-loglevel", "error", "-y"]
+    address = f"srt://127.0.0.1:{port}"
+    listener = subprocess.Popen([*quiet, *command[:2], "-i", f"{address}?mode=listener", "-c", "copy", str(got)])
+    sender = subprocess.Popen([*quiet, *command[:-1], address], stdin=subprocess.PIPE)
+    assert sender.stdin is not None
+    sound = np.concatenate([np.zeros(RATE, np.float32), beep(), np.zeros(RATE, np.float32)])
+    write_wav(tmp_path / "beep.wav", AudioClip(sound, RATE))
+    with opened() as session, sender.stdin, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", types.SimpleNamespace(buffer=sender.stdin))
+        stream(session, "-", speech=str(tmp_path / "beep.wav"))
+    assert sender.wait(20) == 0
+    listener.wait(20)
+    check_together(str(got))
 
 
 def test_for_some_time_or_until_it_is_stopped(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ of its picture, so sound is never lost, doubled or stretched.
 """
 
 from talkinghead.engine.live.moments import Interrupted, LiveOptions, LiveStats, Moment
+from talkinghead.engine.live.process import keeping_time
 from talkinghead.engine.live.session import LiveSession
 
-__all__ = ["Interrupted", "LiveOptions", "LiveSession", "LiveStats", "Moment"]
+__all__ = ["Interrupted", "LiveOptions", "LiveSession", "LiveStats", "Moment", "keeping_time"]
