@@ -115,7 +115,7 @@ def test_what_is_asked_of_kuberay_is_what_it_takes(path: Path, document: Any) ->
 
 @EVERY
 def test_the_containers_are_those_of_the_dockerfile(path: Path, document: Any) -> None:
-    pins = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
+    pins = dict(re.findall(r"^([A-Za-z0-9._-]+)==([^\s;]+)", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
     cluster = cluster_of(document)
     assert cluster["rayVersion"] == pins["ray"]
     for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):

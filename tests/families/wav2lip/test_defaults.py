@@ -204,7 +204,7 @@ def scripted_avatar(
     for number, frame in enumerate(frames):
         frame[0, 0] = number
     source = ArraySource([np.ascontiguousarray(np.rot90(frame, turns)) for frame in frames], fps=Fraction(25))
-    monkeypatch.setattr("talkinghead.media.open_frames", lambda *_, **__: source)
+    monkeypatch.setattr("talkinghead.media.sources.open_frames", lambda *_, **__: source)
     monkeypatch.setattr("talkinghead.face.load_detector", lambda _: ScriptedDetector(script))
     monkeypatch.setattr(tracking, "published_detector", lambda _: ScriptedDetector(script))
     return head.prepare("x.mp4", PrepareOptions(faces=FaceOptions(smoothing=0), cache=NullCache()))

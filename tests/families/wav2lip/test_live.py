@@ -40,7 +40,7 @@ def checkpoint(thin_checkpoint: Path) -> Path:
 @pytest.fixture
 def avatar_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[Wav2LipHead], Any]:
     source = ArraySource(PICTURES, fps=Fraction(25))
-    monkeypatch.setattr("talkinghead.media.open_frames", lambda *_, **__: source)
+    monkeypatch.setattr("talkinghead.media.sources.open_frames", lambda *_, **__: source)
     options = PrepareOptions(faces=FaceOptions(box=(8, 8, 56, 56)), cache=NullCache())
     return lambda head: head.prepare("x.mp4", options)
 
@@ -141,7 +141,7 @@ def test_a_session_shows_the_frames_of_the_whole_sound(
     family: dict[str, Any], checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Once the mouth has come in, pictures are those of the sound listened to as a whole; silence shows the source."""
-    monkeypatch.setattr("talkinghead.media.open_frames", lambda *_, **__: ArraySource(PICTURES[:1]))
+    monkeypatch.setattr("talkinghead.media.sources.open_frames", lambda *_, **__: ArraySource(PICTURES[:1]))
     options = PrepareOptions(faces=FaceOptions(box=(8, 8, 56, 56)), cache=NullCache())
     plain = load(checkpoint, **{**family, "silence_gate": False})
     clip = AudioClip(WAVE, 16_000)

@@ -111,7 +111,7 @@ def golden_job(
     )
     fps = Fraction(float(data["fps"])).limit_denominator(100_000)
     source = ArraySource(frames, fps=fps, options=frame_options)
-    monkeypatch.setattr("talkinghead.media.open_frames", lambda *_, **__: source)
+    monkeypatch.setattr("talkinghead.media.sources.open_frames", lambda *_, **__: source)
     if "rects" in data:
         monkeypatch.setattr(tracking, "published_detector", lambda _: GoldenDetector(data["rects"]))
     box = options.get("box")
