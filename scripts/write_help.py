@@ -45,10 +45,11 @@ def of_commands() -> Texts:
     """Module to function to docstring, for the functions behind our own commands and steps."""
     from talkinghead.cli.main import commands
     from talkinghead.cli.stage import steps
+    from talkinghead.cli.train import trainers
     from talkinghead.terminal.typers import functions_of
 
     found: Texts = {}
-    for row in (*commands(), *steps()):
+    for row in (*commands(), *steps(), *trainers()):
         module, _, name = row.target.partition(":")
         if module.partition(".")[0] != "talkinghead":
             continue  # another package brings it

@@ -161,6 +161,12 @@ def template(shop: Shop, path: Path) -> None:
     np.save(path / "aud_ave.npy", np.zeros((6, 512), np.float32))
 
 
+def avatar(shop: Shop, path: Path) -> None:
+    """Checkpoint and template in one folder, as `train` makes it: those of the drawn person."""
+    shutil.copytree(shop.person / "template", path)
+    shutil.copytree(shop.person / "model", path, dirs_exist_ok=True)
+
+
 def ported(shop: Shop, path: Path) -> None:
     """What a port in another language would write: here the same arrays once more."""
     made = path.parent / "reference"
@@ -241,6 +247,7 @@ GOODS: dict[str, Callable[[Shop, Path], Any]] = {
     "jobs.csv": jobs,
     "two.mp4": two_people,
     "both.wav": speech,
+    "other.wav": speech,
     "a.wav": speech,
     "b.wav": speech,
     "demo/talk_hb.wav": speech,
@@ -251,6 +258,7 @@ GOODS: dict[str, Callable[[Shop, Path], Any]] = {
     "I.npz": network_inputs,
     "checkpoint/May": synctalk_folder,
     "output/may.pth": synctalk_file,
+    "avatars/me": avatar,
     "audio_visual_encoder.pth": ave_encoder,
     "model/checkpoints/audio_visual_encoder.pth": ave_encoder,
     "dataset/May": template,

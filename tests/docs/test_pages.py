@@ -60,8 +60,8 @@ def run(line: str, desk: Path) -> None:
         run_other(line, desk)
         return
     arguments = [found for word in arguments for found in (sorted(glob.glob(word)) if "*" in word else [word])]
-    if arguments[0] in (*SERVERS, "bench"):
-        parse(arguments)  # a server goes on, and benchmarks take long; they have tests of their own
+    if arguments[0] in (*SERVERS, "bench", "train"):
+        parse(arguments)  # a server goes on, benchmarks and training take long; they have tests of their own
         return
     for start, more in LESS.items():
         if " ".join(arguments).startswith(start):
