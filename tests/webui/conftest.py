@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import shutil
@@ -57,6 +58,7 @@ def served_with(options: Any, **more: Any) -> Iterator[Any]:
 
 
 def _collect() -> None:
+    asyncio.set_event_loop(None)  # that of this thread is the last one that gradio made
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         gc.collect()
