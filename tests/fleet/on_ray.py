@@ -20,6 +20,7 @@ from talkinghead.fleet.engines.base import Died, Ended, Progressed, Ready
 from talkinghead.fleet.engines.cluster import ClusterOptions, RayEngine
 from talkinghead.fleet.job import Job, Outcome
 from talkinghead.fleet.worker import WorkerOptions
+from talkinghead.system import is_running
 
 
 class Idle:
@@ -112,7 +113,7 @@ def main(folder: str, hold: bool) -> None:
     began = time.monotonic()
     engine.stop(first)
     told["stop_s"] = time.monotonic() - began
-    told["gone"] = not Path(f"/proc/{told['done']['report']['pid']}/fd").is_dir()
+    told["gone"] = not is_running(told["done"]["report"]["pid"])
     engine.submit(second, job("c" * 64, dies=True), 1)
     told["died"] = seen.until(Died, second).reason
     third = engine.start()
